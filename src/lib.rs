@@ -1,0 +1,4 @@
+//! The map.
+#![forbid(unsafe_code)]
+
+pub mod base;
