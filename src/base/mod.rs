@@ -1,4 +1,9 @@
-//! What every layer uses: buffers, time, secrets, ids. It knows nothing of HTTP, sockets or configuration.
+//! What every layer uses: buffers, deadlines, time, secrets, ids. It knows nothing of HTTP, sockets or configuration.
 
+pub mod buffer;
+pub mod ids;
 pub mod now;
+pub mod queue;
 pub mod secret;
+pub mod text;
+pub mod timers;

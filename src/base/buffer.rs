@@ -1,0 +1,194 @@
+//! Byte queues with a fixed capacity whose memory comes from a pool and goes back when they are empty.
+//! They know nothing of what the bytes mean.
+
+/// What a buffer can hold at most. A head of 64 KiB fits, and so does a full read of a fast connection.
+pub const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The sizes in which memory is lent. A request that waits for its answer keeps the smallest that holds it.
+const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
+
+/// Blocks of one size that the pool keeps for reuse; more than these go back to the allocator.
+const SPARE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Lends blocks of memory, so that the steady state allocates nothing.
+#[derive(Default)]
+pub struct BlockPool {
+    spare: [Vec<Vec<u8>>; BLOCK_SIZES.len()],
+}
+
+impl BlockPool {
+    /// An initialised block of at least `bytes_min` bytes. Its content is left over from former use.
+    pub fn take(&mut self, bytes_min: usize) -> Vec<u8> {
+        match BLOCK_SIZES.iter().position(|size| *size >= bytes_min) {
+            Some(class) => self.spare[class]
+                .pop()
+                .unwrap_or_else(|| vec![0; BLOCK_SIZES[class]]),
+            None => vec![0; bytes_min.next_power_of_two()],
+        }
+    }
+
+    /// Takes a block back.
+    pub fn give(&mut self, block: Vec<u8>) {
+        let class = BLOCK_SIZES.iter().position(|size| *size == block.len());
+        if let Some(class) = class
+            && (self.spare[class].len() + 1) * BLOCK_SIZES[class] <= SPARE_BYTES_MAX
+        {
+            self.spare[class].push(block);
+        }
+    }
+}
+
+/// A queue of bytes: appended at one end, consumed at the other.
+///
+/// While its session is driven it is open: it has its whole capacity. Between turns it is settled: it holds only as
+/// much memory as its unread bytes need, none when there are none.
+#[derive(Default)]
+pub struct Buffer {
+    block: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    pub const fn new() -> Buffer {
+        Buffer {
+            block: Vec::new(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// Gives the buffer its whole capacity.
+    pub fn open(&mut self, pool: &mut BlockPool) {
+        if self.block.len() < BUFFER_BYTES {
+            self.move_to(BUFFER_BYTES, pool);
+        }
+    }
+
+    /// Gives back the memory that the unread bytes do not need.
+    pub fn settle(&mut self, pool: &mut BlockPool) {
+        if self.is_empty() {
+            if !self.block.is_empty() {
+                pool.give(std::mem::take(&mut self.block));
+            }
+        } else if self.len() <= BLOCK_SIZES[2] {
+            self.move_to(self.len(), pool);
+        }
+    }
+
+    fn move_to(&mut self, bytes_min: usize, pool: &mut BlockPool) {
+        let mut block = pool.take(bytes_min);
+        let length = self.len();
+        block[..length].copy_from_slice(self.unread());
+        let former = std::mem::replace(&mut self.block, block);
+        if !former.is_empty() {
+            pool.give(former);
+        }
+        self.start = 0;
+        self.end = length;
+    }
+
+    /// The bytes that wait.
+    pub fn unread(&self) -> &[u8] {
+        &self.block[self.start..self.end]
+    }
+
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// How many bytes can be appended.
+    pub fn room(&self) -> usize {
+        self.block.len() - self.len()
+    }
+
+    /// Drops the first `count` unread bytes.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.len());
+        self.start += count;
+        if self.is_empty() {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Appends what fits and tells how much that was.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room());
+        let space = self.space();
+        space[..count].copy_from_slice(&bytes[..count]);
+        self.end += count;
+        count
+    }
+
+    /// The room as a slice to read into; [`Buffer::filled`] then says how much of it was used.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.block.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.block[self.end..]
+    }
+
+    /// Notes that the first `count` bytes of [`Buffer::space`] were written.
+    pub fn filled(&mut self, count: usize) {
+        assert!(self.start == 0 && self.end + count <= self.block.len());
+        self.end += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_keep_their_order_through_open_and_settle() {
+        let mut pool = BlockPool::default();
+        let mut buffer = Buffer::new();
+        let mut want = std::collections::VecDeque::new();
+        for round in 0..400usize {
+            buffer.open(&mut pool);
+            assert_eq!(buffer.room() + buffer.len(), BUFFER_BYTES);
+            let piece: Vec<u8> = (0..round * 7 % 900)
+                .map(|byte| (byte + round) as u8)
+                .collect();
+            let count = buffer.append(&piece);
+            want.extend(&piece[..count]);
+            let out = (round * 13 % 800).min(buffer.len());
+            let gone: Vec<u8> = want.drain(..out).collect();
+            assert_eq!(&buffer.unread()[..out], gone);
+            buffer.consume(out);
+            buffer.settle(&mut pool);
+            assert!(buffer.unread().iter().eq(want.iter()));
+        }
+    }
+
+    #[test]
+    fn an_empty_buffer_holds_no_memory_and_a_small_rest_holds_little() {
+        let mut pool = BlockPool::default();
+        for (left, block_max) in [(0, 0), (1, 1024), (1025, 4096), (16 * 1024, 16 * 1024)] {
+            let mut buffer = Buffer::new();
+            buffer.open(&mut pool);
+            assert_eq!(buffer.append(&vec![7; left]), left);
+            buffer.settle(&mut pool);
+            assert!(buffer.block.len() <= block_max, "{left}");
+            assert_eq!(buffer.len(), left);
+        }
+    }
+
+    #[test]
+    fn more_than_the_capacity_is_not_taken() {
+        let mut pool = BlockPool::default();
+        let mut buffer = Buffer::new();
+        buffer.open(&mut pool);
+        assert_eq!(buffer.append(&vec![1; BUFFER_BYTES + 5]), BUFFER_BYTES);
+        assert_eq!(buffer.append(b"x"), 0);
+        buffer.consume(3);
+        assert_eq!(buffer.append(b"wxyz"), 3);
+    }
+}

@@ -1,0 +1,74 @@
+//! A short text held in place, cut at its bound: what is remembered of a request without an allocation.
+
+use std::fmt;
+
+/// At most `N` bytes of UTF-8 (`N` up to 255).
+#[derive(Clone, Copy)]
+pub struct Text<const N: usize> {
+    length: u8,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Text<N> {
+    /// Holds `text`, cut at the last character that fits.
+    pub fn new(text: &str) -> Text<N> {
+        const { assert!(N <= 255) };
+        let mut length = text.len().min(N);
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
+        let mut bytes = [0; N];
+        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Text {
+            length: length as u8,
+            bytes,
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Text {
+            length: 0,
+            bytes: [0; N],
+        }
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), out)
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        for (text, want) in [
+            ("", ""),
+            ("abcd", "abcd"),
+            ("abcdef", "abcd"),
+            ("abcé", "abc"),
+            ("éé", "éé"),
+        ] {
+            assert_eq!(Text::<4>::new(text).as_str(), want);
+        }
+    }
+}

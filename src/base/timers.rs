@@ -1,0 +1,82 @@
+//! Which slot's deadline comes next. It knows slots by number and nothing of what waits in them.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+/// Wake-up times of numbered slots.
+///
+/// A deadline that moves later costs nothing: the earlier wake-up comes, its owner looks, and sets the timer again.
+/// Each slot is woken by its one scheduled time; what remains in the heap of former ones is dropped when it comes up.
+#[derive(Default)]
+pub struct Timers {
+    heap: BinaryHeap<Reverse<(Instant, usize)>>,
+    scheduled: Vec<Option<Instant>>,
+}
+
+impl Timers {
+    /// Asks that `slot` is woken at `at` or before.
+    pub fn set(&mut self, slot: usize, at: Instant) {
+        if slot >= self.scheduled.len() {
+            self.scheduled.resize(slot + 1, None);
+        }
+        if self.scheduled[slot].is_none_or(|earlier| at < earlier) {
+            self.scheduled[slot] = Some(at);
+            self.heap.push(Reverse((at, slot)));
+        }
+    }
+
+    /// The next wake-up.
+    pub fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// A slot whose time has come; it is not scheduled any more.
+    pub fn pop(&mut self, now: Instant) -> Option<usize> {
+        while let Some(Reverse((at, slot))) = self.heap.peek().copied() {
+            if at > now {
+                return None;
+            }
+            self.heap.pop();
+            if self.scheduled[slot] == Some(at) {
+                self.scheduled[slot] = None;
+                return Some(slot);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn slots_come_up_in_order_and_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timers = Timers::default();
+        timers.set(4, at(30));
+        timers.set(2, at(10));
+        timers.set(4, at(20)); // earlier: replaces
+        timers.set(2, at(99)); // later: the owner will ask again when it is woken
+        assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!(timers.pop(at(9)), None);
+        assert_eq!(timers.pop(at(25)), Some(2));
+        assert_eq!(timers.pop(at(25)), Some(4));
+        assert_eq!(timers.pop(at(25)), None);
+        assert_eq!(timers.pop(at(31)), None, "the replaced time wakes nobody");
+        assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_deadline_that_only_moves_later_does_not_grow_the_heap() {
+        let start = Instant::now();
+        let mut timers = Timers::default();
+        for step in 0..10_000 {
+            timers.set(0, start + Duration::from_millis(5000 + step));
+        }
+        assert_eq!(timers.heap.len(), 1);
+    }
+}
