@@ -2,3 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
+pub mod config;
+pub mod exchange;
+pub mod figures;
+pub mod http;
+pub mod listen;
+pub mod net;
+pub mod policy;
+pub mod server;
+pub mod service;
+pub mod session;
+pub mod site;

@@ -1,8 +1,8 @@
 //! Byte queues with a fixed capacity whose memory comes from a pool and goes back when they are empty.
 //! They know nothing of what the bytes mean.
 
-/// What a buffer can hold at most. A head of 64 KiB fits, and so does a full read of a fast connection.
-pub const BUFFER_BYTES: usize = 64 * 1024;
+/// What a buffer can hold at most: a head of 64 KiB and what the proxy adds to it.
+pub const BUFFER_BYTES: usize = 80 * 1024;
 
 /// The sizes in which memory is lent. A request that waits for its answer keeps the smallest that holds it.
 const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
@@ -123,6 +123,12 @@ impl Buffer {
         space[..count].copy_from_slice(&bytes[..count]);
         self.end += count;
         count
+    }
+
+    /// Appends `bytes` whole; the caller has looked at [`Buffer::room`] before.
+    pub fn put(&mut self, bytes: &[u8]) {
+        let count = self.append(bytes);
+        assert_eq!(count, bytes.len(), "whoever puts has looked at the room");
     }
 
     /// The room as a slice to read into; [`Buffer::filled`] then says how much of it was used.

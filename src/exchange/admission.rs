@@ -1,0 +1,235 @@
+//! Who asks, and whether the request may go on: address, platform, client key, limits, in the contract's order.
+
+use std::net::IpAddr;
+
+use crate::base::now::Now;
+use crate::http::field::list_items;
+use crate::http::request::RequestHead;
+use crate::policy::access::{ClientId, Clients};
+use crate::site::{Route, Site};
+
+use super::core::Core;
+use super::reason::Reason;
+use super::request::Request;
+
+/// A key in a query is longer than this only by mistake.
+const QUERY_KEY_BYTES_MAX: usize = 512;
+
+/// Fields in which a client key is looked for, besides the platform's own auth header.
+const KEY_FIELDS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
+
+/// From where a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// A process of this machine that speaks for itself.
+    pub is_loopback: bool,
+}
+
+/// Where a request's head showed client keys. These places are left out of what goes to the platform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// One bit for each field, by its place in the head; a head has at most 100.
+    pub fields: u128,
+    /// The query's parameter `key` showed one.
+    pub in_query: bool,
+    /// The key, once one was known.
+    pub client: Option<ClientId>,
+    /// Something was shown that might have been a key.
+    pub any: bool,
+}
+
+impl Peer {
+    /// The client behind `socket_address`: itself, or whom a trusted proxy names.
+    pub fn of(socket_address: IpAddr, head: &RequestHead<'_, '_>, site: &Site) -> Peer {
+        let socket_address = socket_address.to_canonical();
+        let trusted = |address: &IpAddr| {
+            site.settings
+                .trusted_proxies
+                .iter()
+                .any(|net| net.contains(address))
+        };
+        let forwarded = head.field("x-forwarded-for").is_some();
+        let is_forwarded = forwarded || head.field("forwarded").is_some();
+        if !trusted(&socket_address) {
+            return Peer {
+                address: socket_address,
+                is_loopback: socket_address.is_loopback() && !is_forwarded,
+            };
+        }
+        let mut named = None;
+        if forwarded {
+            let hops = head
+                .fields
+                .iter()
+                .filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+            for hop in hops.flat_map(|field| list_items(field.value)) {
+                match parse_address(hop) {
+                    Some(address) if trusted(&address) => {}
+                    untrusted => named = Some(untrusted),
+                }
+            }
+        }
+        match named {
+            Some(Some(address)) => Peer {
+                address,
+                is_loopback: address.is_loopback() && socket_address.is_loopback(),
+            },
+            // Nothing that could be read: the peer itself counts, but not as a process that speaks for itself.
+            Some(None) => Peer {
+                address: socket_address,
+                is_loopback: false,
+            },
+            None => Peer {
+                address: socket_address,
+                is_loopback: socket_address.is_loopback(),
+            },
+        }
+    }
+}
+
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let address: IpAddr = match text.parse() {
+        Ok(address) => address,
+        Err(_) => match text.parse::<std::net::SocketAddr>() {
+            Ok(address) => address.ip(),
+            Err(_) => text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?,
+        },
+    };
+    Some(address.to_canonical())
+}
+
+/// Admits a request for `route`, or says why not.
+///
+/// # Errors
+/// The contract's refusals, the first one that applies.
+pub fn admit(
+    core: &mut Core,
+    request: &mut Request,
+    route: &Route,
+    peer: Peer,
+    shown: Shown,
+    now: Now,
+) -> Result<(), Reason> {
+    let name = || route.platform.name.clone();
+    if !route.platform.enabled {
+        return Err(Reason::PlatformDisabled { name: name() });
+    }
+    if route.keys.is_empty() {
+        return Err(Reason::NoKeys { name: name() });
+    }
+    if !request.site.settings.enable_key_validation {
+        return Ok(());
+    }
+    let client = match shown {
+        Shown {
+            client: Some(client),
+            ..
+        } => client,
+        Shown { any: true, .. } => return Err(Reason::InvalidApiKey),
+        Shown { any: false, .. } => return Err(Reason::MissingApiKey),
+    };
+    let admitted = core
+        .clients
+        .admit(client, &route.platform.name, peer.is_loopback, now);
+    request.client = Some(client);
+    request.quota = admitted.map_err(Reason::Refused)?;
+    Ok(())
+}
+
+impl Shown {
+    /// Looks at every place where a client key may stand.
+    pub fn find(head: &RequestHead<'_, '_>, route: Option<&Route>, clients: &Clients) -> Shown {
+        let mut shown = Shown::default();
+        for (place, field) in head.fields.iter().enumerate() {
+            let platforms_own =
+                route.filter(|route| field.name.eq_ignore_ascii_case(&route.platform.auth_header));
+            if platforms_own.is_none()
+                && !KEY_FIELDS
+                    .iter()
+                    .any(|name| field.name.eq_ignore_ascii_case(name))
+            {
+                continue;
+            }
+            let value = field.value.trim_ascii();
+            let bare = match platforms_own {
+                Some(route) => without_format(value, route),
+                None => value,
+            };
+            let found = shown.look_at(without_bearer(value), clients)
+                || (bare != without_bearer(value) && shown.look_at(bare, clients));
+            if found {
+                shown.fields |= 1 << place;
+            }
+        }
+        if let Some(value) = head.target.query.and_then(query_key) {
+            let mut decoded = [0; QUERY_KEY_BYTES_MAX];
+            if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
+                shown.in_query = shown.look_at(&decoded[..length], clients);
+            }
+        }
+        shown
+    }
+
+    /// Whether `candidate` is a client key. The first one found is the client's.
+    fn look_at(&mut self, candidate: &[u8], clients: &Clients) -> bool {
+        if candidate.is_empty() {
+            return false;
+        }
+        self.any = true;
+        let found = clients.identify(candidate);
+        self.client = self.client.or(found);
+        found.is_some()
+    }
+}
+
+/// The key in `Bearer KEY`, or the value itself. A key holds no space, so that only one of the two can be one.
+fn without_bearer(value: &[u8]) -> &[u8] {
+    const SCHEME: &[u8] = b"bearer";
+    match value.split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => match rest.first() {
+            None | Some(b' ' | b'\t') => rest.trim_ascii(),
+            Some(_) => value,
+        },
+        _ => value,
+    }
+}
+
+fn without_format<'v>(value: &'v [u8], route: &Route) -> &'v [u8] {
+    let (prefix, suffix) = (
+        route.platform.auth_prefix.as_bytes(),
+        route.platform.auth_suffix.as_bytes(),
+    );
+    let stripped = value
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_suffix(suffix));
+    stripped.unwrap_or(value)
+}
+
+/// The value of the query's parameter `key`.
+fn query_key(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("key="))
+}
+
+/// The query without its parameter `key`, in pieces that are joined by `&`.
+pub fn query_without_key(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|pair| !pair.starts_with("key="))
+}
+
+fn percent_decode(text: &[u8], decoded: &mut [u8; QUERY_KEY_BYTES_MAX]) -> Option<usize> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let (mut at, mut length) = (0, 0);
+    while at < text.len() {
+        let escaped = match text[at..] {
+            [b'%', high, low, ..] => digit(high)
+                .zip(digit(low))
+                .map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        *decoded.get_mut(length)? = escaped.unwrap_or(text[at]);
+        at += if escaped.is_some() { 3 } else { 1 };
+        length += 1;
+    }
+    Some(length)
+}

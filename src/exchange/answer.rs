@@ -1,0 +1,304 @@
+//! Writes the heads of answers: the proxy's own and those that are passed on.
+
+use crate::base::buffer::Buffer;
+use crate::base::now::Now;
+use crate::http::response::{Asked, ResponseHead};
+use crate::http::{Framing, Version};
+
+use super::core::Core;
+use super::request::{Afterwards, Cors, Request};
+use super::transfer::Coding;
+
+/// Room that a head may need: 64 KiB from a platform and what is added to it.
+pub const HEAD_ROOM_BYTES: usize = 72 * 1024;
+
+/// Fields that a browser's script may read besides the ones that every script may.
+const EXPOSED: [&str; 4] = [
+    "x-request-id",
+    "x-proxy-error",
+    "retry-after",
+    "retry-after-ms",
+];
+
+/// The limits' fields, which a platform may have sent itself.
+const QUOTA_FIELDS: [&str; 3] = [
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+];
+
+/// How long the body of one of the proxy's own answers is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The status has none (204).
+    NoBody,
+    Bytes(usize),
+    /// Not known before it ends.
+    Stream,
+}
+
+/// Writes the head of one of the proxy's own answers and tells how its body is to be written.
+pub fn write_own_head(
+    out: &mut Buffer,
+    core: &mut Core,
+    request: &mut Request,
+    status: u16,
+    extent: Extent,
+    fields: &mut dyn Iterator<Item = (&str, &str)>,
+    now: Now,
+) -> Coding {
+    put_status_line(out, status, reason_phrase(status).as_bytes());
+    put_field(out, "date", core.date(now));
+    let mut exposed = Vec::new();
+    for (name, value) in fields {
+        put_field(out, name, value);
+        exposed.push(name);
+    }
+    put_field(out, "x-request-id", request.id.as_str());
+    put_cors(
+        out,
+        &request.cors,
+        exposed.iter().copied().chain(["x-request-id"]),
+    );
+    let coding = match (extent, request.version) {
+        (Extent::NoBody, _) => Coding::Identity,
+        (Extent::Bytes(length), _) => {
+            put_number(out, "content-length", length as u64);
+            Coding::Identity
+        }
+        (Extent::Stream, Version::Http11) => {
+            put_field(out, "transfer-encoding", "chunked");
+            Coding::Chunked
+        }
+        (Extent::Stream, Version::Http10) => {
+            request.afterwards = Afterwards::Close;
+            Coding::Identity
+        }
+    };
+    put_connection(out, request);
+    out.put(b"\r\n");
+    coding
+}
+
+/// Writes a platform's final head for the client and tells how its body is to be written.
+pub fn relay_head(
+    out: &mut Buffer,
+    core: &mut Core,
+    request: &mut Request,
+    head: &ResponseHead<'_, '_>,
+    now: Now,
+) -> Coding {
+    put_status_line(out, head.status, head.reason);
+    let mut seen_date = false;
+    let mut seen_id = false;
+    for field in head.fields {
+        if is_framing(field.name) || !head.passes(field.name) {
+            continue;
+        }
+        if field.name.eq_ignore_ascii_case("x-request-id") {
+            if std::mem::replace(&mut seen_id, true) {
+                continue;
+            }
+            if let Ok(id) = std::str::from_utf8(field.value) {
+                request.id = crate::base::ids::RequestId::new(id);
+            }
+        }
+        if request.cors != Cors::NotAsked && is_cors(field.name) {
+            continue;
+        }
+        seen_date |= field.name.eq_ignore_ascii_case("date");
+        put_raw_field(out, field.name, field.value);
+    }
+    if !seen_date {
+        put_field(out, "date", core.date(now));
+    }
+    if !seen_id {
+        put_field(out, "x-request-id", request.id.as_str());
+    }
+    let sends_quota = head.fields.iter().any(|field| is_quota(field.name));
+    if let Some(quota) = request.quota
+        && !sends_quota
+    {
+        put_number(out, QUOTA_FIELDS[0], quota.limit);
+        put_number(out, QUOTA_FIELDS[1], quota.remaining);
+        put_field(out, QUOTA_FIELDS[2], &quota.reset_text());
+    }
+    let limits = head
+        .fields
+        .iter()
+        .map(|field| field.name)
+        .filter(|name| is_limit(name));
+    let own_limits = QUOTA_FIELDS
+        .into_iter()
+        .filter(|_| request.quota.is_some() && !sends_quota);
+    let present = EXPOSED
+        .into_iter()
+        .filter(|name| *name == "x-request-id" || head.field(name).is_some());
+    put_cors(out, &request.cors, present.chain(limits).chain(own_limits));
+    let coding = put_framing(out, request, head);
+    put_connection(out, request);
+    out.put(b"\r\n");
+    coding
+}
+
+/// Writes an interim answer (RFC 9110 section 15.2) for the client.
+pub fn relay_interim(out: &mut Buffer, head: &ResponseHead<'_, '_>) {
+    put_status_line(out, head.status, head.reason);
+    for field in head.fields {
+        if !is_framing(field.name) && head.passes(field.name) {
+            put_raw_field(out, field.name, field.value);
+        }
+    }
+    out.put(b"\r\n");
+}
+
+fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, '_>) -> Coding {
+    match (head.framing, request.version) {
+        (Framing::Length(length), _) => {
+            put_number(out, "Content-Length", length);
+            Coding::Identity
+        }
+        (Framing::Chunked, Version::Http11) => {
+            put_field(out, "Transfer-Encoding", "chunked");
+            Coding::Chunked
+        }
+        (Framing::Chunked, Version::Http10) | (Framing::Close, _) => {
+            request.afterwards = Afterwards::Close;
+            Coding::Identity
+        }
+        (Framing::None, _) => {
+            // What the length of the body would be, had it been asked for (RFC 9110 section 8.6).
+            let tells_length =
+                (request.asked == Asked::Head || head.status == 304) && head.status != 204;
+            if let Some(length) = head.field("content-length")
+                && tells_length
+            {
+                put_raw_field(out, "Content-Length", length);
+            }
+            Coding::Identity
+        }
+    }
+}
+
+fn put_connection(out: &mut Buffer, request: &Request) {
+    match (request.afterwards, request.version) {
+        (Afterwards::Close, _) => put_field(out, "connection", "close"),
+        (Afterwards::KeepAlive, Version::Http10) => put_field(out, "connection", "keep-alive"),
+        (Afterwards::KeepAlive, Version::Http11) => {}
+    }
+}
+
+/// What a browser needs to let a script see the answer (Fetch standard, CORS protocol).
+fn put_cors<'n>(out: &mut Buffer, cors: &Cors, exposed: impl Iterator<Item = &'n str>) {
+    match cors {
+        Cors::NotAsked | Cors::Refused => return,
+        Cors::Any => put_field(out, "access-control-allow-origin", "*"),
+        Cors::Only(origin) => {
+            put_field(out, "access-control-allow-origin", origin);
+            put_field(out, "vary", "Origin");
+        }
+    }
+    let mut before: &[u8] = b"access-control-expose-headers: ";
+    let mut any = false;
+    for name in exposed.filter(|name| is_exposed(name)) {
+        out.put(before);
+        out.put(name.as_bytes());
+        before = b", ";
+        any = true;
+    }
+    if any {
+        out.put(b"\r\n");
+    }
+}
+
+fn is_exposed(name: &str) -> bool {
+    is_limit(name)
+        || EXPOSED
+            .iter()
+            .any(|exposed| name.eq_ignore_ascii_case(exposed))
+}
+
+fn is_limit(name: &str) -> bool {
+    const PREFIX: &[u8] = b"x-ratelimit-";
+    let start = name.as_bytes().get(..PREFIX.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+fn is_quota(name: &str) -> bool {
+    QUOTA_FIELDS
+        .iter()
+        .any(|quota| name.eq_ignore_ascii_case(quota))
+}
+
+fn is_framing(name: &str) -> bool {
+    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+}
+
+fn is_cors(name: &str) -> bool {
+    name.eq_ignore_ascii_case("access-control-allow-origin")
+        || name.eq_ignore_ascii_case("access-control-expose-headers")
+}
+
+fn put_status_line(out: &mut Buffer, status: u16, reason: &[u8]) {
+    let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8);
+    out.put(b"HTTP/1.1 ");
+    out.put(&digits);
+    out.put(b" ");
+    out.put(reason);
+    out.put(b"\r\n");
+}
+
+fn put_raw_field(out: &mut Buffer, name: &str, value: &[u8]) {
+    out.put(name.as_bytes());
+    out.put(b": ");
+    out.put(value);
+    out.put(b"\r\n");
+}
+
+/// Writes one field line.
+pub fn put_field(out: &mut Buffer, name: &str, value: &str) {
+    put_raw_field(out, name, value.as_bytes());
+}
+
+/// Writes one field line with a decimal number, without an allocation.
+pub fn put_number(out: &mut Buffer, name: &str, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    put_raw_field(out, name, &digits[start..]);
+}
+
+/// The usual words for the statuses that the proxy itself sends (RFC 9110 section 15, RFC 6585).
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        302 => "Found",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

@@ -1,0 +1,100 @@
+//! Awaits the whole body of a request that the built-in demo platform answers.
+
+use std::time::Instant;
+
+use crate::base::now::Now;
+use crate::http::Framing;
+use crate::http::body::Decoder;
+use crate::service::demo::{self, DemoRequest};
+use crate::service::reply::Reply;
+
+use super::core::Core;
+use super::reason::Reason;
+use super::replying::Replying;
+use super::request::{Afterwards, Request};
+use super::upload::{Broken, Limits, Upload};
+use super::{Cx, End, Exchange, Step};
+
+/// What the demo platform takes; it only echoes a little of it.
+pub const LIMITS: Limits = Limits {
+    kept_bytes_max: 1024 * 1024,
+    content_bytes_max: 1024 * 1024,
+};
+
+pub struct Collecting {
+    request: Box<Request>,
+    authorization: Option<Box<[u8]>>,
+    upload: Upload,
+}
+
+impl Collecting {
+    pub fn new(
+        request: Box<Request>,
+        authorization: Option<Box<[u8]>>,
+        upload: Upload,
+    ) -> Collecting {
+        Collecting {
+            request,
+            authorization,
+            upload,
+        }
+    }
+
+    pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let core = &mut *cx.core;
+        let (blocks, memory) = (&mut core.blocks, &mut core.retry_memory);
+        match self
+            .upload
+            .pump(cx.client.input, None, &mut self.request, blocks, memory)
+        {
+            Err(broken) => self.refuse(broken, cx),
+            // Not all of it was kept.
+            Ok(_) if !self.upload.is_repeatable() => self.refuse(Broken::TooLarge, cx),
+            Ok(_) if self.upload.is_received() => self.answer(cx),
+            Ok(_) if self.deadline(cx.client.active_at) <= cx.now.instant => {
+                (Exchange::Collecting(self), Step::Close(Reason::Idle))
+            }
+            Ok(_) => (Exchange::Collecting(self), Step::Wait),
+        }
+    }
+
+    pub fn wants_client(&self) -> bool {
+        !self.upload.is_received()
+    }
+
+    pub fn deadline(&self, client_at: Instant) -> Instant {
+        client_at + self.request.site.settings.idle_timeout
+    }
+
+    fn answer(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let reply: Reply = demo::answer(&DemoRequest {
+            method: self.request.method.as_str(),
+            path: self.request.path.as_str(),
+            authorization: self.authorization.as_deref(),
+            body: self.upload.content(),
+            now: cx.now,
+            serial: cx.core.ids.next_u64(),
+        });
+        let decoder = self
+            .upload
+            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let replying = Replying::new(self.request, reply, decoder, cx.now);
+        (Exchange::Replying(replying), Step::Again)
+    }
+
+    fn refuse(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let reason = broken.reason(LIMITS.content_bytes_max);
+        self.upload
+            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        self.request.afterwards = Afterwards::Close;
+        let decoder = Decoder::new(Framing::None);
+        let replying = Replying::refuse(self.request, reason, decoder, cx);
+        (Exchange::Replying(replying), Step::Again)
+    }
+
+    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+        self.upload
+            .discard(&mut core.blocks, &mut core.retry_memory);
+        core.finish(self.request, End::failed(reason), now);
+    }
+}

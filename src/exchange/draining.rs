@@ -1,0 +1,80 @@
+//! The answer has left before the request's body was read. The rest is read and dropped, within bounds, so that the
+//! connection can serve the next request.
+
+use std::time::{Duration, Instant};
+
+use crate::base::buffer::Buffer;
+use crate::base::now::Now;
+use crate::http::body::Decoder;
+
+use super::closing::Closing;
+use super::request::Afterwards;
+use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
+use super::{Cx, Exchange, Step, after_answer};
+
+/// How long and how much is read before the connection is given up instead.
+const PATIENCE: Duration = Duration::from_secs(5);
+const DROPPED_BYTES_MAX: usize = 256 * 1024;
+
+pub struct Draining {
+    decoder: Decoder,
+    until: Instant,
+    dropped: Dropped,
+}
+
+/// Counts what is thrown away.
+struct Dropped {
+    bytes: usize,
+}
+
+impl Sink for Dropped {
+    fn room(&self) -> usize {
+        ROOM_MIN + DROPPED_BYTES_MAX
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+    }
+}
+
+impl Draining {
+    /// What follows an answer to a request whose body has not ended.
+    pub fn begin(decoder: Decoder, afterwards: Afterwards, now: Now) -> Exchange {
+        match afterwards {
+            Afterwards::Close => Exchange::Closing(Closing::new()),
+            Afterwards::KeepAlive => Exchange::Draining(Draining {
+                decoder,
+                until: now.instant + PATIENCE,
+                dropped: Dropped { bytes: 0 },
+            }),
+        }
+    }
+
+    pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let input: &mut Buffer = cx.client.input;
+        let moved = transfer(
+            &mut self.decoder,
+            input,
+            &mut self.dropped,
+            Coding::Identity,
+            |_| {},
+        );
+        let given_up = self.until <= cx.now.instant || self.dropped.bytes > DROPPED_BYTES_MAX;
+        match moved {
+            Ok(Stopped::Done) => (
+                after_answer(Afterwards::KeepAlive, cx.core.phase, cx.now),
+                Step::Again,
+            ),
+            Ok(Stopped::Starved | Stopped::Full) if !given_up => {
+                (Exchange::Draining(self), Step::Wait)
+            }
+            Ok(Stopped::Starved | Stopped::Full) | Err(_) => {
+                (Exchange::Closing(Closing::new()), Step::Again)
+            }
+        }
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.until
+    }
+}

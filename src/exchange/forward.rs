@@ -1,0 +1,104 @@
+//! Writes a client's head anew for the platform: what is between two hops removed, the platform's key in place of the
+//! client's, all else unchanged and in order.
+
+use crate::http::Framing;
+use crate::http::request::RequestHead;
+use crate::site::Route;
+
+use super::admission::{Shown, query_without_key};
+
+/// What of `path` lies below the platform's API path: `/name/v1/models` and `/name/models` both give `/models`.
+pub fn tail_below<'p>(path: &'p str, route: &Route) -> &'p str {
+    let below_name = &path[(1 + route.platform.name.len()).min(path.len())..];
+    match below_name.strip_prefix(route.platform.api_path.as_str()) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
+        Some(_) | None => below_name,
+    }
+}
+
+/// Writes the head up to, and without, the key's lines and the empty line.
+pub fn write_head(
+    draft: &mut Vec<u8>,
+    head: &RequestHead<'_, '_>,
+    route: &Route,
+    tail: &str,
+    shown: &Shown,
+) {
+    write_request_line(draft, head, route, tail, shown);
+    put_line(draft, "Host", route.authority.as_bytes());
+    let mut framed = false;
+    for (place, field) in head.fields.iter().enumerate() {
+        if is_framing(field.name) {
+            if !std::mem::replace(&mut framed, true) {
+                put_framing(draft, head.framing);
+            }
+        } else if head.passes(field.name)
+            && shown.fields & (1 << place) == 0
+            && !ends_here(field.name)
+            && !route.sets_field(field.name)
+        {
+            put_line(draft, field.name, field.value);
+        }
+    }
+}
+
+fn write_request_line(
+    draft: &mut Vec<u8>,
+    head: &RequestHead<'_, '_>,
+    route: &Route,
+    tail: &str,
+    shown: &Shown,
+) {
+    draft.extend_from_slice(head.method.as_bytes());
+    draft.push(b' ');
+    draft.extend_from_slice(route.path_prefix.as_bytes());
+    draft.extend_from_slice(tail.as_bytes());
+    if route.path_prefix.is_empty() && tail.is_empty() {
+        draft.push(b'/');
+    }
+    match head.target.query {
+        None => {}
+        Some(query) if !shown.in_query => {
+            draft.push(b'?');
+            draft.extend_from_slice(query.as_bytes());
+        }
+        Some(query) => {
+            let mut before = b'?';
+            for pair in query_without_key(query) {
+                draft.push(before);
+                draft.extend_from_slice(pair.as_bytes());
+                before = b'&';
+            }
+        }
+    }
+    draft.extend_from_slice(b" HTTP/1.1\r\n");
+}
+
+/// Fields that are the proxy's business, or that would tell the platform of the client.
+fn ends_here(name: &str) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    let start = name.as_bytes().get(..PREFIX.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+        || ["host", "expect", "authorization", "forwarded", "via"]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own))
+}
+
+fn is_framing(name: &str) -> bool {
+    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+}
+
+fn put_framing(draft: &mut Vec<u8>, framing: Framing) {
+    match framing {
+        Framing::None | Framing::Close => {}
+        Framing::Length(length) => put_line(draft, "Content-Length", length.to_string().as_bytes()),
+        Framing::Chunked => put_line(draft, "Transfer-Encoding", b"chunked"),
+    }
+}
+
+fn put_line(draft: &mut Vec<u8>, name: &str, value: &[u8]) {
+    draft.extend_from_slice(name.as_bytes());
+    draft.extend_from_slice(b": ");
+    draft.extend_from_slice(value);
+    draft.extend_from_slice(b"\r\n");
+}

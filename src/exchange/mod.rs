@@ -1,0 +1,260 @@
+//! One request's life as a state machine: it is told bytes and time, and says what it wants. It never sees a socket.
+//!
+//! ```text
+//! Reading -> Choosing -> Trying -> Relaying -> Reading | Closing
+//!    |          ^___________|
+//!    |-> Collecting -> Replying -> Reading | Closing
+//! ```
+
+pub mod admission;
+pub mod answer;
+pub mod choosing;
+pub mod closing;
+pub mod collecting;
+pub mod core;
+pub mod draining;
+pub mod forward;
+pub mod reading;
+pub mod reason;
+pub mod relaying;
+pub mod replying;
+pub mod request;
+pub mod transfer;
+pub mod trying;
+pub mod upload;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::base::buffer::Buffer;
+use crate::base::now::Now;
+use crate::figures::Class;
+use crate::net::connection::Ended;
+use crate::net::dial::{Endpoint, Origin};
+use crate::net::fault::Fault;
+
+use self::choosing::Choosing;
+use self::closing::Closing;
+use self::collecting::Collecting;
+use self::core::Core;
+use self::draining::Draining;
+use self::reading::Reading;
+use self::reason::Reason;
+use self::relaying::Relaying;
+use self::replying::Replying;
+use self::request::{Afterwards, Role};
+use self::trying::Trying;
+
+/// Where a client's connection stands. Each state holds its data.
+pub enum Exchange {
+    /// Awaits a request's head.
+    Reading(Reading),
+    /// Picks a key for the next try.
+    Choosing(Choosing),
+    /// Has sent a request, or sends it, and awaits the answer's head. The client has not got a byte of an answer.
+    Trying(Trying),
+    /// Passes the answer on.
+    Relaying(Relaying),
+    /// Awaits the body of a request that the program itself answers.
+    Collecting(Collecting),
+    /// Sends an answer of the program's own.
+    Replying(Replying),
+    /// The answer has left; the rest of the request is read and dropped.
+    Draining(Draining),
+    /// The last answer is on its way; what the client still sends is dropped.
+    Closing(Closing),
+    /// Has ended; nothing is left to be settled.
+    Closed,
+}
+
+/// What an exchange wants of its session.
+pub enum Step {
+    /// Nothing more can be done until bytes move or time passes.
+    Wait,
+    /// The next state has work at once.
+    Again,
+    /// A connection to this endpoint.
+    Dial(Rc<Endpoint>),
+    /// The upstream connection closed, and then to go on.
+    Hangup,
+    /// The upstream connection kept for another request, and then to go on.
+    Release,
+    /// The client's sending direction ended, once everything has been sent.
+    Shutdown,
+    /// Everything closed.
+    Close(Reason),
+}
+
+/// What one step may see and touch.
+pub struct Cx<'s> {
+    pub now: Now,
+    pub core: &'s mut Core,
+    pub role: Role,
+    /// The address at the other end of the client's socket.
+    pub peer: IpAddr,
+    pub client: Ends<'s>,
+    pub upstream: Upstream<'s>,
+}
+
+/// Both directions of one connection.
+pub struct Ends<'s> {
+    pub input: &'s mut Buffer,
+    pub output: &'s mut Buffer,
+    /// How the peer's direction has ended, once it has and all that came before has been read.
+    pub ended: Option<Ended>,
+    /// When bytes last moved, either way.
+    pub active_at: Instant,
+}
+
+/// The way to the platform.
+pub enum Upstream<'s> {
+    None,
+    Dialing,
+    Open(Ends<'s>, Origin),
+    Failed(Fault),
+}
+
+impl Exchange {
+    /// A connection that was just accepted.
+    pub fn new(now: Now) -> Exchange {
+        Exchange::Reading(Reading::opening(now))
+    }
+
+    /// Goes one step on.
+    pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        match self {
+            Exchange::Reading(state) => state.step(cx),
+            Exchange::Choosing(state) => state.step(cx),
+            Exchange::Trying(state) => state.step(cx),
+            Exchange::Relaying(state) => state.step(cx),
+            Exchange::Collecting(state) => state.step(cx),
+            Exchange::Replying(state) => state.step(cx),
+            Exchange::Draining(state) => state.step(cx),
+            Exchange::Closing(state) => state.step(cx),
+            Exchange::Closed => (Exchange::Closed, Step::Wait),
+        }
+    }
+
+    /// When the state ends by itself. `client_at` and `upstream_at` say when bytes last moved on either side.
+    pub fn deadline(
+        &self,
+        core: &Core,
+        client_at: Instant,
+        upstream_at: Instant,
+    ) -> Option<Instant> {
+        let active_at = client_at.max(upstream_at);
+        match self {
+            Exchange::Reading(state) => Some(state.deadline(core)),
+            Exchange::Choosing(_) => None,
+            Exchange::Trying(state) => Some(state.deadline(active_at)),
+            Exchange::Relaying(state) => Some(state.deadline(active_at)),
+            Exchange::Collecting(state) => Some(state.deadline(client_at)),
+            Exchange::Replying(state) => Some(state.deadline(client_at)),
+            Exchange::Draining(state) => Some(state.deadline()),
+            Exchange::Closing(state) => Some(state.deadline(core, client_at)),
+            Exchange::Closed => None,
+        }
+    }
+
+    /// Whether bytes of the client are of use now.
+    pub fn wants_client(&self) -> bool {
+        match self {
+            Exchange::Reading(_) | Exchange::Draining(_) => true,
+            Exchange::Closing(state) => state.wants_client(),
+            Exchange::Trying(state) => state.wants_client(),
+            Exchange::Relaying(state) => state.wants_client(),
+            Exchange::Collecting(state) => state.wants_client(),
+            Exchange::Choosing(_) | Exchange::Replying(_) | Exchange::Closed => false,
+        }
+    }
+
+    /// Whether bytes of the platform are of use now, given the room towards the client.
+    pub fn wants_upstream(&self, client_room: usize) -> bool {
+        match self {
+            Exchange::Trying(_) => true,
+            Exchange::Relaying(_) => client_room >= transfer::ROOM_MIN,
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Collecting(_)
+            | Exchange::Replying(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
+        }
+    }
+
+    /// Whether no request is under way: a drain closes such a connection at once.
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Exchange::Reading(state) => state.is_idle(),
+            Exchange::Closed => true,
+            Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Relaying(_)
+            | Exchange::Collecting(_)
+            | Exchange::Replying(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_) => false,
+        }
+    }
+
+    /// Ends whatever is under way: the permit is settled, memory is given back, the figures get their line.
+    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+        match self {
+            Exchange::Choosing(state) => state.abort(reason, core, now),
+            Exchange::Trying(state) => state.abort(reason, core, now),
+            Exchange::Relaying(state) => state.abort(reason, core, now),
+            Exchange::Collecting(state) => state.abort(reason, core, now),
+            Exchange::Replying(state) => state.abort(reason, core, now),
+            Exchange::Reading(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => {}
+        }
+    }
+}
+
+/// The state after an answer has been handed over whole: the next request, or the end of the connection.
+fn after_answer(afterwards: Afterwards, phase: core::Phase, now: Now) -> Exchange {
+    match (afterwards, phase) {
+        (Afterwards::KeepAlive, core::Phase::Serving) => Exchange::Reading(Reading::idle(now)),
+        (Afterwards::Close, _) | (_, core::Phase::Draining) => Exchange::Closing(Closing::new()),
+    }
+}
+
+/// What a request that ended so counts as.
+fn class_of(reason: &Reason) -> Class {
+    match reason {
+        Reason::ClientGone => Class::Canceled,
+        Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
+        Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => Class::Network,
+        other => Class::of_status(other.status()),
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    pub status: Option<u16>,
+    pub code: Option<&'static str>,
+    pub class: Class,
+}
+
+impl End {
+    fn answered(status: u16) -> End {
+        End {
+            status: Some(status),
+            code: None,
+            class: Class::of_status(status),
+        }
+    }
+
+    fn failed(reason: &Reason) -> End {
+        End {
+            status: (reason.status() != 499).then(|| reason.status()),
+            code: Some(reason.code()),
+            class: class_of(reason),
+        }
+    }
+}

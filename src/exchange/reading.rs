@@ -1,0 +1,326 @@
+//! Awaits a request's head and decides what becomes of the request: an answer of our own, or a try at a platform.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::base::ids::{REQUEST_ID_BYTES_MAX, RequestId};
+use crate::base::now::Now;
+use crate::base::text::Text;
+use crate::http::body::Decoder;
+use crate::http::request::{self, RequestHead};
+use crate::http::response::Asked;
+use crate::http::scan::HeadScan;
+use crate::http::target::{Form, climbs};
+use crate::http::{FIELDS_MAX, Framing};
+use crate::service::pages::{self, Page};
+use crate::service::reply::Reply;
+use crate::site::Site;
+
+use super::admission::{Peer, Shown, admit};
+use super::answer::HEAD_ROOM_BYTES;
+use super::choosing::Choosing;
+use super::collecting::{self, Collecting};
+use super::core::{Core, Phase};
+use super::forward::{tail_below, write_head};
+use super::reason::Reason;
+use super::replying::{Replying, preflight_reply};
+use super::request::{Afterwards, Cors, Request, Role};
+use super::upload::{Limits, Upload};
+use super::{Cx, Exchange, Step};
+
+/// The methods that a platform's path takes, for the answer to the others.
+const PROXIED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+pub struct Reading {
+    stage: Stage,
+    since: Instant,
+    scan: HeadScan,
+}
+
+/// What has come so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing on a new connection.
+    Opening,
+    /// Nothing since the last answer.
+    Idle,
+    /// The beginning of a head.
+    Head,
+}
+
+/// What is to be done about a request whose head was read.
+enum Decision {
+    Refuse(Reason),
+    Reply(Reply),
+    Forward(Upload),
+    /// The body is needed first.
+    Collect {
+        upload: Upload,
+        authorization: Option<Box<[u8]>>,
+    },
+}
+
+impl Reading {
+    pub fn opening(now: Now) -> Reading {
+        Reading {
+            stage: Stage::Opening,
+            since: now.instant,
+            scan: HeadScan::default(),
+        }
+    }
+
+    pub fn idle(now: Now) -> Reading {
+        Reading {
+            stage: Stage::Idle,
+            ..Reading::opening(now)
+        }
+    }
+
+    /// Whether not a byte of a request has come.
+    pub fn is_idle(&self) -> bool {
+        self.stage != Stage::Head
+    }
+
+    pub fn deadline(&self, core: &Core) -> Instant {
+        let settings = &core.site.settings;
+        self.since
+            + match self.stage {
+                Stage::Opening | Stage::Head => settings.header_timeout,
+                Stage::Idle => settings.keepalive_timeout,
+            }
+    }
+
+    pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        if cx.client.output.room() < HEAD_ROOM_BYTES {
+            // Pipelined requests wait until the answers before them have left.
+            self.since = cx.now.instant;
+            return (Exchange::Reading(self), Step::Wait);
+        }
+        match self.scan.request(cx.client.input.unread()) {
+            Err(malformed) => refuse_unread(Reason::Malformed(malformed), cx),
+            Ok(Some(range)) => on_head(range, cx),
+            Ok(None) => self.wait(cx),
+        }
+    }
+
+    fn wait(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let begun = !cx.client.input.is_empty();
+        if begun && self.stage == Stage::Idle {
+            self.since = cx.now.instant;
+        }
+        if begun {
+            self.stage = Stage::Head;
+        }
+        match (self.deadline(cx.core) <= cx.now.instant, self.stage) {
+            (false, _) => (Exchange::Reading(self), Step::Wait),
+            (true, Stage::Head) => refuse_unread(Reason::RequestTimeout, cx),
+            (true, Stage::Opening | Stage::Idle) => (Exchange::Closed, Step::Close(Reason::Unused)),
+        }
+    }
+}
+
+/// Answers what is not understood as a request. Where it ends is not known, so that the connection ends with it.
+fn refuse_unread(reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    cx.client.input.consume(cx.client.input.len());
+    let request = cx.core.new_request(cx.role, cx.now);
+    let replying = Replying::refuse(request, reason, Decoder::new(Framing::None), cx);
+    (Exchange::Replying(replying), Step::Again)
+}
+
+fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let head = match request::parse(&cx.client.input.unread()[range.clone()], &mut storage) {
+        Ok(head) => head,
+        Err(malformed) => return refuse_unread(Reason::Malformed(malformed), cx),
+    };
+    let mut request = cx.core.new_request(cx.role, cx.now);
+    note(&mut request, &head, cx.core.phase);
+    let decision = match cx.role {
+        Role::Demo => Decision::Collect {
+            upload: Upload::collecting(
+                head.framing,
+                collecting::LIMITS,
+                &mut cx.core.blocks,
+                &cx.core.retry_memory,
+            ),
+            authorization: head.field("authorization").map(Box::from),
+        },
+        Role::Proxy => decide(&mut request, &head, cx.peer, cx.core, cx.now),
+    };
+    let decoder = Decoder::new(head.framing);
+    let continues =
+        head.expects_continue && !matches!(head.framing, Framing::None | Framing::Length(0));
+    if let (true, Decision::Refuse(_) | Decision::Reply(_)) = (continues, &decision) {
+        // The client may send its body or not, and what comes next could be either.
+        request.afterwards = Afterwards::Close;
+    }
+    cx.client.input.consume(range.end);
+    match decision {
+        Decision::Refuse(reason) => {
+            let replying = Replying::refuse(request, reason, decoder, cx);
+            (Exchange::Replying(replying), Step::Again)
+        }
+        Decision::Reply(reply) => {
+            let replying = Replying::new(request, reply, decoder, cx.now);
+            (Exchange::Replying(replying), Step::Again)
+        }
+        Decision::Forward(upload) => {
+            if continues {
+                cx.client.output.put(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            (
+                Exchange::Choosing(Choosing::new(request, upload)),
+                Step::Again,
+            )
+        }
+        Decision::Collect {
+            upload,
+            authorization,
+        } => {
+            let collecting = Collecting::new(request, authorization, upload);
+            (Exchange::Collecting(collecting), Step::Again)
+        }
+    }
+}
+
+/// Takes down the facts that are needed after the head is gone.
+fn note(request: &mut Request, head: &RequestHead<'_, '_>, phase: Phase) {
+    request.method = Text::new(head.method);
+    request.path = Text::new(head.target.path);
+    request.version = head.version;
+    if head.method == "HEAD" {
+        request.asked = Asked::Head;
+    }
+    if head.persistent && phase == Phase::Serving {
+        request.afterwards = Afterwards::KeepAlive;
+    }
+    let sane = |id: &&[u8]| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+    };
+    let id = head.field("x-request-id").filter(sane);
+    if let Some(id) = id.and_then(|id| std::str::from_utf8(id).ok()) {
+        request.id = RequestId::new(id);
+    }
+}
+
+fn decide(
+    request: &mut Request,
+    head: &RequestHead<'_, '_>,
+    socket_address: std::net::IpAddr,
+    core: &mut Core,
+    now: Now,
+) -> Decision {
+    let site = Rc::clone(&request.site);
+    let peer = Peer::of(socket_address, head, &site);
+    if !site.allows_address(peer.address) {
+        return Decision::Refuse(Reason::IpNotAllowed);
+    }
+    if matches!(head.method, "CONNECT" | "TRACE") {
+        return Decision::Refuse(Reason::MethodNotAllowed(PROXIED_METHODS));
+    }
+    if head.target.form == Form::Asterisk {
+        return Decision::Reply(Reply::empty(204).with("allow", PROXIED_METHODS));
+    }
+    if let Some(page) = pages::find(head.target.path) {
+        return on_page(page, request, head, peer, core, now);
+    }
+    let name = head.target.path.split('/').nth(1).unwrap_or_default();
+    let Some(place) = site.find(name) else {
+        return Decision::Refuse(Reason::UnknownPlatform {
+            routes: pages::route_list(&site),
+        });
+    };
+    request.route = Some(place);
+    request.cors = cors_of(head, &site);
+    if let Some(reply) = preflight_reply(request, head) {
+        return Decision::Reply(reply);
+    }
+    forward(request, head, peer, core, now).unwrap_or_else(Decision::Refuse)
+}
+
+/// Admits a request for a platform and rewrites its head.
+fn forward(
+    request: &mut Request,
+    head: &RequestHead<'_, '_>,
+    peer: Peer,
+    core: &mut Core,
+    now: Now,
+) -> Result<Decision, Reason> {
+    let site = Rc::clone(&request.site);
+    let route = request.route();
+    let tail = tail_below(head.target.path, route);
+    if climbs(tail) {
+        return Err(Reason::PathClimbs);
+    }
+    let route = &site.routes[request.route.expect("the route was just set")];
+    let shown = Shown::find(head, Some(route), &core.clients);
+    admit(core, request, route, peer, shown, now)?;
+    let bytes_max = site.settings.max_body_bytes;
+    if matches!(head.framing, Framing::Length(length) if length > bytes_max) {
+        return Err(Reason::BodyTooLarge { bytes_max });
+    }
+    let mut draft = std::mem::take(&mut core.draft);
+    draft.clear();
+    write_head(&mut draft, head, route, tail, &shown);
+    let upload = upload_of(head, &draft, &site, core);
+    core.draft = draft;
+    Ok(Decision::Forward(upload))
+}
+
+fn upload_of(head: &RequestHead<'_, '_>, rewritten: &[u8], site: &Site, core: &mut Core) -> Upload {
+    let limits = Limits {
+        kept_bytes_max: site.settings.retry_buffer_bytes,
+        content_bytes_max: site.settings.max_body_bytes,
+    };
+    Upload::new(
+        rewritten,
+        head.framing,
+        limits,
+        &mut core.blocks,
+        &core.retry_memory,
+    )
+}
+
+fn cors_of(head: &RequestHead<'_, '_>, site: &Site) -> Cors {
+    match head.field("origin").map(std::str::from_utf8) {
+        None => Cors::NotAsked,
+        Some(Ok(origin)) if site.allows_origin(origin) => match site.allows_origin("*") {
+            true => Cors::Any,
+            false => Cors::Only(origin.into()),
+        },
+        Some(_) => Cors::Refused,
+    }
+}
+
+/// One of the program's own pages.
+fn on_page(
+    page: Page,
+    request: &mut Request,
+    head: &RequestHead<'_, '_>,
+    peer: Peer,
+    core: &mut Core,
+    now: Now,
+) -> Decision {
+    if !matches!(head.method, "GET" | "HEAD") {
+        return Decision::Refuse(Reason::MethodNotAllowed("GET, HEAD"));
+    }
+    if let Some(setting) = page.switched_off_by(&request.site.settings) {
+        return Decision::Refuse(Reason::PageDisabled(setting));
+    }
+    if page.is_private() && !peer.is_loopback {
+        let shown = Shown::find(head, None, &core.clients);
+        let is_root = request.site.settings.enable_key_validation
+            && shown
+                .client
+                .is_some_and(|client| core.clients.is_root(client));
+        match (is_root, shown.any) {
+            (true, _) => {}
+            (false, true) => return Decision::Refuse(Reason::InvalidApiKey),
+            (false, false) => return Decision::Refuse(Reason::MissingApiKey),
+        }
+    }
+    match pages::reply(page, &core.view(now)) {
+        Some(reply) => Decision::Reply(reply),
+        None => Decision::Refuse(Reason::NotFound),
+    }
+}

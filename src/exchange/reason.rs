@@ -1,0 +1,305 @@
+//! Why a request or a connection ends otherwise than by a platform's answer. The answer, the log line and the counter
+//! all come from here.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::http::malformed::{Kind, Malformed};
+use crate::policy::access::Refusal;
+
+/// Every fault that the proxy itself tells of.
+#[derive(Debug)]
+pub enum Reason {
+    /// The bytes are no HTTP that may be served.
+    Malformed(Malformed),
+    /// A path that would leave the platform's `api_path`.
+    PathClimbs,
+    /// The client's head did not come in time.
+    RequestTimeout,
+    BodyTooLarge {
+        bytes_max: u64,
+    },
+    IpNotAllowed,
+    /// No platform of that name; the routes that there are.
+    UnknownPlatform {
+        routes: String,
+    },
+    PlatformDisabled {
+        name: String,
+    },
+    /// The platform has no usable key in the configuration.
+    NoKeys {
+        name: String,
+    },
+    MissingApiKey,
+    InvalidApiKey,
+    Refused(Refusal),
+    /// A page that the configuration switches off, and the setting's name.
+    PageDisabled(&'static str),
+    NotFound,
+    /// The methods that the path has.
+    MethodNotAllowed(&'static str),
+    /// Every usable key is rate-limited.
+    KeysRateLimited {
+        retry_after: Duration,
+    },
+    NoHealthyKeys {
+        retry_after: Option<Duration>,
+    },
+    /// The platform could not be reached or made no sense; which and where.
+    Upstream {
+        host: String,
+        what: String,
+    },
+    UpstreamTimeout {
+        host: String,
+        what: &'static str,
+    },
+    /// A defect of the proxy's own.
+    Bug,
+    /// The client closed, half-closed or reset.
+    ClientGone,
+    /// The platform's answer broke off after its head.
+    AnswerCutOff {
+        host: String,
+        what: String,
+        ending: Ending,
+    },
+    /// No byte moved for `idle_timeout_seconds`.
+    Idle,
+    /// An idle connection that is not needed any more.
+    Unused,
+    /// The connection's last answer has been sent.
+    Finished,
+}
+
+/// How a client's connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In order.
+    Fin,
+    /// By a reset: where the end of the connection would end the body, the client must not take it for one.
+    Reset,
+}
+
+impl Reason {
+    /// The status of the answer; 499, as nginx logs it, where nobody is left to answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Reason::Malformed(malformed) => match malformed.kind() {
+                Kind::BadRequest => 400,
+                Kind::UriTooLong => 414,
+                Kind::HeadersTooLarge => 431,
+                Kind::VersionNotSupported => 505,
+                Kind::NotImplemented => 501,
+                Kind::ExpectationFailed => 417,
+            },
+            Reason::PathClimbs => 400,
+            Reason::RequestTimeout => 408,
+            Reason::BodyTooLarge { .. } => 413,
+            Reason::IpNotAllowed | Reason::PlatformDisabled { .. } | Reason::PageDisabled(_) => 403,
+            Reason::UnknownPlatform { .. } | Reason::NotFound => 404,
+            Reason::MethodNotAllowed(_) => 405,
+            Reason::MissingApiKey | Reason::InvalidApiKey => 401,
+            Reason::Refused(refusal) => match refusal {
+                Refusal::KeyExpired => 401,
+                Refusal::SampleKey | Refusal::PlatformNotAllowed => 403,
+                Refusal::Cooldown { .. }
+                | Refusal::HourlyLimit { .. }
+                | Refusal::DailyLimit { .. } => 429,
+            },
+            Reason::KeysRateLimited { .. } => 429,
+            Reason::NoKeys { .. } | Reason::NoHealthyKeys { .. } => 503,
+            Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => 502,
+            Reason::UpstreamTimeout { .. } => 504,
+            Reason::Bug => 500,
+            Reason::ClientGone | Reason::Idle | Reason::Unused | Reason::Finished => 499,
+        }
+    }
+
+    /// The `code` of the error body and of `x-proxy-error`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Reason::Malformed(malformed) => match malformed.kind() {
+                Kind::BadRequest => "bad_request",
+                Kind::UriTooLong => "uri_too_long",
+                Kind::HeadersTooLarge => "headers_too_large",
+                Kind::VersionNotSupported => "http_version_not_supported",
+                Kind::NotImplemented => "not_implemented",
+                Kind::ExpectationFailed => "expectation_failed",
+            },
+            Reason::PathClimbs => "bad_request",
+            Reason::RequestTimeout => "request_timeout",
+            Reason::BodyTooLarge { .. } => "body_too_large",
+            Reason::IpNotAllowed => "ip_not_allowed",
+            Reason::UnknownPlatform { .. } => "unknown_platform",
+            Reason::PlatformDisabled { .. } => "platform_disabled",
+            Reason::NoKeys { .. } => "no_keys",
+            Reason::MissingApiKey => "missing_api_key",
+            Reason::InvalidApiKey => "invalid_api_key",
+            Reason::Refused(refusal) => match refusal {
+                Refusal::SampleKey => "sample_key",
+                Refusal::KeyExpired => "key_expired",
+                Refusal::PlatformNotAllowed => "platform_not_allowed",
+                Refusal::Cooldown { .. } => "cooldown",
+                Refusal::HourlyLimit { .. } => "hourly_limit",
+                Refusal::DailyLimit { .. } => "daily_limit",
+            },
+            Reason::PageDisabled(_) => "disabled",
+            Reason::NotFound => "not_found",
+            Reason::MethodNotAllowed(_) => "method_not_allowed",
+            Reason::KeysRateLimited { .. } => "keys_rate_limited",
+            Reason::NoHealthyKeys { .. } => "no_healthy_keys",
+            Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => "upstream_error",
+            Reason::UpstreamTimeout { .. } => "upstream_timeout",
+            Reason::Bug => "internal_error",
+            Reason::ClientGone => "canceled",
+            Reason::Idle => "idle_timeout",
+            Reason::Unused => "unused",
+            Reason::Finished => "finished",
+        }
+    }
+
+    /// OpenAI's `type` of an error with this status.
+    pub fn kind(&self) -> &'static str {
+        match self.status() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            429 => "rate_limit_error",
+            500.. => "api_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// What happened and what to do about it.
+    pub fn message(&self) -> Cow<'static, str> {
+        match self {
+            Reason::Malformed(malformed) => malformed.message().into(),
+            Reason::PathClimbs => {
+                "The path's dot segments lead out of the platform's API path.".into()
+            }
+            Reason::RequestTimeout => "The request's head did not arrive in time.".into(),
+            Reason::BodyTooLarge { bytes_max } => format!(
+                "The request's body is larger than {bytes_max} bytes, the proxy's max_body_bytes."
+            )
+            .into(),
+            Reason::IpNotAllowed => "Your address is not among the proxy's allowed_ips.".into(),
+            Reason::UnknownPlatform { routes } => {
+                format!("No platform of this name. This proxy serves: {routes}").into()
+            }
+            Reason::PlatformDisabled { name } => {
+                format!("The platform {name} is switched off; set its `enabled` in platform.json.")
+                    .into()
+            }
+            Reason::NoKeys { name } => format!(
+                "The platform {name} has no usable key; give it one in platform.json or .env."
+            )
+            .into(),
+            Reason::MissingApiKey => {
+                "No API key was shown. Send a key of this proxy as `Authorization: Bearer KEY`."
+                    .into()
+            }
+            Reason::InvalidApiKey => {
+                "Incorrect API key provided. Use a key of this proxy, not one of the platform."
+                    .into()
+            }
+            Reason::Refused(refusal) => refusal_message(refusal),
+            Reason::PageDisabled(setting) => {
+                format!("This page is switched off by {setting} in config.json.").into()
+            }
+            Reason::NotFound => {
+                "There is nothing at this path. GET /routes lists what there is.".into()
+            }
+            Reason::MethodNotAllowed(allow) => {
+                format!("The method is not allowed here; allowed: {allow}.").into()
+            }
+            Reason::KeysRateLimited { retry_after } => format!(
+                "All keys of the platform are rate-limited; the first is free in {} s.",
+                whole_seconds(*retry_after)
+            )
+            .into(),
+            Reason::NoHealthyKeys { .. } => {
+                "The platform accepts none of its keys at present; see /dashboard.".into()
+            }
+            Reason::Upstream { host, what } => format!("{host}: {what}").into(),
+            Reason::UpstreamTimeout { host, what } => format!("{host}: {what}").into(),
+            Reason::Bug => "The proxy failed at this request; its log says more.".into(),
+            Reason::ClientGone => "the client has gone".into(),
+            Reason::AnswerCutOff { host, what, .. } => {
+                format!("{host}: the answer broke off: {what}").into()
+            }
+            Reason::Idle => "no byte moved for too long".into(),
+            Reason::Unused => "idle".into(),
+            Reason::Finished => "finished".into(),
+        }
+    }
+
+    /// The value of `Retry-After`, in seconds, where a time is known.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Reason::Refused(
+                Refusal::Cooldown {
+                    retry_after_seconds,
+                }
+                | Refusal::HourlyLimit {
+                    retry_after_seconds,
+                    ..
+                }
+                | Refusal::DailyLimit {
+                    retry_after_seconds,
+                    ..
+                },
+            ) => Some(*retry_after_seconds),
+            Reason::KeysRateLimited { retry_after } => Some(whole_seconds(*retry_after)),
+            Reason::NoHealthyKeys { retry_after } => retry_after.map(whole_seconds),
+            _ => None,
+        }
+    }
+
+    /// How the client's connection is closed for it.
+    pub fn ending(&self) -> Ending {
+        match self {
+            Reason::AnswerCutOff { ending, .. } => *ending,
+            _ => Ending::Fin,
+        }
+    }
+
+    /// Whether the OpenAI SDKs must be told not to try again at once.
+    pub fn forbids_retry(&self) -> bool {
+        match self {
+            Reason::NoKeys { .. } => true,
+            other => {
+                other.status() == 429
+                    && other
+                        .retry_after_seconds()
+                        .is_some_and(|seconds| seconds > 60)
+            }
+        }
+    }
+}
+
+fn refusal_message(refusal: &Refusal) -> Cow<'static, str> {
+    match refusal {
+        Refusal::SampleKey => {
+            "The sample key root_key is accepted from this machine only; put keys of your own into key.json.".into()
+        }
+        Refusal::KeyExpired => "This API key has expired.".into(),
+        Refusal::PlatformNotAllowed => "This API key may not use this platform.".into(),
+        Refusal::Cooldown { retry_after_seconds } => {
+            format!("This API key is cooling down; try again in {retry_after_seconds} s.").into()
+        }
+        Refusal::HourlyLimit {
+            limit,
+            retry_after_seconds,
+        } => format!("The hourly limit of {limit} requests is used up; it resets in {retry_after_seconds} s.").into(),
+        Refusal::DailyLimit {
+            limit,
+            retry_after_seconds,
+        } => format!("The daily limit of {limit} requests is used up; it resets in {retry_after_seconds} s.").into(),
+    }
+}
+
+/// Rounded up, at least 1: a client that waits so long finds a key.
+fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_millis().div_ceil(1000) as u64).max(1)
+}

@@ -1,0 +1,310 @@
+//! Passes the platform's answer on to the client, piece by piece as it comes. There is no way back from here to
+//! another key: what a retry would need is gone.
+
+use std::time::Instant;
+
+use crate::base::now::Now;
+use crate::http::body::Decoder;
+use crate::http::response::{self, ResponseHead};
+use crate::http::scan::HeadScan;
+use crate::http::usage::{Format, UsageScan};
+use crate::http::{FIELDS_MAX, Framing};
+use crate::net::connection::Ended;
+use crate::policy::keyring::{Outcome, Permit};
+use crate::policy::verdict::{Verdict, judge};
+
+use super::answer::{HEAD_ROOM_BYTES, relay_head, relay_interim};
+use super::core::Core;
+use super::draining::Draining;
+use super::reason::{Ending, Reason};
+use super::replying::Replying;
+use super::request::{Afterwards, Request};
+use super::transfer::{Coding, Stopped, transfer};
+use super::trying::{Trying, facts};
+use super::upload::Upload;
+use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
+
+/// Interim answers to one request; a platform that sends more makes no sense.
+const INTERIM_MAX: u32 = 32;
+
+pub struct Relaying {
+    request: Box<Request>,
+    upload: Upload,
+    permit: Permit,
+    stage: Stage,
+}
+
+/// What comes next from the platform.
+enum Stage {
+    /// A head: so many interim ones have been passed on since the first came.
+    Head {
+        scan: HeadScan,
+        interims: u32,
+        since: Instant,
+    },
+    Body(Body),
+}
+
+/// The body of the final answer.
+struct Body {
+    status: u16,
+    decoder: Decoder,
+    coding: Coding,
+    framing: Framing,
+    /// What the platform says of its connection.
+    afterwards: Afterwards,
+}
+
+impl Relaying {
+    /// Gives up the way back: an answer, or an interim one, goes to the client.
+    pub fn begin(trying: Trying, now: Now) -> Relaying {
+        let Trying {
+            request,
+            mut upload,
+            permit,
+            ..
+        } = trying;
+        upload.stop_keeping();
+        Relaying {
+            request,
+            upload,
+            permit,
+            stage: Stage::Head {
+                scan: HeadScan::default(),
+                interims: 0,
+                since: now.instant,
+            },
+        }
+    }
+
+    /// Writes the final head for the client, which has room for it, and goes over to the body.
+    pub fn deliver(&mut self, head: &ResponseHead<'_, '_>, outcome: Outcome, cx: &mut Cx<'_>) {
+        cx.core.note_try(&self.request, self.permit.key(), &outcome);
+        cx.core.keyring.judge(&self.permit, outcome, cx.now);
+        let encoding = head.field("content-encoding");
+        self.request.usage = UsageScan::new(Format::of(head.field("content-type"), encoding));
+        let coding = relay_head(cx.client.output, cx.core, &mut self.request, head, cx.now);
+        self.stage = Stage::Body(Body {
+            status: head.status,
+            decoder: Decoder::new(head.framing),
+            coding,
+            framing: head.framing,
+            afterwards: match head.persistent {
+                true => Afterwards::KeepAlive,
+                false => Afterwards::Close,
+            },
+        });
+    }
+
+    pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let upstream = match std::mem::replace(&mut cx.upstream, Upstream::None) {
+            Upstream::Open(upstream, _) => upstream,
+            Upstream::None | Upstream::Dialing => {
+                return self.cut_off("its connection is not there".into());
+            }
+            Upstream::Failed(fault) => return self.cut_off(fault.to_string()),
+        };
+        let core = &mut *cx.core;
+        let (blocks, memory) = (&mut core.blocks, &mut core.retry_memory);
+        let pumped = self.upload.pump(
+            cx.client.input,
+            Some(upstream.output),
+            &mut self.request,
+            blocks,
+            memory,
+        );
+        if let Err(broken) = pumped {
+            let reason = broken.reason(self.request.site.settings.max_body_bytes);
+            return (Exchange::Relaying(self), Step::Close(reason));
+        }
+        match self.stage {
+            Stage::Head { .. } => self.on_interim(upstream, cx),
+            Stage::Body(_) => self.pass_on(upstream, cx),
+        }
+    }
+
+    pub fn wants_client(&self) -> bool {
+        !self.upload.is_received()
+    }
+
+    pub fn deadline(&self, active_at: Instant) -> Instant {
+        let settings = &self.request.site.settings;
+        match &self.stage {
+            Stage::Head { since, .. } => *since + settings.response_timeout,
+            Stage::Body(_) => active_at + settings.idle_timeout,
+        }
+    }
+
+    /// Awaits the final head after an interim one, or reads the first interim one.
+    fn on_interim(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let Stage::Head { scan, interims, .. } = &mut self.stage else {
+            unreachable!("asked for in this stage alone");
+        };
+        if cx.client.output.room() < HEAD_ROOM_BYTES {
+            return (Exchange::Relaying(self), Step::Wait);
+        }
+        let range = match scan.response(upstream.input.unread()) {
+            Ok(Some(range)) => range,
+            Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
+            Ok(None) => {
+                return match upstream.ended {
+                    Some(_) => self.refuse("it closed without a final answer".into(), cx),
+                    None if self.deadline(cx.now.instant) <= cx.now.instant => self.time_out(cx),
+                    None => (Exchange::Relaying(self), Step::Wait),
+                };
+            }
+        };
+        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let head = match response::parse(
+            &upstream.input.unread()[range.clone()],
+            &mut storage,
+            self.request.asked,
+        ) {
+            Ok(head) => head,
+            Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
+        };
+        if head.status >= 200 {
+            let outcome = match judge(&facts(&head), cx.now) {
+                Verdict::Deliver(outcome) | Verdict::TryNext(outcome) => outcome,
+                Verdict::LookAtBody => Outcome::Answered,
+            };
+            self.deliver(&head, outcome, cx);
+            upstream.input.consume(range.end);
+            return (Exchange::Relaying(self), Step::Again);
+        }
+        if head.status == 101 || *interims == INTERIM_MAX {
+            return self.refuse("it sent interim answers without end".into(), cx);
+        }
+        if self.request.version == crate::http::Version::Http11 {
+            relay_interim(cx.client.output, &head);
+        }
+        *interims += 1;
+        *scan = HeadScan::default();
+        upstream.input.consume(range.end);
+        (Exchange::Relaying(self), Step::Again)
+    }
+
+    fn pass_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let Stage::Body(body) = &mut self.stage else {
+            unreachable!("asked for in this stage alone");
+        };
+        let request = &mut self.request;
+        let moved = transfer(
+            &mut body.decoder,
+            upstream.input,
+            cx.client.output,
+            body.coding,
+            |data| request.on_answer_content(data, cx.now),
+        );
+        let stopped = match moved {
+            Ok(stopped) => stopped,
+            Err(malformed) => return self.cut_off(malformed.message().to_string()),
+        };
+        match (stopped, upstream.ended) {
+            (Stopped::Done, _) => self.complete(upstream, cx),
+            (Stopped::Starved, Some(Ended::Cleanly)) => match body.decoder.end_of_input() {
+                Ok(()) => self.complete(upstream, cx),
+                Err(malformed) => self.cut_off(malformed.message().to_string()),
+            },
+            (Stopped::Starved, Some(Ended::Broken(kind))) => {
+                self.cut_off(format!("the connection was lost: {kind}"))
+            }
+            (Stopped::Starved | Stopped::Full, _) => {
+                if self.deadline(upstream.active_at.max(cx.client.active_at)) <= cx.now.instant {
+                    return (Exchange::Relaying(self), Step::Close(Reason::Idle));
+                }
+                (Exchange::Relaying(self), Step::Wait)
+            }
+        }
+    }
+
+    /// The answer has been handed over whole.
+    fn complete(self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let Stage::Body(body) = self.stage else {
+            unreachable!("only a body completes");
+        };
+        let reusable = body.afterwards == Afterwards::KeepAlive
+            && body.framing != Framing::Close
+            && self.upload.is_done()
+            && upstream.output.is_empty()
+            && upstream.input.is_empty()
+            && upstream.ended.is_none();
+        cx.core
+            .keyring
+            .settle(self.permit, Outcome::Canceled, cx.now);
+        let afterwards = self.request.afterwards;
+        cx.core
+            .finish(self.request, End::answered(body.status), cx.now);
+        let decoder = self
+            .upload
+            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let next = match decoder.is_done() {
+            true => after_answer(afterwards, cx.core.phase, cx.now),
+            false => Draining::begin(decoder, afterwards, cx.now),
+        };
+        (
+            next,
+            if reusable {
+                Step::Release
+            } else {
+                Step::Hangup
+            },
+        )
+    }
+
+    /// The answer broke off: the client must not take what it has for the whole.
+    fn cut_off(self, what: String) -> (Exchange, Step) {
+        let by_close = match &self.stage {
+            Stage::Head { .. } => false,
+            Stage::Body(body) => {
+                body.coding == Coding::Identity
+                    && !matches!(body.framing, Framing::Length(_) | Framing::None)
+            }
+        };
+        let reason = Reason::AnswerCutOff {
+            host: self.request.route().authority.clone(),
+            what,
+            ending: if by_close { Ending::Reset } else { Ending::Fin },
+        };
+        (Exchange::Relaying(self), Step::Close(reason))
+    }
+
+    /// No final answer came after an interim one.
+    fn refuse(self, what: String, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let host = self.request.route().authority.clone();
+        let outcome = Outcome::NetworkFailure { what: what.clone() };
+        self.end_without_answer(outcome, Reason::Upstream { host, what }, cx)
+    }
+
+    fn time_out(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let host = self.request.route().authority.clone();
+        let what = "no final answer in time";
+        self.end_without_answer(
+            Outcome::Timeout { what },
+            Reason::UpstreamTimeout { host, what },
+            cx,
+        )
+    }
+
+    fn end_without_answer(
+        self,
+        outcome: Outcome,
+        reason: Reason,
+        cx: &mut Cx<'_>,
+    ) -> (Exchange, Step) {
+        cx.core.note_try(&self.request, self.permit.key(), &outcome);
+        cx.core.keyring.settle(self.permit, outcome, cx.now);
+        let decoder = self
+            .upload
+            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let replying = Replying::refuse(self.request, reason, decoder, cx);
+        (Exchange::Replying(replying), Step::Hangup)
+    }
+
+    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+        core.keyring.settle(self.permit, Outcome::Canceled, now);
+        self.upload
+            .discard(&mut core.blocks, &mut core.retry_memory);
+        core.finish(self.request, End::failed(reason), now);
+    }
+}

@@ -1,0 +1,113 @@
+//! The facts of one request, from its head to its line in the figures. It knows nothing of how it is served.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::base::ids::RequestId;
+use crate::base::now::Now;
+use crate::base::text::Text;
+use crate::http::Version;
+use crate::http::response::Asked;
+use crate::http::usage::{ModelScan, UsageScan};
+use crate::policy::access::{ClientId, Quota};
+use crate::site::{Route, Site};
+
+/// For whom a session works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A client of the proxy.
+    Proxy,
+    /// The proxy itself, as a client of the built-in demo platform.
+    Demo,
+}
+
+/// What becomes of the client's connection after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    KeepAlive,
+    Close,
+}
+
+/// What a browser's origin may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// No `Origin` was sent: the answer is nobody's business but the client's.
+    NotAsked,
+    /// A foreign origin, or CORS is off.
+    Refused,
+    /// Any origin.
+    Any,
+    /// This one.
+    Only(Box<str>),
+}
+
+/// One request.
+pub struct Request {
+    pub site: Rc<Site>,
+    pub role: Role,
+    pub started: Now,
+    pub id: RequestId,
+    pub method: Text<16>,
+    pub path: Text<128>,
+    pub version: Version,
+    pub asked: Asked,
+    pub afterwards: Afterwards,
+    pub cors: Cors,
+    pub route: Option<usize>,
+    pub client: Option<ClientId>,
+    pub quota: Option<Quota>,
+    pub tries: u32,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub first_byte_at: Option<Instant>,
+    pub model: ModelScan,
+    pub usage: UsageScan,
+}
+
+impl Request {
+    /// A request of which nothing is known yet, and which therefore ends its connection.
+    pub fn new(site: Rc<Site>, role: Role, id: RequestId, started: Now) -> Request {
+        Request {
+            site,
+            role,
+            started,
+            id,
+            method: Text::default(),
+            path: Text::default(),
+            version: Version::Http11,
+            asked: Asked::Other,
+            afterwards: Afterwards::Close,
+            cors: Cors::NotAsked,
+            route: None,
+            client: None,
+            quota: None,
+            tries: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            first_byte_at: None,
+            model: ModelScan::default(),
+            usage: UsageScan::default(),
+        }
+    }
+
+    /// The platform that it is for.
+    pub fn route(&self) -> &Route {
+        let place = self
+            .route
+            .expect("only a request for a platform is asked for its route");
+        &self.site.routes[place]
+    }
+
+    /// Takes note of a piece of its body.
+    pub fn on_request_content(&mut self, data: &[u8]) {
+        self.bytes_in += data.len() as u64;
+        self.model.scan(data);
+    }
+
+    /// Takes note of a piece of its answer's body.
+    pub fn on_answer_content(&mut self, data: &[u8], now: Now) {
+        self.bytes_out += data.len() as u64;
+        self.first_byte_at.get_or_insert(now.instant);
+        self.usage.scan(data);
+    }
+}

@@ -1,0 +1,123 @@
+//! Moves a body's bytes from one side's input to where they go, decoding one framing and writing the other.
+//! Requests and answers pass through the same function.
+
+use crate::base::buffer::Buffer;
+use crate::http::Field;
+use crate::http::body::{Decoded, Decoder};
+use crate::http::chunked::{chunk_head, trailer_fields};
+use crate::http::malformed::Malformed;
+
+/// How a body is written to the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is: a length was announced, or the connection's end delimits it.
+    Identity,
+    Chunked,
+}
+
+/// Room that must be there before a piece is decoded: the longest chunk line or trailer section and what frames it.
+pub const ROOM_MIN: usize = 16 * 1024;
+
+/// The most that framing adds to one piece: size line, and the line end after it.
+const FRAMING_BYTES_MAX: usize = 32;
+
+/// Trailer fields that pass; a section of 8 KiB could hold more, and none does.
+const TRAILER_FIELDS_MAX: usize = 64;
+
+/// Where decoded bytes go.
+pub trait Sink {
+    /// How many bytes may be put now.
+    fn room(&self) -> usize;
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Buffer {
+    fn room(&self) -> usize {
+        Buffer::room(self)
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        Buffer::put(self, bytes);
+    }
+}
+
+/// Why a transfer stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The input is used up, as far as it can be read.
+    Starved,
+    /// The sink has no room.
+    Full,
+    /// The body has ended.
+    Done,
+}
+
+/// Moves what can be moved. `watch` sees each piece of content.
+///
+/// # Errors
+/// The framing is broken; what came before has been moved.
+pub fn transfer(
+    decoder: &mut Decoder,
+    input: &mut Buffer,
+    sink: &mut impl Sink,
+    coding: Coding,
+    mut watch: impl FnMut(&[u8]),
+) -> Result<Stopped, Malformed> {
+    loop {
+        let room = sink.room();
+        if decoder.is_done() {
+            return Ok(Stopped::Done);
+        }
+        if room < ROOM_MIN {
+            return Ok(Stopped::Full);
+        }
+        let waiting = input.unread();
+        let window = &waiting[..waiting.len().min(room - FRAMING_BYTES_MAX)];
+        let consumed = match decoder.decode(window)? {
+            Decoded::Data { consumed, data } => {
+                watch(data);
+                put_piece(sink, coding, data);
+                consumed
+            }
+            Decoded::Skip { consumed } => consumed,
+            Decoded::Trailers { consumed, section } => {
+                put_end(sink, coding, section);
+                consumed
+            }
+            Decoded::NeedMore => return Ok(Stopped::Starved),
+            Decoded::End => return Ok(Stopped::Done),
+        };
+        input.consume(consumed);
+    }
+}
+
+fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {
+    match coding {
+        Coding::Identity => sink.put(data),
+        // A chunk of no bytes would end the body.
+        Coding::Chunked if data.is_empty() => {}
+        Coding::Chunked => {
+            sink.put(chunk_head(data.len()).as_bytes());
+            sink.put(data);
+            sink.put(b"\r\n");
+        }
+    }
+}
+
+fn put_end(sink: &mut impl Sink, coding: Coding, section: &[u8]) {
+    match coding {
+        Coding::Identity => {}
+        Coding::Chunked => {
+            sink.put(b"0\r\n");
+            let mut storage: [Field<'_>; TRAILER_FIELDS_MAX] =
+                [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
+            for field in trailer_fields(section, &mut storage) {
+                sink.put(field.name.as_bytes());
+                sink.put(b": ");
+                sink.put(field.value);
+                sink.put(b"\r\n");
+            }
+            sink.put(b"\r\n");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
+//! here the client has not got a byte of an answer, so that another key may still be tried.
+
+use std::time::Instant;
+
+use crate::base::now::Now;
+use crate::http::FIELDS_MAX;
+use crate::http::body::{Decoded, Decoder};
+use crate::http::response::{self, ResponseHead};
+use crate::http::scan::HeadScan;
+use crate::net::connection::Ended;
+use crate::net::dial::Origin;
+use crate::policy::keyring::{KeyId, Outcome, Permit};
+use crate::policy::verdict::{
+    Answer, INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, judge, names_invalid_key,
+};
+
+use super::answer::HEAD_ROOM_BYTES;
+use super::choosing::Choosing;
+use super::core::Core;
+use super::reason::Reason;
+use super::relaying::Relaying;
+use super::replying::Replying;
+use super::request::Request;
+use super::upload::{Broken, Upload};
+use super::{Cx, End, Ends, Exchange, Step, Upstream};
+
+pub struct Trying {
+    pub(super) request: Box<Request>,
+    pub(super) upload: Upload,
+    tried: Vec<KeyId>,
+    pub(super) permit: Permit,
+    stage: Stage,
+    scan: HeadScan,
+}
+
+/// How far the try has come.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Connecting since then.
+    Dialing(Instant),
+    /// The request is on its way.
+    Sending,
+    /// The request's last byte left then.
+    Awaiting(Instant),
+}
+
+/// Why a try failed without an answer.
+enum Failure {
+    Unreachable(String),
+    TimedOut(&'static str),
+}
+
+impl Trying {
+    pub fn new(
+        request: Box<Request>,
+        upload: Upload,
+        tried: Vec<KeyId>,
+        permit: Permit,
+        now: Now,
+    ) -> Trying {
+        Trying {
+            request,
+            upload,
+            tried,
+            permit,
+            stage: Stage::Dialing(now.instant),
+            scan: HeadScan::default(),
+        }
+    }
+
+    pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        match std::mem::replace(&mut cx.upstream, Upstream::None) {
+            Upstream::None | Upstream::Dialing => self.connect(cx),
+            Upstream::Failed(fault) => self.fail(Failure::Unreachable(fault.to_string()), cx),
+            Upstream::Open(upstream, origin) => self.talk(upstream, origin, cx),
+        }
+    }
+
+    pub fn wants_client(&self) -> bool {
+        !self.upload.is_received()
+    }
+
+    pub fn deadline(&self, active_at: Instant) -> Instant {
+        let settings = &self.request.site.settings;
+        match self.stage {
+            Stage::Dialing(since) => since + settings.connect_timeout,
+            Stage::Sending => active_at + settings.idle_timeout,
+            Stage::Awaiting(since) => since + settings.response_timeout,
+        }
+    }
+
+    fn connect(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        if self.deadline(cx.now.instant) <= cx.now.instant {
+            return self.fail(Failure::TimedOut("connecting took too long"), cx);
+        }
+        match self.pump(None, cx) {
+            Ok(()) => (Exchange::Trying(self), Step::Wait),
+            Err(broken) => self.give_up(broken, cx),
+        }
+    }
+
+    fn talk(mut self, upstream: Ends<'_>, origin: Origin, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        if let Stage::Dialing(_) = self.stage {
+            let lines = self.request.route().key_lines(self.permit.key());
+            self.upload.begin_try(lines, upstream.output);
+            self.stage = Stage::Sending;
+        }
+        if let Err(broken) = self.pump(Some(upstream.output), cx) {
+            return self.give_up(broken, cx);
+        }
+        if let Stage::Sending = self.stage
+            && self.upload.is_done()
+            && upstream.output.is_empty()
+        {
+            self.stage = Stage::Awaiting(cx.now.instant);
+        }
+        match self.scan.response(upstream.input.unread()) {
+            Ok(Some(range)) => self.on_head(range, upstream, cx),
+            Ok(None) => self.on_silence(upstream, origin, cx),
+            Err(malformed) => self.fail(Failure::Unreachable(malformed.message().to_string()), cx),
+        }
+    }
+
+    fn pump(
+        &mut self,
+        output: Option<&mut crate::base::buffer::Buffer>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Broken> {
+        let core = &mut *cx.core;
+        let progress = self.upload.pump(
+            cx.client.input,
+            output,
+            &mut self.request,
+            &mut core.blocks,
+            &mut core.retry_memory,
+        );
+        progress.map(drop)
+    }
+
+    /// There is no whole head yet.
+    fn on_silence(self, upstream: Ends<'_>, origin: Origin, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let died_unused =
+            origin == Origin::Pooled && upstream.input.is_empty() && self.upload.is_repeatable();
+        match upstream.ended {
+            Some(_) if died_unused => {
+                // The platform closed it while it waited in the pool: nobody's failure, and no try.
+                let endpoint = std::rc::Rc::clone(&self.request.route().endpoint);
+                let fresh = Trying::new(self.request, self.upload, self.tried, self.permit, cx.now);
+                (Exchange::Trying(fresh), Step::Dial(endpoint))
+            }
+            Some(Ended::Cleanly) => self.fail(
+                Failure::Unreachable("it closed without an answer".into()),
+                cx,
+            ),
+            Some(Ended::Broken(kind)) => self.fail(
+                Failure::Unreachable(format!("the connection was lost: {kind}")),
+                cx,
+            ),
+            None if self.deadline(upstream.active_at.max(cx.client.active_at))
+                <= cx.now.instant =>
+            {
+                match self.stage {
+                    Stage::Sending => {
+                        self.fail(Failure::TimedOut("it stopped taking the request"), cx)
+                    }
+                    Stage::Dialing(_) | Stage::Awaiting(_) => {
+                        self.fail(Failure::TimedOut("no answer in time"), cx)
+                    }
+                }
+            }
+            None => (Exchange::Trying(self), Step::Wait),
+        }
+    }
+
+    fn on_head(
+        self,
+        range: std::ops::Range<usize>,
+        upstream: Ends<'_>,
+        cx: &mut Cx<'_>,
+    ) -> (Exchange, Step) {
+        if cx.client.output.room() < HEAD_ROOM_BYTES {
+            return (Exchange::Trying(self), Step::Wait);
+        }
+        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let bytes = upstream.input.unread();
+        let head = match response::parse(&bytes[range.clone()], &mut storage, self.request.asked) {
+            Ok(head) => head,
+            Err(malformed) => {
+                return self.fail(Failure::Unreachable(malformed.message().to_string()), cx);
+            }
+        };
+        if head.status == 101 {
+            return self.fail(
+                Failure::Unreachable("it switched protocols unasked".into()),
+                cx,
+            );
+        }
+        if head.status < 200 {
+            // The client gets it, so that there is no way back to another key.
+            return (
+                Exchange::Relaying(Relaying::begin(self, cx.now)),
+                Step::Again,
+            );
+        }
+        let outcome = match judge(&facts(&head), cx.now) {
+            Verdict::Deliver(outcome) => outcome,
+            Verdict::TryNext(outcome) => outcome,
+            Verdict::LookAtBody => match invalid_key(&head, &bytes[range.end..], upstream.ended) {
+                Look::Invalid => Outcome::Rejected {
+                    reason: "400 API_KEY_INVALID".to_string(),
+                },
+                Look::Other => Outcome::Answered,
+                Look::NeedMore if self.deadline(upstream.active_at) <= cx.now.instant => {
+                    Outcome::Answered
+                }
+                Look::NeedMore => return (Exchange::Trying(self), Step::Wait),
+            },
+        };
+        if outcome.is_for_another_key() && self.may_retry(cx) {
+            return self.retry(outcome, cx);
+        }
+        let mut relaying = Relaying::begin(self, cx.now);
+        relaying.deliver(&head, outcome, cx);
+        upstream.input.consume(range.end);
+        (Exchange::Relaying(relaying), Step::Again)
+    }
+
+    fn may_retry(&self, cx: &Cx<'_>) -> bool {
+        let route = self.request.route();
+        let failed = [self.tried.as_slice(), &[self.permit.key()]].concat();
+        self.upload.is_repeatable()
+            && self.request.tries < route.platform.max_attempts
+            && cx.core.keyring.has_usable(route.id, &failed, cx.now)
+    }
+
+    fn retry(mut self, outcome: Outcome, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let route = self.request.route();
+        log::info!(
+            "{}: key {} failed ({outcome}), trying the next one",
+            route.platform.name,
+            cx.core.keyring.preview(self.permit.key()),
+        );
+        cx.core.note_try(&self.request, self.permit.key(), &outcome);
+        self.tried.push(self.permit.key());
+        cx.core.keyring.settle(self.permit, outcome, cx.now);
+        let choosing = Choosing::again(self.request, self.upload, self.tried);
+        (Exchange::Choosing(choosing), Step::Hangup)
+    }
+
+    /// The try ended without an answer.
+    fn fail(self, failure: Failure, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let host = self.request.route().authority.clone();
+        let (outcome, reason) = match failure {
+            Failure::Unreachable(what) => (
+                Outcome::NetworkFailure { what: what.clone() },
+                Reason::Upstream { host, what },
+            ),
+            Failure::TimedOut(what) => (
+                Outcome::Timeout { what },
+                Reason::UpstreamTimeout { host, what },
+            ),
+        };
+        if self.may_retry(cx) {
+            return self.retry(outcome, cx);
+        }
+        cx.core.note_try(&self.request, self.permit.key(), &outcome);
+        cx.core.keyring.settle(self.permit, outcome, cx.now);
+        let decoder = self
+            .upload
+            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let replying = Replying::refuse(self.request, reason, decoder, cx);
+        (Exchange::Replying(replying), Step::Hangup)
+    }
+
+    /// The client's body cannot be passed on. The key is not to blame.
+    fn give_up(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let reason = broken.reason(self.request.site.settings.max_body_bytes);
+        cx.core
+            .keyring
+            .settle(self.permit, Outcome::Canceled, cx.now);
+        self.upload
+            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        self.request.afterwards = super::request::Afterwards::Close;
+        let decoder = Decoder::new(crate::http::Framing::None);
+        let replying = Replying::refuse(self.request, reason, decoder, cx);
+        (Exchange::Replying(replying), Step::Hangup)
+    }
+
+    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+        core.keyring.settle(self.permit, Outcome::Canceled, now);
+        self.upload
+            .discard(&mut core.blocks, &mut core.retry_memory);
+        core.finish(self.request, End::failed(reason), now);
+    }
+}
+
+/// What the verdict needs of a head.
+pub fn facts<'b>(head: &ResponseHead<'_, 'b>) -> Answer<'b> {
+    const PREFIX: &[u8] = b"x-ratelimit-reset";
+    let is_reset = |name: &str| {
+        let start = name.as_bytes().get(..PREFIX.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    };
+    let mut resets = [None; RESETS_MAX];
+    let values = head.fields.iter().filter(|field| is_reset(field.name));
+    for (slot, field) in resets.iter_mut().zip(values) {
+        *slot = Some(field.value);
+    }
+    Answer {
+        status: head.status,
+        retry_after_ms: head.field("retry-after-ms"),
+        retry_after: head.field("retry-after"),
+        resets,
+    }
+}
+
+/// What the beginning of a 400's body says.
+enum Look {
+    Invalid,
+    Other,
+    NeedMore,
+}
+
+fn invalid_key(head: &ResponseHead<'_, '_>, mut bytes: &[u8], ended: Option<Ended>) -> Look {
+    let mut decoder = Decoder::new(head.framing);
+    let mut body = Vec::new();
+    while body.len() < INVALID_KEY_BODY_BYTES_MAX && !decoder.is_done() {
+        match decoder.decode(bytes) {
+            Ok(Decoded::Data { consumed, data }) => {
+                body.extend_from_slice(data);
+                bytes = &bytes[consumed..];
+            }
+            Ok(Decoded::Skip { consumed }) => bytes = &bytes[consumed..],
+            Ok(Decoded::Trailers { .. } | Decoded::End) | Err(_) => break,
+            Ok(Decoded::NeedMore) if ended.is_none() => return Look::NeedMore,
+            Ok(Decoded::NeedMore) => break,
+        }
+    }
+    body.truncate(INVALID_KEY_BODY_BYTES_MAX);
+    match names_invalid_key(&body) {
+        true => Look::Invalid,
+        false => Look::Other,
+    }
+}

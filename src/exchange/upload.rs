@@ -1,0 +1,311 @@
+//! The request on its way to the platform: its head written anew, its body kept for a retry or streamed through.
+
+use crate::base::buffer::{BlockPool, Buffer};
+use crate::http::Framing;
+use crate::http::body::Decoder;
+use crate::http::malformed::Malformed;
+
+use super::reason::Reason;
+use super::request::Request;
+use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
+
+/// What one request sends.
+pub struct Upload {
+    decoder: Decoder,
+    coding: Coding,
+    store: Store,
+    /// Bytes of content that came from the client.
+    received: u64,
+    limits: Limits,
+}
+
+/// What is kept of a request.
+enum Store {
+    /// All of it: it can be sent again.
+    Keeping(Kept),
+    /// The head, and of the body what the platform has not taken yet.
+    Streaming(Kept),
+}
+
+/// A head and the beginning of a body, in the form in which they are sent.
+#[derive(Default)]
+struct Kept {
+    block: Vec<u8>,
+    head_end: usize,
+    end: usize,
+    /// How much of the body has been handed on in the present try.
+    sent_end: usize,
+}
+
+/// All that is kept for retries, against its bound.
+#[derive(Debug, Default)]
+pub struct RetryMemory {
+    pub used: u64,
+    pub max: u64,
+}
+
+/// How much of one request is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A body up to this size is kept.
+    pub kept_bytes_max: u64,
+    /// A larger body is refused.
+    pub content_bytes_max: u64,
+}
+
+/// Where an upload stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The client has more to send.
+    Waiting,
+    /// The platform takes no more for now, or is not there yet.
+    Blocked,
+    /// All has been handed on.
+    Done,
+}
+
+/// Why an upload cannot go on.
+#[derive(Debug)]
+pub enum Broken {
+    Malformed(Malformed),
+    TooLarge,
+}
+
+impl Broken {
+    /// What the client is told.
+    pub fn reason(self, content_bytes_max: u64) -> Reason {
+        match self {
+            Broken::Malformed(malformed) => Reason::Malformed(malformed),
+            Broken::TooLarge => Reason::BodyTooLarge {
+                bytes_max: content_bytes_max,
+            },
+        }
+    }
+}
+
+impl Upload {
+    /// An upload of `head`, complete but for the key's lines and the empty line.
+    pub fn new(
+        head: &[u8],
+        framing: Framing,
+        limits: Limits,
+        blocks: &mut BlockPool,
+        memory: &RetryMemory,
+    ) -> Upload {
+        let kept = Kept::new(head, blocks);
+        let expected = match framing {
+            Framing::Length(length) => length,
+            Framing::None | Framing::Chunked | Framing::Close => 0,
+        };
+        let fits = expected <= limits.kept_bytes_max && memory.has_room(expected);
+        Upload {
+            decoder: Decoder::new(framing),
+            coding: match framing {
+                Framing::Chunked => Coding::Chunked,
+                Framing::None | Framing::Length(_) | Framing::Close => Coding::Identity,
+            },
+            store: match fits {
+                true => Store::Keeping(kept),
+                false => Store::Streaming(kept),
+            },
+            received: 0,
+            limits,
+        }
+    }
+
+    /// An upload that only collects content, for a service that answers the request itself.
+    pub fn collecting(
+        framing: Framing,
+        limits: Limits,
+        blocks: &mut BlockPool,
+        memory: &RetryMemory,
+    ) -> Upload {
+        Upload {
+            coding: Coding::Identity,
+            ..Upload::new(&[], framing, limits, blocks, memory)
+        }
+    }
+
+    /// Whether the request can be sent once more from its beginning.
+    pub fn is_repeatable(&self) -> bool {
+        match self.store {
+            Store::Keeping(_) => true,
+            Store::Streaming(_) => self.received == 0,
+        }
+    }
+
+    /// Whether the client has sent its whole body.
+    pub fn is_received(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Whether every byte has been handed on.
+    pub fn is_done(&self) -> bool {
+        let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.store;
+        self.is_received() && kept.unsent().is_empty()
+    }
+
+    /// The content so far, for a service that answers the request itself.
+    pub fn content(&self) -> &[u8] {
+        let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.store;
+        &kept.block[kept.head_end..kept.end]
+    }
+
+    /// Writes the head with the key's `lines` and begins the body anew.
+    pub fn begin_try(&mut self, lines: &[u8], output: &mut Buffer) {
+        let (Store::Keeping(kept) | Store::Streaming(kept)) = &mut self.store;
+        output.put(&kept.block[..kept.head_end]);
+        output.put(lines);
+        output.put(b"\r\n");
+        kept.sent_end = kept.head_end;
+    }
+
+    /// Takes what the client has sent and hands on what `output` has room for; without an output it is only kept.
+    ///
+    /// # Errors
+    /// The body is malformed or too large. Nothing more of the client's connection can be understood then.
+    pub fn pump(
+        &mut self,
+        input: &mut Buffer,
+        mut output: Option<&mut Buffer>,
+        request: &mut Request,
+        blocks: &mut BlockPool,
+        memory: &mut RetryMemory,
+    ) -> Result<Progress, Broken> {
+        if let Store::Keeping(kept) = &mut self.store {
+            let mut keeper = Keeper {
+                kept,
+                blocks,
+                memory,
+            };
+            let received = &mut self.received;
+            transfer(&mut self.decoder, input, &mut keeper, self.coding, |data| {
+                *received += data.len() as u64;
+                request.on_request_content(data);
+            })
+            .map_err(Broken::Malformed)?;
+            let outgrown = kept.body_bytes() > self.limits.kept_bytes_max || !memory.has_room(0);
+            self.check_size()?;
+            if outgrown {
+                self.stop_keeping();
+            }
+        }
+        let (Store::Keeping(kept) | Store::Streaming(kept)) = &mut self.store;
+        if let Some(output) = output.as_deref_mut() {
+            kept.hand_on(output);
+        }
+        match (&mut self.store, output) {
+            (Store::Keeping(_), _) => Ok(match (self.is_received(), self.is_done()) {
+                (false, _) => Progress::Waiting,
+                (true, false) => Progress::Blocked,
+                (true, true) => Progress::Done,
+            }),
+            (Store::Streaming(_), None) => Ok(Progress::Blocked),
+            (Store::Streaming(kept), Some(output)) => {
+                if !kept.unsent().is_empty() {
+                    return Ok(Progress::Blocked);
+                }
+                kept.drop_body(memory);
+                let received = &mut self.received;
+                let stopped = transfer(&mut self.decoder, input, output, self.coding, |data| {
+                    *received += data.len() as u64;
+                    request.on_request_content(data);
+                })
+                .map_err(Broken::Malformed)?;
+                self.check_size()?;
+                Ok(match stopped {
+                    Stopped::Starved => Progress::Waiting,
+                    Stopped::Full => Progress::Blocked,
+                    Stopped::Done => Progress::Done,
+                })
+            }
+        }
+    }
+
+    /// Gives up the possibility of sending it again: an answer has begun, or it has become too large.
+    pub fn stop_keeping(&mut self) {
+        if let Store::Keeping(kept) = &mut self.store {
+            let kept = std::mem::take(kept);
+            self.store = Store::Streaming(kept);
+        }
+    }
+
+    /// Gives all memory back.
+    pub fn discard(self, blocks: &mut BlockPool, memory: &mut RetryMemory) -> Decoder {
+        let (Store::Keeping(mut kept) | Store::Streaming(mut kept)) = self.store;
+        kept.drop_body(memory);
+        blocks.give(kept.block);
+        self.decoder
+    }
+
+    fn check_size(&self) -> Result<(), Broken> {
+        match self.received > self.limits.content_bytes_max {
+            true => Err(Broken::TooLarge),
+            false => Ok(()),
+        }
+    }
+}
+
+impl RetryMemory {
+    fn has_room(&self, bytes: u64) -> bool {
+        self.used + bytes <= self.max
+    }
+}
+
+impl Kept {
+    fn new(head: &[u8], blocks: &mut BlockPool) -> Kept {
+        let mut block = blocks.take(head.len());
+        block[..head.len()].copy_from_slice(head);
+        Kept {
+            block,
+            head_end: head.len(),
+            end: head.len(),
+            sent_end: head.len(),
+        }
+    }
+
+    fn body_bytes(&self) -> u64 {
+        (self.end - self.head_end) as u64
+    }
+
+    fn unsent(&self) -> &[u8] {
+        &self.block[self.sent_end..self.end]
+    }
+
+    fn hand_on(&mut self, output: &mut Buffer) {
+        self.sent_end += output.append(&self.block[self.sent_end..self.end]);
+    }
+
+    fn drop_body(&mut self, memory: &mut RetryMemory) {
+        memory.used -= self.body_bytes();
+        self.end = self.head_end;
+        self.sent_end = self.head_end;
+    }
+}
+
+/// A kept body while it grows.
+struct Keeper<'k> {
+    kept: &'k mut Kept,
+    blocks: &'k mut BlockPool,
+    memory: &'k mut RetryMemory,
+}
+
+impl Sink for Keeper<'_> {
+    /// Whether the bounds are passed is looked at after each piece: they may be overstepped by one piece.
+    fn room(&self) -> usize {
+        ROOM_MIN * 8
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let kept = &mut *self.kept;
+        let end = kept.end + bytes.len();
+        if end > kept.block.len() {
+            let mut larger = self.blocks.take(end.next_power_of_two());
+            larger[..kept.end].copy_from_slice(&kept.block[..kept.end]);
+            self.blocks.give(std::mem::replace(&mut kept.block, larger));
+        }
+        kept.block[kept.end..end].copy_from_slice(bytes);
+        kept.end = end;
+        self.memory.used += bytes.len() as u64;
+    }
+}

@@ -1,0 +1,1 @@
+//! Runs a case whole, byte by byte and cut at each place.

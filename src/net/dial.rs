@@ -1,0 +1,273 @@
+//! The way to a connection: resolve, connect to one address after the other, shake hands. It knows endpoints, not
+//! platforms.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use slab::Slab;
+
+use super::connection::{Connection, Hints};
+use super::fault::Fault;
+use super::network::Owner;
+use super::transport::Transport;
+use crate::base::buffer::BlockPool;
+use crate::base::now::Now;
+
+/// An attempt's head start before the next address is tried beside it (RFC 8305 section 5, connection attempt delay).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// A place that connections lead to.
+pub struct Endpoint {
+    /// Its number in the pool; two endpoints with one number are alike in all else.
+    pub id: usize,
+    pub host: String,
+    pub port: u16,
+    pub security: Security,
+}
+
+/// How an endpoint is spoken to.
+pub enum Security {
+    Plain,
+    Tls(Arc<ClientConfig>, ServerName<'static>),
+}
+
+/// A connection in the making.
+pub struct Dial {
+    pub endpoint: Rc<Endpoint>,
+    pub stage: Stage,
+}
+
+pub enum Stage {
+    /// The resolver will wake the session.
+    Resolving,
+    Connecting(Race),
+    Handshaking(Connection),
+}
+
+/// Where a dial stands.
+pub enum Dialed {
+    Pending(Dial),
+    Open(Connection, Origin),
+    Failed(Fault),
+}
+
+/// Where a connection came from: one out of the pool may have died unseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Fresh,
+    Pooled,
+}
+
+impl Dial {
+    /// When the dial wants to be resumed even without an event.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Connecting(race) => race.next_at(),
+            Stage::Resolving | Stage::Handshaking(_) => None,
+        }
+    }
+
+    /// Takes note of what the poll reports of one of its sockets.
+    pub fn hint(&mut self, token: Token, news: Hints) {
+        match &mut self.stage {
+            Stage::Resolving => {}
+            Stage::Connecting(race) => race.hint(token, news),
+            Stage::Handshaking(connection) => connection.hint(news),
+        }
+    }
+
+    /// The sockets that it holds, to be forgotten with it.
+    pub fn tokens(&self) -> Vec<Token> {
+        match &self.stage {
+            Stage::Resolving => Vec::new(),
+            Stage::Connecting(race) => race.attempts.iter().map(|attempt| attempt.token).collect(),
+            Stage::Handshaking(connection) => vec![connection.token()],
+        }
+    }
+}
+
+impl Endpoint {
+    /// What a connected socket becomes.
+    pub fn secure(&self, socket: TcpStream) -> Result<Transport, Fault> {
+        match &self.security {
+            Security::Plain => Ok(Transport::Plain(socket)),
+            Security::Tls(config, name) => {
+                let session = rustls::ClientConnection::new(Arc::clone(config), name.clone())
+                    .map_err(|error| Fault::Tls(error.to_string()))?;
+                Ok(Transport::tls(socket, session.into()))
+            }
+        }
+    }
+}
+
+/// Addresses tried in turn, a late one beside the next; the first that connects wins.
+pub struct Race {
+    addresses: Rc<[IpAddr]>,
+    port: u16,
+    /// How many addresses have been begun.
+    begun: usize,
+    attempts: Vec<Attempt>,
+    /// When the next address is begun even if no attempt has failed.
+    stagger_until: Instant,
+    failure: io::ErrorKind,
+}
+
+struct Attempt {
+    socket: TcpStream,
+    token: Token,
+    hints: Hints,
+}
+
+/// What has become of a race.
+pub enum Outcome {
+    Pending(Race),
+    Won(TcpStream, Token, Hints),
+    Lost(Fault),
+}
+
+impl Race {
+    pub fn new(addresses: Rc<[IpAddr]>, port: u16, now: Now) -> Race {
+        Race {
+            addresses,
+            port,
+            begun: 0,
+            attempts: Vec::new(),
+            stagger_until: now.instant,
+            failure: io::ErrorKind::AddrNotAvailable,
+        }
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        (self.begun < self.addresses_count()).then_some(self.stagger_until)
+    }
+
+    fn addresses_count(&self) -> usize {
+        self.addresses.len().min(ADDRESSES_MAX)
+    }
+
+    fn hint(&mut self, token: Token, news: Hints) {
+        if let Some(attempt) = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.token == token)
+        {
+            attempt.hints.join(news);
+        }
+    }
+
+    /// Looks after the attempts and begins the next one when it is due. Their sockets belong to `owner`.
+    pub fn resume(
+        mut self,
+        registry: &Registry,
+        owners: &mut Slab<Owner>,
+        owner: Owner,
+        now: Now,
+    ) -> Outcome {
+        if let Some(won) = self.look(owners) {
+            for loser in &self.attempts {
+                owners.remove(loser.token.0);
+            }
+            return Outcome::Won(won.socket, won.token, won.hints);
+        }
+        while self.begun < self.addresses_count()
+            && (self.attempts.is_empty() || self.stagger_until <= now.instant)
+        {
+            let address = SocketAddr::new(self.addresses[self.begun], self.port);
+            self.begun += 1;
+            let token = Token(owners.insert(owner));
+            match connect(registry, address, token) {
+                Ok(socket) => {
+                    self.stagger_until = now.instant + STAGGER;
+                    self.attempts.push(Attempt {
+                        socket,
+                        token,
+                        hints: Hints::NONE,
+                    });
+                }
+                Err(error) => {
+                    owners.remove(token.0);
+                    if is_out_of_descriptors(&error) {
+                        return Outcome::Lost(Fault::NoDescriptors);
+                    }
+                    self.failure = error.kind();
+                }
+            }
+        }
+        match self.attempts.is_empty() {
+            true => Outcome::Lost(Fault::Connect(self.failure)),
+            false => Outcome::Pending(self),
+        }
+    }
+
+    /// Takes out the attempts of which there is news: failed ones are dropped, a connected one is returned.
+    fn look(&mut self, owners: &mut Slab<Owner>) -> Option<Attempt> {
+        let mut place = 0;
+        while place < self.attempts.len() {
+            let attempt = &mut self.attempts[place];
+            if !attempt.hints.any() {
+                place += 1;
+                continue;
+            }
+            let failure = match attempt.socket.take_error() {
+                Ok(None) => match attempt.socket.peer_addr() {
+                    Ok(_) => return Some(self.attempts.swap_remove(place)),
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                        attempt.hints = Hints::NONE;
+                        place += 1;
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Ok(Some(error)) | Err(error) => error,
+            };
+            self.failure = failure.kind();
+            owners.remove(attempt.token.0);
+            self.attempts.swap_remove(place);
+        }
+        None
+    }
+}
+
+fn connect(registry: &Registry, address: SocketAddr, token: Token) -> io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(address)?;
+    registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+    // Each piece is written whole as it comes; waiting for more would only delay it.
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// EMFILE and ENFILE, which have no kind of their own.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+/// Moves a handshake on.
+pub fn shake_hands(
+    mut connection: Connection,
+    scratch: &mut [u8],
+    blocks: &mut BlockPool,
+    now: Now,
+) -> Result<Connection, (Connection, Fault)> {
+    connection.open_buffers(blocks);
+    let outcome = connection.handshake(scratch, now);
+    connection.settle_buffers(blocks);
+    match outcome {
+        Ok(()) => Ok(connection),
+        Err(error) => {
+            let fault = Fault::of(&error);
+            Err((connection, fault))
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Sockets: transport, connections, the pool of idle ones, dials, names. It moves bytes and knows nothing of HTTP.
+
+pub mod connection;
+pub mod dial;
+pub mod fault;
+pub mod network;
+pub mod pool;
+pub mod resolver;
+pub mod tls;
+pub mod transport;

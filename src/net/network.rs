@@ -1,0 +1,273 @@
+//! Who owns which socket, and how connections to platforms are got and given back.
+
+use std::io::Read;
+use std::rc::Rc;
+use std::time::Instant;
+
+use mio::{Registry, Token};
+use slab::Slab;
+
+use super::connection::{Connection, Filled, Hints};
+use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Stage, shake_hands};
+use super::fault::Fault;
+use super::pool::Pool;
+use super::resolver::{Lookup, Resolver};
+use crate::base::buffer::{BUFFER_BYTES, BlockPool};
+use crate::base::now::Now;
+
+/// What a session needs of the network: upstream connections, got and given back.
+pub trait Network {
+    /// Gets a connection to `endpoint` for `session`: one from the pool, or a dial.
+    fn dial(
+        &mut self,
+        endpoint: &Rc<Endpoint>,
+        session: usize,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed;
+    /// Goes on with a dial after an event, an answer of the resolver or its deadline.
+    fn resume(&mut self, dial: Dial, session: usize, blocks: &mut BlockPool, now: Now) -> Dialed;
+    /// Keeps a connection for the next request.
+    fn release(&mut self, endpoint: &Endpoint, connection: Connection, now: Now);
+    /// Closes a connection.
+    fn hangup(&mut self, connection: Connection);
+    /// Gives up a dial.
+    fn abandon(&mut self, dial: Dial, session: usize);
+    /// Memory for bytes that are decrypted before they are kept; its content means nothing between two reads.
+    fn scratch(&mut self) -> &mut [u8];
+}
+
+/// To whom an event goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Clients connect here.
+    Listener,
+    /// The proxy itself connects here, for the demo platform.
+    DemoListener,
+    /// A signal came.
+    Signals,
+    /// A session's client.
+    Client(usize),
+    /// A session's upstream, or a dial for one.
+    Upstream(usize),
+    /// An idle connection to this endpoint.
+    Idle(usize),
+}
+
+/// The real network.
+pub struct Sockets {
+    pub registry: Registry,
+    pub owners: Slab<Owner>,
+    pub resolver: Resolver,
+    pool: Pool,
+    scratch: Vec<u8>,
+}
+
+impl Sockets {
+    pub fn new(registry: Registry, resolver: Resolver) -> Sockets {
+        Sockets {
+            registry,
+            owners: Slab::new(),
+            resolver,
+            pool: Pool::default(),
+            scratch: vec![0; BUFFER_BYTES],
+        }
+    }
+
+    /// How many connections to platforms wait for a request.
+    pub fn idle_upstreams(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// When something has to be done without an event.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.pool
+            .deadline()
+            .into_iter()
+            .chain(self.resolver.deadline())
+            .min()
+    }
+
+    /// Does what was due: idle connections age, questions to name servers are asked again.
+    pub fn expire(&mut self, now: Now) {
+        while let Some(connection) = self.pool.expire(now) {
+            self.hangup(connection);
+        }
+        self.resolver.expire(&self.registry, now);
+    }
+
+    /// The poll reported something of an idle connection.
+    pub fn on_idle_event(
+        &mut self,
+        endpoint: usize,
+        token: Token,
+        news: Hints,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) {
+        let scratch = &mut self.scratch;
+        let gone = self.pool.on_event(endpoint, token, news, |connection| {
+            stays_idle(connection, scratch, blocks, now)
+        });
+        if let Some(connection) = gone {
+            self.hangup(connection);
+        }
+    }
+
+    /// The poll reported something of one of the resolver's sockets.
+    pub fn on_resolver_event(&mut self, token: Token, now: Now) {
+        self.resolver.on_event(token.0, &self.registry, now);
+    }
+
+    fn connect(
+        &mut self,
+        dial: Dial,
+        race: Race,
+        session: usize,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed {
+        let owner = Owner::Upstream(session);
+        let outcome = race.resume(&self.registry, &mut self.owners, owner, now);
+        match outcome {
+            Outcome::Pending(race) => Dialed::Pending(Dial {
+                stage: Stage::Connecting(race),
+                ..dial
+            }),
+            Outcome::Lost(fault) => Dialed::Failed(fault),
+            Outcome::Won(socket, token, hints) => match dial.endpoint.secure(socket) {
+                Ok(transport) => {
+                    let connection = Connection::new(transport, token, hints, now);
+                    self.shake(dial, connection, blocks, now)
+                }
+                Err(fault) => {
+                    self.owners.remove(token.0);
+                    Dialed::Failed(fault)
+                }
+            },
+        }
+    }
+
+    fn shake(
+        &mut self,
+        dial: Dial,
+        connection: Connection,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed {
+        match shake_hands(connection, &mut self.scratch, blocks, now) {
+            Ok(connection) if connection.is_handshaking() => Dialed::Pending(Dial {
+                stage: Stage::Handshaking(connection),
+                ..dial
+            }),
+            Ok(connection) => Dialed::Open(connection, Origin::Fresh),
+            Err((connection, fault)) => {
+                self.hangup(connection);
+                Dialed::Failed(fault)
+            }
+        }
+    }
+}
+
+impl Network for Sockets {
+    fn dial(
+        &mut self,
+        endpoint: &Rc<Endpoint>,
+        session: usize,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed {
+        if let Some(connection) = self.pool.take(endpoint.id) {
+            self.owners[connection.token().0] = Owner::Upstream(session);
+            return Dialed::Open(connection, Origin::Pooled);
+        }
+        let dial = Dial {
+            endpoint: Rc::clone(endpoint),
+            stage: Stage::Resolving,
+        };
+        self.resume(dial, session, blocks, now)
+    }
+
+    fn resume(&mut self, dial: Dial, session: usize, blocks: &mut BlockPool, now: Now) -> Dialed {
+        let Dial { endpoint, stage } = dial;
+        let rest = |stage| Dial {
+            endpoint: Rc::clone(&endpoint),
+            stage,
+        };
+        match stage {
+            Stage::Resolving => {
+                match self
+                    .resolver
+                    .lookup(&endpoint.host, session, &self.registry, now)
+                {
+                    Lookup::Pending => Dialed::Pending(rest(Stage::Resolving)),
+                    Lookup::Failed(failure) => Dialed::Failed(Fault::Dns(failure)),
+                    Lookup::Ready(addresses) => {
+                        let race = Race::new(addresses, endpoint.port, now);
+                        self.connect(rest(Stage::Resolving), race, session, blocks, now)
+                    }
+                }
+            }
+            Stage::Connecting(race) => {
+                self.connect(rest(Stage::Resolving), race, session, blocks, now)
+            }
+            Stage::Handshaking(connection) => {
+                self.shake(rest(Stage::Resolving), connection, blocks, now)
+            }
+        }
+    }
+
+    fn release(&mut self, endpoint: &Endpoint, connection: Connection, now: Now) {
+        self.owners[connection.token().0] = Owner::Idle(endpoint.id);
+        if let Some(surplus) = self.pool.release(endpoint.id, connection, now) {
+            self.hangup(surplus);
+        }
+    }
+
+    fn hangup(&mut self, connection: Connection) {
+        // Closing the socket takes it out of the poll; its token is free from then on.
+        self.owners.remove(connection.token().0);
+    }
+
+    fn abandon(&mut self, dial: Dial, session: usize) {
+        for token in dial.tokens() {
+            self.owners.remove(token.0);
+        }
+        self.resolver.forget(session);
+    }
+
+    fn scratch(&mut self) -> &mut [u8] {
+        &mut self.scratch
+    }
+}
+
+/// Whether an idle connection can serve another request after what the poll said: only TLS's own messages may come.
+fn stays_idle(
+    connection: &mut Connection,
+    scratch: &mut [u8],
+    blocks: &mut BlockPool,
+    now: Now,
+) -> bool {
+    connection.open_buffers(blocks);
+    let mut alive = !connection.peer_closed();
+    while alive && connection.is_readable() {
+        alive = match connection.fill(scratch, now) {
+            Filled::Bytes(_) => connection.input.is_empty(),
+            Filled::Blocked => true,
+            Filled::End | Filled::Failed(_) => false,
+        };
+    }
+    connection.input.consume(connection.input.len());
+    connection.settle_buffers(blocks);
+    alive && !connection.has_output()
+}
+
+/// Random bits from the operating system, for seeds.
+///
+/// # Errors
+/// When `/dev/urandom` cannot be read.
+pub fn random_seed() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,108 @@
+//! Connections to platforms that wait for their next request. It knows endpoints by number.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use mio::Token;
+
+use super::connection::{Connection, Hints};
+use crate::base::now::Now;
+
+/// Idle connections kept per endpoint; what a burst opened beyond them is closed.
+pub const IDLE_PER_ENDPOINT_MAX: usize = 256;
+
+/// How long a connection may wait. Platforms and their load balancers close at 60 seconds and later: a connection
+/// given up first is never used just as it is being closed.
+pub const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
+
+/// Idle connections by endpoint, the last one used on top.
+#[derive(Default)]
+pub struct Pool {
+    stacks: Vec<VecDeque<Idle>>,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Pool {
+    /// Keeps `connection` for `endpoint`; gives back one that has to be closed for it, if any.
+    pub fn release(
+        &mut self,
+        endpoint: usize,
+        connection: Connection,
+        now: Now,
+    ) -> Option<Connection> {
+        if endpoint >= self.stacks.len() {
+            self.stacks.resize_with(endpoint + 1, VecDeque::new);
+        }
+        let stack = &mut self.stacks[endpoint];
+        stack.push_back(Idle {
+            connection,
+            since: now.instant,
+        });
+        match stack.len() > IDLE_PER_ENDPOINT_MAX {
+            true => stack.pop_front().map(|idle| idle.connection),
+            false => None,
+        }
+    }
+
+    /// The connection that was used last: the likeliest to be alive, and the others may age.
+    pub fn take(&mut self, endpoint: usize) -> Option<Connection> {
+        self.stacks
+            .get_mut(endpoint)?
+            .pop_back()
+            .map(|idle| idle.connection)
+    }
+
+    /// The poll reported something of an idle connection. One that the peer closed, or on which bytes came that nobody
+    /// asked for, is given back to be closed; a TLS connection may get session tickets.
+    pub fn on_event(
+        &mut self,
+        endpoint: usize,
+        token: Token,
+        news: Hints,
+        still_idle: impl FnOnce(&mut Connection) -> bool,
+    ) -> Option<Connection> {
+        let stack = self.stacks.get_mut(endpoint)?;
+        let place = stack
+            .iter()
+            .position(|idle| idle.connection.token() == token)?;
+        let connection = &mut stack[place].connection;
+        connection.hint(news);
+        match still_idle(connection) {
+            true => None,
+            false => stack.remove(place).map(|idle| idle.connection),
+        }
+    }
+
+    /// A connection that has waited too long, to be closed.
+    pub fn expire(&mut self, now: Now) -> Option<Connection> {
+        let due = |stack: &&mut VecDeque<Idle>| {
+            stack
+                .front()
+                .is_some_and(|idle| idle.since + IDLE_AGE_MAX <= now.instant)
+        };
+        self.stacks
+            .iter_mut()
+            .find(due)?
+            .pop_front()
+            .map(|idle| idle.connection)
+    }
+
+    /// When the next connection has waited too long.
+    pub fn deadline(&self) -> Option<Instant> {
+        let oldest = self.stacks.iter().filter_map(|stack| stack.front());
+        oldest.map(|idle| idle.since + IDLE_AGE_MAX).min()
+    }
+
+    /// How many connections wait.
+    pub fn len(&self) -> usize {
+        self.stacks.iter().map(VecDeque::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

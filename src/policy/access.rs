@@ -1,0 +1,323 @@
+//! Client keys: which one was shown, and whether it may pass now.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use super::digest::{Digest, KeyLabel};
+use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
+use crate::base::now::Now;
+use crate::base::secret::Secret;
+
+/// The key that the shipped `key.json` holds: accepted from this machine only.
+pub const SAMPLE_KEY: &str = "root_key";
+
+/// A client key as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct ClientSpec {
+    pub key: Secret,
+    pub name: Option<String>,
+    pub is_root: bool,
+    /// Requests a day, 0 for no limit.
+    pub daily_limit: u64,
+    /// Requests an hour, 0 for no limit.
+    pub hourly_limit: u64,
+    /// The least time between two requests, 0 for none.
+    pub cooldown_seconds: u64,
+    /// The first second at which the key is no longer valid.
+    pub expires_unix_seconds: Option<u64>,
+    /// The platforms that it may use; none given: all.
+    pub platforms: Option<Vec<String>>,
+}
+
+/// A client key's number; it stays the same as long as the key is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u32);
+
+/// All client keys and what they have used.
+#[derive(Default)]
+pub struct Clients {
+    clients: Vec<Client>,
+    by_digest: HashMap<Digest, ClientId>,
+}
+
+struct Client {
+    spec: ClientSpec,
+    digest: Digest,
+    label: KeyLabel,
+    is_sample: bool,
+    /// Whether the present configuration has it. Numbers are not given to other keys, since figures bear them.
+    listed: bool,
+    hour: Window,
+    day: Window,
+    cooldown_until_unix_ms: u64,
+}
+
+/// What is left of the limit that is nearer its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    pub limit: u64,
+    pub remaining: u64,
+    pub resets_in_seconds: u64,
+}
+
+/// What a client key has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub day: WindowUsage,
+    pub hour: WindowUsage,
+    pub cooldown_until_unix_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowUsage {
+    /// 0 for none.
+    pub limit: u64,
+    pub used: u64,
+    pub resets_at_unix_seconds: u64,
+}
+
+/// Why a known key may not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    SampleKey,
+    KeyExpired,
+    PlatformNotAllowed,
+    Cooldown {
+        retry_after_seconds: u64,
+    },
+    HourlyLimit {
+        limit: u64,
+        retry_after_seconds: u64,
+    },
+    DailyLimit {
+        limit: u64,
+        retry_after_seconds: u64,
+    },
+}
+
+impl Clients {
+    pub fn new(specs: Vec<ClientSpec>) -> Clients {
+        let mut clients = Clients::default();
+        clients.reload(specs);
+        clients
+    }
+
+    /// Takes a new list; what a key that stays has used stays.
+    pub fn reload(&mut self, specs: Vec<ClientSpec>) {
+        for client in &mut self.clients {
+            client.listed = false;
+        }
+        for spec in specs {
+            let digest = Digest::of(spec.key.expose().as_bytes());
+            match self.by_digest.get(&digest) {
+                Some(id) => {
+                    let client = &mut self.clients[id.0 as usize];
+                    client.spec = spec;
+                    client.listed = true;
+                }
+                None => {
+                    self.by_digest
+                        .insert(digest, ClientId(self.clients.len() as u32));
+                    self.clients.push(Client::new(spec, digest));
+                }
+            }
+        }
+    }
+
+    /// Whose key was shown. Digests are compared, of what was shown and of what is known: how long that takes tells
+    /// nothing of a key.
+    pub fn identify(&self, shown: &[u8]) -> Option<ClientId> {
+        let digest = Digest::of(shown);
+        let id = *self.by_digest.get(&digest)?;
+        let client = self.client(id);
+        (client.listed && client.digest.is(&digest)).then_some(id)
+    }
+
+    /// Admits a request of `id` for `platform` and counts it, or says why not.
+    ///
+    /// # Errors
+    /// The first refusal that applies, in the contract's order.
+    pub fn admit(
+        &mut self,
+        id: ClientId,
+        platform: &str,
+        peer_is_loopback: bool,
+        now: Now,
+    ) -> Result<Option<Quota>, Refusal> {
+        self.clients[id.0 as usize].admit(platform, peer_is_loopback, now)
+    }
+
+    pub fn is_root(&self, id: ClientId) -> bool {
+        self.client(id).spec.is_root
+    }
+
+    /// The name, or the key's id where it has none.
+    pub fn label(&self, id: ClientId) -> &str {
+        let client = self.client(id);
+        client.spec.name.as_deref().unwrap_or(client.label.as_str())
+    }
+
+    pub fn name(&self, id: ClientId) -> Option<&str> {
+        self.client(id).spec.name.as_deref()
+    }
+
+    pub fn key_label(&self, id: ClientId) -> KeyLabel {
+        self.client(id).label
+    }
+
+    /// The keys of the present configuration.
+    pub fn ids(&self) -> impl Iterator<Item = ClientId> + '_ {
+        let listed = self
+            .clients
+            .iter()
+            .enumerate()
+            .filter(|(_, client)| client.listed);
+        listed.map(|(place, _)| ClientId(place as u32))
+    }
+
+    pub fn usage(&self, id: ClientId, now: Now) -> Usage {
+        let client = self.client(id);
+        let window = |mut window: Window, seconds, limit| {
+            window.roll(seconds, now.unix_seconds());
+            WindowUsage {
+                limit,
+                used: window.used,
+                resets_at_unix_seconds: window.ends_at(seconds),
+            }
+        };
+        let until = client.cooldown_until_unix_ms;
+        Usage {
+            day: window(client.day, DAY_SECONDS, client.spec.daily_limit),
+            hour: window(client.hour, HOUR_SECONDS, client.spec.hourly_limit),
+            cooldown_until_unix_ms: (until > now.unix_ms).then_some(until),
+        }
+    }
+
+    fn client(&self, id: ClientId) -> &Client {
+        &self.clients[id.0 as usize]
+    }
+}
+
+impl Client {
+    fn new(spec: ClientSpec, digest: Digest) -> Client {
+        Client {
+            is_sample: spec.key.expose() == SAMPLE_KEY,
+            label: digest.label(),
+            spec,
+            digest,
+            listed: true,
+            hour: Window::default(),
+            day: Window::default(),
+            cooldown_until_unix_ms: 0,
+        }
+    }
+
+    fn admit(
+        &mut self,
+        platform: &str,
+        peer_is_loopback: bool,
+        now: Now,
+    ) -> Result<Option<Quota>, Refusal> {
+        if self.is_sample && !peer_is_loopback {
+            return Err(Refusal::SampleKey);
+        }
+        let seconds = now.unix_seconds();
+        self.hour.roll(HOUR_SECONDS, seconds);
+        self.day.roll(DAY_SECONDS, seconds);
+        if self.spec.is_root {
+            self.count(now);
+            return Ok(None);
+        }
+        if self
+            .spec
+            .expires_unix_seconds
+            .is_some_and(|end| end <= seconds)
+        {
+            return Err(Refusal::KeyExpired);
+        }
+        if let Some(allowed) = &self.spec.platforms
+            && !allowed.iter().any(|name| name == platform)
+        {
+            return Err(Refusal::PlatformNotAllowed);
+        }
+        self.check_limits(now)?;
+        self.count(now);
+        Ok(self.quota(seconds))
+    }
+
+    fn check_limits(&self, now: Now) -> Result<(), Refusal> {
+        let cooldown_ms = self.spec.cooldown_seconds * 1000;
+        let left_ms = self.cooldown_until_unix_ms.saturating_sub(now.unix_ms);
+        // More than the whole pause is left only if the clock was set back: that locks nobody out.
+        if (1..=cooldown_ms).contains(&left_ms) {
+            return Err(Refusal::Cooldown {
+                retry_after_seconds: left_ms.div_ceil(1000),
+            });
+        }
+        let seconds = now.unix_seconds();
+        let left = |window: &Window, length| {
+            window
+                .ends_at(length)
+                .saturating_sub(seconds)
+                .clamp(1, 2 * length)
+        };
+        let is_used_up = |window: &Window, limit| limit > 0 && window.used >= limit;
+        if is_used_up(&self.hour, self.spec.hourly_limit) {
+            return Err(Refusal::HourlyLimit {
+                limit: self.spec.hourly_limit,
+                retry_after_seconds: left(&self.hour, HOUR_SECONDS),
+            });
+        }
+        if is_used_up(&self.day, self.spec.daily_limit) {
+            return Err(Refusal::DailyLimit {
+                limit: self.spec.daily_limit,
+                retry_after_seconds: left(&self.day, DAY_SECONDS),
+            });
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, now: Now) {
+        self.hour.used += 1;
+        self.day.used += 1;
+        self.cooldown_until_unix_ms = now.unix_ms + self.spec.cooldown_seconds * 1000;
+    }
+
+    fn quota(&self, unix_seconds: u64) -> Option<Quota> {
+        let of = |window: &Window, length, limit: u64| {
+            (limit > 0).then(|| Quota {
+                limit,
+                remaining: limit.saturating_sub(window.used),
+                resets_in_seconds: window.ends_at(length).saturating_sub(unix_seconds),
+            })
+        };
+        let hour = of(&self.hour, HOUR_SECONDS, self.spec.hourly_limit);
+        let day = of(&self.day, DAY_SECONDS, self.spec.daily_limit);
+        hour.into_iter()
+            .chain(day)
+            .min_by_key(|quota| quota.remaining)
+    }
+}
+
+impl Quota {
+    /// The time until the reset as OpenAI writes it: `1h2m3s`, `6m0s`, `59s`.
+    pub fn reset_text(&self) -> String {
+        let (hours, minutes, seconds) = (
+            self.resets_in_seconds / 3600,
+            self.resets_in_seconds / 60 % 60,
+            self.resets_in_seconds % 60,
+        );
+        let mut text = String::with_capacity(16);
+        if hours > 0 {
+            text.push_str(&hours.to_string());
+            text.push('h');
+        }
+        if hours > 0 || minutes > 0 {
+            text.push_str(&minutes.to_string());
+            text.push('m');
+        }
+        // Writing to a string does not fail.
+        let _ = write!(text, "{seconds}s");
+        text
+    }
+}

@@ -1,0 +1,8 @@
+//! Who may pass, which key serves, and what a failure means. State machines that are told facts and time; they know
+//! no message, no socket and no configuration file.
+
+pub mod access;
+pub mod digest;
+pub mod keyring;
+pub mod limits;
+pub mod verdict;

@@ -1,0 +1,244 @@
+//! What a platform's answer means for the key and for the request. It sees a status and a few values, not a message.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::keyring::Outcome;
+use crate::base::now::Now;
+
+/// Reset values of one answer that are looked at.
+pub const RESETS_MAX: usize = 8;
+
+/// So much of a 400's body is looked at.
+pub const INVALID_KEY_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// Plain numbers above this are points in time since 1970, in seconds; above the next one, in milliseconds.
+const EPOCH_SECONDS_MIN: f64 = 1e9;
+const EPOCH_MILLISECONDS_MIN: f64 = 1e12;
+
+/// The facts of an answer's head.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'b> {
+    pub status: u16,
+    pub retry_after_ms: Option<&'b [u8]>,
+    pub retry_after: Option<&'b [u8]>,
+    /// The values of `x-ratelimit-reset-*`.
+    pub resets: [Option<&'b [u8]>; RESETS_MAX],
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The client gets it.
+    Deliver(Outcome),
+    /// Another key may do better.
+    TryNext(Outcome),
+    /// The body's beginning decides.
+    LookAtBody,
+}
+
+/// Judges an answer.
+pub fn judge(answer: &Answer<'_>, now: Now) -> Verdict {
+    match answer.status {
+        400 => Verdict::LookAtBody,
+        401 | 402 => Verdict::TryNext(Outcome::Rejected {
+            reason: answer.status.to_string(),
+        }),
+        403 => Verdict::TryNext(Outcome::Forbidden),
+        429 => Verdict::TryNext(Outcome::RateLimited {
+            wait: stated_wait(answer, now),
+        }),
+        status @ (500 | 502 | 503 | 504 | 529) => Verdict::TryNext(Outcome::ServerError { status }),
+        _ => Verdict::Deliver(Outcome::Answered),
+    }
+}
+
+/// Whether the beginning of a 400's body says that the key is invalid, as Google's APIs do.
+pub fn names_invalid_key(body: &[u8]) -> bool {
+    const CODE: &[u8] = b"API_KEY_INVALID";
+    body.windows(CODE.len()).any(|place| place == CODE)
+}
+
+/// How long to wait, by the first of the fields that says so.
+fn stated_wait(answer: &Answer<'_>, now: Now) -> Option<Duration> {
+    let milliseconds = text(answer.retry_after_ms).and_then(|text| text.parse().ok());
+    if let Some(wait) = milliseconds.and_then(|value: f64| from_seconds(value / 1000.0)) {
+        return Some(wait);
+    }
+    if let Some(wait) = text(answer.retry_after).and_then(|text| retry_after(text, now)) {
+        return Some(wait);
+    }
+    let resets = answer.resets.iter().filter_map(|value| text(*value));
+    resets.filter_map(|text| reset(text, now)).max()
+}
+
+fn text(value: Option<&[u8]>) -> Option<&str> {
+    value
+        .and_then(|value| std::str::from_utf8(value).ok())
+        .map(str::trim)
+}
+
+/// Seconds, or a date in one of the three HTTP formats (RFC 9110 section 10.2.3).
+fn retry_after(text: &str, now: Now) -> Option<Duration> {
+    if let Ok(seconds) = text.parse() {
+        return from_seconds(seconds);
+    }
+    let time = httpdate::parse_http_date(text).ok()?;
+    let unix = time.duration_since(UNIX_EPOCH).ok()?;
+    Some(unix.saturating_sub(Duration::from_millis(now.unix_ms)))
+}
+
+/// `6m0s`, `2500ms`, plain seconds, a point in time since 1970, or RFC 3339.
+fn reset(text: &str, now: Now) -> Option<Duration> {
+    let now_seconds = now.unix_ms as f64 / 1000.0;
+    if let Ok(number) = text.parse::<f64>() {
+        return match number {
+            number if number >= EPOCH_MILLISECONDS_MIN => {
+                from_seconds((number / 1000.0 - now_seconds).max(0.0))
+            }
+            number if number >= EPOCH_SECONDS_MIN => from_seconds((number - now_seconds).max(0.0)),
+            number => from_seconds(number),
+        };
+    }
+    if let Ok(time) = humantime::parse_rfc3339_weak(text) {
+        let unix = time.duration_since(UNIX_EPOCH).ok()?;
+        return Some(unix.saturating_sub(Duration::from_millis(now.unix_ms)));
+    }
+    go_duration(text)
+}
+
+/// A duration as Go prints it: numbers with units `h`, `m`, `s`, `ms`, `us`, `ns`.
+fn go_duration(mut text: &str) -> Option<Duration> {
+    let mut seconds = 0.0;
+    if text.is_empty() {
+        return None;
+    }
+    while !text.is_empty() {
+        let number_end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let number: f64 = text[..number_end].parse().ok()?;
+        let rest = &text[number_end..];
+        let unit_end = rest
+            .find(|letter: char| letter.is_ascii_digit())
+            .unwrap_or(rest.len());
+        seconds += number
+            * match &rest[..unit_end] {
+                "d" => 86_400.0,
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 1e-3,
+                "us" | "µs" => 1e-6,
+                "ns" => 1e-9,
+                _ => return None,
+            };
+        text = &rest[unit_end..];
+    }
+    from_seconds(seconds)
+}
+
+/// No negative, endless or absurd time.
+fn from_seconds(seconds: f64) -> Option<Duration> {
+    const SECONDS_MAX: f64 = 1e9;
+    (0.0..=SECONDS_MAX)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn now() -> Now {
+        Now {
+            instant: Instant::now(),
+            unix_ms: 1_790_000_000_000,
+        }
+    }
+
+    fn wait(ms: &str, after: &str, resets: &[&str]) -> Option<Duration> {
+        let mut slots = [None; RESETS_MAX];
+        for (slot, reset) in slots.iter_mut().zip(resets) {
+            *slot = Some(reset.as_bytes());
+        }
+        let answer = Answer {
+            status: 429,
+            retry_after_ms: (!ms.is_empty()).then_some(ms.as_bytes()),
+            retry_after: (!after.is_empty()).then_some(after.as_bytes()),
+            resets: slots,
+        };
+        match judge(&answer, now()) {
+            Verdict::TryNext(Outcome::RateLimited { wait }) => wait,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_field_that_says_when() {
+        let rows: &[(&str, &str, &[&str], Option<u64>)] = &[
+            ("1500", "9", &["6m0s"], Some(1500)),
+            ("x", "9", &[], Some(9000)),
+            ("-5", "0.5", &[], Some(500)),
+            ("", "Mon, 21 Sep 2026 14:13:25 GMT", &[], Some(5000)),
+            ("", "Monday, 21-Sep-26 14:13:25 GMT", &[], Some(5000)),
+            ("", "Mon Sep 21 14:13:25 2026", &[], Some(5000)),
+            ("", "Sun, 06 Nov 1994 08:49:37 GMT", &[], Some(0)),
+            ("", "soon", &["6m0s", "2500ms"], Some(360_000)),
+            ("", "", &["1h2m3.5s"], Some(3_723_500)),
+            ("", "", &["20", "1790000007"], Some(20_000)),
+            ("", "", &["1790000007"], Some(7000)),
+            ("", "", &["1790000007500"], Some(7500)),
+            ("", "", &["2026-09-21T14:13:30Z"], Some(10_000)),
+            (
+                "",
+                "",
+                &["6x", "", "NaN", "inf", "-1", "1e300", "h", "1.2.3s"],
+                None,
+            ),
+            ("", "", &[], None),
+        ];
+        for (ms, after, resets, want) in rows {
+            assert_eq!(
+                wait(ms, after, resets),
+                want.map(Duration::from_millis),
+                "{ms:?} {after:?} {resets:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn statuses() {
+        let plain = |status| {
+            judge(
+                &Answer {
+                    status,
+                    retry_after_ms: None,
+                    retry_after: None,
+                    resets: [None; RESETS_MAX],
+                },
+                now(),
+            )
+        };
+        for status in [200, 204, 302, 404, 409, 422, 501, 505] {
+            assert_eq!(
+                plain(status),
+                Verdict::Deliver(Outcome::Answered),
+                "{status}"
+            );
+        }
+        for status in [500, 502, 503, 504, 529] {
+            assert_eq!(
+                plain(status),
+                Verdict::TryNext(Outcome::ServerError { status })
+            );
+        }
+        assert_eq!(plain(400), Verdict::LookAtBody);
+        assert_eq!(plain(403), Verdict::TryNext(Outcome::Forbidden));
+        for status in [401, 402] {
+            let reason = status.to_string();
+            assert_eq!(
+                plain(status),
+                Verdict::TryNext(Outcome::Rejected { reason })
+            );
+        }
+    }
+}

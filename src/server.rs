@@ -1,0 +1,431 @@
+//! The turn: poll, hints, timers, accept, drive, close. It owns everything and knows no HTTP.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::event::Event;
+use mio::net::{TcpListener, UnixStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use crate::base::now::Now;
+use crate::base::queue::RunQueue;
+use crate::base::timers::Timers;
+use crate::exchange::core::{Core, Phase};
+use crate::exchange::reason::Reason;
+use crate::exchange::request::Role;
+use crate::listen;
+use crate::net::connection::{Connection, Hints};
+use crate::net::dial::is_out_of_descriptors;
+use crate::net::network::{Owner, Sockets};
+use crate::net::resolver::{Resolver, SOCKETS_MAX};
+use crate::net::transport::Transport;
+use crate::session::{Driven, Session};
+
+/// Events taken from the kernel at once.
+const EVENTS_PER_TURN: usize = 1024;
+
+/// Connections accepted before those that exist get their turn.
+const ACCEPTS_PER_TURN: usize = 256;
+
+/// How long accepting pauses when no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The resolver's tokens lie above those of all slabs.
+const RESOLVER_TOKEN: usize = usize::MAX / 2;
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every request in flight was answered, or `drain_seconds` have passed.
+    Drained,
+    /// A second signal came.
+    CutShort,
+}
+
+/// The program while it runs.
+pub struct Server {
+    poll: Poll,
+    events: Events,
+    core: Core,
+    network: Sockets,
+    sessions: Slab<Session>,
+    timers: Timers,
+    queue: RunQueue,
+    running: Vec<usize>,
+    clients: Door,
+    demo: Door,
+    signals: UnixStream,
+    /// When a stop in progress ends whatever happens.
+    drained_by: Option<Instant>,
+    now: Now,
+}
+
+/// A listening socket and what is known of it.
+struct Door {
+    listener: Option<TcpListener>,
+    role: Role,
+    /// Sticky, as for connections: only `WouldBlock` clears it.
+    readable: bool,
+    /// Open connections that came in here.
+    open: usize,
+    open_max: usize,
+    /// No descriptor was free: not before then.
+    paused_until: Option<Instant>,
+}
+
+/// Reads both clocks. The only place that does.
+pub fn read_clock() -> Now {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        instant: Instant::now(),
+        unix_ms: since_epoch.as_millis() as u64,
+    }
+}
+
+impl Server {
+    /// Puts the parts together. `signals` becomes readable when one came: a byte each.
+    ///
+    /// # Errors
+    /// When the poll cannot be set up.
+    pub fn new(
+        core: Core,
+        listener: std::net::TcpListener,
+        demo_listener: std::net::TcpListener,
+        signals: std::os::unix::net::UnixStream,
+        seed: u64,
+        now: Now,
+    ) -> io::Result<Server> {
+        let poll = Poll::new()?;
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let resolver = Resolver::new(
+            &read("/etc/hosts"),
+            &read("/etc/resolv.conf"),
+            seed,
+            RESOLVER_TOKEN,
+        );
+        let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
+        let settings = &core.site.settings;
+        let mut clients = Door::new(listener, Role::Proxy, settings.max_connections as usize);
+        let mut demo = Door::new(demo_listener, Role::Demo, settings.max_connections as usize);
+        clients.register(Owner::Listener, &mut network)?;
+        demo.register(Owner::DemoListener, &mut network)?;
+        let mut signals = UnixStream::from_std(signals);
+        let token = Token(network.owners.insert(Owner::Signals));
+        network
+            .registry
+            .register(&mut signals, token, Interest::READABLE)?;
+        Ok(Server {
+            poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            core,
+            network,
+            sessions: Slab::new(),
+            timers: Timers::default(),
+            queue: RunQueue::default(),
+            running: Vec::new(),
+            clients,
+            demo,
+            signals,
+            drained_by: None,
+            now,
+        })
+    }
+
+    /// Runs until a stop.
+    ///
+    /// # Errors
+    /// When the poll itself fails.
+    pub fn run(&mut self) -> io::Result<Stopped> {
+        loop {
+            if let Some(stopped) = self.turn()? {
+                return Ok(stopped);
+            }
+        }
+    }
+
+    fn turn(&mut self) -> io::Result<Option<Stopped>> {
+        let timeout = self.timeout();
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            Err(error) => return Err(error),
+        }
+        self.now = read_clock();
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let mut signaled = false;
+        for event in &events {
+            signaled |= self.dispatch(event);
+        }
+        self.events = events;
+        if signaled && let Some(stopped) = self.on_signals() {
+            return Ok(Some(stopped));
+        }
+        self.fire_timers();
+        self.accept();
+        self.drive_all();
+        Ok(self.is_drained().then_some(Stopped::Drained))
+    }
+
+    /// How long the poll may sleep: until the next deadline, not at all while somebody can go on.
+    fn timeout(&self) -> Option<Duration> {
+        let doors = [&self.clients, &self.demo];
+        if !self.queue.is_empty() || doors.iter().any(|door| door.is_open()) {
+            return Some(Duration::ZERO);
+        }
+        let pauses = doors.iter().filter_map(|door| door.paused_until);
+        let deadlines = [self.timers.next(), self.network.deadline(), self.drained_by];
+        let next = deadlines.into_iter().flatten().chain(pauses).min()?;
+        // The kernel counts in milliseconds, and mio rounds up: a timer never fires early.
+        Some(next.saturating_duration_since(self.now.instant))
+    }
+
+    /// Gives an event to whom it belongs; whether it was a signal.
+    fn dispatch(&mut self, event: &Event) -> bool {
+        let token = event.token();
+        if (RESOLVER_TOKEN..RESOLVER_TOKEN + SOCKETS_MAX).contains(&token.0) {
+            self.network.on_resolver_event(token, self.now);
+            return false;
+        }
+        let Some(owner) = self.network.owners.get(token.0).copied() else {
+            return false;
+        };
+        let news = Hints::from(event);
+        match owner {
+            Owner::Listener => self.clients.readable = true,
+            Owner::DemoListener => self.demo.readable = true,
+            Owner::Signals => return true,
+            Owner::Client(slot) => {
+                self.sessions[slot].hint_client(news);
+                self.queue.push(slot);
+            }
+            Owner::Upstream(slot) => {
+                self.sessions[slot].hint_upstream(token, news);
+                self.queue.push(slot);
+            }
+            Owner::Idle(endpoint) => {
+                let blocks = &mut self.core.blocks;
+                self.network
+                    .on_idle_event(endpoint, token, news, blocks, self.now);
+            }
+        }
+        false
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(slot) = self.timers.pop(self.now.instant) {
+            if self.sessions.contains(slot) {
+                self.queue.push(slot);
+            }
+        }
+        if self
+            .network
+            .deadline()
+            .is_some_and(|at| at <= self.now.instant)
+        {
+            self.network.expire(self.now);
+        }
+        while let Some(slot) = self.network.resolver.take_woken() {
+            if self.sessions.contains(slot) {
+                self.queue.push(slot);
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        for door in [&mut self.clients, &mut self.demo] {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let Some((socket, address)) = door.accept(self.now) else {
+                    break;
+                };
+                let entry = self.sessions.vacant_entry();
+                let slot = entry.key();
+                if let Some(session) = welcome(
+                    socket,
+                    address,
+                    door.role,
+                    slot,
+                    &mut self.network,
+                    self.now,
+                ) {
+                    entry.insert(session);
+                    door.open += 1;
+                    self.queue.push(slot);
+                }
+            }
+        }
+    }
+
+    fn drive_all(&mut self) {
+        let mut running = std::mem::take(&mut self.running);
+        self.queue.take_into(&mut running);
+        for slot in running.drain(..) {
+            if self.sessions.contains(slot) {
+                self.drive(slot);
+            }
+        }
+        self.running = running;
+    }
+
+    fn drive(&mut self, slot: usize) {
+        let session = &mut self.sessions[slot];
+        let (core, network, now) = (&mut self.core, &mut self.network, self.now);
+        let driven = catch_unwind(AssertUnwindSafe(|| session.drive(slot, core, network, now)));
+        match driven {
+            Ok(Driven::Waiting(None)) => {}
+            Ok(Driven::Waiting(Some(deadline))) => self.timers.set(slot, deadline),
+            Ok(Driven::Again) => self.queue.push(slot),
+            Ok(Driven::Close(reason)) => self.close(slot, reason),
+            Err(_) => {
+                log::error!("a defect ended one session; the others go on");
+                self.close(slot, Reason::Bug);
+            }
+        }
+    }
+
+    /// The only place where a session ends.
+    fn close(&mut self, slot: usize, reason: Reason) {
+        let session = self.sessions.remove(slot);
+        log::trace!("connection {slot} closes: {}", reason.message());
+        let door = match session.role() {
+            Role::Proxy => &mut self.clients,
+            Role::Demo => &mut self.demo,
+        };
+        door.open -= 1;
+        door.paused_until = None;
+        session.close(slot, &reason, &mut self.core, &mut self.network, self.now);
+    }
+
+    /// The first signal begins a stop, the second one ends it.
+    fn on_signals(&mut self) -> Option<Stopped> {
+        let mut bytes = [0; 16];
+        let count = match io::Read::read(&mut self.signals, &mut bytes) {
+            Ok(count) => count,
+            Err(_) => return None,
+        };
+        if self.drained_by.is_some() || count > 1 {
+            return Some(Stopped::CutShort);
+        }
+        let patience = self.core.site.settings.drain;
+        log::info!(
+            "stopping: requests in flight have {} s to end",
+            patience.as_secs()
+        );
+        self.drained_by = Some(self.now.instant + patience);
+        self.core.phase = Phase::Draining;
+        self.clients.listener = None;
+        let idle: Vec<usize> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.role() == Role::Proxy && session.is_idle())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in idle {
+            self.close(slot, Reason::Unused);
+        }
+        None
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained_by
+            .is_some_and(|by| self.clients.open == 0 || by <= self.now.instant)
+    }
+}
+
+impl Door {
+    fn new(listener: std::net::TcpListener, role: Role, open_max: usize) -> Door {
+        Door {
+            listener: Some(TcpListener::from_std(listener)),
+            role,
+            readable: true,
+            open: 0,
+            open_max,
+            paused_until: None,
+        }
+    }
+
+    fn register(&mut self, owner: Owner, network: &mut Sockets) -> io::Result<()> {
+        let token = Token(network.owners.insert(owner));
+        match &mut self.listener {
+            Some(listener) => network
+                .registry
+                .register(listener, token, Interest::READABLE),
+            None => Ok(()),
+        }
+    }
+
+    /// The next connection that waits, if there is room for it.
+    fn accept(&mut self, now: Now) -> Option<(mio::net::TcpStream, SocketAddr)> {
+        if self.paused_until.is_some_and(|until| until <= now.instant) {
+            self.paused_until = None;
+        }
+        if !self.is_open() {
+            return None;
+        }
+        match self.listener.as_ref()?.accept() {
+            Ok(accepted) => Some(accepted),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                None
+            }
+            Err(error) if is_out_of_descriptors(&error) => {
+                log::warn!("no file descriptor is free: accepting pauses");
+                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
+                None
+            }
+            // The client gave up before it was accepted; the next one may not have.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
+            Err(error) => {
+                log::warn!("accepting a connection failed: {error}");
+                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
+                None
+            }
+        }
+    }
+
+    /// Whether accepting is worth an attempt.
+    fn is_open(&self) -> bool {
+        self.listener.is_some()
+            && self.readable
+            && self.paused_until.is_none()
+            && self.open < self.open_max
+    }
+}
+
+/// Makes a session of an accepted socket.
+fn welcome(
+    mut socket: mio::net::TcpStream,
+    address: SocketAddr,
+    role: Role,
+    slot: usize,
+    network: &mut Sockets,
+    now: Now,
+) -> Option<Session> {
+    let peer: IpAddr = address.ip();
+    let token = Token(network.owners.insert(Owner::Client(slot)));
+    let both = Interest::READABLE | Interest::WRITABLE;
+    if let Err(error) = network.registry.register(&mut socket, token, both) {
+        log::warn!("a connection could not be registered: {error}");
+        network.owners.remove(token.0);
+        return None;
+    }
+    let connection = Connection::new(Transport::Plain(socket), token, Hints::FRESH, now);
+    Some(Session::new(connection, peer, role, now))
+}
+
+/// Opens the doors.
+///
+/// # Errors
+/// In words, with the address.
+pub fn open_listeners(
+    host: IpAddr,
+    port: u16,
+) -> Result<(std::net::TcpListener, std::net::TcpListener), String> {
+    let clients = listen::open(SocketAddr::new(host, port))?;
+    let demo = listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    Ok((clients, demo))
+}

@@ -1,0 +1,391 @@
+//! Both ends of one client and the exchange between them. It moves bytes until nothing moves any more, and knows
+//! neither HTTP nor the poll.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use mio::Token;
+
+use crate::base::buffer::BlockPool;
+use crate::base::now::Now;
+use crate::exchange::core::Core;
+use crate::exchange::reason::{Ending, Reason};
+use crate::exchange::request::Role;
+use crate::exchange::{self, Cx, Ends, Exchange, Step};
+use crate::net::connection::{Connection, Filled, Flushed, Hints};
+use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
+use crate::net::fault::Fault;
+use crate::net::network::Network;
+
+/// Bytes that one session may move before the others get their turn.
+const BYTES_PER_TURN_MAX: usize = 512 * 1024;
+
+/// Steps of one turn; only a defect needs as many, and it must not stall the loop.
+const STEPS_PER_TURN_MAX: usize = 10_000;
+
+/// A client's connection with everything that hangs on it.
+pub struct Session {
+    client: Connection,
+    peer: IpAddr,
+    role: Role,
+    upstream: Upstream,
+    exchange: Exchange,
+}
+
+/// The other end. It is there exactly while the exchange tries, relays or tunnels.
+enum Upstream {
+    None,
+    Dialing(Dial),
+    Open {
+        connection: Connection,
+        origin: Origin,
+        endpoint: Rc<Endpoint>,
+    },
+    Failed(Fault),
+}
+
+/// How a turn left a session.
+pub enum Driven {
+    /// It waits for an event, or for this time.
+    Waiting(Option<Instant>),
+    /// It has used up its share; more can be done at once.
+    Again,
+    Close(Reason),
+}
+
+impl Session {
+    pub fn new(client: Connection, peer: IpAddr, role: Role, now: Now) -> Session {
+        Session {
+            client,
+            peer,
+            role,
+            upstream: Upstream::None,
+            exchange: Exchange::new(now),
+        }
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn client_token(&self) -> Token {
+        self.client.token()
+    }
+
+    /// Whether no request is under way.
+    pub fn is_idle(&self) -> bool {
+        self.exchange.is_idle()
+    }
+
+    /// The poll reported something of the client.
+    pub fn hint_client(&mut self, news: Hints) {
+        self.client.hint(news);
+    }
+
+    /// The poll reported something of a socket of the upstream side.
+    pub fn hint_upstream(&mut self, token: Token, news: Hints) {
+        match &mut self.upstream {
+            Upstream::Dialing(dial) => dial.hint(token, news),
+            Upstream::Open { connection, .. } => connection.hint(news),
+            Upstream::None | Upstream::Failed(_) => {}
+        }
+    }
+
+    /// Moves bytes until nothing moves, or the share of this turn is used up.
+    pub fn drive(
+        &mut self,
+        slot: usize,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) -> Driven {
+        if self.client.peer_closed() {
+            return Driven::Close(Reason::ClientGone);
+        }
+        if self.client.is_handshaking() {
+            return self.greet(core, network, now);
+        }
+        self.resume_dial(slot, core, network, now);
+        self.open_buffers(&mut core.blocks);
+        let driven = self.run(slot, core, network, now);
+        self.settle_buffers(&mut core.blocks);
+        driven
+    }
+
+    fn run(
+        &mut self,
+        slot: usize,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) -> Driven {
+        let mut moved_bytes = 0;
+        for _ in 0..STEPS_PER_TURN_MAX {
+            let filled = self.fill(network, now);
+            if self.client.peer_closed() {
+                return Driven::Close(Reason::ClientGone);
+            }
+            let step = self.step(core, now);
+            let waits = matches!(step, Step::Wait);
+            if let Some(reason) = self.obey(step, slot, core, network, now) {
+                self.flush_client(now);
+                return Driven::Close(reason);
+            }
+            let Some(flushed) = self.flush(now) else {
+                return Driven::Close(Reason::ClientGone);
+            };
+            moved_bytes += filled + flushed;
+            if waits && filled + flushed == 0 {
+                debug_assert!(
+                    !self.could_move(),
+                    "nothing that can move is left when a session waits"
+                );
+                return Driven::Waiting(self.deadline(core));
+            }
+            if moved_bytes > BYTES_PER_TURN_MAX {
+                break;
+            }
+        }
+        Driven::Again
+    }
+
+    /// Lets the client's TLS handshake go on.
+    fn greet(&mut self, core: &mut Core, network: &mut impl Network, now: Now) -> Driven {
+        self.client.open_buffers(&mut core.blocks);
+        let outcome = self.client.handshake(network.scratch(), now);
+        self.client.settle_buffers(&mut core.blocks);
+        match outcome {
+            Ok(()) if self.client.is_handshaking() => {
+                let until = self.deadline(core);
+                match until.is_some_and(|until| until <= now.instant) {
+                    true => Driven::Close(Reason::RequestTimeout),
+                    false => Driven::Waiting(until),
+                }
+            }
+            Ok(()) => Driven::Again,
+            Err(_) => Driven::Close(Reason::ClientGone),
+        }
+    }
+
+    /// Reads what is wanted and there; the number of bytes, and one for news without bytes.
+    fn fill(&mut self, network: &mut impl Network, now: Now) -> usize {
+        let mut filled = 0;
+        if self.exchange.wants_client() && self.client.may_read() {
+            filled += count(self.client.fill(network.scratch(), now));
+        }
+        let room = self.client.output.room();
+        if let Upstream::Open { connection, .. } = &mut self.upstream
+            && self.exchange.wants_upstream(room)
+            && connection.may_read()
+        {
+            filled += count(connection.fill(network.scratch(), now));
+        }
+        filled
+    }
+
+    fn step(&mut self, core: &mut Core, now: Now) -> Step {
+        let upstream = match &mut self.upstream {
+            Upstream::None => exchange::Upstream::None,
+            Upstream::Dialing(_) => exchange::Upstream::Dialing,
+            Upstream::Open {
+                connection, origin, ..
+            } => exchange::Upstream::Open(ends(connection), *origin),
+            Upstream::Failed(_) => match std::mem::replace(&mut self.upstream, Upstream::None) {
+                Upstream::Failed(fault) => exchange::Upstream::Failed(fault),
+                Upstream::None | Upstream::Dialing(_) | Upstream::Open { .. } => {
+                    exchange::Upstream::None
+                }
+            },
+        };
+        let mut cx = Cx {
+            now,
+            core,
+            role: self.role,
+            peer: self.peer,
+            client: ends(&mut self.client),
+            upstream,
+        };
+        let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
+        let (exchange, step) = exchange.step(&mut cx);
+        self.exchange = exchange;
+        step
+    }
+
+    /// Does what the exchange asks for; a reason when it asks for the end.
+    fn obey(
+        &mut self,
+        step: Step,
+        slot: usize,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) -> Option<Reason> {
+        match step {
+            Step::Wait | Step::Again => {}
+            Step::Dial(endpoint) => {
+                self.hang_up(slot, network);
+                let dialed = network.dial(&endpoint, slot, &mut core.blocks, now);
+                self.take_dialed(dialed, endpoint, &mut core.blocks);
+            }
+            Step::Hangup => self.hang_up(slot, network),
+            Step::Release => self.release(core, network, now),
+            Step::Shutdown => self.client.shutdown(),
+            Step::Close(reason) => return Some(reason),
+        }
+        None
+    }
+
+    fn resume_dial(&mut self, slot: usize, core: &mut Core, network: &mut impl Network, now: Now) {
+        if let Upstream::Dialing(_) = self.upstream
+            && let Upstream::Dialing(dial) = std::mem::replace(&mut self.upstream, Upstream::None)
+        {
+            let endpoint = Rc::clone(&dial.endpoint);
+            let dialed = network.resume(dial, slot, &mut core.blocks, now);
+            self.take_dialed(dialed, endpoint, &mut core.blocks);
+        }
+    }
+
+    fn take_dialed(&mut self, dialed: Dialed, endpoint: Rc<Endpoint>, blocks: &mut BlockPool) {
+        self.upstream = match dialed {
+            Dialed::Pending(dial) => Upstream::Dialing(dial),
+            Dialed::Failed(fault) => Upstream::Failed(fault),
+            Dialed::Open(mut connection, origin) => {
+                connection.open_buffers(blocks);
+                Upstream::Open {
+                    connection,
+                    origin,
+                    endpoint,
+                }
+            }
+        };
+    }
+
+    fn hang_up(&mut self, slot: usize, network: &mut impl Network) {
+        match std::mem::replace(&mut self.upstream, Upstream::None) {
+            Upstream::None | Upstream::Failed(_) => {}
+            Upstream::Dialing(dial) => network.abandon(dial, slot),
+            Upstream::Open { connection, .. } => network.hangup(connection),
+        }
+    }
+
+    /// Keeps the upstream for another request, unless its end is known already.
+    fn release(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
+        let upstream = std::mem::replace(&mut self.upstream, Upstream::None);
+        if let Upstream::Open {
+            mut connection,
+            endpoint,
+            ..
+        } = upstream
+        {
+            connection.settle_buffers(&mut core.blocks);
+            match connection.peer_closed() {
+                true => network.hangup(connection),
+                false => network.release(&endpoint, connection, now),
+            }
+        }
+    }
+
+    /// Sends what can be sent; the number of bytes, or nothing when the client has gone.
+    fn flush(&mut self, now: Now) -> Option<usize> {
+        let mut flushed = 0;
+        if let Upstream::Open { connection, .. } = &mut self.upstream
+            && connection.may_write()
+        {
+            // A platform that takes no more may have answered before: reading finds out.
+            flushed += match connection.flush(now) {
+                Flushed::All(count) | Flushed::Blocked(count) => count,
+                Flushed::Failed(_) => 1,
+            };
+        }
+        self.flush_client(now).map(|count| flushed + count)
+    }
+
+    fn flush_client(&mut self, now: Now) -> Option<usize> {
+        if !self.client.may_write() {
+            return Some(0);
+        }
+        match self.client.flush(now) {
+            Flushed::All(count) | Flushed::Blocked(count) => Some(count),
+            Flushed::Failed(_) => None,
+        }
+    }
+
+    fn deadline(&self, core: &Core) -> Option<Instant> {
+        let client_at = self.client.active_at();
+        let (upstream_at, dial_at) = match &self.upstream {
+            Upstream::Open { connection, .. } => (connection.active_at(), None),
+            Upstream::Dialing(dial) => (client_at, dial.deadline()),
+            Upstream::None | Upstream::Failed(_) => (client_at, None),
+        };
+        let exchange_at = self.exchange.deadline(core, client_at, upstream_at);
+        exchange_at.into_iter().chain(dial_at).min()
+    }
+
+    /// Invariant: before a session waits, no connection both wants and can move.
+    fn could_move(&self) -> bool {
+        let room = self.client.output.room();
+        let upstream = match &self.upstream {
+            Upstream::Open { connection, .. } => {
+                connection.may_write()
+                    || (self.exchange.wants_upstream(room) && connection.may_read())
+            }
+            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => false,
+        };
+        upstream
+            || self.client.may_write()
+            || (self.exchange.wants_client() && self.client.may_read())
+    }
+
+    /// Ends the session: whatever is under way is settled, both connections are closed.
+    pub fn close(
+        mut self,
+        slot: usize,
+        reason: &Reason,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) {
+        let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
+        exchange.abort(reason, core, now);
+        self.hang_up(slot, network);
+        if reason.ending() == Ending::Reset {
+            self.client.reset();
+        }
+        self.settle_buffers(&mut core.blocks);
+        network.hangup(self.client);
+    }
+
+    fn open_buffers(&mut self, blocks: &mut BlockPool) {
+        self.client.open_buffers(blocks);
+        if let Upstream::Open { connection, .. } = &mut self.upstream {
+            connection.open_buffers(blocks);
+        }
+    }
+
+    fn settle_buffers(&mut self, blocks: &mut BlockPool) {
+        self.client.settle_buffers(blocks);
+        if let Upstream::Open { connection, .. } = &mut self.upstream {
+            connection.settle_buffers(blocks);
+        }
+    }
+}
+
+fn ends(connection: &mut Connection) -> Ends<'_> {
+    let (ended, active_at) = (connection.ended(), connection.active_at());
+    Ends {
+        input: &mut connection.input,
+        output: &mut connection.output,
+        ended,
+        active_at,
+    }
+}
+
+fn count(filled: Filled) -> usize {
+    match filled {
+        // A read that brought no plaintext has brought the next one nearer.
+        Filled::Bytes(count) => count.max(1),
+        Filled::Blocked => 0,
+        Filled::End | Filled::Failed(_) => 1,
+    }
+}

@@ -1,0 +1,244 @@
+//! The configuration as requests need it: compiled once per load, shared by the requests that began with it.
+//! It knows no connection and no request.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::config::{Config, Origin, Platform, Settings};
+use crate::net::dial::{Endpoint, Security};
+use crate::net::tls;
+use crate::policy::access::ClientSpec;
+use crate::policy::keyring::{KeyId, Keyring, PlatformId};
+
+/// One version of the configuration.
+pub struct Site {
+    pub settings: Settings,
+    pub routes: Vec<Route>,
+    by_name: HashMap<String, usize>,
+}
+
+/// A platform as the way of a request needs it.
+pub struct Route {
+    pub platform: Platform,
+    pub id: PlatformId,
+    pub keys: Vec<RouteKey>,
+    pub endpoint: Rc<Endpoint>,
+    /// What the path below the platform's name is appended to: `base_url`'s path and `api_path`.
+    pub path_prefix: String,
+    /// The value of `Host`.
+    pub authority: String,
+}
+
+/// A platform's key with the field lines that show it, rendered once: its own and the platform's fixed ones.
+pub struct RouteKey {
+    pub id: KeyId,
+    pub lines: Box<[u8]>,
+}
+
+/// Endpoints by what makes them differ, so that idle connections stay for an endpoint that a new configuration still
+/// has.
+#[derive(Default)]
+pub struct Endpoints {
+    known: Vec<(EndpointKey, Rc<Endpoint>)>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct EndpointKey {
+    host: String,
+    port: u16,
+    tls: bool,
+    ca_pem: Option<Vec<u8>>,
+}
+
+impl Site {
+    /// Compiles `config`. `demo_port` is where the built-in platform listens.
+    ///
+    /// # Errors
+    /// A certificate file that holds no usable root, with the platform's name.
+    pub fn compile(
+        config: Config,
+        keyring: &mut Keyring,
+        endpoints: &mut Endpoints,
+        demo_port: u16,
+    ) -> Result<Site, String> {
+        let mut found = Vec::new();
+        for platform in &config.platforms {
+            let endpoint = endpoints.find(EndpointKey::of(platform, demo_port));
+            found.push(
+                endpoint
+                    .map_err(|error| format!("platform {}: ca_file: {error}", platform.name))?,
+            );
+        }
+        let listed: Vec<_> = config
+            .platforms
+            .iter()
+            .map(|platform| (platform.name.as_str(), platform.keys.as_slice()))
+            .collect();
+        let ids = keyring.reload(&listed);
+        let routes: Vec<Route> = config
+            .platforms
+            .into_iter()
+            .zip(ids)
+            .zip(found)
+            .map(|((platform, (id, keys)), endpoint)| Route::new(platform, id, &keys, endpoint))
+            .collect();
+        let by_name = routes
+            .iter()
+            .enumerate()
+            .map(|(place, route)| (route.platform.name.clone(), place))
+            .collect();
+        Ok(Site {
+            settings: config.settings,
+            routes,
+            by_name,
+        })
+    }
+
+    /// The platform of that name.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Whether `address` may connect under `restrict_ip`.
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        !self.settings.restrict_ip
+            || address.is_loopback()
+            || self
+                .settings
+                .allowed_ips
+                .iter()
+                .any(|net| net.contains(&address))
+    }
+
+    /// Whether browsers of this origin may call.
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        let allowed = &self.settings.cors_origins;
+        allowed
+            .iter()
+            .any(|entry| entry == "*" || entry.eq_ignore_ascii_case(origin))
+    }
+}
+
+impl Route {
+    fn new(platform: Platform, id: PlatformId, key_ids: &[KeyId], endpoint: Rc<Endpoint>) -> Route {
+        let keys = platform
+            .keys
+            .iter()
+            .zip(key_ids)
+            .map(|(key, id)| RouteKey {
+                id: *id,
+                lines: key_lines(&platform, key.expose()),
+            })
+            .collect();
+        let default_port = match endpoint.security {
+            Security::Plain => 80,
+            Security::Tls(..) => 443,
+        };
+        let host = match endpoint.host.contains(':') {
+            true => format!("[{}]", endpoint.host),
+            false => endpoint.host.clone(),
+        };
+        Route {
+            id,
+            keys,
+            path_prefix: format!("{}{}", platform.base_path, platform.api_path),
+            authority: match endpoint.port == default_port {
+                true => host,
+                false => format!("{host}:{}", endpoint.port),
+            },
+            endpoint,
+            platform,
+        }
+    }
+
+    /// The lines that show `key`.
+    pub fn key_lines(&self, key: KeyId) -> &[u8] {
+        let found = self.keys.iter().find(|candidate| candidate.id == key);
+        &found
+            .expect("a permit's key belongs to the site that its request began with")
+            .lines
+    }
+
+    /// Whether the platform's own fields replace the client's of this name.
+    pub fn sets_field(&self, name: &str) -> bool {
+        let fixed = &self.platform.headers;
+        name.eq_ignore_ascii_case(&self.platform.auth_header)
+            || fixed
+                .iter()
+                .any(|(fixed, _)| name.eq_ignore_ascii_case(fixed))
+    }
+
+    /// `/name/v1/*`: how clients reach it.
+    pub fn pattern(&self) -> String {
+        format!("/{}{}/*", self.platform.name, self.platform.api_path)
+    }
+}
+
+fn key_lines(platform: &Platform, key: &str) -> Box<[u8]> {
+    let mut lines = format!(
+        "{}: {}{key}{}\r\n",
+        platform.auth_header, platform.auth_prefix, platform.auth_suffix
+    );
+    for (name, value) in &platform.headers {
+        lines.push_str(&format!("{name}: {value}\r\n"));
+    }
+    lines.into_bytes().into_boxed_slice()
+}
+
+impl EndpointKey {
+    fn of(platform: &Platform, demo_port: u16) -> EndpointKey {
+        match &platform.origin {
+            Origin::Demo => EndpointKey {
+                host: "127.0.0.1".to_string(),
+                port: demo_port,
+                tls: false,
+                ca_pem: None,
+            },
+            Origin::Web { tls, host, port } => EndpointKey {
+                host: host.clone(),
+                port: *port,
+                tls: *tls,
+                ca_pem: platform.ca_pem.clone(),
+            },
+        }
+    }
+}
+
+impl Endpoints {
+    fn find(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, String> {
+        if let Some((_, endpoint)) = self.known.iter().find(|(known, _)| *known == key) {
+            return Ok(Rc::clone(endpoint));
+        }
+        let security = match key.tls {
+            false => Security::Plain,
+            true => Security::Tls(
+                tls::client_config(key.ca_pem.as_deref())?,
+                tls::server_name(&key.host)?,
+            ),
+        };
+        let endpoint = Rc::new(Endpoint {
+            id: self.known.len(),
+            host: key.host.clone(),
+            port: key.port,
+            security,
+        });
+        self.known.push((key, Rc::clone(&endpoint)));
+        Ok(endpoint)
+    }
+}
+
+/// The client keys as policy takes them.
+pub fn client_specs(config: &Config) -> Vec<ClientSpec> {
+    let spec = |client: &crate::config::ClientKey| ClientSpec {
+        key: client.key.clone(),
+        name: client.name.clone(),
+        is_root: client.is_root,
+        daily_limit: client.daily_limit,
+        hourly_limit: client.hourly_limit,
+        cooldown_seconds: client.cooldown_seconds,
+        expires_unix_seconds: client.expires_unix_seconds,
+        platforms: client.platforms.clone(),
+    };
+    config.clients.iter().map(spec).collect()
+}
