@@ -1,6 +1,7 @@
 //! The map.
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 pub mod base;
 pub mod config;
 pub mod exchange;
@@ -13,3 +14,4 @@ pub mod server;
 pub mod service;
 pub mod session;
 pub mod site;
+pub mod start;

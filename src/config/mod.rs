@@ -1,176 +1,130 @@
-//! stopgap
-use crate::base::secret::Secret;
-use ipnet::IpNet;
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+//! The four files: parsed, validated, every problem and every doubt told. They know nothing of what is done with them.
+
+pub mod clients;
+pub mod environment;
+pub mod fields;
+pub mod findings;
+pub mod json;
+pub mod platforms;
+pub mod settings;
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+pub use self::clients::ClientKey;
+pub use self::findings::{Finding, Findings};
+pub use self::platforms::{Origin, Platform};
+pub use self::settings::{Settings, TlsFiles};
+
+use self::environment::Environment;
+use self::json::Json;
+
+/// A file larger than this is none of ours.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
 pub struct Config {
     pub settings: Settings,
     pub clients: Vec<ClientKey>,
     pub platforms: Vec<Platform>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Finding>,
 }
-pub struct TlsFiles {
-    pub cert: PathBuf,
-    pub key: PathBuf,
-}
-pub struct Settings {
-    pub enable_gui: bool,
-    pub enable_json: bool,
-    pub enable_key_validation: bool,
-    pub restrict_ip: bool,
-    pub allowed_ips: Vec<IpNet>,
-    pub trusted_proxies: Vec<IpNet>,
-    pub unhealthy_key_retry_minutes: u64,
-    pub host: IpAddr,
-    pub port: u16,
-    pub tls: Option<TlsFiles>,
-    pub cors_origins: Vec<String>,
-    pub max_attempts: u32,
-    pub retry_buffer_bytes: u64,
-    pub retry_memory_bytes: u64,
-    pub max_body_bytes: u64,
-    pub max_connections: u64,
-    pub connect_timeout: Duration,
-    pub response_timeout: Duration,
-    pub idle_timeout: Duration,
-    pub header_timeout: Duration,
-    pub keepalive_timeout: Duration,
-    pub drain: Duration,
-    pub state_file: Option<PathBuf>,
-    pub log_level: log::LevelFilter,
-}
-pub struct ClientKey {
-    pub key: Secret,
-    pub name: Option<String>,
-    pub is_root: bool,
-    pub daily_limit: u64,
-    pub hourly_limit: u64,
-    pub cooldown_seconds: u64,
-    pub expires_unix_seconds: Option<u64>,
-    pub platforms: Option<Vec<String>>,
-}
-pub struct Platform {
-    pub name: String,
-    pub display_name: String,
-    pub base_url: String,
-    pub origin: Origin,
-    pub base_path: String,
-    pub api_path: String,
-    pub auth_header: String,
-    pub auth_prefix: String,
-    pub auth_suffix: String,
-    pub health_path: String,
-    pub health_method: String,
-    pub health_body: Option<String>,
-    pub enabled: bool,
-    pub keys: Vec<Secret>,
-    pub headers: Vec<(String, String)>,
-    pub ca_pem: Option<Vec<u8>>,
-    pub max_attempts: u32,
-}
-pub enum Origin {
-    Demo,
-    Web { tls: bool, host: String, port: u16 },
-}
-impl Settings {
-    pub fn stub() -> Settings {
-        let s = Duration::from_secs;
-        Settings {
-            enable_gui: true,
-            enable_json: true,
-            enable_key_validation: true,
-            restrict_ip: false,
-            allowed_ips: vec![],
-            trusted_proxies: vec![],
-            unhealthy_key_retry_minutes: 60,
-            host: "127.0.0.1".parse().unwrap(),
-            port: std::env::var("PORT")
-                .ok()
-                .and_then(|p| p.parse().ok())
-                .unwrap_or(5000),
-            tls: None,
-            cors_origins: vec!["*".into()],
-            max_attempts: 3,
-            retry_buffer_bytes: 1 << 20,
-            retry_memory_bytes: 64 << 20,
-            max_body_bytes: 100 << 20,
-            max_connections: 10000,
-            connect_timeout: s(10),
-            response_timeout: s(600),
-            idle_timeout: s(300),
-            header_timeout: s(15),
-            keepalive_timeout: s(75),
-            drain: s(30),
-            state_file: None,
-            log_level: log::LevelFilter::Debug,
-        }
+
+/// Reads the files of `dir`. `process` gives the process's own variables.
+///
+/// # Errors
+/// Everything that was found, when a problem is among it.
+pub fn load(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Result<Config, Findings> {
+    let mut all = Findings::default();
+    let mut findings = Findings::of(environment::FILE);
+    let environment = Environment::read(dir, process, &mut findings);
+    all.append(findings);
+
+    let mut findings = Findings::of(settings::FILE);
+    let value = read_file(dir, settings::FILE, Missing::MeansDefaults, &mut findings);
+    let settings = settings::read(
+        &value.unwrap_or(Json::Object(Vec::new())),
+        dir,
+        &mut findings,
+    );
+    all.append(findings);
+
+    let mut findings = Findings::of(platforms::FILE);
+    let value = read_file(dir, platforms::FILE, Missing::IsAProblem, &mut findings);
+    let platforms = value
+        .map(|value| {
+            platforms::read(
+                &value,
+                dir,
+                &environment,
+                settings.max_attempts,
+                &mut findings,
+            )
+        })
+        .unwrap_or_default();
+    let platforms_findings = findings;
+
+    let mut findings = Findings::of(clients::FILE);
+    let names: Vec<&str> = platforms
+        .iter()
+        .map(|platform| platform.name.as_str())
+        .collect();
+    let value = read_file(dir, clients::FILE, Missing::IsAProblem, &mut findings);
+    let clients = value
+        .map(|value| clients::read(&value, &names, &mut findings))
+        .unwrap_or_default();
+    all.append(findings);
+    all.append(platforms_findings);
+
+    match all.problems.is_empty() {
+        true => Ok(Config {
+            settings,
+            clients,
+            platforms,
+            warnings: all.warnings,
+        }),
+        false => Err(all),
     }
 }
-pub fn stub() -> Config {
-    let p = |name: &str, origin: Origin, keys: &[&str]| Platform {
-        name: name.into(),
-        display_name: name.into(),
-        base_url: "x".into(),
-        origin,
-        base_path: "".into(),
-        api_path: "/v1".into(),
-        auth_header: "Authorization".into(),
-        auth_prefix: "Bearer ".into(),
-        auth_suffix: "".into(),
-        health_path: "/v1/models".into(),
-        health_method: "GET".into(),
-        health_body: None,
-        enabled: true,
-        keys: keys.iter().map(|k| Secret::new(*k)).collect(),
-        headers: vec![],
-        ca_pem: std::env::var("CA").ok().map(|p| std::fs::read(p).unwrap()),
-        max_attempts: 3,
+
+/// What it means that a file is not there.
+enum Missing {
+    MeansDefaults,
+    IsAProblem,
+}
+
+fn read_file(dir: &Path, name: &str, missing: Missing, findings: &mut Findings) -> Option<Json> {
+    let path = dir.join(name);
+    let is_too_large = std::fs::metadata(&path).is_ok_and(|facts| facts.len() > FILE_BYTES_MAX);
+    if is_too_large {
+        findings.problem("", "larger than 16 MiB; is it the right file?".to_string());
+        return None;
+    }
+    let bytes = match (std::fs::read(&path), missing) {
+        (Ok(bytes), _) => bytes,
+        (Err(error), Missing::MeansDefaults) if error.kind() == ErrorKind::NotFound => return None,
+        (Err(error), _) => {
+            let text = match error.kind() {
+                ErrorKind::NotFound => format!(
+                    "missing in {}; copy the one from the repository, or name the folder with --dir",
+                    dir.display()
+                ),
+                _ => format!("cannot be read: {error}"),
+            };
+            findings.problem("", text);
+            return None;
+        }
     };
-    let port = std::env::var("UP")
-        .ok()
-        .and_then(|p| p.parse().ok())
-        .unwrap_or(9001);
-    Config {
-        settings: Settings::stub(),
-        clients: vec![
-            ClientKey {
-                key: Secret::new("root_key"),
-                name: Some("root".into()),
-                is_root: true,
-                daily_limit: 0,
-                hourly_limit: 0,
-                cooldown_seconds: 0,
-                expires_unix_seconds: None,
-                platforms: None,
-            },
-            ClientKey {
-                key: Secret::new("lab-client-key-01"),
-                name: Some("lab".into()),
-                is_root: false,
-                daily_limit: 2000000000,
-                hourly_limit: 2000000000,
-                cooldown_seconds: 0,
-                expires_unix_seconds: None,
-                platforms: None,
-            },
-        ],
-        platforms: vec![
-            p(
-                "demo",
-                Origin::Demo,
-                &["demo-key-revoked", "demo-key-1", "demo-key-2"],
-            ),
-            p(
-                "mock",
-                Origin::Web {
-                    tls: std::env::var("CA").is_ok(),
-                    host: "localhost".into(),
-                    port,
-                },
-                &["lab-upstream-key"],
-            ),
-        ],
-        warnings: vec![],
+    let Ok(text) = String::from_utf8(bytes) else {
+        findings.problem("", "not UTF-8; save it as UTF-8".to_string());
+        return None;
+    };
+    match Json::parse(&text) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            findings.problem("", format!("not JSON: {error}"));
+            None
+        }
     }
 }

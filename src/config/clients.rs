@@ -1,0 +1,199 @@
+//! key.json: the keys that clients show.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::fields::Fields;
+use super::findings::Findings;
+use super::json::Json;
+use crate::base::secret::Secret;
+
+pub const FILE: &str = "key.json";
+
+/// A shorter key could be guessed.
+pub const KEY_CHARACTERS_MIN: usize = 8;
+
+/// A longer key would crowd the head of every request.
+pub const KEY_BYTES_MAX: usize = 4096;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// One entry of key.json.
+#[derive(Clone, Debug)]
+pub struct ClientKey {
+    pub key: Secret,
+    pub name: Option<String>,
+    pub is_root: bool,
+    /// Requests a day, 0 for no limit.
+    pub daily_limit: u64,
+    /// Requests an hour, 0 for no limit.
+    pub hourly_limit: u64,
+    pub cooldown_seconds: u64,
+    /// The first second after the last valid day, UTC.
+    pub expires_unix_seconds: Option<u64>,
+    /// The whitelist, where it is enabled.
+    pub platforms: Option<Vec<String>>,
+}
+
+/// Reads key.json. `platforms` are the names that a whitelist may hold.
+pub fn read(value: &Json, platforms: &[&str], findings: &mut Findings) -> Vec<ClientKey> {
+    let Json::List(entries) = value else {
+        findings.problem(
+            "",
+            format!(
+                "expected a list of keys, found {}; write [ {{ \"key\": \"…\" }} ]",
+                value.kind()
+            ),
+        );
+        return Vec::new();
+    };
+    let mut clients: Vec<ClientKey> = Vec::new();
+    let mut places: Vec<usize> = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let Some(mut fields) = Fields::of(entry, &format!("[{place}]"), findings) else {
+            continue;
+        };
+        let client = read_entry(&mut fields, platforms);
+        if let Some(client) = client {
+            match clients.iter().position(|other| other.key == client.key) {
+                Some(other) => {
+                    let text = format!(
+                        "the same key as [{}].key; remove one of the two",
+                        places[other]
+                    );
+                    fields.problem("key", text);
+                }
+                None => {
+                    clients.push(client);
+                    places.push(place);
+                }
+            }
+        }
+        fields.done();
+    }
+    clients
+}
+
+fn read_entry(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<ClientKey> {
+    let key = read_key(fields);
+    let name = fields
+        .text("name")
+        .filter(|name| !name.is_empty())
+        .map(str::to_string);
+    let is_root = fields.flag("is_root", false);
+    let limit = |fields: &mut Fields<'_, '_>, name| {
+        fields.whole(
+            name,
+            0,
+            (0, 1 << 53),
+            "requests",
+            "write 10, or 0 for no limit",
+        )
+    };
+    let daily_limit = limit(fields, "daily_limit");
+    let hourly_limit = limit(fields, "hourly_limit");
+    let cooldown_seconds = fields.whole(
+        "cooldown_seconds",
+        0,
+        (0, 24 * 3600),
+        "seconds",
+        "write 5, or 0 for none",
+    );
+    let expires_unix_seconds = read_expiry(fields);
+    let platforms = read_whitelist(fields, platforms);
+    if daily_limit > 0 && hourly_limit > daily_limit {
+        fields.warning(
+            "hourly_limit",
+            "larger than daily_limit: it is never reached",
+        );
+    }
+    if is_root
+        && (daily_limit > 0 || hourly_limit > 0 || cooldown_seconds > 0 || platforms.is_some())
+    {
+        fields.warning("is_root", "limits and whitelist do not apply to a root key");
+    }
+    Some(ClientKey {
+        key: key?,
+        name,
+        is_root,
+        daily_limit,
+        hourly_limit,
+        cooldown_seconds,
+        expires_unix_seconds,
+        platforms,
+    })
+}
+
+fn read_key(fields: &mut Fields<'_, '_>) -> Option<Secret> {
+    let Some(key) = fields.text("key") else {
+        fields.problem(
+            "key",
+            format!("missing; write a secret of {KEY_CHARACTERS_MIN} characters or more"),
+        );
+        return None;
+    };
+    if key.chars().count() < KEY_CHARACTERS_MIN {
+        fields.problem(
+            "key",
+            format!("too short; write {KEY_CHARACTERS_MIN} characters or more"),
+        );
+        return None;
+    }
+    if key.len() > KEY_BYTES_MAX {
+        fields.problem(
+            "key",
+            format!("longer than {KEY_BYTES_MAX} bytes; write a shorter one"),
+        );
+        return None;
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let text = "holds a space, a control character or a letter outside ASCII, which no header carries; write visible ASCII";
+        fields.problem("key", text);
+        return None;
+    }
+    Some(Secret::new(key))
+}
+
+/// `YYYY-MM-DD`, valid through the end of that day; "0" for never.
+fn read_expiry(fields: &mut Fields<'_, '_>) -> Option<u64> {
+    let text = fields.text("expiry_date").filter(|text| *text != "0")?;
+    let day = match text.len() {
+        10 => humantime::parse_rfc3339(&format!("{text}T00:00:00Z")).ok(),
+        _ => None,
+    };
+    let Some(day) = day else {
+        fields.problem(
+            "expiry_date",
+            format!("{text:?} is no date; write YYYY-MM-DD, or \"0\" for never"),
+        );
+        return None;
+    };
+    Some(
+        day.duration_since(UNIX_EPOCH)
+            .map_or(0, |since| (since + DAY).as_secs()),
+    )
+}
+
+fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<Vec<String>> {
+    let enabled = fields.flag("enable_platform_whitelist", false);
+    let entries = fields.texts("platform_whitelist").unwrap_or_default();
+    if !enabled {
+        return None;
+    }
+    if entries.is_empty() {
+        fields.warning("platform_whitelist", "empty: this key may use no platform");
+    }
+    for (place, name) in &entries {
+        if !platforms.contains(name) {
+            fields.warning(
+                place,
+                format!("no platform of platform.json is called {name:?}"),
+            );
+        }
+    }
+    Some(
+        entries
+            .into_iter()
+            .map(|(_, name)| name.to_string())
+            .collect(),
+    )
+}

@@ -1,0 +1,185 @@
+//! Walks an object's fields, notes every problem and goes on with defaults, so that all are told at once.
+//! The names that are asked for are the valid ones: the list cannot go stale.
+
+use super::clients::KEY_CHARACTERS_MIN;
+use super::findings::Findings;
+use super::json::Json;
+use crate::base::secret::Secret;
+
+/// One object while it is read.
+pub struct Fields<'j, 'f> {
+    path: String,
+    fields: &'j [(String, Json)],
+    asked: Vec<&'static str>,
+    findings: &'f mut Findings,
+}
+
+impl<'j, 'f> Fields<'j, 'f> {
+    /// Begins with `value`, which stands at `path`; none when it is no object.
+    pub fn of(value: &'j Json, path: &str, findings: &'f mut Findings) -> Option<Fields<'j, 'f>> {
+        match value {
+            Json::Object(fields) => Some(Fields {
+                path: path.to_string(),
+                fields,
+                asked: Vec::new(),
+                findings,
+            }),
+            other => {
+                findings.problem(
+                    path,
+                    format!("expected an object, found {}; write {{ … }}", other.kind()),
+                );
+                None
+            }
+        }
+    }
+
+    /// Where a field stands.
+    pub fn path_of(&self, name: &str) -> String {
+        match self.path.is_empty() {
+            true => name.to_string(),
+            false => format!("{}.{name}", self.path),
+        }
+    }
+
+    pub fn problem(&mut self, name: &str, text: impl Into<String>) {
+        let path = self.path_of(name);
+        self.findings.problem(&path, text.into());
+    }
+
+    pub fn warning(&mut self, name: &str, text: impl Into<String>) {
+        let path = self.path_of(name);
+        self.findings.warning(&path, text.into());
+    }
+
+    /// The field's value, if it is there and not null.
+    pub fn value(&mut self, name: &'static str) -> Option<&'j Json> {
+        self.asked.push(name);
+        let mut found = self.fields.iter().filter(|(field, _)| field == name);
+        let first = found.next();
+        if found.next().is_some() {
+            self.problem(name, "given more than once; keep one");
+        }
+        first
+            .map(|(_, value)| value)
+            .filter(|value| **value != Json::Null)
+    }
+
+    pub fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        match self.value(name) {
+            None => default,
+            Some(Json::Bool(value)) => *value,
+            Some(other) => {
+                let text = format!(
+                    "expected true or false, found {}; write {default}",
+                    shown(other)
+                );
+                self.problem(name, text);
+                default
+            }
+        }
+    }
+
+    /// A whole number of `unit` from `min` to `max`; `hint` says what to write instead of a wrong one.
+    pub fn whole(
+        &mut self,
+        name: &'static str,
+        default: u64,
+        range: (u64, u64),
+        unit: &str,
+        hint: &str,
+    ) -> u64 {
+        let (min, max) = range;
+        match self.value(name) {
+            None => default,
+            Some(Json::Whole(value)) if (min..=max).contains(value) => *value,
+            Some(Json::Whole(value)) => {
+                let text = format!(
+                    "{value} is out of range; write a whole number of {unit} from {min} to {max}"
+                );
+                self.problem(name, text);
+                default
+            }
+            Some(other) => {
+                let text = format!(
+                    "expected a whole number of {unit}, found {}; {hint}",
+                    shown(other)
+                );
+                self.problem(name, text);
+                default
+            }
+        }
+    }
+
+    pub fn text(&mut self, name: &'static str) -> Option<&'j str> {
+        match self.value(name) {
+            None => None,
+            Some(Json::Text(text)) => Some(text),
+            Some(other) => {
+                let text = format!(
+                    "expected a text, found {}; write it in double quotes",
+                    other.kind()
+                );
+                self.problem(name, text);
+                None
+            }
+        }
+    }
+
+    /// A list of texts, each with its path's end (`name[2]`); what is no text is a problem and left out.
+    pub fn texts(&mut self, name: &'static str) -> Option<Vec<(String, &'j str)>> {
+        let items = match self.value(name)? {
+            Json::List(items) => items,
+            other => {
+                let text = format!(
+                    "expected a list, found {}; write [\"…\", \"…\"]",
+                    shown(other)
+                );
+                self.problem(name, text);
+                return None;
+            }
+        };
+        let mut texts = Vec::new();
+        for (place, item) in items.iter().enumerate() {
+            let place = format!("{name}[{place}]");
+            match item {
+                Json::Text(text) => texts.push((place, text.as_str())),
+                other => self.problem(&place, format!("expected a text, found {}", other.kind())),
+            }
+        }
+        Some(texts)
+    }
+
+    /// Reports what nobody asked for.
+    pub fn done(mut self) {
+        let unknown: Vec<&String> = self
+            .fields
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| !self.asked.contains(&name.as_str()))
+            .collect();
+        for name in unknown {
+            let text = match nearest(name, &self.asked) {
+                Some(near) => format!("unknown field; did you mean {near:?}?"),
+                None => format!("unknown field; the fields are: {}", self.asked.join(", ")),
+            };
+            self.problem(name, text);
+        }
+    }
+}
+
+/// A value as a message shows it: a text could be a key that slipped into the wrong field.
+fn shown(value: &Json) -> String {
+    match value {
+        Json::Text(text) if text.len() < KEY_CHARACTERS_MIN => format!("{text:?}"),
+        Json::Text(text) => format!("\"{}\"", Secret::new(text.as_str()).preview()),
+        other => other.kind(),
+    }
+}
+
+/// The valid name that `name` probably is: at most a third of its letters differ.
+pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let distance = |valid: &&'n str| strsim::damerau_levenshtein(&name.to_lowercase(), valid);
+    let best = names.iter().copied().min_by_key(distance)?;
+    (distance(&best) * 3 <= best.len().max(name.len())).then_some(best)
+}

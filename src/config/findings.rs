@@ -1,0 +1,61 @@
+//! What is wrong, or doubtful, in the files.
+
+use std::fmt;
+
+/// One problem or warning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub file: &'static str,
+    /// Where in the file; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong; what to write instead.
+    pub text: String,
+}
+
+/// All of one file, or of all files together.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    pub file: &'static str,
+    pub problems: Vec<Finding>,
+    pub warnings: Vec<Finding>,
+}
+
+impl Findings {
+    pub fn of(file: &'static str) -> Findings {
+        Findings {
+            file,
+            ..Findings::default()
+        }
+    }
+
+    pub fn problem(&mut self, path: &str, text: String) {
+        self.problems.push(self.finding(path, text));
+    }
+
+    pub fn warning(&mut self, path: &str, text: String) {
+        self.warnings.push(self.finding(path, text));
+    }
+
+    fn finding(&self, path: &str, text: String) -> Finding {
+        Finding {
+            file: self.file,
+            path: path.to_string(),
+            text,
+        }
+    }
+
+    /// Adds another file's.
+    pub fn append(&mut self, other: Findings) {
+        self.problems.extend(other.problems);
+        self.warnings.extend(other.warnings);
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.is_empty() {
+            true => write!(out, "{}: {}", self.file, self.text),
+            false => write!(out, "{}: {}: {}", self.file, self.path, self.text),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! JSON text to values, keeping what a map would lose: a field that is given twice is a problem, not a choice.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// A JSON value with its fields in order, doubled ones included.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json {
+    Null,
+    Bool(bool),
+    Whole(u64),
+    /// Any other number, as it would be written.
+    Number(String),
+    Text(String),
+    List(Vec<Json>),
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// Parses a whole file.
+    ///
+    /// # Errors
+    /// What is wrong, with line and column.
+    pub fn parse(text: &str) -> Result<Json, String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim().is_empty() {
+            return Err("the file is empty".to_string());
+        }
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// What it is, in words for a message; texts are shown by the caller, since they may be secrets.
+    pub fn kind(&self) -> String {
+        match self {
+            Json::Null => "null".to_string(),
+            Json::Bool(value) => value.to_string(),
+            Json::Whole(value) => value.to_string(),
+            Json::Number(text) => text.clone(),
+            Json::Text(_) => "a text".to_string(),
+            Json::List(_) => "a list".to_string(),
+            Json::Object(_) => "an object".to_string(),
+        }
+    }
+
+    /// Rendered again, compactly.
+    pub fn render(&self) -> String {
+        match self {
+            Json::Null => "null".to_string(),
+            Json::Bool(value) => value.to_string(),
+            Json::Whole(value) => value.to_string(),
+            Json::Number(text) => text.clone(),
+            Json::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+            Json::List(items) => {
+                let items: Vec<String> = items.iter().map(Json::render).collect();
+                format!("[{}]", items.join(","))
+            }
+            Json::Object(fields) => {
+                let field = |(name, value): &(String, Json)| {
+                    format!(
+                        "{}:{}",
+                        serde_json::Value::from(name.as_str()),
+                        value.render()
+                    )
+                };
+                let fields: Vec<String> = fields.iter().map(field).collect();
+                format!("{{{}}}", fields.join(","))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Whole(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Number(serde_json::Value::from(value).to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
+        let mut object = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            object.push(field);
+        }
+        Ok(Json::Object(object))
+    }
+}

@@ -1,0 +1,581 @@
+//! platform.json: where requests go, and the keys for it.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::clients::KEY_BYTES_MAX;
+use super::environment::Environment;
+use super::fields::Fields;
+use super::findings::Findings;
+use super::json::Json;
+use super::settings::attempts;
+use crate::base::secret::Secret;
+
+pub const FILE: &str = "platform.json";
+
+/// First path segments that are the program's own.
+const OWN_NAMES: [&str; 8] = [
+    "info",
+    "routes",
+    "health",
+    "stats",
+    "events",
+    "metrics",
+    "dashboard",
+    "static",
+];
+
+/// Fields that frame or route a message, or concern one connection: no platform sets them.
+const FRAMING_FIELDS: [&str; 11] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "date",
+];
+
+/// All fixed fields of a platform together.
+const HEADERS_BYTES_MAX: usize = 8 * 1024;
+
+/// One entry of platform.json.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    pub name: String,
+    pub display_name: String,
+    /// As it was written.
+    pub base_url: String,
+    pub origin: Origin,
+    /// The path of `base_url`, without a final slash.
+    pub base_path: String,
+    /// Empty, or with a leading slash and no final one.
+    pub api_path: String,
+    pub auth_header: String,
+    /// What stands before and after the key in the auth header.
+    pub auth_prefix: String,
+    pub auth_suffix: String,
+    /// Below `base_path`; `api_path` included.
+    pub health_path: String,
+    pub health_method: String,
+    pub health_body: Option<String>,
+    pub enabled: bool,
+    pub keys: Vec<Secret>,
+    pub headers: Vec<(String, String)>,
+    /// The content of `ca_file`.
+    pub ca_pem: Option<Vec<u8>>,
+    pub max_attempts: u32,
+}
+
+/// Where a platform is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    Demo,
+    Web {
+        tls: bool,
+        host: String,
+        port: u16,
+    },
+}
+
+/// Reads platform.json.
+pub fn read(
+    value: &Json,
+    dir: &Path,
+    environment: &Environment<'_>,
+    attempts_default: u32,
+    findings: &mut Findings,
+) -> Vec<Platform> {
+    let Json::List(entries) = value else {
+        let text = format!(
+            "expected a list of platforms, found {}; write [ {{ \"name\": … }} ]",
+            value.kind()
+        );
+        findings.problem("", text);
+        return Vec::new();
+    };
+    let mut platforms: Vec<Platform> = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let Some(mut fields) = Fields::of(entry, &format!("[{place}]"), findings) else {
+            continue;
+        };
+        let platform = read_entry(&mut fields, dir, environment, attempts_default);
+        if let Some(platform) = platform {
+            if platforms.iter().any(|other| other.name == platform.name) {
+                let text = format!(
+                    "another platform is called {:?} too; choose another name",
+                    platform.name
+                );
+                fields.problem("name", text);
+            }
+            platforms.push(platform);
+        }
+        fields.done();
+    }
+    platforms
+}
+
+fn read_entry(
+    fields: &mut Fields<'_, '_>,
+    dir: &Path,
+    environment: &Environment<'_>,
+    attempts_default: u32,
+) -> Option<Platform> {
+    let name = read_name(fields);
+    let display_name = fields
+        .text("display_name")
+        .filter(|text| !text.is_empty())
+        .map(str::to_string);
+    let base = read_base_url(fields);
+    let api_path = read_path(fields, "api_path").unwrap_or_default();
+    let auth_header = read_auth_header(fields);
+    let (auth_prefix, auth_suffix) = read_auth_format(fields);
+    let health_path = read_health_path(fields, &api_path);
+    let health_method = read_method(fields);
+    let health_body = fields.value("health_check_body").map(Json::render);
+    let enabled = fields.flag("enabled", true);
+    let keys = read_keys(fields, environment, enabled);
+    let headers = read_headers(fields, &auth_header);
+    let ca_pem = read_ca_file(fields, dir);
+    let max_attempts = attempts(fields, attempts_default);
+    let (name, base) = (name?, base?);
+    Some(Platform {
+        display_name: display_name.unwrap_or_else(|| name.clone()),
+        name,
+        base_url: base.url,
+        origin: base.origin,
+        base_path: base.path,
+        api_path,
+        auth_header,
+        auth_prefix,
+        auth_suffix,
+        health_path,
+        health_method,
+        health_body,
+        enabled,
+        keys,
+        headers,
+        ca_pem,
+        max_attempts,
+    })
+}
+
+fn read_name(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let Some(name) = fields.text("name") else {
+        fields.problem(
+            "name",
+            "missing; write the first part of the platform's path, such as \"openai\"",
+        );
+        return None;
+    };
+    let is_segment = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || !name.bytes().all(is_segment) {
+        fields.problem(
+            "name",
+            format!("{name:?} cannot be part of a path; write letters, digits, _ and - only"),
+        );
+        return None;
+    }
+    if OWN_NAMES.contains(&name) {
+        fields.problem(
+            "name",
+            format!("/{name} is a path of the proxy's own; choose another name"),
+        );
+        return None;
+    }
+    Some(name.to_string())
+}
+
+struct Base {
+    url: String,
+    origin: Origin,
+    path: String,
+}
+
+fn read_base_url(fields: &mut Fields<'_, '_>) -> Option<Base> {
+    let Some(url) = fields.text("base_url") else {
+        fields.problem(
+            "base_url",
+            "missing; write a URL such as \"https://api.example.com\"",
+        );
+        return None;
+    };
+    match parse_base_url(url) {
+        Ok(base) => {
+            if let Origin::Web {
+                tls: false, host, ..
+            } = &base.origin
+                && !is_local(host)
+            {
+                fields.warning(
+                    "base_url",
+                    "keys travel unencrypted over http://; write https://",
+                );
+            }
+            Some(base)
+        }
+        Err(text) => {
+            fields.problem("base_url", text);
+            None
+        }
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn parse_base_url(url: &str) -> Result<Base, String> {
+    let base = |origin, path: &str| Base {
+        url: url.to_string(),
+        origin,
+        path: path.trim_end_matches('/').to_string(),
+    };
+    if url == "demo:" {
+        return Ok(base(Origin::Demo, ""));
+    }
+    if let Some(byte) = url
+        .bytes()
+        .find(|byte| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte))
+    {
+        return Err(format!(
+            "holds {:?}, which no URL may; write a plain URL",
+            char::from(byte)
+        ));
+    }
+    let (tls, rest) = match url.split_once("://") {
+        Some(("https", rest)) => (true, rest),
+        Some(("http", rest)) => (false, rest),
+        Some((scheme, _)) => {
+            return Err(format!(
+                "the scheme {scheme:?} is not known; write https:// or http://"
+            ));
+        }
+        None => {
+            return Err("begins with no scheme; write https:// or http:// before it".to_string());
+        }
+    };
+    if rest.contains(['?', '#']) {
+        return Err("a query or fragment has no place here; end the URL with its path".to_string());
+    }
+    let (authority, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    if authority.contains('@') {
+        return Err("a user name or password has no place here; put keys into `keys`".to_string());
+    }
+    let (host, port) = split_authority(authority)?;
+    let default_port = if tls { 443 } else { 80 };
+    let origin = Origin::Web {
+        tls,
+        host: host.to_string(),
+        port: port.unwrap_or(default_port),
+    };
+    Ok(base(origin, path))
+}
+
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (literal, after) = rest
+                .split_once(']')
+                .ok_or("the address has no closing bracket")?;
+            literal
+                .parse::<std::net::Ipv6Addr>()
+                .map_err(|_| format!("[{literal}] is no IPv6 address"))?;
+            (
+                literal,
+                after.strip_prefix(':').or(after.is_empty().then_some("")),
+            )
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, Some("")),
+        },
+    };
+    let port = match port.ok_or("something other than a port follows the address")? {
+        "" => None,
+        digits => match digits.parse::<u16>() {
+            Ok(port) if port > 0 => Some(port),
+            _ => {
+                return Err(format!(
+                    "{digits:?} is no port; write a number from 1 to 65535"
+                ));
+            }
+        },
+    };
+    if host.is_empty() || host.len() > 253 || host.split('.').any(|label| label.len() > 63) {
+        return Err("the host name is missing or too long".to_string());
+    }
+    Ok((host, port))
+}
+
+/// Empty, or with a leading slash and no final one.
+fn read_path(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
+    let text = fields.text(name)?;
+    if !text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'?')
+    {
+        fields.problem(
+            name,
+            format!("{text:?} is no path; write one such as \"/v1\""),
+        );
+        return None;
+    }
+    let trimmed = text.trim_matches('/');
+    Some(match trimmed.is_empty() {
+        true => String::new(),
+        false => format!("/{trimmed}"),
+    })
+}
+
+fn read_auth_header(fields: &mut Fields<'_, '_>) -> String {
+    let default = "Authorization".to_string();
+    match fields.text("auth_header") {
+        None => default,
+        Some(name) if !is_token(name) => {
+            fields.problem(
+                "auth_header",
+                format!("{name:?} is no header name; write one such as x-api-key"),
+            );
+            default
+        }
+        Some(name) if is_framing(name) => {
+            fields.problem(
+                "auth_header",
+                format!("{name} frames or routes messages; write Authorization or x-api-key"),
+            );
+            default
+        }
+        Some(name) => name.to_string(),
+    }
+}
+
+fn read_auth_format(fields: &mut Fields<'_, '_>) -> (String, String) {
+    let format = fields.text("auth_format").unwrap_or("Bearer {key}");
+    let parts: Vec<&str> = format.split("{key}").collect();
+    match parts.as_slice() {
+        [prefix, suffix] if is_value(format) => (
+            prefix.trim_start().to_string(),
+            suffix.trim_end().to_string(),
+        ),
+        _ => {
+            let text = "must hold {key} exactly once and no control character; write \"Bearer {key}\" or \"{key}\"";
+            fields.problem("auth_format", text);
+            ("Bearer ".to_string(), String::new())
+        }
+    }
+}
+
+/// `/models` and `/v1/models` mean the same where `api_path` is `/v1`.
+fn read_health_path(fields: &mut Fields<'_, '_>, api_path: &str) -> String {
+    let text = fields.text("health_check_endpoint").unwrap_or("/models");
+    if !text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    {
+        fields.problem(
+            "health_check_endpoint",
+            format!("{text:?} is no path; write one such as \"/models\""),
+        );
+        return String::new();
+    }
+    let text = match text.starts_with('/') {
+        true => text.to_string(),
+        false => format!("/{text}"),
+    };
+    match text.strip_prefix(api_path) {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => text,
+        Some(_) | None => format!("{api_path}{text}"),
+    }
+}
+
+fn read_method(fields: &mut Fields<'_, '_>) -> String {
+    match fields.text("health_check_method") {
+        None => "GET".to_string(),
+        Some(method)
+            if is_token(method) && method.len() <= 16 && !matches!(method, "CONNECT" | "TRACE") =>
+        {
+            method.to_string()
+        }
+        Some(method) => {
+            fields.problem(
+                "health_check_method",
+                format!("{method:?} cannot be used; write GET or POST"),
+            );
+            "GET".to_string()
+        }
+    }
+}
+
+/// An entry is a key, or the name of a variable that holds one or several.
+fn read_keys(
+    fields: &mut Fields<'_, '_>,
+    environment: &Environment<'_>,
+    enabled: bool,
+) -> Vec<Secret> {
+    let mut keys: Vec<Secret> = Vec::new();
+    for (place, entry) in fields.texts("keys").unwrap_or_default() {
+        let value = match environment.value(entry) {
+            Some(value) => value,
+            None if is_variable_name(entry) => {
+                if enabled {
+                    let text = format!(
+                        "the variable {entry} is not set; set it in .env or leave the entry out"
+                    );
+                    fields.warning(&place, text);
+                }
+                continue;
+            }
+            None => entry.to_string(),
+        };
+        let before = keys.len();
+        for part in value
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            add_key(fields, &place, part, &mut keys);
+        }
+        if keys.len() == before && enabled && value.trim_matches([',', ' ']).is_empty() {
+            fields.warning(&place, "empty: it gives no key");
+        }
+    }
+    if enabled && keys.is_empty() {
+        fields.warning(
+            "keys",
+            "no usable key: the platform answers 503 until it has one",
+        );
+    }
+    keys
+}
+
+fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<Secret>) {
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let text = "holds a space, a control character or a letter outside ASCII, which no header carries; copy the key again";
+        fields.problem(place, text);
+    } else if key.len() > KEY_BYTES_MAX {
+        fields.problem(
+            place,
+            format!("longer than {KEY_BYTES_MAX} bytes; copy the key again"),
+        );
+    } else if keys.iter().any(|known| known.expose() == key) {
+        fields.warning(place, "the same key again; it is used once");
+    } else {
+        keys.push(Secret::new(key));
+    }
+}
+
+/// `^[A-Z][A-Z0-9_]*$`
+fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_uppercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, String)> {
+    let entries = match fields.value("headers") {
+        None => return Vec::new(),
+        Some(Json::Object(entries)) => entries,
+        Some(other) => {
+            let text = format!(
+                "expected an object, found {}; write {{ \"name\": \"value\" }}",
+                other.kind()
+            );
+            fields.problem("headers", text);
+            return Vec::new();
+        }
+    };
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in entries {
+        let place = format!("headers.{name}");
+        let value = match value {
+            Json::Text(value) if is_value(value) => value.trim().to_string(),
+            Json::Text(_) => {
+                fields.problem(&place, "holds a control character; write one line of text");
+                continue;
+            }
+            other => {
+                fields.problem(&place, format!("expected a text, found {}", other.kind()));
+                continue;
+            }
+        };
+        if !is_token(name) {
+            fields.problem(&place, "no header name; write letters, digits and -");
+        } else if is_framing(name) {
+            fields.problem(&place, "frames or routes messages; leave it out");
+        } else if name.eq_ignore_ascii_case(auth_header) {
+            fields.problem(&place, "set by auth_header and keys; leave it out");
+        } else if headers
+            .iter()
+            .any(|(other, _)| other.eq_ignore_ascii_case(name))
+        {
+            fields.problem(&place, "given more than once; keep one");
+        } else {
+            headers.push((name.clone(), value));
+        }
+    }
+    if headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum::<usize>()
+        > HEADERS_BYTES_MAX
+    {
+        fields.problem(
+            "headers",
+            format!("more than {HEADERS_BYTES_MAX} bytes together; leave some out"),
+        );
+    }
+    headers
+}
+
+fn read_ca_file(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<Vec<u8>> {
+    let path = dir.join(fields.text("ca_file")?);
+    match std::fs::read(&path) {
+        Ok(pem) => {
+            if !pem
+                .windows(22)
+                .any(|place| place == b"-----BEGIN CERTIFICATE")
+            {
+                fields.problem("ca_file", "holds no PEM certificate; write the path of a file with -----BEGIN CERTIFICATE-----");
+            }
+            Some(pem)
+        }
+        Err(error) => {
+            fields.problem(
+                "ca_file",
+                format!("{} cannot be read: {error}", path.display()),
+            );
+            None
+        }
+    }
+}
+
+fn is_framing(name: &str) -> bool {
+    FRAMING_FIELDS
+        .iter()
+        .any(|framing| name.eq_ignore_ascii_case(framing))
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_byte)
+}
+
+/// One line of visible ASCII, with blanks.
+fn is_value(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+}

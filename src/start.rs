@@ -1,0 +1,138 @@
+//! From the files to a running server: what is printed, and what ends it before it begins.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::rc::Rc;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::config::{self, Config, Finding};
+use crate::exchange::core::Core;
+use crate::net::network::random_seed;
+use crate::policy::access::Clients;
+use crate::policy::keyring::Keyring;
+use crate::server::{Server, Stopped, open_listeners, read_clock};
+use crate::site::{Endpoints, Site, client_specs};
+
+/// Prints everything that is wrong or doubtful in `dir`'s files.
+///
+/// # Errors
+/// When there is a problem; it has been printed.
+pub fn check(dir: &Path) -> Result<(), String> {
+    let config = load(dir)?;
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
+    println!("the configuration in {} is valid", dir.display());
+    Ok(())
+}
+
+/// Starts the proxy and runs it until it is stopped.
+///
+/// # Errors
+/// In words, with what to do.
+pub fn run(dir: &Path) -> Result<Stopped, String> {
+    let config = load(dir)?;
+    simple_logger::SimpleLogger::new()
+        .with_level(config.settings.log_level)
+        .init()
+        .map_err(|error| format!("logging cannot begin: {error}"))?;
+    let (clients_door, demo_door) = open_listeners(config.settings.host, config.settings.port)?;
+    let server = prepare(config, clients_door, demo_door);
+    server?
+        .run()
+        .map_err(|error| format!("the poll failed: {error}"))
+}
+
+fn load(dir: &Path) -> Result<Config, String> {
+    if !dir.is_dir() {
+        return Err(format!(
+            "there is no folder {}; name one with --dir",
+            dir.display()
+        ));
+    }
+    config::load(dir, &|name| std::env::var(name).ok()).map_err(|findings| {
+        let line = |kind: &str, finding: &Finding| format!("{kind}{finding}\n");
+        let problems = findings.problems.iter().map(|finding| line("", finding));
+        let warnings = findings
+            .warnings
+            .iter()
+            .map(|finding| line("warning: ", finding));
+        let lines: String = problems.chain(warnings).collect();
+        let count = findings.problems.len();
+        format!(
+            "the configuration in {} is not valid:\n{lines}{count} to mend",
+            dir.display()
+        )
+    })
+}
+
+fn prepare(
+    config: Config,
+    clients_door: TcpListener,
+    demo_door: TcpListener,
+) -> Result<Server, String> {
+    let io = |error: std::io::Error| format!("the start failed: {error}");
+    let now = read_clock();
+    let seed = random_seed().map_err(io)?;
+    let demo_port = demo_door.local_addr().map_err(io)?.port();
+    let warnings = config.warnings.clone();
+    let clients = Clients::new(client_specs(&config));
+    let mut keyring = Keyring::new();
+    let site = Site::compile(config, &mut keyring, &mut Endpoints::default(), demo_port)?;
+    let banner = banner(&site, &clients_door.local_addr().map_err(io)?, &warnings);
+    let core = Core::new(Rc::new(site), clients, keyring, seed, now);
+    let signals = catch_signals().map_err(io)?;
+    let server = Server::new(core, clients_door, demo_door, signals, seed, now).map_err(io)?;
+    // Nobody may be there to read it.
+    let _ = std::io::stdout().write_all(banner.as_bytes());
+    Ok(server)
+}
+
+/// The end of a pipe that gets a byte for each signal to stop.
+fn catch_signals() -> std::io::Result<UnixStream> {
+    let (receiver, sender) = UnixStream::pair()?;
+    receiver.set_nonblocking(true)?;
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+    }
+    Ok(receiver)
+}
+
+/// What an operator wants to see at the start.
+fn banner(site: &Site, address: &std::net::SocketAddr, warnings: &[Finding]) -> String {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_string(),
+        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    };
+    let url = format!("http://{host}:{}", address.port());
+    let mut text = format!(
+        "ai-api-proxy {} listening on {url}",
+        env!("CARGO_PKG_VERSION")
+    );
+    if address.ip().is_unspecified() {
+        text.push_str(" (and on every other address of this machine)");
+    }
+    text.push('\n');
+    if site.settings.enable_gui {
+        text.push_str(&format!("dashboard: {url}/dashboard\n"));
+    }
+    for route in &site.routes {
+        let state = match (route.platform.enabled, route.keys.len()) {
+            (false, _) => "disabled".to_string(),
+            (true, 1) => "1 key".to_string(),
+            (true, count) => format!("{count} keys"),
+        };
+        text.push_str(&format!(
+            "  {} {state}: {url}/{}{}\n",
+            route.platform.name, route.platform.name, route.platform.api_path
+        ));
+    }
+    for warning in warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text
+}
