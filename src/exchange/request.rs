@@ -7,8 +7,9 @@ use crate::base::ids::RequestId;
 use crate::base::now::Now;
 use crate::base::text::Text;
 use crate::http::Version;
+use crate::http::model::ModelScan;
 use crate::http::response::Asked;
-use crate::http::usage::{ModelScan, UsageScan};
+use crate::http::usage::{Format, UsageScan};
 use crate::policy::access::{ClientId, Quota};
 use crate::site::{Route, Site};
 
@@ -86,7 +87,7 @@ impl Request {
             bytes_out: 0,
             first_byte_at: None,
             model: ModelScan::default(),
-            usage: UsageScan::default(),
+            usage: UsageScan::new(Format::Ignored),
         }
     }
 

@@ -2,10 +2,10 @@
 //! Requests and answers pass through the same function.
 
 use crate::base::buffer::Buffer;
-use crate::http::Field;
 use crate::http::body::{Decoded, Decoder};
-use crate::http::chunked::{chunk_head, trailer_fields};
+use crate::http::chunked::chunk_head;
 use crate::http::malformed::Malformed;
+use crate::http::trailer::trailer_fields;
 
 /// How a body is written to the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,6 @@ pub const ROOM_MIN: usize = 16 * 1024;
 
 /// The most that framing adds to one piece: size line, and the line end after it.
 const FRAMING_BYTES_MAX: usize = 32;
-
-/// Trailer fields that pass; a section of 8 KiB could hold more, and none does.
-const TRAILER_FIELDS_MAX: usize = 64;
 
 /// Where decoded bytes go.
 pub trait Sink {
@@ -109,9 +106,7 @@ fn put_end(sink: &mut impl Sink, coding: Coding, section: &[u8]) {
         Coding::Identity => {}
         Coding::Chunked => {
             sink.put(b"0\r\n");
-            let mut storage: [Field<'_>; TRAILER_FIELDS_MAX] =
-                [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-            for field in trailer_fields(section, &mut storage) {
+            for field in trailer_fields(section) {
                 sink.put(field.name.as_bytes());
                 sink.put(b": ");
                 sink.put(field.value);

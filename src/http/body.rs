@@ -1,39 +1,33 @@
-//! Bodies of every framing, read piece by piece from the caller's input. What cannot be decided yet stays there.
+//! Takes a body out of the bytes that carry it, in whatever pieces they come. It holds no bytes: what cannot be
+//! decided yet stays in the caller's buffer and is shown again with what came after it.
 
-use super::Framing;
-use super::chunked::Chunked;
+use super::chunked::Chunks;
+use super::framing::Framing;
 use super::malformed::Malformed;
 
-/// Where in a body the reader stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where one body stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoder {
-    Length {
-        left: u64,
-    },
-    Chunked(Chunked),
-    /// Until the connection ends.
+    /// So many bytes are still to come, at least one.
+    Length(u64),
+    Chunked(Chunks),
+    /// The body ends with the connection.
     Close,
     Done,
 }
 
-/// What stands at the beginning of the input.
-#[derive(Debug, PartialEq, Eq)]
+/// What the next bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded<'b> {
-    /// Content.
-    Data {
-        consumed: usize,
-        data: &'b [u8],
-    },
-    /// Framing without content.
-    Skip {
-        consumed: usize,
-    },
-    /// The valid field lines at the end of a chunked body, maybe none, and the empty line.
-    Trailers {
-        consumed: usize,
-        section: &'b [u8],
-    },
+    /// A piece of the body, which is not empty. `consumed` counts what frames it too.
+    Data { consumed: usize, data: &'b [u8] },
+    /// Framing only.
+    Skip { consumed: usize },
+    /// The end of a chunked body: its trailer fields, well-formed lines each with its line end, or nothing.
+    Trailers { consumed: usize, section: &'b [u8] },
+    /// Nothing can be said before more bytes come.
     NeedMore,
+    /// The body has ended before these bytes.
     End,
 }
 
@@ -41,58 +35,164 @@ impl Decoder {
     pub fn new(framing: Framing) -> Decoder {
         match framing {
             Framing::None | Framing::Length(0) => Decoder::Done,
-            Framing::Length(left) => Decoder::Length { left },
-            Framing::Chunked => Decoder::Chunked(Chunked::START),
+            Framing::Length(length) => Decoder::Length(length),
+            Framing::Chunked => Decoder::Chunked(Chunks::default()),
             Framing::Close => Decoder::Close,
         }
     }
 
-    /// Whether the body has ended.
+    /// Whether the body has ended. What follows belongs to the next message.
     pub fn is_done(&self) -> bool {
-        matches!(self, Decoder::Done | Decoder::Chunked(Chunked::Done))
+        *self == Decoder::Done
     }
 
-    /// Reads what stands at the beginning of `input`, which the caller then consumes.
+    /// Looks at `input`, which begins where the former call's `consumed` ended.
     ///
     /// # Errors
-    /// The framing is broken.
+    /// The framing is broken; all of the body before that was told.
     pub fn decode<'b>(&mut self, input: &'b [u8]) -> Result<Decoded<'b>, Malformed> {
         match self {
             Decoder::Done => Ok(Decoded::End),
-            Decoder::Chunked(chunked) => chunked.decode(input),
-            Decoder::Length { .. } | Decoder::Close if input.is_empty() => Ok(Decoded::NeedMore),
+            Decoder::Chunked(chunks) => {
+                let decoded = chunks.decode(input)?;
+                if let Decoded::Trailers { .. } = decoded {
+                    *self = Decoder::Done;
+                }
+                Ok(decoded)
+            }
+            Decoder::Length(_) | Decoder::Close if input.is_empty() => Ok(Decoded::NeedMore),
+            Decoder::Length(left) => {
+                let data = &input[..input
+                    .len()
+                    .min(usize::try_from(*left).unwrap_or(usize::MAX))];
+                *left -= data.len() as u64;
+                if *left == 0 {
+                    *self = Decoder::Done;
+                }
+                let consumed = data.len();
+                Ok(Decoded::Data { consumed, data })
+            }
             Decoder::Close => Ok(Decoded::Data {
                 consumed: input.len(),
                 data: input,
             }),
-            Decoder::Length { left } => {
-                let count = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(input.len());
-                *self = match *left - count as u64 {
-                    0 => Decoder::Done,
-                    left => Decoder::Length { left },
-                };
-                Ok(Decoded::Data {
-                    consumed: count,
-                    data: &input[..count],
-                })
-            }
         }
     }
 
-    /// The peer ended its direction in order.
+    /// Takes note that the connection has ended.
     ///
     /// # Errors
-    /// The body had not ended.
+    /// The body has not.
     pub fn end_of_input(&mut self) -> Result<(), Malformed> {
         match self {
-            Decoder::Close => {
+            Decoder::Length(_) | Decoder::Chunked(_) => Err(Malformed::Truncated),
+            Decoder::Close | Decoder::Done => {
                 *self = Decoder::Done;
                 Ok(())
             }
-            Decoder::Done | Decoder::Chunked(Chunked::Done) => Ok(()),
-            Decoder::Length { .. } | Decoder::Chunked(_) => Err(Malformed::CutOff),
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::http::splits::every_split;
+
+    /// All of a body, what of its bytes belongs to the next message, and how it ended.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub struct Taken {
+        pub body: Vec<u8>,
+        pub trailers: Option<Vec<u8>>,
+        pub left: Vec<u8>,
+        pub end: Option<Result<(), Malformed>>,
+    }
+
+    /// Takes a body out of `input` in every split; the connection ends after it.
+    pub fn take(framing: Framing, input: &[u8]) -> Taken {
+        every_split(input, |pieces| take_pieces(framing, pieces))
+    }
+
+    fn take_pieces(framing: Framing, pieces: &[&[u8]]) -> Taken {
+        let (mut decoder, mut buffer) = (Decoder::new(framing), Vec::new());
+        let mut taken = Taken::default();
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            loop {
+                let consumed = match decoder.decode(&buffer) {
+                    Ok(Decoded::Data { consumed, data }) => {
+                        assert!(!data.is_empty() && data.len() <= consumed);
+                        taken.body.extend_from_slice(data);
+                        consumed
+                    }
+                    Ok(Decoded::Skip { consumed }) => {
+                        assert!(consumed > 0);
+                        consumed
+                    }
+                    Ok(Decoded::Trailers { consumed, section }) => {
+                        assert_eq!(taken.trailers.replace(section.to_vec()), None);
+                        assert!(decoder.is_done());
+                        consumed
+                    }
+                    Ok(Decoded::NeedMore) => break,
+                    Ok(Decoded::End) => {
+                        assert!(decoder.is_done());
+                        break;
+                    }
+                    Err(malformed) => {
+                        taken.end = Some(Err(malformed));
+                        return taken;
+                    }
+                };
+                buffer.drain(..consumed);
+            }
+        }
+        taken.end = Some(decoder.end_of_input());
+        taken.left = buffer;
+        taken
+    }
+
+    #[test]
+    fn bodies_without_chunks() {
+        let truncated = Err(Malformed::Truncated);
+        let rows = [
+            (Framing::None, "", "", "", Ok(())),
+            (Framing::None, "GET", "", "GET", Ok(())),
+            (Framing::Length(0), "", "", "", Ok(())),
+            (Framing::Length(0), "GET", "", "GET", Ok(())),
+            (Framing::Length(3), "abc", "abc", "", Ok(())),
+            (Framing::Length(3), "abcGET", "abc", "GET", Ok(())),
+            (Framing::Length(3), "\r\n\r\n", "\r\n\r", "\n", Ok(())),
+            (Framing::Length(3), "", "", "", truncated),
+            (Framing::Length(3), "ab", "ab", "", truncated),
+            (Framing::Length(u64::MAX), "ab", "ab", "", truncated),
+            (Framing::Close, "", "", "", Ok(())),
+            (Framing::Close, "abc\r\n\r\n", "abc\r\n\r\n", "", Ok(())),
+            (Framing::Chunked, "", "", "", truncated),
+            (Framing::Chunked, "1\r\na\r\n0\r\n", "a", "", truncated),
+        ];
+        for (framing, input, body, left, end) in rows {
+            let got = take(framing, input.as_bytes());
+            let got = (
+                str::from_utf8(&got.body),
+                str::from_utf8(&got.left),
+                got.end,
+            );
+            assert_eq!(got, (Ok(body), Ok(left), Some(end)), "{framing:?} {input}");
+        }
+    }
+
+    #[test]
+    fn only_a_body_without_bytes_is_done_at_once() {
+        let rows = [
+            (Framing::None, true),
+            (Framing::Length(0), true),
+            (Framing::Length(1), false),
+            (Framing::Chunked, false),
+            (Framing::Close, false),
+        ];
+        for (framing, want) in rows {
+            assert_eq!(Decoder::new(framing).is_done(), want, "{framing:?}");
         }
     }
 }

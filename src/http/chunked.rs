@@ -1,265 +1,179 @@
-//! The chunked coding (RFC 9112 section 7.1), read to the letter: any flaw in a size line, an extension or a trailer is
-//! an error, since two readers could see different ends of the body.
+//! The chunked coding (RFC 9112 section 7.1): taken apart, and the line before a chunk written. Every flaw is an error:
+//! where two parsers could see different chunks, one of them can be made to see another request.
 
-use super::Field;
 use super::body::Decoded;
-use super::field::{self, is_token_byte};
+use super::chunk_line::parse_size;
+use super::field::parse_section;
 use super::malformed::Malformed;
+use super::scan::LineScan;
+use super::{CHUNK_LINE_BYTES_MAX, FIELDS_MAX, TRAILER_BYTES_MAX};
 
-/// The longest size line, extensions and line end included.
-pub const CHUNK_LINE_BYTES_MAX: usize = 4096;
+/// How far chunk lines may outweigh the data. Without it 4 KiB of extensions could come with each byte of data, which
+/// no bound on the body's size would notice.
+const OVERHEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// The longest trailer section, its empty line included.
-pub const TRAILER_BYTES_MAX: usize = 8192;
+/// What a chunk's line may have for nothing: a size and a short extension.
+const LINE_BYTES_FREE: usize = 16;
 
-/// The most trailer fields.
-pub const TRAILER_FIELDS_MAX: usize = 64;
+/// Where one chunked body stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunks {
+    stage: Stage,
+    /// By how much the chunk lines outweigh the data.
+    overhead_bytes: usize,
+}
 
-/// Trailer fields that frame, route, authenticate or modify the message: they must not come late (RFC 9110
-/// section 6.5.1).
-const FORBIDDEN_TRAILERS: [&str; 38] = [
-    "age",
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "date",
-    "expect",
-    "expires",
-    "forwarded",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "keep-alive",
-    "location",
-    "max-forwards",
-    "pragma",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "range",
-    "retry-after",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "vary",
-    "via",
-    "www-authenticate",
-    "x-api-key",
-    "api-key",
-];
-
-/// Where in a chunked body the reader stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chunked {
-    /// Before a size line of which so many bytes have been looked at.
-    Size {
-        looked_at: usize,
-    },
-    Data {
-        left: u64,
-    },
-    /// Before the CR LF after a chunk's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    /// In a chunk's size and extensions.
+    Line(LineScan),
+    /// So many bytes of the chunk are still to come, at least one.
+    Data(u64),
+    /// In the line end after a chunk's data.
     DataEnd,
-    /// Before the trailer section; so many bytes have been looked at, and its last line began there.
-    Trailers {
-        looked_at: usize,
-        line_start: usize,
-    },
-    Done,
+    /// After the last chunk.
+    Trailers(LineScan),
 }
 
-impl Chunked {
-    pub const START: Chunked = Chunked::Size { looked_at: 0 };
+impl Default for Chunks {
+    fn default() -> Chunks {
+        Chunks {
+            stage: Stage::Line(LineScan::default()),
+            overhead_bytes: 0,
+        }
+    }
+}
 
-    /// Reads what stands at the beginning of `input`.
+impl Chunks {
+    /// Looks at `input`, which begins where the former call's `consumed` ended. After `Decoded::Trailers` the body has
+    /// ended.
+    ///
+    /// # Errors
+    /// A chunk line, what follows a chunk's data, or a trailer section is not as it must be.
     pub fn decode<'b>(&mut self, input: &'b [u8]) -> Result<Decoded<'b>, Malformed> {
-        match *self {
-            Chunked::Size { looked_at } => self.size(input, looked_at),
-            Chunked::Data { .. } if input.is_empty() => Ok(Decoded::NeedMore),
-            Chunked::Data { left } => {
-                let count = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                *self = match left - count as u64 {
-                    0 => Chunked::DataEnd,
-                    left => Chunked::Data { left },
-                };
-                Ok(Decoded::Data {
-                    consumed: count,
-                    data: &input[..count],
-                })
-            }
-            Chunked::DataEnd => match input {
-                [] | [b'\r'] => Ok(Decoded::NeedMore),
-                [b'\r', b'\n', ..] => {
-                    *self = Chunked::START;
-                    Ok(Decoded::Skip { consumed: 2 })
+        let mut consumed = 0;
+        loop {
+            let rest = &input[consumed..];
+            match &mut self.stage {
+                Stage::Line(lines) => match next_chunk(lines, rest)? {
+                    None => return Ok(pause(consumed)),
+                    Some((line_bytes, size)) => {
+                        consumed += line_bytes;
+                        self.weigh(line_bytes, size)?;
+                        self.stage = match size {
+                            0 => Stage::Trailers(LineScan::default()),
+                            size => Stage::Data(size),
+                        };
+                    }
+                },
+                Stage::Data(_) if rest.is_empty() => return Ok(pause(consumed)),
+                Stage::Data(left) => {
+                    let size = usize::try_from(*left).unwrap_or(usize::MAX);
+                    let (data, after) = rest.split_at(rest.len().min(size));
+                    *left -= data.len() as u64;
+                    consumed += data.len();
+                    if *left == 0 {
+                        self.stage = Stage::DataEnd;
+                    }
+                    // What is after the data is the line end, which usually came along.
+                    if after.starts_with(b"\r\n") {
+                        consumed += 2;
+                        self.stage = Stage::Line(LineScan::default());
+                    }
+                    return Ok(Decoded::Data { consumed, data });
                 }
-                _ => Err(Malformed::ChunkEnd),
-            },
-            Chunked::Trailers {
-                looked_at,
-                line_start,
-            } => self.trailers(input, looked_at, line_start),
-            Chunked::Done => Ok(Decoded::End),
+                Stage::DataEnd => match rest {
+                    [b'\r', b'\n', ..] => {
+                        consumed += 2;
+                        self.stage = Stage::Line(LineScan::default());
+                    }
+                    [] | [b'\r'] => return Ok(pause(consumed)),
+                    _ => return Err(Malformed::ChunkEnd),
+                },
+                Stage::Trailers(lines) => {
+                    return Ok(match trailer_section(lines, rest)? {
+                        None => pause(consumed),
+                        Some(section) => Decoded::Trailers {
+                            consumed: consumed + section.len() + 2,
+                            section,
+                        },
+                    });
+                }
+            }
         }
     }
 
-    fn size<'b>(&mut self, input: &'b [u8], looked_at: usize) -> Result<Decoded<'b>, Malformed> {
-        let Some(offset) = input[looked_at..].iter().position(|byte| *byte == b'\n') else {
-            *self = Chunked::Size {
-                looked_at: input.len(),
-            };
-            return match input.len() > CHUNK_LINE_BYTES_MAX {
-                true => Err(Malformed::ChunkLineTooLong),
-                false => check_begun(input).map(|()| Decoded::NeedMore),
-            };
-        };
-        let end = looked_at + offset;
-        if end + 1 > CHUNK_LINE_BYTES_MAX {
-            return Err(Malformed::ChunkLineTooLong);
-        }
-        let line = input[..end]
-            .strip_suffix(b"\r")
-            .ok_or(Malformed::ChunkSize)?;
-        *self = match parse_size_line(line)? {
-            0 => Chunked::Trailers {
-                looked_at: 0,
-                line_start: 0,
-            },
-            left => Chunked::Data { left },
-        };
-        Ok(Decoded::Skip { consumed: end + 1 })
-    }
-
-    fn trailers<'b>(
-        &mut self,
-        input: &'b [u8],
-        mut looked_at: usize,
-        mut line_start: usize,
-    ) -> Result<Decoded<'b>, Malformed> {
-        while let Some(offset) = input[looked_at..].iter().position(|byte| *byte == b'\n') {
-            let line_feed = looked_at + offset;
-            if line_feed == line_start || input[line_feed - 1] != b'\r' {
-                return Err(Malformed::TrailerInvalid);
-            }
-            if line_feed == line_start + 1 {
-                let consumed = line_feed + 1;
-                if consumed > TRAILER_BYTES_MAX {
-                    return Err(Malformed::TrailerTooLong);
-                }
-                let mut storage = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-                field::parse(&input[..consumed], &mut storage)
-                    .map_err(|_| Malformed::TrailerInvalid)?;
-                *self = Chunked::Done;
-                return Ok(Decoded::Trailers {
-                    consumed,
-                    section: &input[..consumed],
-                });
-            }
-            looked_at = line_feed + 1;
-            line_start = looked_at;
-        }
-        *self = Chunked::Trailers {
-            looked_at: input.len(),
-            line_start,
-        };
-        match input.len() > TRAILER_BYTES_MAX {
-            true => Err(Malformed::TrailerTooLong),
-            false => Ok(Decoded::NeedMore),
+    fn weigh(&mut self, line_bytes: usize, size: u64) -> Result<(), Malformed> {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let allowed = size.saturating_add(LINE_BYTES_FREE);
+        self.overhead_bytes = (self.overhead_bytes + line_bytes).saturating_sub(allowed);
+        match self.overhead_bytes > OVERHEAD_BYTES_MAX {
+            true => Err(Malformed::ChunkOverhead),
+            false => Ok(()),
         }
     }
 }
 
-/// What can be seen of an unfinished size line: it begins with hexadecimal digits.
-fn check_begun(line: &[u8]) -> Result<(), Malformed> {
-    match line.first() {
-        Some(first) if !first.is_ascii_hexdigit() => Err(Malformed::ChunkSize),
-        _ => Ok(()),
+fn pause<'b>(consumed: usize) -> Decoded<'b> {
+    match consumed {
+        0 => Decoded::NeedMore,
+        consumed => Decoded::Skip { consumed },
     }
 }
 
-fn parse_size_line(line: &[u8]) -> Result<u64, Malformed> {
-    let digits = line
-        .iter()
-        .take_while(|byte| byte.is_ascii_hexdigit())
-        .count();
-    if !(1..=16).contains(&digits) {
+/// How long the line at the beginning of `input` is and the size that it tells, once it has ended.
+fn next_chunk(lines: &mut LineScan, input: &[u8]) -> Result<Option<(usize, u64)>, Malformed> {
+    if input.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
         return Err(Malformed::ChunkSize);
     }
-    let size = line[..digits].iter().fold(0u64, |size, digit| {
-        size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or_default())
-    });
-    if !is_extension(&line[digits..]) {
-        return Err(match line.get(digits) {
-            Some(b';' | b' ' | b'\t') => Malformed::ChunkExtension,
-            _ => Malformed::ChunkSize,
-        });
+    match lines.next(input, CHUNK_LINE_BYTES_MAX)? {
+        Some(line) => Ok(Some((line.end + 2, parse_size(&input[line])?))),
+        None if input.len() >= CHUNK_LINE_BYTES_MAX => Err(Malformed::ChunkLineTooLong),
+        None => Ok(None),
     }
-    Ok(size)
 }
 
-/// `chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 section 7.1.1).
-fn is_extension(mut text: &[u8]) -> bool {
-    while !text.is_empty() {
-        let Some((b';', rest)) = skip_blanks(text).split_first() else {
-            return false;
-        };
-        let Some(rest) = skip_token(skip_blanks(rest)) else {
-            return false;
-        };
-        text = match skip_blanks(rest).split_first() {
-            Some((b'=', value)) => match skip_value(skip_blanks(value)) {
-                Some(rest) => rest,
-                None => return false,
-            },
-            _ => rest,
-        };
+/// The field lines at the beginning of `input`, without the empty line after them, once that has come.
+fn trailer_section<'b>(
+    lines: &mut LineScan,
+    input: &'b [u8],
+) -> Result<Option<&'b [u8]>, Malformed> {
+    match lines.empty_line(input, TRAILER_BYTES_MAX)? {
+        Some(2) => Ok(Some(&[])),
+        Some(end) => {
+            let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            parse_section(&input[..end], &mut storage)?;
+            Ok(Some(&input[..end - 2]))
+        }
+        None if input.len() >= TRAILER_BYTES_MAX => Err(Malformed::TrailersTooLong),
+        None => Ok(None),
     }
-    true
 }
 
-fn skip_blanks(text: &[u8]) -> &[u8] {
-    let count = text
-        .iter()
-        .take_while(|byte| matches!(byte, b' ' | b'\t'))
-        .count();
-    &text[count..]
+/// The line before a chunk of data.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkHead {
+    bytes: [u8; CHUNK_HEAD_BYTES_MAX],
+    start: usize,
 }
 
-fn skip_token(text: &[u8]) -> Option<&[u8]> {
-    let count = text.iter().take_while(|byte| is_token_byte(**byte)).count();
-    (count > 0).then_some(&text[count..])
-}
+/// 16 digits and the line end.
+const CHUNK_HEAD_BYTES_MAX: usize = 18;
 
-/// A token or a quoted string (RFC 9110 section 5.6.4).
-fn skip_value(text: &[u8]) -> Option<&[u8]> {
-    let [b'"', quoted @ ..] = text else {
-        return skip_token(text);
-    };
-    let mut at = 0;
+/// The line before a chunk of `length` bytes. A chunk of none would end the body.
+pub fn chunk_head(length: usize) -> ChunkHead {
+    let mut bytes = [b'\n'; CHUNK_HEAD_BYTES_MAX];
+    let mut start = CHUNK_HEAD_BYTES_MAX - 2;
+    bytes[start] = b'\r';
+    let mut left = length;
     loop {
-        match quoted.get(at..)? {
-            [b'"', rest @ ..] => return Some(rest),
-            [b'\\', escaped, ..] if field::is_value_byte(*escaped) => at += 2,
-            [byte, ..] if *byte != b'\\' && field::is_value_byte(*byte) => at += 1,
-            _ => return None,
+        start -= 1;
+        bytes[start] = b"0123456789abcdef"[left % 16];
+        left /= 16;
+        if left == 0 {
+            return ChunkHead { bytes, start };
         }
     }
-}
-
-/// The size line of a chunk, without an allocation.
-pub struct ChunkHead {
-    bytes: [u8; 18],
-    start: usize,
 }
 
 impl ChunkHead {
@@ -268,37 +182,162 @@ impl ChunkHead {
     }
 }
 
-/// The size line of a chunk of `length` bytes.
-pub fn chunk_head(length: usize) -> ChunkHead {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut bytes = [0; 18];
-    bytes[16..].copy_from_slice(b"\r\n");
-    let (mut start, mut left) = (16, length);
-    loop {
-        start -= 1;
-        bytes[start] = DIGITS[left & 15];
-        left >>= 4;
-        if left == 0 {
-            return ChunkHead { bytes, start };
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Framing;
+    use crate::http::body::tests::take;
+    use crate::http::splits::each_mutant;
+
+    /// The body, its trailers in brackets and what is left over, or what is wrong.
+    fn told(input: &[u8]) -> String {
+        let taken = take(Framing::Chunked, input);
+        match (taken.end, taken.trailers) {
+            (Some(Err(malformed)), _) => format!("{malformed:?}"),
+            (_, trailers) => format!(
+                "{} [{}] {}",
+                taken.body.escape_ascii(),
+                trailers.unwrap_or_default().escape_ascii(),
+                taken.left.escape_ascii()
+            ),
         }
     }
-}
 
-/// The trailer fields that may be passed on.
-pub fn trailer_fields<'h, 'b>(
-    section: &'b [u8],
-    storage: &'h mut [Field<'b>],
-) -> impl Iterator<Item = &'h Field<'b>> {
-    let fields: &'h [Field<'b>] = field::parse(section, storage).unwrap_or_default();
-    fields.iter().filter(|field| may_trail(field.name))
-}
+    #[test]
+    fn chunked_bodies() {
+        let rows: [(&[u8], &str); 34] = [
+            (b"0\r\n\r\n", " [] "),
+            (b"5\r\nhello\r\n0\r\n\r\n", "hello [] "),
+            (b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\nGET", "abc [] GET"),
+            (b"A\r\n0123456789\r\n0\r\n\r\n", "0123456789 [] "),
+            (
+                b"7\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n",
+                "\\r\\n0\\r\\n\\r\\n [] ",
+            ),
+            (b"1;a=b\r\nx\r\n0;c=\"d\"\r\n\r\n", "x [] "),
+            (b"000\r\n\r\n\r\n", " [] \\r\\n"),
+            (b"0\r\na: b\r\n\r\n", " [a: b\\r\\n] "),
+            (b"0\r\na: b\r\nc:d\r\n\r\nGET", " [a: b\\r\\nc:d\\r\\n] GET"),
+            (b"1\r\nx", "Truncated"),
+            (b"1\r\nx\r\n", "Truncated"),
+            (b"0\r\n\r", "Truncated"),
+            (b"0\r\na: b\r\n", "Truncated"),
+            (b"ffffffffffffffff\r\nab", "Truncated"),
+            (b"\r\n", "ChunkSize"),
+            (b"\n", "ChunkSize"),
+            (b" 5\r\nhello\r\n0\r\n\r\n", "ChunkSize"),
+            (b"x", "ChunkSize"),
+            (b"1\r\nx\r\n\r\n0\r\n\r\n", "ChunkSize"),
+            (b"5 \r\nhello\r\n", "ChunkExtension"),
+            (b"5\r\r\nhello\r\n", "ChunkExtension"),
+            (b"5\rX\nhello\r\n", "BareLineFeed"),
+            (b"5\nhello\r\n", "BareLineFeed"),
+            (b"5;a\nhello\r\n", "BareLineFeed"),
+            (b"0\n\n", "BareLineFeed"),
+            (b"0\r\n\n", "BareLineFeed"),
+            (b"1\r\nxy\r\n", "ChunkEnd"),
+            (b"1\r\nx\n0\r\n\r\n", "ChunkEnd"),
+            (b"1\r\nx\r0\r\n\r\n", "ChunkEnd"),
+            (b"0\r\n a: b\r\n\r\n", "FieldFolded"),
+            (b"0\r\na : b\r\n\r\n", "FieldNameBlank"),
+            (b"0\r\nab\r\n\r\n", "FieldColon"),
+            (b"0\r\na: b\0\r\n\r\n", "FieldNul"),
+            (b"0\r\na: b\n\r\n", "BareLineFeed"),
+        ];
+        for (input, want) in rows {
+            assert_eq!(told(input), want, "{}", input.escape_ascii());
+        }
+    }
 
-fn may_trail(name: &str) -> bool {
-    const PREFIX: &[u8] = b"x-forwarded-";
-    let start = name.as_bytes().get(..PREFIX.len());
-    !start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-        && !name.eq_ignore_ascii_case("x-goog-api-key")
-        && !FORBIDDEN_TRAILERS
-            .iter()
-            .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+    #[test]
+    fn too_much_around_the_data_is_refused() {
+        let line = |bytes: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(bytes - 4));
+        let trailers = |bytes: usize| format!("0\r\na:{}\r\n\r\n", "b".repeat(bytes - 6));
+        let trailers_begun = |bytes: usize| format!("0\r\na:{}", "b".repeat(bytes - 2));
+        let fields = |count: usize| format!("0\r\n{}\r\n", "a:\r\n".repeat(count));
+        let extended = |count: usize, extension: &str| {
+            format!("1;{extension}\r\nx\r\n").repeat(count) + "0\r\n\r\n"
+        };
+        let rows = [
+            (line(4096), None),
+            (line(4097), Some(Malformed::ChunkLineTooLong)),
+            (
+                format!("1;{}", "a".repeat(4093)),
+                Some(Malformed::Truncated),
+            ),
+            (
+                format!("1;{}", "a".repeat(4094)),
+                Some(Malformed::ChunkLineTooLong),
+            ),
+            ("0".repeat(5000), Some(Malformed::ChunkLineTooLong)),
+            (trailers(8192), None),
+            (trailers(8193), Some(Malformed::TrailersTooLong)),
+            (trailers_begun(8191), Some(Malformed::Truncated)),
+            (trailers_begun(8192), Some(Malformed::TrailersTooLong)),
+            (fields(100), None),
+            (fields(101), Some(Malformed::FieldsTooMany)),
+            (extended(3000, "abcdefghijk"), None),
+            (extended(1000, &"a".repeat(20)), None),
+            (
+                extended(2000, &"a".repeat(25)),
+                Some(Malformed::ChunkOverhead),
+            ),
+            (
+                extended(5, &"a".repeat(4000)),
+                Some(Malformed::ChunkOverhead),
+            ),
+        ];
+        for (number, (input, want)) in rows.iter().enumerate() {
+            let end = take(Framing::Chunked, input.as_bytes()).end;
+            assert_eq!(end.and_then(Result::err), *want, "row {number}");
+        }
+    }
+
+    #[test]
+    fn a_whole_chunk_takes_one_call() {
+        let input = b"5\r\nhello\r\n3\r\nabc";
+        let mut chunks = Chunks::default();
+        let data = |consumed, data| Ok(Decoded::Data { consumed, data });
+        assert_eq!(chunks.decode(input), data(10, b"hello"));
+        assert_eq!(chunks.decode(&input[10..]), data(6, b"abc"));
+        assert_eq!(chunks.decode(b""), Ok(Decoded::NeedMore));
+        assert_eq!(chunks.decode(b"\r\n2"), Ok(Decoded::Skip { consumed: 2 }));
+        assert_eq!(chunks.decode(b"2"), Ok(Decoded::NeedMore));
+        assert_eq!(chunks.decode(b"2\r\nxy"), data(5, b"xy"));
+        let trailers = Decoded::Trailers {
+            consumed: 7,
+            section: b"",
+        };
+        assert_eq!(chunks.decode(b"\r\n0\r\n\r\nGET"), Ok(trailers));
+    }
+
+    #[test]
+    fn chunk_heads() {
+        let rows = [
+            (1, "1\r\n"),
+            (9, "9\r\n"),
+            (10, "a\r\n"),
+            (16, "10\r\n"),
+            (255, "ff\r\n"),
+            (81920, "14000\r\n"),
+            (usize::MAX, "ffffffffffffffff\r\n"),
+        ];
+        for (length, want) in rows {
+            let head = chunk_head(length);
+            assert_eq!(str::from_utf8(head.as_bytes()), Ok(want));
+            assert_eq!(parse_size(want.trim_end().as_bytes()), Ok(length as u64));
+        }
+    }
+
+    #[test]
+    fn mutants_do_no_harm() {
+        let seeds: [&[u8]; 3] = [
+            b"5\r\nhello\r\n1a;a=b;c=\"d\\\"\"\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
+            b"1\r\na\r\n2 ; x\r\nbc\r\n0\r\nA: b\r\nC:d\r\n\r\nGET / HTTP/1.1\r\n",
+            b"000\r\n\r\nleft over",
+        ];
+        each_mutant(&seeds, 5000, |mutant| {
+            take(Framing::Chunked, mutant);
+        });
+    }
 }

@@ -1,40 +1,93 @@
-//! The small grammar that all fields share (RFC 9110 section 5): tokens, lists, hop-by-hop names.
+//! Field lines and the grammar that their names and values share (RFC 9110 section 5). It knows no field by its name.
 
-use super::Field;
 use super::malformed::Malformed;
+use super::{FIELDS_MAX, Field};
 
-/// Fields that concern one connection only (RFC 9110 section 7.6.1). `Upgrade` is among them; whoever tunnels sets it
-/// anew.
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
+const TOKEN: u8 = 1;
+const TARGET: u8 = 2;
+const VALUE: u8 = 4;
+const HOST: u8 = 8;
 
-/// A byte of a token (RFC 9110 section 5.6.2).
-pub const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
+/// For each byte, the rules of which it may be part.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        if value.is_ascii_alphanumeric() {
+            table[byte] |= TOKEN | HOST;
+        }
+        if value.is_ascii_graphic() && value != b'#' {
+            table[byte] |= TARGET;
+        }
+        if value == b'\t' || value == b' ' || value.is_ascii_graphic() || value >= 0x80 {
+            table[byte] |= VALUE;
+        }
+        byte += 1;
+    }
+    set(&mut table, b"!#$%&'*+-.^_`|~", TOKEN);
+    set(&mut table, b"-._~!$&'()*+;=", HOST);
+    table
 }
 
-/// Whether `text` is a token.
+const fn set(table: &mut [u8; 256], bytes: &[u8], class: u8) {
+    let mut at = 0;
+    while at < bytes.len() {
+        table[bytes[at] as usize] |= class;
+        at += 1;
+    }
+}
+
+fn is_of(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
+
+/// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).
+pub fn is_token_byte(byte: u8) -> bool {
+    is_of(byte, TOKEN)
+}
+
+/// Whether `text` is a token: a method, a field name, a coding, a connection option.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().copied().all(is_token_byte)
+    !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// A byte that may stand in a field's value (RFC 9110 section 5.5).
-pub const fn is_value_byte(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff)
+/// Whether `byte` may stand in a request target: visible ASCII but `#`, which begins a fragment.
+pub fn is_target_byte(byte: u8) -> bool {
+    is_of(byte, TARGET)
 }
 
-/// The items of a comma-separated list, without the white space around them. Empty items are left out
-/// (RFC 9110 section 5.6.1.2).
+/// Whether `byte` may stand in a field's value: visible ASCII, space, tab or above ASCII (RFC 9110 section 5.5).
+pub fn is_value_byte(byte: u8) -> bool {
+    is_of(byte, VALUE)
+}
+
+/// Whether `byte` may stand, as it is, in a host's registered name (RFC 3986 section 3.2.2).
+///
+/// The comma is left out, though it may: no name has one, and two Host fields that somebody joined do.
+pub fn is_host_byte(byte: u8) -> bool {
+    is_of(byte, HOST)
+}
+
+pub fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// `text` without the blanks around it.
+pub fn trim_blanks(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| !is_blank(*byte));
+    let end = text.iter().rposition(|byte| !is_blank(*byte));
+    match (start, end) {
+        (Some(start), Some(end)) => &text[start..=end],
+        (None, _) | (_, None) => &[],
+    }
+}
+
+/// The items of a comma-separated value, trimmed, without empty ones (RFC 9110 section 5.6.1.2).
+///
+/// It does not see quoted strings: a comma within one divides it.
 pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|byte| *byte == b',')
@@ -42,150 +95,204 @@ pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|item| !item.is_empty())
 }
 
-/// Without spaces and tabs at both ends.
-pub fn trim_blanks(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
-}
-
-/// Every item of every field of that name.
-pub fn items<'f, 'b>(
-    fields: &'f [Field<'b>],
-    name: &'f str,
-) -> impl Iterator<Item = &'b [u8]> + 'f {
-    fields
+/// The value of the first field of this name.
+pub fn find<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
+    let field = fields
         .iter()
-        .filter(move |field| field.name.eq_ignore_ascii_case(name))
-        .flat_map(|field| list_items(field.value))
+        .find(|field| field.name.eq_ignore_ascii_case(name))?;
+    Some(field.value)
 }
 
-/// What the `Connection` fields say (RFC 9112 section 9.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionOptions {
-    pub close: bool,
-    pub keep_alive: bool,
-    pub upgrade: bool,
-    /// Names that are no well-known option: fields that end here.
-    pub names_fields: bool,
-}
-
-/// Reads the `Connection` fields.
+/// Divides a head into its first line, without the line end, and the rest.
 ///
 /// # Errors
-/// An item is no token.
-pub fn connection_options(fields: &[Field<'_>]) -> Result<ConnectionOptions, Malformed> {
-    let mut options = ConnectionOptions::default();
-    for item in items(fields, "connection") {
-        if !is_token(item) {
-            return Err(Malformed::ConnectionInvalid);
-        }
-        match item {
-            item if item.eq_ignore_ascii_case(b"close") => options.close = true,
-            item if item.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
-            item if item.eq_ignore_ascii_case(b"upgrade") => options.upgrade = true,
-            _ => options.names_fields = true,
-        }
+/// There is no line, or it does not end in CRLF.
+pub fn split_first_line(head: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let end = head.iter().position(|byte| *byte == b'\n');
+    let (line, rest) = head.split_at(end.map_or(head.len(), |end| end + 1));
+    match line.strip_suffix(b"\r\n") {
+        Some(line) => Ok((line, rest)),
+        None => Err(Malformed::BareLineFeed),
     }
-    Ok(options)
 }
 
-/// Whether a field goes on to the other side: neither hop-by-hop nor named by `Connection`. What frames and routes
-/// cannot be removed that way.
-pub fn passes(fields: &[Field<'_>], options: ConnectionOptions, name: &str) -> bool {
-    if HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop)) {
-        return false;
-    }
-    let named = options.names_fields
-        && !["content-length", "host"]
-            .iter()
-            .any(|kept| name.eq_ignore_ascii_case(kept))
-        && items(fields, "connection").any(|item| item.eq_ignore_ascii_case(name.as_bytes()));
-    !named
-}
-
-/// The one `Content-Length` (RFC 9110 section 8.6): several, even equal ones, and lists are refused.
+/// Reads field lines up to and with the empty line that ends them and `section`.
+///
+/// That every line ends in CRLF is what [`super::scan::LineScan`] has seen to; it is not looked at again.
 ///
 /// # Errors
-/// What is wrong with it.
-pub fn content_length(fields: &[Field<'_>]) -> Result<Option<u64>, Malformed> {
-    let mut values = fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("content-length"));
-    let Some(first) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(Malformed::LengthTwice);
-    }
-    let digits = trim_blanks(first.value);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Malformed::LengthInvalid);
-    }
-    let text = std::str::from_utf8(digits).map_err(|_| Malformed::LengthInvalid)?;
-    text.parse().map(Some).map_err(|_| Malformed::LengthInvalid)
-}
-
-/// Whether `Transfer-Encoding` is there; if so it is chunked and nothing else (RFC 9112 section 6.1).
-///
-/// # Errors
-/// What is wrong with it.
-pub fn is_chunked(fields: &[Field<'_>]) -> Result<bool, Malformed> {
-    if !fields
-        .iter()
-        .any(|field| field.name.eq_ignore_ascii_case("transfer-encoding"))
-    {
-        return Ok(false);
-    }
-    let mut last_is_chunked = false;
-    let mut chunked = 0;
-    let mut others = 0;
-    for item in items(fields, "transfer-encoding") {
-        let name = trim_blanks(item.split(|byte| *byte == b';').next().unwrap_or_default());
-        if !is_token(name) {
-            return Err(Malformed::CodingInvalid);
-        }
-        last_is_chunked = item.eq_ignore_ascii_case(b"chunked");
-        match name.eq_ignore_ascii_case(b"chunked") {
-            true => chunked += 1,
-            false => others += 1,
-        }
-    }
-    match (last_is_chunked, chunked, others) {
-        (true, 1, 0) => Ok(true),
-        (true, 1, _) => Err(Malformed::CodingUnknown),
-        _ => Err(Malformed::CodingNotChunkedLast),
-    }
-}
-
-/// Parses field lines, the empty line at their end included.
-///
-/// # Errors
-/// What is wrong with them. Line ends have been looked at before.
-pub fn parse<'h, 'b>(
-    lines: &'b [u8],
-    storage: &'h mut [Field<'b>],
+/// A flaw in a line, more fields than `storage` holds, or something after the empty line.
+pub fn parse_section<'h, 'b>(
+    section: &'b [u8],
+    storage: &'h mut [Field<'b>; FIELDS_MAX],
 ) -> Result<&'h [Field<'b>], Malformed> {
-    match httparse::parse_headers(lines, storage) {
-        Ok(httparse::Status::Complete((length, fields))) if length == lines.len() => {
-            match fields
-                .iter()
-                .all(|field| field.value.iter().copied().all(is_value_byte))
-            {
-                true => Ok(fields),
-                false => Err(Malformed::FieldValue),
-            }
+    match httparse::parse_headers(section, storage) {
+        Ok(httparse::Status::Complete((length, fields))) if length == section.len() => Ok(fields),
+        Err(httparse::Error::TooManyHeaders) => Err(Malformed::FieldsTooMany),
+        Ok(_) | Err(_) => Err(diagnose(section)),
+    }
+}
+
+/// Finds the first flaw in a section that was refused.
+fn diagnose(section: &[u8]) -> Malformed {
+    let flaw = section
+        .split_inclusive(|byte| *byte == b'\n')
+        .find_map(|line| match line.strip_suffix(b"\r\n") {
+            Some(line) => flaw_of(line),
+            None => Some(Malformed::BareLineFeed),
+        });
+    // An empty line ends a section, so that without another flaw a line stands after it.
+    flaw.unwrap_or(Malformed::FieldColon)
+}
+
+fn flaw_of(line: &[u8]) -> Option<Malformed> {
+    if line.is_empty() {
+        return None;
+    }
+    if is_blank(line[0]) {
+        return Some(Malformed::FieldFolded);
+    }
+    if line.contains(&0) {
+        return Some(Malformed::FieldNul);
+    }
+    if line.contains(&b'\r') {
+        return Some(Malformed::BareCarriageReturn);
+    }
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+        return Some(Malformed::FieldColon);
+    };
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    match name {
+        [] => Some(Malformed::FieldNameEmpty),
+        [.., last] if is_blank(*last) => Some(Malformed::FieldNameBlank),
+        _ if !is_token(name) => Some(Malformed::FieldName),
+        _ if !value.iter().all(|byte| is_value_byte(*byte)) => Some(Malformed::FieldValue),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections() {
+        let rows: [(&[u8], &str); 34] = [
+            (b"\r\n", ""),
+            (b"a: b\r\n\r\n", "a=b;"),
+            (b"a:b\r\n\r\n", "a=b;"),
+            (b"a:\r\n\r\n", "a=;"),
+            (b"a: \t \r\n\r\n", "a=;"),
+            (b"a: \t b c\t \r\n\r\n", "a=b c;"),
+            (b"a: b:c\r\n\r\n", "a=b:c;"),
+            (b"A-b_c.!#$%&'*+^`|~9: x\r\n\r\n", "A-b_c.!#$%&'*+^`|~9=x;"),
+            (b"a: 1\r\na: 2\r\nB: 3\r\n\r\n", "a=1;a=2;B=3;"),
+            (b"a: caf\xc3\xa9\r\n\r\n", "a=café;"),
+            (b"a: x\ty\r\n\r\n", "a=x\ty;"),
+            (b" a: b\r\n\r\n", "FieldFolded"),
+            (b"a: b\r\n c\r\n\r\n", "FieldFolded"),
+            (b"a: b\r\n\tc: d\r\n\r\n", "FieldFolded"),
+            (b"a: b\r\n \r\n\r\n", "FieldFolded"),
+            (b"a : b\r\n\r\n", "FieldNameBlank"),
+            (b"a\t: b\r\n\r\n", "FieldNameBlank"),
+            (b": b\r\n\r\n", "FieldNameEmpty"),
+            (b"a b: c\r\n\r\n", "FieldName"),
+            (b"a(b): c\r\n\r\n", "FieldName"),
+            (b"\"a\": c\r\n\r\n", "FieldName"),
+            (b"a@b: c\r\n\r\n", "FieldName"),
+            (b"caf\xc3\xa9: c\r\n\r\n", "FieldName"),
+            (b"\x0ba: c\r\n\r\n", "FieldName"),
+            (b"ab\r\n\r\n", "FieldColon"),
+            (b"a: b\r\n\r\nc: d\r\n\r\n", "FieldColon"),
+            (b"a: b\0c\r\n\r\n", "FieldNul"),
+            (b"a\0: c\r\n\r\n", "FieldNul"),
+            (b"a: b\rc\r\n\r\n", "BareCarriageReturn"),
+            (b"a: b\r\r\n\r\n", "BareCarriageReturn"),
+            (b"a:\rb\r\n\r\n", "BareCarriageReturn"),
+            (b"a: b\x01\r\n\r\n", "FieldValue"),
+            (b"a: b\x7f\r\n\r\n", "FieldValue"),
+            (b"a: \x1bb\r\n\r\n", "FieldValue"),
+        ];
+        for (section, want) in rows {
+            let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let got = match parse_section(section, &mut storage) {
+                Ok(fields) => fields
+                    .iter()
+                    .map(|field| {
+                        format!("{}={};", field.name, str::from_utf8(field.value).unwrap())
+                    })
+                    .collect(),
+                Err(malformed) => format!("{malformed:?}"),
+            };
+            assert_eq!(got, want, "{}", section.escape_ascii());
         }
-        Ok(_) => Err(Malformed::FieldName),
-        Err(httparse::Error::TooManyHeaders) => Err(Malformed::TooManyFields),
-        Err(httparse::Error::HeaderValue) => Err(Malformed::FieldValue),
-        Err(_) => match lines
-            .windows(3)
-            .any(|place| matches!(place, [b'\r', b'\n', b' ' | b'\t']))
-        {
-            true => Err(Malformed::FoldedLine),
-            false => Err(Malformed::FieldName),
-        },
+    }
+
+    #[test]
+    fn a_section_has_a_hundred_fields_at_most() {
+        for (count, want) in [
+            (0, Ok(0)),
+            (1, Ok(1)),
+            (100, Ok(100)),
+            (101, Err(Malformed::FieldsTooMany)),
+        ] {
+            let section = "a: b\r\n".repeat(count) + "\r\n";
+            let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let got = parse_section(section.as_bytes(), &mut storage).map(|fields| fields.len());
+            assert_eq!(got, want);
+        }
+    }
+
+    #[test]
+    fn every_byte_is_in_its_classes() {
+        for byte in 0..=255u8 {
+            let is_tchar = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(is_token_byte(byte), is_tchar, "{byte}");
+            assert_eq!(is_token(&[b'a', byte]), is_tchar, "{byte}");
+            assert_eq!(
+                is_target_byte(byte),
+                matches!(byte, 0x21..=0x22 | 0x24..=0x7e),
+                "{byte}"
+            );
+            assert_eq!(
+                is_value_byte(byte),
+                matches!(byte, 9 | 0x20..=0x7e | 0x80..),
+                "{byte}"
+            );
+        }
+        assert!(!is_token(b""));
+    }
+
+    #[test]
+    fn lists_are_divided_at_commas() {
+        let rows: [(&[u8], &[&[u8]]); 7] = [
+            (b"", &[]),
+            (b" , ,\t,", &[]),
+            (b"a", &[b"a"]),
+            (b"a,b", &[b"a", b"b"]),
+            (b" a\t, b c ,,d ", &[b"a", b"b c", b"d"]),
+            (b",a", &[b"a"]),
+            (b"\"a,b\"", &[b"\"a", b"b\""]),
+        ];
+        for (value, want) in rows {
+            assert_eq!(list_items(value).collect::<Vec<_>>(), want);
+        }
+    }
+
+    #[test]
+    fn first_lines() {
+        let rows = [
+            ("a\r\nb", Some(("a", "b"))),
+            ("\r\n", Some(("", ""))),
+            ("a\rb\r\nc", Some(("a\rb", "c"))),
+            ("a\nb\r\n", None),
+            ("a", None),
+            ("", None),
+        ];
+        for (head, want) in rows {
+            let want = want.map(|(line, rest)| (line.as_bytes(), rest.as_bytes()));
+            let want = want.ok_or(Malformed::BareLineFeed);
+            assert_eq!(split_first_line(head.as_bytes()), want);
+        }
     }
 }

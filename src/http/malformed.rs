@@ -1,49 +1,74 @@
-//! Everything that can be wrong with a message's bytes, in words.
+//! Everything that can be wrong with a message, in one closed list.
 
-/// Why bytes are not a message that may be passed on.
+/// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
+    // The head as a whole.
+    NotRequest,
+    NotResponse,
+    EmptyLines,
     BareLineFeed,
     BareCarriageReturn,
-    FirstByte,
+    HeadTooLong,
+
+    // The request line and the status line.
     RequestLine,
-    StatusLine,
+    RequestLineTooLong,
     Method,
+    MethodTooLong,
+    Version,
+    VersionNotSupported,
+    StatusLine,
+    Status,
+
+    // The target.
     TargetTooLong,
+    TargetBlank,
     TargetByte,
     TargetForm,
-    Authority,
-    VersionSyntax,
-    VersionTooHigh,
-    Status,
-    HeadTooLong,
-    TooManyFields,
+    TargetAuthority,
+    TargetAsterisk,
+    TargetConnect,
+
+    // Field lines.
+    FieldsTooMany,
+    FieldFolded,
+    FieldColon,
+    FieldNameEmpty,
+    FieldNameBlank,
     FieldName,
+    FieldNul,
     FieldValue,
-    FoldedLine,
+
+    // Fields that this layer reads.
     HostMissing,
     HostTwice,
-    HostInvalid,
-    LengthInvalid,
-    LengthTwice,
-    LengthAndCoding,
-    CodingInOldVersion,
-    CodingWithoutBody,
-    CodingNotChunkedLast,
-    CodingInvalid,
-    CodingUnknown,
-    ConnectionInvalid,
+    Host,
     Expectation,
+    ConnectionOptionsTooMany,
+    Length,
+    LengthTwice,
+    LengthWithCoding,
+    Coding,
+    CodingMissing,
+    CodingInHttp10,
+    CodingNotChunked,
+    CodingBeforeChunked,
+    CodingChunkedTwice,
+    CodingWithoutBody,
+
+    // The body.
     ChunkSize,
+    ChunkSizeTooLarge,
     ChunkExtension,
     ChunkLineTooLong,
+    ChunkOverhead,
     ChunkEnd,
-    TrailerTooLong,
-    TrailerInvalid,
-    CutOff,
+    TrailersTooLong,
+    Truncated,
 }
 
-/// Which status a malformed request gets.
+/// Which answer fits a malformed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 400
@@ -61,101 +86,88 @@ pub enum Kind {
 }
 
 impl Malformed {
+    /// Which answer fits, if it is a request that is malformed.
     pub fn kind(self) -> Kind {
+        use Malformed::*;
         match self {
-            Malformed::TargetTooLong => Kind::UriTooLong,
-            Malformed::HeadTooLong | Malformed::TooManyFields => Kind::HeadersTooLarge,
-            Malformed::VersionTooHigh => Kind::VersionNotSupported,
-            Malformed::CodingUnknown => Kind::NotImplemented,
-            Malformed::Expectation => Kind::ExpectationFailed,
-            Malformed::BareLineFeed
-            | Malformed::BareCarriageReturn
-            | Malformed::FirstByte
-            | Malformed::RequestLine
-            | Malformed::StatusLine
-            | Malformed::Method
-            | Malformed::TargetByte
-            | Malformed::TargetForm
-            | Malformed::Authority
-            | Malformed::VersionSyntax
-            | Malformed::Status
-            | Malformed::FieldName
-            | Malformed::FieldValue
-            | Malformed::FoldedLine
-            | Malformed::HostMissing
-            | Malformed::HostTwice
-            | Malformed::HostInvalid
-            | Malformed::LengthInvalid
-            | Malformed::LengthTwice
-            | Malformed::LengthAndCoding
-            | Malformed::CodingInOldVersion
-            | Malformed::CodingWithoutBody
-            | Malformed::CodingNotChunkedLast
-            | Malformed::CodingInvalid
-            | Malformed::ConnectionInvalid
-            | Malformed::ChunkSize
-            | Malformed::ChunkExtension
-            | Malformed::ChunkLineTooLong
-            | Malformed::ChunkEnd
-            | Malformed::TrailerTooLong
-            | Malformed::TrailerInvalid
-            | Malformed::CutOff => Kind::BadRequest,
+            RequestLineTooLong | TargetTooLong => Kind::UriTooLong,
+            HeadTooLong | FieldsTooMany | ConnectionOptionsTooMany => Kind::HeadersTooLarge,
+            VersionNotSupported => Kind::VersionNotSupported,
+            MethodTooLong | CodingBeforeChunked => Kind::NotImplemented,
+            Expectation => Kind::ExpectationFailed,
+            NotRequest | NotResponse | EmptyLines | BareLineFeed | BareCarriageReturn
+            | RequestLine | Method | Version | StatusLine | Status | TargetBlank | TargetByte
+            | TargetForm | TargetAuthority | TargetAsterisk | TargetConnect | FieldFolded
+            | FieldColon | FieldNameEmpty | FieldNameBlank | FieldName | FieldNul | FieldValue
+            | HostMissing | HostTwice | Host | Length | LengthTwice | LengthWithCoding | Coding
+            | CodingMissing | CodingInHttp10 | CodingNotChunked | CodingChunkedTwice
+            | CodingWithoutBody | ChunkSize | ChunkSizeTooLarge | ChunkExtension
+            | ChunkLineTooLong | ChunkOverhead | ChunkEnd | TrailersTooLong | Truncated => {
+                Kind::BadRequest
+            }
         }
     }
 
-    /// What is wrong, and where.
+    /// What is wrong and where, as a phrase without a full stop.
     pub fn message(self) -> &'static str {
+        use Malformed::*;
         match self {
-            Malformed::BareLineFeed => "a line in the head ends with LF alone; CR LF is needed",
-            Malformed::BareCarriageReturn => "the head holds a CR that no LF follows",
-            Malformed::FirstByte => {
-                "the first byte begins no HTTP message; is this TLS on a plain port?"
+            NotRequest => "a first byte that begins no HTTP request (is it TLS?)",
+            NotResponse => "an answer that does not begin with HTTP/ (is it TLS?)",
+            EmptyLines => "more than 4 empty lines before the request",
+            BareLineFeed => "a line feed without a carriage return before it",
+            BareCarriageReturn => "a carriage return without a line feed after it, in a field",
+            HeadTooLong => "a head of more than 64 KiB",
+            RequestLine => {
+                "a request line that is not method, target and version with spaces between"
             }
-            Malformed::RequestLine => {
-                "the request line is not `METHOD TARGET HTTP/1.1`, separated by one space each"
+            RequestLineTooLong => "a request line too long for a target of 32 KiB",
+            Method => "a method that is no token",
+            MethodTooLong => "a method of more than 64 bytes",
+            Version => "a version that does not read HTTP/1.1, in the first line",
+            VersionNotSupported => "a version other than HTTP/1.x",
+            StatusLine => {
+                "a status line that is not version, status and reason with spaces between"
             }
-            Malformed::StatusLine => "the status line is not `HTTP/1.1 STATUS REASON`",
-            Malformed::Method => "the method is no token, or longer than 64 bytes",
-            Malformed::TargetTooLong => "the request target is longer than 32 KiB",
-            Malformed::TargetByte => {
-                "the request target holds a byte outside visible ASCII, or `#`"
-            }
-            Malformed::TargetForm => {
-                "the request target is neither a path nor an http(s) URI; `*` goes with OPTIONS only"
-            }
-            Malformed::Authority => "the authority in the request target is invalid",
-            Malformed::VersionSyntax => "the version is not `HTTP/` and two digits with a dot",
-            Malformed::VersionTooHigh => "only HTTP/1.0 and HTTP/1.1 are spoken here",
-            Malformed::Status => "the status is not a number of 100 to 599",
-            Malformed::HeadTooLong => "the head is longer than 64 KiB",
-            Malformed::TooManyFields => "the head has more than 100 fields",
-            Malformed::FieldName => {
-                "a field's name is no token, or a space stands before its colon"
-            }
-            Malformed::FieldValue => "a field's value holds a control character",
-            Malformed::FoldedLine => "a field is folded over two lines",
-            Malformed::HostMissing => "HTTP/1.1 needs a Host field",
-            Malformed::HostTwice => "there is more than one Host field",
-            Malformed::HostInvalid => "the Host field is no valid host and port",
-            Malformed::LengthInvalid => "Content-Length is not one plain decimal number",
-            Malformed::LengthTwice => "there is more than one Content-Length",
-            Malformed::LengthAndCoding => "Content-Length and Transfer-Encoding are both there",
-            Malformed::CodingInOldVersion => "Transfer-Encoding is not part of HTTP/1.0",
-            Malformed::CodingWithoutBody => {
-                "Transfer-Encoding is there although the status has no body"
-            }
-            Malformed::CodingNotChunkedLast => "Transfer-Encoding does not end with one chunked",
-            Malformed::CodingInvalid => "Transfer-Encoding is no list of codings",
-            Malformed::CodingUnknown => "no transfer coding besides chunked is implemented",
-            Malformed::ConnectionInvalid => "Connection is no list of tokens",
-            Malformed::Expectation => "no expectation besides 100-continue is met",
-            Malformed::ChunkSize => "a chunk's size is no hexadecimal number of up to 16 digits",
-            Malformed::ChunkExtension => "a chunk's extension is malformed",
-            Malformed::ChunkLineTooLong => "a chunk's size line is longer than 4 KiB",
-            Malformed::ChunkEnd => "a chunk's data is not followed by CR LF",
-            Malformed::TrailerTooLong => "the trailer section is longer than 8 KiB",
-            Malformed::TrailerInvalid => "the trailer section is malformed",
-            Malformed::CutOff => "the connection ended inside the body",
+            Status => "a status that is no number from 100 to 599",
+            TargetTooLong => "a request target of more than 32 KiB",
+            TargetBlank => "a space or tab too many in the request line",
+            TargetByte => "a byte in the request target that is no visible ASCII, or is #",
+            TargetForm => "a request target that is neither a path nor an http or https URL",
+            TargetAuthority => "a request target whose authority is no host with an optional port",
+            TargetAsterisk => "a request target * with another method than OPTIONS",
+            TargetConnect => "a CONNECT request whose target is no host with a port",
+            FieldsTooMany => "more than 100 fields",
+            FieldFolded => "a space or tab at the beginning of a field line (a folded field)",
+            FieldColon => "a field line without a colon",
+            FieldNameEmpty => "a field without a name",
+            FieldNameBlank => "a space before the colon of a field",
+            FieldName => "a field name that is no token",
+            FieldNul => "a NUL byte in a field",
+            FieldValue => "a control character in a field's value",
+            HostMissing => "no Host field in an HTTP/1.1 request",
+            HostTwice => "more than one Host field",
+            Host => "a Host field that is no host with an optional port",
+            Expectation => "an Expect field with another expectation than 100-continue",
+            ConnectionOptionsTooMany => "more than 16 field names in the Connection field",
+            Length => "a Content-Length field that is no number of bytes",
+            LengthTwice => "more than one Content-Length field",
+            LengthWithCoding => "a Content-Length field beside a Transfer-Encoding field",
+            Coding => "a Transfer-Encoding field that is no list of plain codings",
+            CodingMissing => "an empty Transfer-Encoding field",
+            CodingInHttp10 => "a Transfer-Encoding field in an HTTP/1.0 message",
+            CodingNotChunked => "a Transfer-Encoding field whose last coding is not chunked",
+            CodingBeforeChunked => "a Transfer-Encoding field with another coding than chunked",
+            CodingChunkedTwice => "a Transfer-Encoding field that names chunked twice",
+            CodingWithoutBody => "a Transfer-Encoding field in an answer that has no body",
+            ChunkSize => "a chunk whose line does not begin with a hexadecimal size",
+            ChunkSizeTooLarge => "a chunk size of more than 16 hexadecimal digits",
+            ChunkExtension => "a flaw in what follows the size in a chunk's line",
+            ChunkLineTooLong => "a chunk line of more than 4 KiB",
+            ChunkOverhead => "much more chunk extensions than data in a chunked body",
+            ChunkEnd => "a chunk that is not followed by a line end",
+            TrailersTooLong => "a trailer section of more than 8 KiB",
+            Truncated => "the connection ended inside a body",
         }
     }
 }

@@ -1,172 +1,395 @@
-//! A request's head: strict where two parsers could read it differently (RFC 9112 sections 3, 5, 6 and 11.2).
+//! A request's head: what it asks for, how its body is delimited, and which of its fields go on. It does not know what
+//! the fields that go on mean.
 
-use super::field::{self, ConnectionOptions, is_token};
+use super::authority::is_authority;
+use super::connection::Connection;
+use super::field::{self, list_items, parse_section, split_first_line};
+use super::framing::{Declared, Framing};
 use super::malformed::Malformed;
-use super::target::{Form, Target, is_host_and_port};
-use super::{FIELDS_MAX, Field, Framing, TARGET_BYTES_MAX, Version};
+use super::request_line::RequestLine;
+use super::target::Target;
+use super::{FIELDS_MAX, Field, Version};
 
-/// The longest method; the longest registered one has 17 bytes.
-const METHOD_BYTES_MAX: usize = 64;
-
-/// The facts of a request's head.
-#[derive(Debug)]
+/// A well-formed request head.
+#[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'h, 'b> {
+    /// A token, case-sensitive.
     pub method: &'b str,
     pub target: Target<'b>,
     pub version: Version,
+    /// All fields, in order.
     pub fields: &'h [Field<'b>],
+    /// Never [`Framing::Close`].
     pub framing: Framing,
-    /// Whether the client keeps its connection for another request (RFC 9112 section 9.3).
+    /// The authority that is asked: the target's, else Host's; empty in an HTTP/1.0 request without either.
+    pub host: &'b str,
+    /// The client lets the connection stay open after the answer.
     pub persistent: bool,
-    /// `Expect: 100-continue` (RFC 9110 section 10.1.1).
+    /// The client waits for a 100 before it sends a body (RFC 9110 section 10.1.1). Never in HTTP/1.0.
     pub expects_continue: bool,
-    /// `Connection: upgrade` with an `Upgrade` field, in HTTP/1.1 (RFC 9110 section 7.8).
+    /// The client offers to switch to a protocol that Upgrade names (RFC 9110 section 7.8). Never in HTTP/1.0.
     pub upgrade: bool,
-    options: ConnectionOptions,
+    connection: Connection<'b>,
 }
 
-impl<'b> RequestHead<'_, 'b> {
-    /// The first field of that name, without blanks around it.
-    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
-        let found = self
-            .fields
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name));
-        found.map(|field| field.value)
-    }
-
-    /// Whether a field goes on to the platform as far as connections are concerned.
-    pub fn passes(&self, name: &str) -> bool {
-        field::passes(self.fields, self.options, name)
-    }
-}
-
-/// Parses a whole head, its empty line included; its line ends were looked at when it was found.
+/// Reads a head that [`super::scan::HeadScan`] has found, with its empty line. `storage` is filled with
+/// [`httparse::EMPTY_HEADER`].
 ///
 /// # Errors
-/// What is wrong with it.
+/// The first flaw that was found; [`Malformed::kind`] tells which answer fits. Where the request's body would end is
+/// not known then.
 pub fn parse<'h, 'b>(
     head: &'b [u8],
     storage: &'h mut [Field<'b>; FIELDS_MAX],
 ) -> Result<RequestHead<'h, 'b>, Malformed> {
-    let (line, lines) = split_line(head).ok_or(Malformed::RequestLine)?;
-    let (method, target, version) = parse_line(line)?;
-    let fields = field::parse(lines, storage)?;
-    let target = Target::parse(method, target)?;
-    check_host(fields, version)?;
-    let options = field::connection_options(fields)?;
-    let framing = framing(fields, version)?;
-    let persistent = match version {
-        Version::Http11 => !options.close,
-        Version::Http10 => options.keep_alive && !options.close,
+    let (line, section) = split_first_line(head)?;
+    let RequestLine {
+        method,
+        target,
+        version,
+    } = RequestLine::parse(line)?;
+    let fields = parse_section(section, storage)?;
+    let facts = Facts::gather(fields, version)?;
+    let host = match (facts.host, version) {
+        (None, Version::Http11) => return Err(Malformed::HostMissing),
+        (None, Version::Http10) => "",
+        (Some(host), _) => host,
     };
     Ok(RequestHead {
         method,
         target,
         version,
         fields,
-        framing,
-        persistent,
-        expects_continue: expects_continue(fields, version)?,
-        upgrade: version == Version::Http11
-            && options.upgrade
-            && field::items(fields, "upgrade").next().is_some(),
-        options,
+        framing: facts.declared.framing(version)?,
+        host: target.authority.unwrap_or(host),
+        persistent: facts.connection.is_persistent(version),
+        expects_continue: facts.expects_continue,
+        upgrade: facts.upgrade && facts.connection.has_upgrade() && version == Version::Http11,
+        connection: facts.connection,
     })
 }
 
-/// The first line without its end, and what follows.
-pub(super) fn split_line(head: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = head.iter().position(|byte| *byte == b'\n')?;
-    let line = head[..end].strip_suffix(b"\r")?;
-    Some((line, &head[end + 1..]))
+impl<'b> RequestHead<'_, 'b> {
+    /// Whether fields of this name go on to the next hop. False for hop-by-hop fields, also those that Connection
+    /// names. It is never false for Content-Length, Transfer-Encoding and Host, which whoever writes the next head
+    /// writes from what is known here.
+    pub fn passes(&self, name: &str) -> bool {
+        self.connection.passes(name)
+    }
+
+    /// The value of the first field of this name, in any case.
+    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
+        field::find(self.fields, name)
+    }
 }
 
-fn parse_line(line: &[u8]) -> Result<(&str, &str, Version), Malformed> {
-    let method_end = line
-        .iter()
-        .position(|byte| *byte == b' ')
-        .ok_or(Malformed::RequestLine)?;
-    let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
-    if method.len() > METHOD_BYTES_MAX || !is_token(method) {
-        return Err(Malformed::Method);
-    }
-    let target_end = rest
-        .iter()
-        .rposition(|byte| *byte == b' ')
-        .ok_or(Malformed::RequestLine)?;
-    let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
-    if target.len() > TARGET_BYTES_MAX {
-        return Err(Malformed::TargetTooLong);
-    }
-    if target.iter().any(u8::is_ascii_whitespace) || target.is_empty() {
-        return Err(Malformed::RequestLine);
-    }
-    let version = parse_version(version)?;
-    let method = std::str::from_utf8(method).map_err(|_| Malformed::Method)?;
-    let target = std::str::from_utf8(target).map_err(|_| Malformed::TargetByte)?;
-    Ok((method, target, version))
+/// What the fields say that matter here.
+#[derive(Default)]
+struct Facts<'b> {
+    host: Option<&'b str>,
+    declared: Declared,
+    connection: Connection<'b>,
+    expects_continue: bool,
+    upgrade: bool,
 }
 
-/// `HTTP/` and two digits (RFC 9112 section 2.3).
-pub(super) fn parse_version(text: &[u8]) -> Result<Version, Malformed> {
-    match text {
-        b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11),
-        [b'H', b'T', b'T', b'P', b'/', b'2'..=b'9', b'.', b'0'..=b'9'] => {
-            Err(Malformed::VersionTooHigh)
+impl<'b> Facts<'b> {
+    fn gather(fields: &[Field<'b>], version: Version) -> Result<Facts<'b>, Malformed> {
+        let mut facts = Facts::default();
+        for field in fields {
+            match Known::of(field.name) {
+                Known::Host => facts.add_host(field.value)?,
+                Known::ContentLength => facts.declared.add_length(field.value)?,
+                Known::TransferEncoding => facts.declared.add_codings(field.value)?,
+                Known::Connection => facts.connection.add(field.value)?,
+                Known::Expect if version == Version::Http11 => {
+                    facts.add_expectations(field.value)?
+                }
+                Known::Upgrade => facts.upgrade |= list_items(field.value).next().is_some(),
+                Known::Expect | Known::Other => {}
+            }
         }
-        _ => Err(Malformed::VersionSyntax),
+        Ok(facts)
+    }
+
+    fn add_host(&mut self, value: &'b [u8]) -> Result<(), Malformed> {
+        if self.host.is_some() {
+            return Err(Malformed::HostTwice);
+        }
+        if !is_authority(value) {
+            return Err(Malformed::Host);
+        }
+        self.host = Some(str::from_utf8(value).map_err(|_| Malformed::Host)?);
+        Ok(())
+    }
+
+    fn add_expectations(&mut self, value: &[u8]) -> Result<(), Malformed> {
+        for expectation in list_items(value) {
+            if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Malformed::Expectation);
+            }
+            self.expects_continue = true;
+        }
+        Ok(())
     }
 }
 
-/// One valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 section 3.2).
-fn check_host(fields: &[Field<'_>], version: Version) -> Result<(), Malformed> {
-    let mut hosts = fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("host"));
-    match (hosts.next(), hosts.next(), version) {
-        (Some(_), Some(_), _) => Err(Malformed::HostTwice),
-        (Some(host), None, _) if is_host_and_port(host.value) => Ok(()),
-        (Some(_), None, _) => Err(Malformed::HostInvalid),
-        (None, _, Version::Http10) => Ok(()),
-        (None, _, Version::Http11) => Err(Malformed::HostMissing),
-    }
+/// The fields that are read here.
+enum Known {
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    Expect,
+    Upgrade,
+    Other,
 }
 
-fn framing(fields: &[Field<'_>], version: Version) -> Result<Framing, Malformed> {
-    let has_coding = fields
-        .iter()
-        .any(|field| field.name.eq_ignore_ascii_case("transfer-encoding"));
-    let length = field::content_length(fields)?;
-    match (has_coding, length, version) {
-        (true, Some(_), _) => Err(Malformed::LengthAndCoding),
-        (true, None, Version::Http10) => Err(Malformed::CodingInOldVersion),
-        (true, None, Version::Http11) => field::is_chunked(fields).map(|_| Framing::Chunked),
-        (false, Some(length), _) => Ok(Framing::Length(length)),
-        (false, None, _) => Ok(Framing::None),
-    }
-}
-
-/// An expectation in HTTP/1.0 is ignored (RFC 9110 section 10.1.1).
-fn expects_continue(fields: &[Field<'_>], version: Version) -> Result<bool, Malformed> {
-    if version == Version::Http10 {
-        return Ok(false);
-    }
-    let mut expects = false;
-    for item in field::items(fields, "expect") {
-        match item.eq_ignore_ascii_case(b"100-continue") {
-            true => expects = true,
-            false => return Err(Malformed::Expectation),
+impl Known {
+    fn of(name: &str) -> Known {
+        let (want, known) = match name.len() {
+            4 => ("host", Known::Host),
+            6 => ("expect", Known::Expect),
+            7 => ("upgrade", Known::Upgrade),
+            10 => ("connection", Known::Connection),
+            14 => ("content-length", Known::ContentLength),
+            17 => ("transfer-encoding", Known::TransferEncoding),
+            _ => return Known::Other,
+        };
+        match name.eq_ignore_ascii_case(want) {
+            true => known,
+            false => Known::Other,
         }
     }
-    Ok(expects)
 }
 
-/// Whether a target of this form names its authority itself.
-pub fn names_authority(form: Form) -> bool {
-    match form {
-        Form::Absolute | Form::Authority => true,
-        Form::Origin | Form::Asterisk => false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::malformed::Kind;
+    use crate::http::scan::HeadScan;
+    use crate::http::splits::{each_mutant, every_split};
+
+    /// Reads the first head of `input`, which comes in `pieces`, as a connection would.
+    fn read<T>(
+        pieces: &[&[u8]],
+        tell: impl Fn(&RequestHead<'_, '_>) -> T,
+    ) -> Option<Result<T, Malformed>> {
+        let (mut scan, mut buffer) = (HeadScan::default(), Vec::new());
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            match scan.request(&buffer) {
+                Err(malformed) => return Some(Err(malformed)),
+                Ok(None) => {}
+                Ok(Some(range)) => {
+                    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+                    return Some(parse(&buffer[range], &mut storage).map(|head| tell(&head)));
+                }
+            }
+        }
+        None
+    }
+
+    /// Method, target, version, framing, host, and what else is true.
+    fn told(head: &RequestHead<'_, '_>) -> String {
+        let marks = [
+            (head.persistent, " stays"),
+            (head.expects_continue, " expects"),
+            (head.upgrade, " upgrades"),
+        ];
+        let marks = marks.map(|(is, mark)| if is { mark } else { "" }).concat();
+        let (target, framing) = (head.target.path_and_query(), head.framing);
+        let (method, version, host) = (head.method, head.version, head.host);
+        format!("{method} {target} {version:?} {framing:?} {host}{marks}")
+    }
+
+    fn check(input: &[u8], want: &str) {
+        let got = every_split(input, |pieces| match read(pieces, told) {
+            Some(Ok(told)) => told,
+            Some(Err(malformed)) => format!("{malformed:?}"),
+            None => "waits".to_string(),
+        });
+        assert_eq!(got, want, "{}", input.escape_ascii());
+    }
+
+    /// Reads the field lines `lines`, with `|` between, in a request of this version.
+    fn check_fields(version: &str, lines: &str, want: &str) {
+        let lines: String = lines
+            .split_terminator('|')
+            .map(|line| format!("{line}\r\n"))
+            .collect();
+        let want = want.replace("= ", &format!("GET / Http{} ", version.replace('.', "")));
+        check(
+            format!("GET / HTTP/{version}\r\n{lines}\r\n").as_bytes(),
+            &want,
+        );
+    }
+
+    #[test]
+    fn hosts() {
+        let rows = [
+            ("1.1", "Host: h", "= None h stays"),
+            ("1.1", "hOST:h", "= None h stays"),
+            ("1.1", "Host: [::1]:80", "= None [::1]:80 stays"),
+            ("1.1", "", "HostMissing"),
+            ("1.1", "Hosts: h", "HostMissing"),
+            ("1.1", "Host: h|Host: h", "HostTwice"),
+            ("1.1", "Host: h|X: y|host: i", "HostTwice"),
+            ("1.1", "Host:", "Host"),
+            ("1.1", "Host: a, b", "Host"),
+            ("1.1", "Host: a,b", "Host"),
+            ("1.1", "Host: u@h", "Host"),
+            ("1.1", "Host: h/a", "Host"),
+            ("1.1", "Host: http://h", "Host"),
+            ("1.1", "Host: h:x", "Host"),
+            ("1.1", "Host: h\0", "FieldNul"),
+            ("1.1", "Host: h| i", "FieldFolded"),
+            ("1.1", " Host: h", "FieldFolded"),
+            ("1.1", "Host : h", "FieldNameBlank"),
+            ("1.0", "", "= None "),
+            ("1.0", "Host: h", "= None h"),
+            ("1.0", "Host:", "Host"),
+            ("1.0", "Host: h|Host: h", "HostTwice"),
+        ];
+        for (version, lines, want) in rows {
+            check_fields(version, lines, want);
+        }
+    }
+
+    #[test]
+    fn framing_and_connection() {
+        let rows = [
+            ("1.1", "Content-Length: 3", "= Length(3) h stays"),
+            ("1.1", "content-length:\t3\t", "= Length(3) h stays"),
+            ("1.1", "Content-Length: 0", "= Length(0) h stays"),
+            (
+                "1.1",
+                "Content-Length: 3|X: y|CONTENT-LENGTH: 3",
+                "LengthTwice",
+            ),
+            ("1.1", "Content-Length: 3, 3", "Length"),
+            ("1.1", "Content-Length : 3", "FieldNameBlank"),
+            ("1.1", "Content_Length: 3", "= None h stays"),
+            ("1.1", "Transfer-Encoding: chunked", "= Chunked h stays"),
+            (
+                "1.1",
+                "Transfer-Encoding: chunked|Content-Length: 3",
+                "LengthWithCoding",
+            ),
+            (
+                "1.1",
+                "Content-Length: 3|transfer-encoding: chunked",
+                "LengthWithCoding",
+            ),
+            (
+                "1.1",
+                "Transfer-Encoding: gzip, chunked",
+                "CodingBeforeChunked",
+            ),
+            ("1.1", "Transfer-Encoding: \x0bchunked", "FieldValue"),
+            ("1.1", "Transfer-Encoding:| chunked", "FieldFolded"),
+            ("1.1", "Transfer-Encoding : chunked", "FieldNameBlank"),
+            ("1.0", "Transfer-Encoding: chunked", "CodingInHttp10"),
+            ("1.0", "Content-Length: 3", "= Length(3) h"),
+            ("1.0", "Connection: keep-alive", "= None h stays"),
+            ("1.0", "Connection: keep-alive, close", "= None h"),
+            ("1.0", "Proxy-Connection: keep-alive", "= None h"),
+            ("1.1", "Connection: a|Connection: b, Close", "= None h"),
+            ("1.1", "Expect: 100-continue", "= None h stays expects"),
+            ("1.1", "Expect: 100-Continue, ,", "= None h stays expects"),
+            ("1.1", "Expect:", "= None h stays"),
+            ("1.1", "Expect: 100-continued", "Expectation"),
+            ("1.1", "Expect: 100-continue, a=b", "Expectation"),
+            ("1.1", "Expect: 100-continue|Expect: x", "Expectation"),
+            ("1.0", "Expect: 100-continue", "= None h"),
+            ("1.0", "Expect: x", "= None h"),
+            (
+                "1.1",
+                "Connection: Upgrade|Upgrade: x",
+                "= None h stays upgrades",
+            ),
+            ("1.1", "Upgrade: x", "= None h stays"),
+            ("1.1", "Connection: upgrade|Upgrade:", "= None h stays"),
+            ("1.0", "Connection: upgrade|Upgrade: x", "= None h"),
+        ];
+        for (version, lines, want) in rows {
+            check_fields(version, &format!("Host: h|{lines}"), want);
+        }
+    }
+
+    #[test]
+    fn the_target_names_the_host_but_host_is_needed_too() {
+        check(
+            b"GET http://a:1/b?c HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET /b?c Http11 None a:1 stays",
+        );
+        check(b"GET http://a HTTP/1.0\r\n\r\n", "GET / Http10 None a");
+        check(b"GET http://a/ HTTP/1.1\r\n\r\n", "HostMissing");
+        check(b"GET http://a/ HTTP/1.1\r\nHost: b c\r\n\r\n", "Host");
+        check(b"CONNECT a:1 HTTP/1.1\r\n\r\n", "HostMissing");
+    }
+
+    #[test]
+    fn bounds_and_their_answers() {
+        let head = |method: &str, target: &str, lines: &str| {
+            format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
+        };
+        let method = |bytes: usize| head(&"M".repeat(bytes), "/", "");
+        let target = |bytes: usize| head("GET", &"/".repeat(bytes), "");
+        let field = |line: &str| head("GET", "/", &format!("{line}\r\n"));
+        let fields = |count: usize| head("GET", "/", &"a: b\r\n".repeat(count - 1));
+        let rows = [
+            (fields(100), None),
+            (fields(101), Some(Kind::HeadersTooLarge)),
+            (field(&"a".repeat(70 * 1024)), Some(Kind::HeadersTooLarge)),
+            (
+                field(&("Connection: ".to_string() + &"b,".repeat(17))),
+                Some(Kind::HeadersTooLarge),
+            ),
+            (method(64), None),
+            (method(65), Some(Kind::NotImplemented)),
+            (target(32 * 1024), None),
+            (target(32 * 1024 + 1), Some(Kind::UriTooLong)),
+            (target(40 * 1024), Some(Kind::UriTooLong)),
+            (target(70 * 1024), Some(Kind::UriTooLong)),
+            (
+                field("Transfer-Encoding: a, chunked"),
+                Some(Kind::NotImplemented),
+            ),
+            (field("Transfer-Encoding: a"), Some(Kind::BadRequest)),
+            (field("Expect: x"), Some(Kind::ExpectationFailed)),
+            (field("a b: c"), Some(Kind::BadRequest)),
+        ];
+        for (number, (input, want)) in rows.iter().enumerate() {
+            let got = every_split(input.as_bytes(), |pieces| read(pieces, |_| ()));
+            let got = got.expect("it ends").err().map(Malformed::kind);
+            assert_eq!(got, *want, "row {number}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_asked_for_its_fields() {
+        let input =
+            b"GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: 2\r\nConnection: x-a, host\r\n\r\n";
+        let got = read(&[input], |head| {
+            let passing = ["x-a", "x-b", "host", "connection"].map(|name| head.passes(name));
+            let found = ["X-a", "x-b"].map(|name| head.field(name).map(<[u8]>::to_vec));
+            (head.fields.len(), passing, found)
+        });
+        let want = (4, [false, true, true, false], [Some(b"1".to_vec()), None]);
+        assert_eq!(got, Some(Ok(want)));
+    }
+
+    #[test]
+    fn mutants_do_no_harm() {
+        let seeds: [&[u8]; 4] = [
+            b"POST /v1/chat?a=b HTTP/1.1\r\nHost: h:80\r\nContent-Length: 12\r\nConnection: x, close\r\nX: y\r\n\r\n",
+            b"\r\nGET http://[::1]:5/%2e HTTP/1.0\r\nHost: [::1]\r\nConnection: keep-alive\r\n\r\n",
+            b"PUT * HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\nExpect: 100-continue\r\nHost: a%20b\r\n\r\n",
+            b"CONNECT h:443 HTTP/1.2\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        ];
+        each_mutant(&seeds, 3000, |mutant| {
+            every_split(mutant, |pieces| read(pieces, told));
+        });
     }
 }

@@ -1,173 +1,386 @@
-//! Request targets (RFC 9112 section 3.2) and the hosts in them.
+//! What a request asks for: the forms of a request target (RFC 9112 section 3.2), and whether a path climbs.
 
+use super::TARGET_BYTES_MAX;
+use super::authority::{is_authority, is_authority_with_port};
+use super::field::{is_blank, is_target_byte};
 use super::malformed::Malformed;
 
-/// Where a request goes.
+/// A request target in its parts, byte for byte as they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'b> {
     pub form: Form,
-    /// The path, `/` where an absolute form has none.
+    /// What follows the scheme and authority; it begins with `/`. In asterisk-form and authority-form it is the whole
+    /// target.
     pub path: &'b str,
+    /// What follows the first `?`.
     pub query: Option<&'b str>,
+    /// The authority that absolute-form and authority-form have. It goes before the Host field.
+    pub authority: Option<&'b str>,
+    path_and_query: &'b str,
 }
 
-/// The four forms of RFC 9112 section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// `/path?query`
     Origin,
+    /// `http://host/path?query`
     Absolute,
-    /// CONNECT only.
+    /// `host:port`, of CONNECT
     Authority,
-    /// OPTIONS only.
+    /// `*`, of OPTIONS
     Asterisk,
 }
 
 impl<'b> Target<'b> {
-    /// Parses the target of a request with `method`.
+    /// Reads the target of a request with this method.
     ///
     /// # Errors
-    /// A byte that does not belong there, or a form that does not go with the method.
-    pub fn parse(method: &str, text: &'b str) -> Result<Target<'b>, Malformed> {
-        if !text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-            || text.is_empty()
-        {
-            return Err(Malformed::TargetByte);
+    /// It is too long, has a byte that it may not have, or is of no form that the method allows.
+    pub fn parse(target: &'b [u8], method: &str) -> Result<Target<'b>, Malformed> {
+        if target.len() > TARGET_BYTES_MAX {
+            return Err(Malformed::TargetTooLong);
         }
-        if method == "CONNECT" {
-            let port = text.rsplit_once(':').filter(|(_, port)| !port.is_empty());
-            return match port.is_some() && is_host_and_port(text.as_bytes()) {
-                true => Ok(Target {
-                    form: Form::Authority,
-                    path: "",
-                    query: None,
-                }),
-                false => Err(Malformed::Authority),
-            };
+        if let Some(byte) = target.iter().find(|byte| !is_target_byte(**byte)) {
+            return Err(match is_blank(*byte) {
+                true => Malformed::TargetBlank,
+                false => Malformed::TargetByte,
+            });
         }
-        if text == "*" {
-            return match method == "OPTIONS" {
-                true => Ok(Target {
-                    form: Form::Asterisk,
-                    path: "*",
-                    query: None,
-                }),
-                false => Err(Malformed::TargetForm),
-            };
+        let text = str::from_utf8(target).map_err(|_| Malformed::TargetByte)?;
+        match (text, method) {
+            ("", _) => Err(Malformed::TargetBlank),
+            (_, "CONNECT") if is_authority_with_port(target) => {
+                Ok(Target::whole(Form::Authority, text, Some(text)))
+            }
+            (_, "CONNECT") => Err(Malformed::TargetConnect),
+            ("*", "OPTIONS") => Ok(Target::whole(Form::Asterisk, text, None)),
+            ("*", _) => Err(Malformed::TargetAsterisk),
+            _ if text.starts_with('/') => Ok(Target::split(Form::Origin, text, None)),
+            _ => Target::absolute(text, method),
         }
-        if text.starts_with('/') {
-            return Ok(Target::of_path(Form::Origin, text));
-        }
+    }
+
+    fn absolute(text: &'b str, method: &str) -> Result<Target<'b>, Malformed> {
         let (scheme, rest) = text.split_once("://").ok_or(Malformed::TargetForm)?;
         if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
             return Err(Malformed::TargetForm);
         }
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        if !is_host_and_port(rest[..end].as_bytes()) {
-            return Err(Malformed::Authority);
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if !is_authority(authority.as_bytes()) {
+            return Err(Malformed::TargetAuthority);
         }
-        Ok(Target::of_path(Form::Absolute, &rest[end..]))
+        match (rest, method) {
+            // RFC 9112 section 3.2.4: so is the server as a whole asked for through a proxy.
+            ("", "OPTIONS") => Ok(Target::whole(Form::Asterisk, "*", Some(authority))),
+            _ => Ok(Target::split(Form::Absolute, rest, Some(authority))),
+        }
     }
 
-    fn of_path(form: Form, text: &'b str) -> Target<'b> {
+    fn whole(form: Form, text: &'b str, authority: Option<&'b str>) -> Target<'b> {
+        Target {
+            form,
+            path: text,
+            query: None,
+            authority,
+            path_and_query: text,
+        }
+    }
+
+    fn split(form: Form, text: &'b str, authority: Option<&'b str>) -> Target<'b> {
         let (path, query) = match text.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (text, None),
         };
-        let path = if path.is_empty() { "/" } else { path };
-        Target { form, path, query }
+        // An empty path, which absolute-form may have, means `/` (RFC 9110 section 4.2.3).
+        let (path, path_and_query) = match path {
+            "" => ("/", "/"),
+            _ => (path, text),
+        };
+        Target {
+            form,
+            path,
+            query,
+            authority,
+            path_and_query,
+        }
+    }
+
+    /// Path and query in one piece. Of `http://host?query`, which has no such piece, it is the path alone.
+    pub fn path_and_query(&self) -> &'b str {
+        self.path_and_query
     }
 }
 
-/// `uri-host [":" port]` of RFC 9110 section 7.2, without user information.
-pub fn is_host_and_port(text: &[u8]) -> bool {
-    let (host, port) = match text {
-        [b'[', rest @ ..] => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else {
-                return false;
-            };
-            let literal = std::str::from_utf8(&rest[..end]).unwrap_or_default();
-            if literal.parse::<std::net::Ipv6Addr>().is_err() {
-                return false;
-            }
-            match &rest[end + 1..] {
-                [] => return true,
-                [b':', port @ ..] => return is_port(port),
-                _ => return false,
-            }
-        }
-        _ => match text.iter().position(|byte| *byte == b':') {
-            Some(colon) => (&text[..colon], &text[colon + 1..]),
-            None => (text, &b""[..]),
-        },
-    };
-    !host.is_empty() && host.iter().copied().all(is_host_byte) && is_port(port)
-}
-
-fn is_port(text: &[u8]) -> bool {
-    text.len() <= 5
-        && text.iter().all(u8::is_ascii_digit)
-        && std::str::from_utf8(text)
-            .is_ok_and(|text| text.is_empty() || text.parse::<u16>().is_ok())
-}
-
-/// A byte of a registered name (RFC 3986 section 3.2.2).
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
-}
-
-/// Whether `.` and `..` segments would lead out of the start of `path`, however they are written.
+/// Whether the dot segments of `path` would leave the place where it starts, as any server might read it.
+///
+/// Servers differ in what separates segments, and each way can hide a climb from the others, so that all are tried.
+/// For the rest the reading is taken that climbs the most: an encoded dot is a dot, several separators are one, and
+/// what follows a `;` does not belong to a segment's name.
 pub fn climbs(path: &str) -> bool {
-    let mut depth = 0i32;
-    let bytes = path.as_bytes();
-    let mut at = 0;
+    let path = path.as_bytes();
+    path.iter().any(|byte| matches!(byte, b'.' | b'%'))
+        && READINGS.iter().any(|reading| reading.climbs(path))
+}
+
+/// What separates segments besides `/`.
+struct Reading {
+    backslash: bool,
+    encoded: bool,
+}
+
+const READINGS: [Reading; 4] = [
+    Reading {
+        backslash: false,
+        encoded: false,
+    },
+    Reading {
+        backslash: false,
+        encoded: true,
+    },
+    Reading {
+        backslash: true,
+        encoded: false,
+    },
+    Reading {
+        backslash: true,
+        encoded: true,
+    },
+];
+
+impl Reading {
+    fn climbs(&self, path: &[u8]) -> bool {
+        let mut depth = 0_usize;
+        let mut rest = Some(path);
+        while let Some(path) = rest {
+            let (segment, after) = self.split_segment(path);
+            depth = match (dots_only(segment), depth.checked_sub(1)) {
+                (Some(0 | 1), _) => depth,
+                (Some(2), Some(parent)) => parent,
+                (Some(2), None) => return true,
+                (Some(_) | None, _) => depth + 1,
+            };
+            rest = after;
+        }
+        false
+    }
+
+    /// The first segment, and what comes after its separator if there is one.
+    fn split_segment<'p>(&self, path: &'p [u8]) -> (&'p [u8], Option<&'p [u8]>) {
+        for place in 0..path.len() {
+            let (segment, rest) = path.split_at(place);
+            let separates = match rest {
+                [b'/', ..] => 1,
+                [b'\\', ..] if self.backslash => 1,
+                [b'%', b'2', b'f' | b'F', ..] if self.encoded => 3,
+                [b'%', b'5', b'c' | b'C', ..] if self.encoded && self.backslash => 3,
+                _ => continue,
+            };
+            return (segment, Some(&rest[separates..]));
+        }
+        (path, None)
+    }
+}
+
+/// How many dots a segment consists of, if it consists of nothing else.
+fn dots_only(mut segment: &[u8]) -> Option<usize> {
+    let mut dots = 0;
     loop {
-        let (end, next) = segment_end(bytes, at);
-        match dots(&bytes[at..end]) {
-            Some(1) => {}
-            Some(_) => depth -= 1,
-            None if end > at => depth += 1,
-            None => {}
-        }
-        if depth < 0 {
-            return true;
-        }
-        match next {
-            Some(next) => at = next,
-            None => return false,
-        }
-    }
-}
-
-/// Where the segment that begins at `start` ends, and where the next one begins. Encoded slashes and backslashes
-/// separate too: some platforms read them so.
-fn segment_end(bytes: &[u8], start: usize) -> (usize, Option<usize>) {
-    let mut at = start;
-    while at < bytes.len() {
-        match bytes[at..] {
-            [b'/' | b'\\', ..] => return (at, Some(at + 1)),
-            [b'%', b'2', b'f' | b'F', ..] | [b'%', b'5', b'c' | b'C', ..] => {
-                return (at, Some(at + 3));
-            }
-            _ => at += 1,
-        }
-    }
-    (at, None)
-}
-
-/// How many dots a segment of nothing but one or two of them has; parameters after them (`..;x`) do not count.
-fn dots(segment: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    let mut count = 0;
-    while at < segment.len() {
-        match segment[at..] {
-            [b'.', ..] => at += 1,
-            [b'%', b'2', b'e' | b'E', ..] => at += 3,
-            [b';', ..] if count > 0 => break,
+        segment = match segment {
+            [] | [b';', ..] | [b'%', b'3', b'b' | b'B', ..] => return Some(dots),
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
             _ => return None,
-        }
-        count += 1;
+        };
+        dots += 1;
     }
-    (1..=2).contains(&count).then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        let rows = [
+            ("GET", "/", "Origin / None None /"),
+            ("GET", "/a/b", "Origin /a/b None None /a/b"),
+            ("GET", "/a?b=c", "Origin /a Some(\"b=c\") None /a?b=c"),
+            ("GET", "/a?", "Origin /a Some(\"\") None /a?"),
+            ("GET", "/a?b?c", "Origin /a Some(\"b?c\") None /a?b?c"),
+            ("GET", "//a", "Origin //a None None //a"),
+            ("GET", "/a:b@c", "Origin /a:b@c None None /a:b@c"),
+            (
+                "GET",
+                "/%00%zz{|}",
+                "Origin /%00%zz{|} None None /%00%zz{|}",
+            ),
+            ("OPTIONS", "/a", "Origin /a None None /a"),
+            ("GET", "http://h", "Absolute / None Some(\"h\") /"),
+            ("GET", "http://h/", "Absolute / None Some(\"h\") /"),
+            (
+                "GET",
+                "http://h:1/a?b",
+                "Absolute /a Some(\"b\") Some(\"h:1\") /a?b",
+            ),
+            ("GET", "HTTPS://h/a", "Absolute /a None Some(\"h\") /a"),
+            (
+                "GET",
+                "http://[::1]:2/a",
+                "Absolute /a None Some(\"[::1]:2\") /a",
+            ),
+            ("GET", "http://h?b", "Absolute / Some(\"b\") Some(\"h\") /"),
+            (
+                "GET",
+                "http://h?b/c",
+                "Absolute / Some(\"b/c\") Some(\"h\") /",
+            ),
+            ("OPTIONS", "http://h", "Asterisk * None Some(\"h\") *"),
+            ("OPTIONS", "http://h/", "Absolute / None Some(\"h\") /"),
+            (
+                "OPTIONS",
+                "http://h?a",
+                "Absolute / Some(\"a\") Some(\"h\") /",
+            ),
+            ("OPTIONS", "*", "Asterisk * None None *"),
+            (
+                "CONNECT",
+                "h:443",
+                "Authority h:443 None Some(\"h:443\") h:443",
+            ),
+            (
+                "CONNECT",
+                "[::1]:443",
+                "Authority [::1]:443 None Some(\"[::1]:443\") [::1]:443",
+            ),
+        ];
+        for (method, target, want) in rows {
+            let t = Target::parse(target.as_bytes(), method).unwrap();
+            let whole = t.path_and_query();
+            let got = format!(
+                "{:?} {} {:?} {:?} {whole}",
+                t.form, t.path, t.query, t.authority
+            );
+            assert_eq!(got, want, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn targets_that_are_refused() {
+        let rows: [(&str, &[u8], Malformed); 25] = [
+            ("CONNECT", b"h", Malformed::TargetConnect),
+            ("CONNECT", b"h:", Malformed::TargetConnect),
+            ("CONNECT", b"/", Malformed::TargetConnect),
+            ("CONNECT", b"http://h:443/", Malformed::TargetConnect),
+            ("CONNECT", b"u@h:443", Malformed::TargetConnect),
+            ("GET", b"h:443", Malformed::TargetForm),
+            ("GET", b"*", Malformed::TargetAsterisk),
+            ("options", b"*", Malformed::TargetAsterisk),
+            ("OPTIONS", b"*/", Malformed::TargetForm),
+            ("GET", b"a", Malformed::TargetForm),
+            ("GET", b"?a", Malformed::TargetForm),
+            ("GET", b"http:/h/", Malformed::TargetForm),
+            ("GET", b"http:h", Malformed::TargetForm),
+            ("GET", b"ftp://h/", Malformed::TargetForm),
+            ("GET", b"://h/", Malformed::TargetForm),
+            ("GET", b"http://", Malformed::TargetAuthority),
+            ("GET", b"http:///a", Malformed::TargetAuthority),
+            ("GET", b"http://u:p@h/", Malformed::TargetAuthority),
+            ("GET", b"http://h:x/", Malformed::TargetAuthority),
+            ("GET", b"", Malformed::TargetBlank),
+            ("GET", b" /", Malformed::TargetBlank),
+            ("GET", b"/a b", Malformed::TargetBlank),
+            ("GET", b"/\t", Malformed::TargetBlank),
+            ("GET", b"/a#b", Malformed::TargetByte),
+            ("GET", b"/caf\xc3\xa9", Malformed::TargetByte),
+        ];
+        for (method, target, want) in rows {
+            let shown = target.escape_ascii();
+            assert_eq!(Target::parse(target, method), Err(want), "{method} {shown}");
+        }
+    }
+
+    #[test]
+    fn only_visible_ascii_passes() {
+        for byte in 0..=255u8 {
+            let passes = (0x21..=0x7e).contains(&byte) && byte != b'#';
+            assert_eq!(
+                Target::parse(&[b'/', byte], "GET").is_ok(),
+                passes,
+                "{byte}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_has_32_kib_at_most() {
+        let longest = "/".repeat(TARGET_BYTES_MAX);
+        assert!(Target::parse(longest.as_bytes(), "GET").is_ok());
+        let longer = longest + "/";
+        assert_eq!(
+            Target::parse(longer.as_bytes(), "GET"),
+            Err(Malformed::TargetTooLong)
+        );
+    }
+
+    #[test]
+    fn paths_that_climb() {
+        let rows = [
+            ("", false),
+            ("/", false),
+            ("/a/b", false),
+            ("a/../b", false),
+            ("/a/..", false),
+            ("/a/../", false),
+            ("/./a/.", false),
+            ("/...", false),
+            ("/.../..", false),
+            ("/..a/b..", false),
+            ("/a..b", false),
+            ("/a/b/../../c", false),
+            ("/%2e", false),
+            ("/%2e%2ea", false),
+            ("/a/%2e%2E", false),
+            ("/a%2f..", false),
+            ("/%252e%252e/", false),
+            ("/a;x/..", false),
+            ("..", true),
+            ("/..", true),
+            ("/../a", true),
+            ("/a/../..", true),
+            ("/a/../../b/c", true),
+            ("/./..", true),
+            ("/a/./../..", true),
+            ("/.%2e", true),
+            ("/%2e.", true),
+            ("/%2E%2e/a", true),
+            ("/a/%2e%2e/%2e%2e", true),
+            ("/%2e/..", true),
+            ("/..%2fa", true),
+            ("/..%2Fa", true),
+            ("/a%2f..%2f..", true),
+            ("/..\\a", true),
+            ("/a\\..\\..", true),
+            ("/..%5ca", true),
+            ("/a%5C..%5C..", true),
+            ("//..", true),
+            ("/a//../..", true),
+            ("/a/%2f../..", true),
+            ("/a%2fb/../..", true),
+            ("/a%2fb/..", false),
+            ("/a\\b/../..", true),
+            ("/a%5cb/../..", true),
+            ("/a\\b%2f..%2f..", true),
+            ("/a\\b%2fc/../..", true),
+            ("/a\\b%2f..", false),
+            ("/a%2fb\\..\\..", true),
+            ("/org%2Fmodel-1.5", false),
+            ("/..;/a", true),
+            ("/..;x=1/a", true),
+            ("/..%3bx/a", true),
+            ("/.;x/..", true),
+            ("/;x/..", true),
+        ];
+        for (path, want) in rows {
+            assert_eq!(climbs(path), want, "{path}");
+        }
+    }
 }

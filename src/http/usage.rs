@@ -1,24 +1,280 @@
-//! stopgap
-#[derive(Default)]
-pub struct UsageScan;
+//! Counts the tokens of an answer from its body's bytes as they pass. It holds no document, decodes no content coding
+//! and does not know which platform it listens to: the shapes of OpenAI, Anthropic and Gemini tell themselves apart.
+
+use super::event_stream::{DataLines, Part};
+use super::json_scan::{JsonScan, Stop};
+use super::search;
+
+/// Reads the body of one answer, told in any cuts.
+#[derive(Clone, Debug)]
+pub struct UsageScan {
+    format: Format,
+    lines: DataLines,
+    json: JsonScan<WORD_BYTES_MAX>,
+    place: Place,
+    /// What the usage object that is being read says so far.
+    usage: Usage,
+    tokens: Tokens,
+}
+
+/// How a body has to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// JSON texts: one, a list of them, or one after the other.
     Json,
+    /// Server-sent events whose data are JSON texts.
     EventStream,
+    /// Anything else, encoded bodies included: nothing is counted.
     Ignored,
 }
+
+/// What an answer says of its tokens, `None` where it says nothing. Tokens read from or written to a platform's cache
+/// are not added to what the platform names as input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    pub input: Option<u64>,
+    pub output: Option<u64>,
+}
+
+/// Longest key or number that is looked at: `candidatesTokenCount` and `u64::MAX` have 20 bytes.
+const WORD_BYTES_MAX: usize = 24;
+
+/// The object that the scan is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Outside,
+    /// The outermost object, below the key that was read last.
+    Top(TopKey),
+    /// The object that holds the usage of an event: `message` (Anthropic) or `response` (OpenAI), below a key.
+    Holder(HolderKey),
+    /// A usage object, in an object of the one kind or the other.
+    Usage(Within, UsageKey),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    Top,
+    Holder,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TopKey {
+    Usage,
+    Holder,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HolderKey {
+    Usage,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UsageKey {
+    Input,
+    Output,
+    /// Gemini's thoughts, which are paid as output and counted beside it.
+    Thoughts,
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    input: Option<u64>,
+    output: Option<u64>,
+    thoughts: Option<u64>,
+}
+
 impl Format {
-    pub fn of(_: Option<&[u8]>, _: Option<&[u8]>) -> Format {
-        Format::Ignored
+    /// From the values of `Content-Type` and `Content-Encoding` (RFC 9110, 8.3 and 8.4).
+    pub fn of(content_type: Option<&[u8]>, content_encoding: Option<&[u8]>) -> Format {
+        let coding = content_encoding.unwrap_or_default().trim_ascii();
+        if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
+            return Format::Ignored;
+        }
+        let media_type = content_type
+            .unwrap_or_default()
+            .split(|&byte| byte == b';')
+            .next()
+            .unwrap_or_default();
+        let media_type = media_type.trim_ascii();
+        let ends_with = |end: &[u8]| {
+            media_type
+                .len()
+                .checked_sub(end.len())
+                .is_some_and(|at| media_type[at..].eq_ignore_ascii_case(end))
+        };
+        if media_type.eq_ignore_ascii_case(b"text/event-stream") {
+            Format::EventStream
+        } else if media_type.eq_ignore_ascii_case(b"application/json") || ends_with(b"+json") {
+            Format::Json
+        } else {
+            Format::Ignored
+        }
     }
 }
+
 impl UsageScan {
-    pub fn new(_: Format) -> UsageScan {
-        UsageScan
+    pub fn new(format: Format) -> UsageScan {
+        UsageScan {
+            format,
+            lines: DataLines::default(),
+            json: JsonScan::default(),
+            place: Place::Outside,
+            usage: Usage::default(),
+            tokens: Tokens::default(),
+        }
     }
-    pub fn scan(&mut self, _: &[u8]) {}
+
+    /// Reads the next bytes of the body, after transfer decoding.
+    pub fn scan(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        match self.format {
+            Format::Ignored => {}
+            Format::Json => self.read(rest),
+            Format::EventStream => {
+                while let Some(part) = self.lines.next(&mut rest) {
+                    match part {
+                        Part::Data(data) if self.is_whole_event_without_tokens(data, rest) => {}
+                        Part::Data(data) => self.read(data),
+                        Part::EventEnd => self.restart(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What has been said so far. Platforms that repeat the usage in a stream mean the sum up to there: the last wins.
+    pub fn tokens(&self) -> Tokens {
+        self.tokens
+    }
+
+    /// Almost every event of a stream comes whole and has nothing to count. A search for what all names of tokens have in
+    /// common tells so several times faster than reading the JSON.
+    fn is_whole_event_without_tokens(&self, data: &[u8], rest: &[u8]) -> bool {
+        let ends_here = match data.last() {
+            Some(b'\r') => rest.starts_with(b"\n\r") || rest.starts_with(b"\r"),
+            Some(b'\n') => rest.starts_with(b"\n"),
+            _ => false,
+        };
+        ends_here && self.json.is_outside() && !search::holds(data, *b"oken")
+    }
+
+    /// Broken JSON in one event does no harm to the next.
+    fn restart(&mut self) {
+        self.json.restart();
+        self.place = Place::Outside;
+    }
+
+    fn read(&mut self, mut json: &[u8]) {
+        while let Some(stop) = self.json.next(&mut json) {
+            match stop {
+                Stop::Open => {
+                    if let Some(inside) = self.place.opened() {
+                        self.json.enter();
+                        self.usage = Usage::default();
+                        self.place = inside;
+                    }
+                }
+                Stop::Close => {
+                    if let Place::Usage(..) = self.place {
+                        self.tokens.take(self.usage);
+                    }
+                    self.place = self.place.closed();
+                }
+                Stop::Key => self.place = self.place.below(self.json.text().unwrap_or_default()),
+                Stop::Scalar => {
+                    if let (Place::Usage(_, key), Some(number)) =
+                        (self.place, self.json.text().and_then(number))
+                    {
+                        self.usage.note(key, number);
+                    }
+                }
+                Stop::Text => {}
+            }
+        }
+    }
 }
-#[derive(Default)]
-pub struct ModelScan;
-impl ModelScan {
-    pub fn scan(&mut self, _: &[u8]) {}
+
+impl Place {
+    /// The place inside of an object that opens here, if it is of interest.
+    fn opened(self) -> Option<Place> {
+        match self {
+            Place::Outside => Some(Place::Top(TopKey::Other)),
+            Place::Top(TopKey::Usage) => Some(Place::Usage(Within::Top, UsageKey::Other)),
+            Place::Top(TopKey::Holder) => Some(Place::Holder(HolderKey::Other)),
+            Place::Holder(HolderKey::Usage) => Some(Place::Usage(Within::Holder, UsageKey::Other)),
+            Place::Top(TopKey::Other) | Place::Holder(HolderKey::Other) | Place::Usage(..) => None,
+        }
+    }
+
+    fn closed(self) -> Place {
+        match self {
+            Place::Outside | Place::Top(_) => Place::Outside,
+            Place::Holder(_) | Place::Usage(Within::Top, _) => Place::Top(TopKey::Other),
+            Place::Usage(Within::Holder, _) => Place::Holder(HolderKey::Other),
+        }
+    }
+
+    /// The same object, below `key`.
+    fn below(self, key: &[u8]) -> Place {
+        match self {
+            Place::Outside => Place::Outside,
+            Place::Top(_) => Place::Top(match key {
+                b"usage" | b"usageMetadata" => TopKey::Usage,
+                b"message" | b"response" => TopKey::Holder,
+                _ => TopKey::Other,
+            }),
+            Place::Holder(_) => Place::Holder(match key {
+                b"usage" => HolderKey::Usage,
+                _ => HolderKey::Other,
+            }),
+            Place::Usage(within, _) => Place::Usage(
+                within,
+                match key {
+                    b"prompt_tokens" | b"input_tokens" | b"promptTokenCount" => UsageKey::Input,
+                    b"completion_tokens" | b"output_tokens" | b"candidatesTokenCount" => {
+                        UsageKey::Output
+                    }
+                    b"thoughtsTokenCount" => UsageKey::Thoughts,
+                    _ => UsageKey::Other,
+                },
+            ),
+        }
+    }
 }
+
+impl Usage {
+    /// Gateways that write both of OpenAI's names leave one of them at 0: the larger number is the true one.
+    fn note(&mut self, key: UsageKey, number: u64) {
+        let slot = match key {
+            UsageKey::Input => &mut self.input,
+            UsageKey::Output => &mut self.output,
+            UsageKey::Thoughts => &mut self.thoughts,
+            UsageKey::Other => return,
+        };
+        *slot = (*slot).max(Some(number));
+    }
+}
+
+impl Tokens {
+    /// Takes over what `usage` says; where it is silent, what was known stays.
+    fn take(&mut self, usage: Usage) {
+        let output = match (usage.output, usage.thoughts) {
+            (Some(output), Some(thoughts)) => Some(output.saturating_add(thoughts)),
+            (output, thoughts) => output.or(thoughts),
+        };
+        self.input = usage.input.or(self.input);
+        self.output = output.or(self.output);
+    }
+}
+
+/// A whole number of tokens; `None` for anything else that JSON calls a number or a literal.
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().all(u8::is_ascii_digit).then_some(text)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

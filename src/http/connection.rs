@@ -1,0 +1,188 @@
+//! What belongs to one connection only: the Connection field, and the fields that end at the next hop (RFC 9110
+//! section 7.6.1).
+
+use super::Version;
+use super::field::list_items;
+use super::malformed::Malformed;
+
+/// Field names that Connection may add to the known ones. Each field of the head is compared with each of them.
+const NAMED_MAX: usize = 16;
+
+/// Fields that concern one connection, whether or not Connection names them.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "upgrade",
+];
+
+/// Fields that Connection cannot remove: without them the message would be another.
+const NEVER_REMOVED: [&str; 3] = ["content-length", "host", "transfer-encoding"];
+
+/// What the Connection fields of one head say, gathered line by line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connection<'b> {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+    named: [&'b [u8]; NAMED_MAX],
+    named_count: usize,
+}
+
+impl<'b> Connection<'b> {
+    /// Takes a line. Options that are no tokens name nothing.
+    ///
+    /// # Errors
+    /// The lines name too many fields.
+    pub fn add(&mut self, value: &'b [u8]) -> Result<(), Malformed> {
+        for option in list_items(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else if !is_one_of(option, &HOP_BY_HOP) {
+                let free = self.named.get_mut(self.named_count);
+                *free.ok_or(Malformed::ConnectionOptionsTooMany)? = option;
+                self.named_count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the connection stays open after the message (RFC 9112 section 9.3).
+    pub fn is_persistent(&self, version: Version) -> bool {
+        match version {
+            Version::Http11 => !self.close,
+            Version::Http10 => self.keep_alive && !self.close,
+        }
+    }
+
+    /// Whether an Upgrade field may be heeded (RFC 9110 section 7.8).
+    pub fn has_upgrade(&self) -> bool {
+        self.upgrade
+    }
+
+    /// Whether a field of this name may go on to the next hop.
+    pub fn passes(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        let mut named = self.named[..self.named_count].iter();
+        is_one_of(name, &NEVER_REMOVED)
+            || !is_one_of(name, &HOP_BY_HOP) && !named.any(|field| field.eq_ignore_ascii_case(name))
+    }
+}
+
+fn is_one_of(name: &[u8], names: &[&str]) -> bool {
+    names
+        .iter()
+        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
+/// Whether a field of this name concerns one connection, whatever Connection says.
+pub fn is_hop_by_hop(name: &str) -> bool {
+    is_one_of(name.as_bytes(), &HOP_BY_HOP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered<'b>(lines: &[&'b str]) -> Connection<'b> {
+        let mut connection = Connection::default();
+        for line in lines {
+            connection.add(line.as_bytes()).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn persistence() {
+        // Lines, whether HTTP/1.1 and whether HTTP/1.0 stays, whether an upgrade is offered.
+        let rows: [(&[&str], bool, bool, bool); 14] = [
+            (&[], true, false, false),
+            (&[""], true, false, false),
+            (&["close"], false, false, false),
+            (&["Close"], false, false, false),
+            (&["keep-alive"], true, true, false),
+            (&["Keep-Alive"], true, true, false),
+            (&["keep-alive, close"], false, false, false),
+            (&["close", "keep-alive"], false, false, false),
+            (&["keep-alive", "x, CLOSE"], false, false, false),
+            (&["x,,close,"], false, false, false),
+            (&["closed"], true, false, false),
+            (&["close x"], true, false, false),
+            (&["Upgrade"], true, false, true),
+            (&["keep-alive, Upgrade"], true, true, true),
+        ];
+        for (lines, in_11, in_10, upgrade) in rows {
+            let connection = gathered(lines);
+            assert_eq!(
+                connection.is_persistent(Version::Http11),
+                in_11,
+                "{lines:?}"
+            );
+            assert_eq!(
+                connection.is_persistent(Version::Http10),
+                in_10,
+                "{lines:?}"
+            );
+            assert_eq!(connection.has_upgrade(), upgrade, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn fields_that_pass() {
+        let rows: [(&[&str], &str, bool); 28] = [
+            (&[], "accept", true),
+            (&[], "authorization", true),
+            (&[], "trailer", true),
+            (&[], "Content-Length", true),
+            (&[], "Transfer-Encoding", true),
+            (&[], "Host", true),
+            (&[], "connection", false),
+            (&[], "Connection", false),
+            (&[], "Keep-Alive", false),
+            (&[], "Proxy-Connection", false),
+            (&[], "Proxy-Authorization", false),
+            (&[], "Proxy-Authenticate", false),
+            (&[], "Proxy-Authentication-Info", false),
+            (&[], "TE", false),
+            (&[], "Upgrade", false),
+            (&[], "HTTP2-Settings", false),
+            (&["x-a"], "X-A", false),
+            (&["X-a"], "x-a", false),
+            (&["x-a"], "x-ab", true),
+            (&["x-a"], "x-", true),
+            (&["x-a, x-b"], "x-b", false),
+            (&["close", "keep-alive, x-b"], "x-b", false),
+            (&["close"], "close", true),
+            (&["x-a y"], "x-a", true),
+            (&["content-length"], "Content-Length", true),
+            (&["Transfer-Encoding"], "transfer-encoding", true),
+            (&["host, x-a"], "Host", true),
+            (&["te, upgrade"], "te", false),
+        ];
+        for (lines, name, want) in rows {
+            assert_eq!(gathered(lines).passes(name), want, "{lines:?} {name}");
+        }
+    }
+
+    #[test]
+    fn too_many_names_are_refused_and_known_ones_do_not_count() {
+        let rows = [
+            ("x,".repeat(16), Ok(())),
+            ("x,".repeat(17), Err(Malformed::ConnectionOptionsTooMany)),
+            ("x,".repeat(16) + "TE, close, keep-alive, upgrade,,", Ok(())),
+            ("close, te,".repeat(100), Ok(())),
+        ];
+        for (line, want) in rows {
+            assert_eq!(Connection::default().add(line.as_bytes()), want, "{line}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Finds the model that a JSON request names, from the first bytes of its body. It does not know the rest.
+
+use super::json_scan::{JsonScan, Stop};
+
+/// Reads the beginning of one request body, told in any cuts.
+#[derive(Clone, Debug)]
+pub struct ModelScan {
+    place: Place,
+    /// Bytes of the body that may still be read.
+    left_bytes: usize,
+    json: JsonScan<MODEL_BYTES_MAX>,
+    model: Model,
+}
+
+/// Longest name that is taken, escapes counted as they stand; a longer one is ignored. The longest in use, with a maker's
+/// prefix and a variant, have about 80 bytes.
+const MODEL_BYTES_MAX: usize = 128;
+
+/// How much of a body is looked through. SDKs write the model before or right after the messages; behind very long ones
+/// it is not worth the work.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Outside,
+    /// In the outermost object, below the key that was read last.
+    Top(Key),
+    /// The model is found or will not be.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Model,
+    Other,
+}
+
+/// A name with its escapes resolved; empty while there is none.
+#[derive(Clone, Debug)]
+struct Model {
+    bytes: [u8; MODEL_BYTES_MAX],
+    length: usize,
+}
+
+impl Default for ModelScan {
+    fn default() -> Self {
+        ModelScan {
+            place: Place::Outside,
+            left_bytes: BODY_BYTES_MAX,
+            json: JsonScan::default(),
+            model: Model::EMPTY,
+        }
+    }
+}
+
+impl ModelScan {
+    pub fn new() -> ModelScan {
+        ModelScan::default()
+    }
+
+    /// Reads the next bytes of the body, after transfer decoding.
+    pub fn scan(&mut self, bytes: &[u8]) {
+        let mut input = &bytes[..bytes.len().min(self.left_bytes)];
+        self.left_bytes -= input.len();
+        while let Some(stop) = self.next(&mut input) {
+            match stop {
+                Stop::Open if self.place == Place::Outside => {
+                    self.json.enter();
+                    self.place = Place::Top(Key::Other);
+                }
+                Stop::Open => {}
+                Stop::Key => {
+                    let is_model = self.json.text() == Some(b"model");
+                    self.place = Place::Top(if is_model { Key::Model } else { Key::Other });
+                }
+                Stop::Text if self.place == Place::Top(Key::Model) => {
+                    self.model = self
+                        .json
+                        .text()
+                        .and_then(Model::unescape)
+                        .unwrap_or(Model::EMPTY);
+                    self.place = Place::Done;
+                }
+                Stop::Text | Stop::Scalar => {}
+                Stop::Close => self.place = Place::Done,
+            }
+        }
+    }
+
+    /// The first `model` of the outermost object, if it was a string and is known by now.
+    pub fn model(&self) -> Option<&str> {
+        let name = std::str::from_utf8(&self.model.bytes[..self.model.length]).ok()?;
+        (!name.is_empty()).then_some(name)
+    }
+
+    fn next(&mut self, input: &mut &[u8]) -> Option<Stop> {
+        match self.place {
+            Place::Outside | Place::Top(_) => self.json.next(input),
+            Place::Done => None,
+        }
+    }
+}
+
+impl Model {
+    const EMPTY: Model = Model {
+        bytes: [0; MODEL_BYTES_MAX],
+        length: 0,
+    };
+
+    /// A JSON string's text without its quotes (RFC 8259, 7); `None` if it is malformed or holds control characters,
+    /// which no name does.
+    fn unescape(text: &[u8]) -> Option<Model> {
+        let text = std::str::from_utf8(text).ok()?;
+        let mut model = Model::EMPTY;
+        let mut rest = text.chars();
+        while let Some(char) = rest.next() {
+            let char = match char {
+                '\\' => match rest.next()? {
+                    quoted @ ('"' | '\\' | '/') => quoted,
+                    'u' => unicode_escape(&mut rest)?,
+                    _ => return None,
+                },
+                plain => plain,
+            };
+            // What an escape stands for is never longer than the escape, so this fits.
+            model.push((!char.is_control()).then_some(char)?)?;
+        }
+        Some(model)
+    }
+
+    fn push(&mut self, char: char) -> Option<()> {
+        let room = self
+            .bytes
+            .get_mut(self.length..self.length + char.len_utf8())?;
+        char.encode_utf8(room);
+        self.length += room.len();
+        Some(())
+    }
+}
+
+/// What follows `\u`: one code unit, or a pair of surrogates.
+fn unicode_escape(rest: &mut std::str::Chars) -> Option<char> {
+    let high = code_unit(rest)?;
+    if !(0xD800..0xDC00).contains(&high) {
+        return char::from_u32(high);
+    }
+    let pair = (rest.next()?, rest.next()?);
+    let low = code_unit(rest)?;
+    if pair != ('\\', 'u') || !(0xDC00..0xE000).contains(&low) {
+        return None;
+    }
+    char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+}
+
+fn code_unit(rest: &mut std::str::Chars) -> Option<u32> {
+    let mut unit = 0;
+    for _ in 0..4 {
+        unit = unit * 16 + rest.next()?.to_digit(16)?;
+    }
+    Some(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(pieces: &[&[u8]]) -> ModelScan {
+        let mut scan = ModelScan::new();
+        for piece in pieces {
+            scan.scan(piece);
+        }
+        scan
+    }
+
+    #[test]
+    fn finds_the_model_in_every_cut() {
+        let rows: &[(&str, Option<&str>)] = &[
+            (r#"{"model":"gpt-4o","messages":[]}"#, Some("gpt-4o")),
+            (
+                r#"{ "stream" : true , "model" : "a/b:free" }"#,
+                Some("a/b:free"),
+            ),
+            (
+                r#"{"messages":[{"model":"no","x":"}]\"{"}],"model":"yes"}"#,
+                Some("yes"),
+            ),
+            (r#"{"model":"first","model":"second"}"#, Some("first")),
+            (r#"{"model":{"model":"no"},"model":"yes"}"#, Some("yes")),
+            (r#"{"x":"\"model\":\"no\"","model":"yes"}"#, Some("yes")),
+            (r#"{"models":"no","mode":"no","Model":"no"}"#, None),
+            (r#"{"options":{"model":"no"}} {"model":"late"}"#, None),
+            (r#"{"model":null}"#, None),
+            (r#"{"model":7}"#, None),
+            (r#"{"model":""}"#, None),
+            (r#"{"model":"openai\/gpt"}"#, Some("openai/gpt")),
+            (r#"{"model":"a\"b\\c"}"#, Some("a\"b\\c")),
+            (r#"{"model":"\u0041\u00e9\u6a21"}"#, Some("Aé模")),
+            (r#"{"model":"\ud83d\ude00"}"#, Some("😀")),
+            (r#"{"model":"\ud83d"}"#, None),
+            (r#"{"model":"\ud83d\u0041"}"#, None),
+            (r#"{"model":"\ud83dxx0041"}"#, None),
+            (r#"{"model":"\udc00"}"#, None),
+            (r#"{"model":"\u+041"}"#, None),
+            (r#"{"model":"a\nb"}"#, None),
+            (r#"{"model":"a\u0000b"}"#, None),
+            (r#"{"model":"a\xb"}"#, None),
+            (r#"{"model":"模型"}"#, Some("模型")),
+            (r#"{"model":"unfinished"#, None),
+            (r#"{"model" "no"}"#, None),
+            (r#"model=no"#, None),
+            ("", None),
+        ];
+        for (body, want) in rows {
+            let bytes = body.as_bytes();
+            assert_eq!(scanned(&[bytes]).model(), *want, "{body} whole");
+            let each: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(scanned(&each).model(), *want, "{body} byte by byte");
+            for cut in 0..bytes.len() {
+                let (left, right) = bytes.split_at(cut);
+                assert_eq!(
+                    scanned(&[left, right]).model(),
+                    *want,
+                    "{body} cut at {cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn bounds() {
+        let name = |length: usize| "m".repeat(length);
+        let behind = |length: usize| {
+            let body = format!(r#"{{"x":"{}","model":"m"}}"#, "x".repeat(length));
+            let offset = body.len() - 1;
+            (body, offset)
+        };
+        let fits = (0..)
+            .find(|&length| behind(length).1 == BODY_BYTES_MAX)
+            .expect("the body grows by one each time");
+        let rows = [
+            (
+                format!(r#"{{"model":"{}"}}"#, name(MODEL_BYTES_MAX)),
+                Some(name(MODEL_BYTES_MAX)),
+            ),
+            (
+                format!(r#"{{"model":"{}"}}"#, name(MODEL_BYTES_MAX + 1)),
+                None,
+            ),
+            (
+                format!(r#"{{"{}":1,"model":"m"}}"#, name(100_000 / 2)),
+                Some(name(1)),
+            ),
+            (behind(fits).0, Some(name(1))),
+            (behind(fits + 1).0, None),
+        ];
+        for (body, want) in &rows {
+            assert_eq!(scanned(&[body.as_bytes()]).model(), want.as_deref());
+            let pieces: Vec<&[u8]> = body.as_bytes().chunks(1000).collect();
+            assert_eq!(scanned(&pieces).model(), want.as_deref());
+        }
+        assert_eq!(scanned(&[b"{\"model\":\"\xff\"}"]).model(), None);
+    }
+}

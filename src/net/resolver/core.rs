@@ -1,0 +1,400 @@
+//! The resolver without its sockets: what is known, what is being asked, who waits. Messages and time come in, answers,
+//! messages and a deadline come out.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::cache::{self, Cache};
+use super::failure::DnsFailure;
+use super::hosts::Hosts;
+use super::name::{NAME_BYTES_MAX, is_localhost, normalise};
+use super::pursuit::{Pursuit, SIDES};
+use super::question::{Asking, Ending, Question};
+use super::resolv_conf::ResolvConf;
+use super::{Lookup, SOCKETS_MAX};
+use crate::base::ids::Ids;
+use crate::base::now::Now;
+
+/// Lookups in progress at once; each may hold a socket per family. More wait for their turn.
+const PURSUITS_MAX: usize = SOCKETS_MAX / SIDES;
+
+/// Names that wait for their turn: more could not be kept in the cache either.
+const QUEUED_MAX: usize = cache::NAMES_MAX;
+
+/// What the resolver knows and does.
+///
+/// Each lookup in progress has a place, and each of its questions a slot, `place * SIDES + side`, in which the shell
+/// keeps the question's socket.
+pub struct Core {
+    hosts: Hosts,
+    conf: Rc<ResolvConf>,
+    localhost: Rc<[IpAddr]>,
+    cache: Cache,
+    ids: Ids,
+    /// Lookups begun so far, for `rotate`.
+    turn: usize,
+    active: [Option<Pursuit>; PURSUITS_MAX],
+    queued: VecDeque<Queued>,
+    woken: BTreeSet<usize>,
+}
+
+struct Queued {
+    host: Box<str>,
+    waiters: BTreeSet<usize>,
+}
+
+impl Core {
+    /// `hosts` and `resolv_conf` are the files' texts.
+    pub fn new(hosts: &str, resolv_conf: &str, seed: u64) -> Core {
+        Core {
+            hosts: Hosts::parse(hosts),
+            conf: Rc::new(ResolvConf::parse(resolv_conf)),
+            localhost: [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()].into(),
+            cache: Cache::default(),
+            ids: Ids::new(seed),
+            turn: 0,
+            active: [const { None }; PURSUITS_MAX],
+            queued: VecDeque::new(),
+            woken: BTreeSet::new(),
+        }
+    }
+
+    /// Takes the files' new texts. Other servers may know other names: what the former ones said is forgotten, but
+    /// for the lookups in progress.
+    pub fn configure(&mut self, hosts: &str, resolv_conf: &str) {
+        self.hosts = Hosts::parse(hosts);
+        let conf = ResolvConf::parse(resolv_conf);
+        if *self.conf != conf {
+            self.conf = Rc::new(conf);
+            self.cache = Cache::default();
+        }
+    }
+
+    /// Answers from what is known, else has `waiter` wait for the name's lookup, which is begun if need be.
+    pub fn lookup(&mut self, host: &str, waiter: usize, now: Now) -> Lookup {
+        if let Ok(address) = host.parse() {
+            return Lookup::Ready([address].into());
+        }
+        let mut buffer = [0; NAME_BYTES_MAX];
+        let Some(name) = normalise(host, &mut buffer) else {
+            return Lookup::Failed(DnsFailure::BadName);
+        };
+        if is_localhost(name) {
+            return Lookup::Ready(Rc::clone(&self.localhost));
+        }
+        if let Some(addresses) = self.hosts.find(name) {
+            return Lookup::Ready(Rc::clone(addresses));
+        }
+        match self.cache.find(name, now.instant) {
+            Some(Ok(addresses)) => Lookup::Ready(Rc::clone(addresses)),
+            Some(Err(failure)) => Lookup::Failed(*failure),
+            None => self.pursue(name, waiter, now.instant),
+        }
+    }
+
+    /// What the question in `slot` has to ask of whom.
+    pub fn asking(&self, slot: usize) -> Option<Asking<'_>> {
+        let pursuit = self.active[slot / SIDES].as_ref()?;
+        pursuit.asking(slot % SIDES)
+    }
+
+    /// A message came from the server asked. It is not kept; a bit of it may be changed.
+    pub fn on_message(&mut self, slot: usize, message: &mut [u8], now: Now) {
+        self.tell(slot, now.instant, |question, ids| {
+            question.on_message(message, ids, now.instant)
+        });
+    }
+
+    /// The socket failed, or could not be had.
+    pub fn on_fault(&mut self, slot: usize, kind: io::ErrorKind, now: Now) {
+        self.tell(slot, now.instant, |question, ids| {
+            question.on_fault(kind, ids, now.instant)
+        });
+    }
+
+    /// Looks after all whose deadline has passed.
+    pub fn expire(&mut self, now: Now) {
+        for slot in 0..SOCKETS_MAX {
+            self.tell(slot, now.instant, |question, ids| {
+                question.expire(ids, now.instant)
+            });
+        }
+    }
+
+    /// When `expire` is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.active
+            .iter()
+            .flatten()
+            .filter_map(Pursuit::deadline)
+            .min()
+    }
+
+    /// A waiter whose lookup has ended.
+    pub fn take_woken(&mut self) -> Option<usize> {
+        self.woken.pop_first()
+    }
+
+    /// Takes back the waking of a waiter; whether there was one.
+    pub fn unwake(&mut self, waiter: usize) -> bool {
+        self.woken.remove(&waiter)
+    }
+
+    /// The waiter has gone. What is being asked is asked on: the next one may want to know.
+    pub fn forget(&mut self, waiter: usize) {
+        self.woken.remove(&waiter);
+        for pursuit in self.active.iter_mut().flatten() {
+            pursuit.waiters.remove(&waiter);
+        }
+        for queued in &mut self.queued {
+            queued.waiters.remove(&waiter);
+        }
+    }
+
+    fn pursue(&mut self, name: &str, waiter: usize, now: Instant) -> Lookup {
+        let active = self.active.iter_mut().flatten();
+        if let Some(pursuit) = active.into_iter().find(|pursuit| *pursuit.host == *name) {
+            pursuit.waiters.insert(waiter);
+        } else if let Some(queued) = self.queued.iter_mut().find(|queued| *queued.host == *name) {
+            queued.waiters.insert(waiter);
+        } else if self.queued.len() >= QUEUED_MAX {
+            return Lookup::Failed(DnsFailure::Busy);
+        } else {
+            self.queued.push_back(Queued {
+                host: name.into(),
+                waiters: [waiter].into(),
+            });
+            self.admit(now);
+        }
+        Lookup::Pending
+    }
+
+    /// Begins queued lookups while there are free places.
+    fn admit(&mut self, now: Instant) {
+        for place in self.active.iter_mut().filter(|place| place.is_none()) {
+            let Some(Queued { host, waiters }) = self.queued.pop_front() else {
+                return;
+            };
+            let turn = if self.conf.rotate { self.turn } else { 0 };
+            self.turn = self.turn.wrapping_add(1);
+            *place = Some(Pursuit::new(
+                &host,
+                waiters,
+                &self.conf,
+                turn,
+                &mut self.ids,
+                now,
+            ));
+        }
+    }
+
+    /// Tells a question something and sees what follows from it.
+    fn tell(
+        &mut self,
+        slot: usize,
+        now: Instant,
+        news: impl FnOnce(&mut Question, &mut Ids) -> Option<Ending>,
+    ) {
+        let place = slot / SIDES;
+        let Some(pursuit) = &mut self.active[place] else {
+            return;
+        };
+        pursuit.tell(slot % SIDES, now, |question| news(question, &mut self.ids));
+        if let Some(ending) = pursuit.advance(&mut self.ids, now)
+            && let Some(pursuit) = self.active[place].take()
+        {
+            let answer = ending.found.map(Into::into);
+            self.cache
+                .store(&pursuit.host, answer, ending.ttl_seconds, now);
+            self.woken.extend(pursuit.waiters);
+            self.admit(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::testing::reply;
+    use super::*;
+
+    const HOSTS: &str = "10.9.9.9 written.example\n::9 written.example";
+    const CONF: &str = "nameserver 10.0.0.1\noptions attempts:1";
+
+    fn now() -> Now {
+        Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        }
+    }
+
+    fn ready(addresses: &[&str]) -> Lookup {
+        let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        Lookup::Ready(addresses.into())
+    }
+
+    /// Answers both questions of a place.
+    fn answer(core: &mut Core, place: usize, items: &str, now: Now) {
+        for slot in place * SIDES..(place + 1) * SIDES {
+            let asked = core.asking(slot).expect("both sides ask").message.to_vec();
+            core.on_message(slot, &mut reply(&asked, items), now);
+        }
+    }
+
+    fn woken(core: &mut Core) -> Vec<usize> {
+        std::iter::from_fn(|| core.take_woken()).collect()
+    }
+
+    #[test]
+    fn what_needs_no_server_is_answered_at_once() {
+        let rows = [
+            ("10.1.2.3", ready(&["10.1.2.3"])),
+            ("fd00::1", ready(&["fd00::1"])),
+            ("localhost", ready(&["::1", "127.0.0.1"])),
+            ("App.LocalHost.", ready(&["::1", "127.0.0.1"])),
+            ("Written.Example", ready(&["::9", "10.9.9.9"])),
+            ("written.example.", ready(&["::9", "10.9.9.9"])),
+            ("a..b", Lookup::Failed(DnsFailure::BadName)),
+            ("", Lookup::Failed(DnsFailure::BadName)),
+            ("asked.example", Lookup::Pending),
+        ];
+        for (host, want) in rows {
+            let mut core = Core::new(HOSTS, CONF, 1);
+            assert_eq!(core.lookup(host, 1, now()), want, "{host}");
+            assert_eq!(core.asking(0).is_some(), want == Lookup::Pending, "{host}");
+            assert_eq!(core.deadline().is_some(), want == Lookup::Pending, "{host}");
+        }
+    }
+
+    #[test]
+    fn many_wait_for_one_lookup_and_all_are_woken_once() {
+        let now = now();
+        let mut core = Core::new("", CONF, 1);
+        for (host, waiter) in [
+            ("a.example", 7),
+            ("A.Example", 3),
+            ("a.example", 7),
+            ("a.example", 5),
+        ] {
+            assert_eq!(core.lookup(host, waiter, now), Lookup::Pending);
+        }
+        assert_eq!(
+            (0..SOCKETS_MAX)
+                .filter(|slot| core.asking(*slot).is_some())
+                .count(),
+            SIDES
+        );
+        core.forget(5);
+        assert_eq!(woken(&mut core), []);
+        answer(
+            &mut core,
+            0,
+            "a.example A 10.0.0.5 60; a.example AAAA ::5 60",
+            now,
+        );
+        assert_eq!(core.deadline(), None);
+        core.forget(9);
+        assert_eq!(woken(&mut core), [3, 7]);
+        assert_eq!(
+            core.lookup("a.example", 3, now),
+            ready(&["::5", "10.0.0.5"])
+        );
+    }
+
+    #[test]
+    fn addresses_outlive_a_failing_server() {
+        let start = now();
+        let mut core = Core::new("", CONF, 1);
+        core.lookup("a.example", 1, start);
+        answer(&mut core, 0, "a.example A 10.0.0.5 60", start);
+        let later = start.after(Duration::from_secs(61));
+        assert_eq!(core.lookup("a.example", 1, later), Lookup::Pending);
+        answer(&mut core, 0, "SERVFAIL", later);
+        assert_eq!(core.lookup("a.example", 1, later), ready(&["10.0.0.5"]));
+    }
+
+    #[test]
+    fn more_names_than_places_wait_for_their_turn() {
+        let now = now();
+        let mut core = Core::new("", CONF, 1);
+        for number in 0..PURSUITS_MAX + QUEUED_MAX {
+            assert_eq!(
+                core.lookup(&format!("host{number}.example"), number, now),
+                Lookup::Pending
+            );
+        }
+        assert_eq!(
+            core.lookup("more.example", 0, now),
+            Lookup::Failed(DnsFailure::Busy)
+        );
+        assert_eq!(
+            core.lookup("host20.example", 9999, now),
+            Lookup::Pending,
+            "who joins needs no place"
+        );
+        assert!((0..SOCKETS_MAX).all(|slot| core.asking(slot).is_some()));
+        answer(&mut core, 4, "NXDOMAIN", now);
+        assert_eq!(woken(&mut core), [4]);
+        let first_queued = core
+            .asking(4 * SIDES)
+            .expect("the place is taken again")
+            .message;
+        assert_eq!(&first_queued[13..19], b"host16");
+        // All the others time out, sixteen at a time.
+        while let Some(at) = core.deadline() {
+            core.expire(Now { instant: at, ..now });
+        }
+        assert_eq!(
+            woken(&mut core).len(),
+            PURSUITS_MAX + QUEUED_MAX,
+            "but one, and the one who joined"
+        );
+    }
+
+    #[test]
+    fn new_servers_are_asked_anew() {
+        let now = now();
+        let mut core = Core::new("", CONF, 1);
+        core.lookup("a.example", 1, now);
+        answer(
+            &mut core,
+            0,
+            "a.example A 10.0.0.5 60; a.example AAAA ::5 60",
+            now,
+        );
+        let steps = [
+            ("", CONF, ready(&["::5", "10.0.0.5"])),
+            ("10.7.7.7 a.example", CONF, ready(&["10.7.7.7"])),
+            ("", "nameserver 10.0.0.2", Lookup::Pending),
+        ];
+        for (hosts, conf, want) in steps {
+            core.configure(hosts, conf);
+            assert_eq!(core.lookup("a.example", 1, now), want, "{hosts} {conf}");
+        }
+        assert_eq!(
+            core.asking(0).expect("it asks").server.to_string(),
+            "10.0.0.2:53"
+        );
+    }
+
+    #[test]
+    fn rotation_begins_with_the_next_server() {
+        let servers = "nameserver 10.0.0.1\nnameserver 10.0.0.2\n";
+        let rows = [
+            ("", ["10.0.0.1"; 3]),
+            ("options rotate", ["10.0.0.1", "10.0.0.2", "10.0.0.1"]),
+        ];
+        for (options, want) in rows {
+            let mut core = Core::new("", &format!("{servers}{options}"), 1);
+            for (place, want) in want.iter().enumerate() {
+                core.lookup(&format!("host{place}"), place, now());
+                let server = core.asking(place * SIDES).expect("it asks").server;
+                assert_eq!(server.ip().to_string(), *want, "{options}");
+            }
+        }
+    }
+}

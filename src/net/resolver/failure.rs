@@ -1,0 +1,117 @@
+//! Why a name has no address for us, in words for the client and the log.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+/// A lookup that ended without an address.
+///
+/// The order is that of gravity: of two that befell one lookup the greater is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DnsFailure {
+    /// A name server says that there is no such name (NXDOMAIN).
+    NoSuchName,
+    /// The name is there, but has neither an IPv6 nor an IPv4 address.
+    NoAddress,
+    /// The text can be no host's name; nobody was asked.
+    BadName,
+    /// The last server asked answered with this response code (RFC 1035 section 4.1.1).
+    ServerError { server: IpAddr, code: u8 },
+    /// The last server asked answered what cannot be understood.
+    Garbled { server: IpAddr },
+    /// The last server asked did not answer in time.
+    TimedOut { server: IpAddr },
+    /// The last server asked could not be reached.
+    Unreachable { server: IpAddr, kind: io::ErrorKind },
+    /// More names are being asked for than there is room for.
+    Busy,
+}
+
+impl DnsFailure {
+    /// Whether this is what the DNS says of the name, and not a fault on the way to it.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            DnsFailure::NoSuchName | DnsFailure::NoAddress | DnsFailure::BadName => true,
+            DnsFailure::ServerError { .. }
+            | DnsFailure::Garbled { .. }
+            | DnsFailure::TimedOut { .. }
+            | DnsFailure::Unreachable { .. }
+            | DnsFailure::Busy => false,
+        }
+    }
+
+    /// Whether the next name of the search list is worth asking for: not of servers that do not answer at all.
+    pub fn lets_search_go_on(&self) -> bool {
+        match self {
+            DnsFailure::NoSuchName
+            | DnsFailure::NoAddress
+            | DnsFailure::BadName
+            | DnsFailure::ServerError { .. }
+            | DnsFailure::Garbled { .. } => true,
+            DnsFailure::TimedOut { .. } | DnsFailure::Unreachable { .. } | DnsFailure::Busy => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for DnsFailure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DnsFailure::NoSuchName => write!(out, "no such name"),
+            DnsFailure::NoAddress => write!(out, "the name has no address"),
+            DnsFailure::BadName => write!(out, "not a host name"),
+            DnsFailure::ServerError { server, code } => match code {
+                1 => write!(out, "{server} answered: format error"),
+                2 => write!(out, "{server} answered: server failure"),
+                4 => write!(out, "{server} answered: not implemented"),
+                5 => write!(out, "{server} answered: refused"),
+                other => write!(out, "{server} answered: error {other}"),
+            },
+            DnsFailure::Garbled { server } => write!(out, "{server} answered nonsense"),
+            DnsFailure::TimedOut { server } => write!(out, "timed out asking {server}"),
+            DnsFailure::Unreachable { server, kind } => {
+                write!(out, "{server} cannot be asked: {kind}")
+            }
+            DnsFailure::Busy => write!(out, "too many names are being looked up"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_server_where_there_is_one() {
+        let server = IpAddr::from([10, 0, 0, 1]);
+        let kind = io::ErrorKind::ConnectionRefused;
+        let rows = [
+            (DnsFailure::NoSuchName, "no such name"),
+            (DnsFailure::NoAddress, "the name has no address"),
+            (DnsFailure::BadName, "not a host name"),
+            (
+                DnsFailure::ServerError { server, code: 2 },
+                "10.0.0.1 answered: server failure",
+            ),
+            (
+                DnsFailure::ServerError { server, code: 5 },
+                "10.0.0.1 answered: refused",
+            ),
+            (
+                DnsFailure::ServerError { server, code: 9 },
+                "10.0.0.1 answered: error 9",
+            ),
+            (DnsFailure::Garbled { server }, "10.0.0.1 answered nonsense"),
+            (DnsFailure::TimedOut { server }, "timed out asking 10.0.0.1"),
+            (
+                DnsFailure::Unreachable { server, kind },
+                "10.0.0.1 cannot be asked: connection refused",
+            ),
+            (DnsFailure::Busy, "too many names are being looked up"),
+        ];
+        for (failure, want) in rows {
+            assert_eq!(failure.to_string(), want);
+        }
+    }
+}
