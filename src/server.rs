@@ -13,6 +13,7 @@ use slab::Slab;
 use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::timers::Timers;
+use crate::exchange::Exchange;
 use crate::exchange::core::{Core, Phase};
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
@@ -167,6 +168,7 @@ impl Server {
         }
         self.fire_timers();
         self.accept();
+        self.begin_probes();
         self.drive_all();
         Ok(self.is_drained().then_some(Stopped::Drained))
     }
@@ -178,7 +180,17 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let pauses = doors.iter().filter_map(|door| door.paused_until);
-        let deadlines = [self.timers.next(), self.network.deadline(), self.drained_by];
+        let probes_at = self
+            .core
+            .probes
+            .deadline()
+            .filter(|_| self.drained_by.is_none());
+        let deadlines = [
+            self.timers.next(),
+            self.network.deadline(),
+            self.drained_by,
+            probes_at,
+        ];
         let next = deadlines.into_iter().flatten().chain(pauses).min()?;
         // The kernel counts in milliseconds, and mio rounds up: a timer never fires early.
         Some(next.saturating_duration_since(self.now.instant))
@@ -260,6 +272,24 @@ impl Server {
         }
     }
 
+    /// Begins the probes that are due: sessions without a client.
+    fn begin_probes(&mut self) {
+        if self.core.phase == Phase::Draining {
+            return;
+        }
+        while let Some((platform, key)) = self.core.probes.next(self.now) {
+            let Some(place) = self.core.site.place_of(platform) else {
+                continue;
+            };
+            let entry = self.sessions.vacant_entry();
+            let slot = entry.key();
+            let token = Token(self.network.owners.insert(Owner::Client(slot)));
+            let exchange = Exchange::probe(place, key, &mut self.core, self.now);
+            entry.insert(Session::probe(token, key, exchange, self.now));
+            self.queue.push(slot);
+        }
+    }
+
     fn drive_all(&mut self) {
         let mut running = std::mem::take(&mut self.running);
         self.queue.take_into(&mut running);
@@ -291,12 +321,14 @@ impl Server {
     fn close(&mut self, slot: usize, reason: Reason) {
         let session = self.sessions.remove(slot);
         log::trace!("connection {slot} closes: {}", reason.message());
-        let door = match session.role() {
-            Role::Proxy => &mut self.clients,
-            Role::Demo => &mut self.demo,
-        };
-        door.open -= 1;
-        door.paused_until = None;
+        // A descriptor is free again.
+        self.clients.paused_until = None;
+        self.demo.paused_until = None;
+        match session.role() {
+            Role::Proxy => self.clients.open -= 1,
+            Role::Demo => self.demo.open -= 1,
+            Role::Probe(_) => {}
+        }
         session.close(slot, &reason, &mut self.core, &mut self.network, self.now);
     }
 

@@ -17,6 +17,8 @@ use crate::net::connection::{Connection, Filled, Flushed, Hints};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
 use crate::net::fault::Fault;
 use crate::net::network::Network;
+use crate::net::transport::Transport;
+use crate::policy::keyring::KeyId;
 
 /// Bytes that one session may move before the others get their turn.
 const BYTES_PER_TURN_MAX: usize = 512 * 1024;
@@ -62,6 +64,17 @@ impl Session {
             role,
             upstream: Upstream::None,
             exchange: Exchange::new(now),
+        }
+    }
+
+    /// A session without a client, for a probe of `key`.
+    pub fn probe(token: Token, key: KeyId, exchange: Exchange, now: Now) -> Session {
+        Session {
+            client: Connection::new(Transport::Nobody, token, Hints::FRESH, now),
+            peer: IpAddr::from([127, 0, 0, 1]),
+            role: Role::Probe(key),
+            upstream: Upstream::None,
+            exchange,
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Route {
     pub path_prefix: String,
     /// The value of `Host`.
     pub authority: String,
+    /// The head of a health probe, without the key's lines and the empty line.
+    pub probe_head: Vec<u8>,
 }
 
 /// A platform's key with the field lines that show it, rendered once: its own and the platform's fixed ones.
@@ -95,6 +97,19 @@ impl Site {
         })
     }
 
+    /// The keys that are probed: those of enabled platforms.
+    pub fn probed_keys(&self) -> Vec<(PlatformId, Vec<KeyId>)> {
+        let enabled = self.routes.iter().filter(|route| route.platform.enabled);
+        enabled
+            .map(|route| (route.id, route.keys.iter().map(|key| key.id).collect()))
+            .collect()
+    }
+
+    /// Where the platform with that number stands, if the configuration has it.
+    pub fn place_of(&self, platform: PlatformId) -> Option<usize> {
+        self.routes.iter().position(|route| route.id == platform)
+    }
+
     /// The platform of that name.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
@@ -139,14 +154,16 @@ impl Route {
             true => format!("[{}]", endpoint.host),
             false => endpoint.host.clone(),
         };
+        let authority = match endpoint.port == default_port {
+            true => host,
+            false => format!("{host}:{}", endpoint.port),
+        };
         Route {
             id,
             keys,
             path_prefix: format!("{}{}", platform.base_path, platform.api_path),
-            authority: match endpoint.port == default_port {
-                true => host,
-                false => format!("{host}:{}", endpoint.port),
-            },
+            probe_head: probe_head(&platform, &authority),
+            authority,
             endpoint,
             platform,
         }
@@ -184,6 +201,23 @@ fn key_lines(platform: &Platform, key: &str) -> Box<[u8]> {
         lines.push_str(&format!("{name}: {value}\r\n"));
     }
     lines.into_bytes().into_boxed_slice()
+}
+
+fn probe_head(platform: &Platform, authority: &str) -> Vec<u8> {
+    let mut head = format!(
+        "{} {}{} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: ai-api-proxy/{}\r\nAccept: application/json\r\n",
+        platform.health_method,
+        platform.base_path,
+        platform.health_path,
+        env!("CARGO_PKG_VERSION"),
+    );
+    if let Some(body) = &platform.health_body {
+        let length = body.len();
+        head.push_str(&format!(
+            "Content-Type: application/json\r\nContent-Length: {length}\r\n"
+        ));
+    }
+    head.into_bytes()
 }
 
 impl EndpointKey {

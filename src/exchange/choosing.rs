@@ -1,7 +1,9 @@
 //! Picks a key for the next try. It takes no time.
 
+use std::rc::Rc;
+
 use crate::base::now::Now;
-use crate::policy::keyring::{KeyId, NoKey, Permit};
+use crate::policy::keyring::{KeyId, NoKey};
 
 use super::core::Core;
 use super::reason::Reason;
@@ -14,8 +16,15 @@ use super::{Cx, End, Exchange, Step};
 pub struct Choosing {
     request: Box<Request>,
     upload: Upload,
-    /// Keys that have failed this request.
-    tried: Vec<KeyId>,
+    wish: Wish,
+}
+
+/// Which key is wanted.
+enum Wish {
+    /// Any but those that have failed this request.
+    Any { tried: Vec<KeyId> },
+    /// This one, to be probed.
+    Only(KeyId),
 }
 
 impl Choosing {
@@ -24,7 +33,16 @@ impl Choosing {
         Choosing {
             request,
             upload,
-            tried: Vec::new(),
+            wish: Wish::Any { tried: Vec::new() },
+        }
+    }
+
+    /// The choice for a probe of `key`.
+    pub fn probe(request: Box<Request>, upload: Upload, key: KeyId) -> Choosing {
+        Choosing {
+            request,
+            upload,
+            wish: Wish::Only(key),
         }
     }
 
@@ -33,32 +51,34 @@ impl Choosing {
         Choosing {
             request,
             upload,
-            tried,
+            wish: Wish::Any { tried },
         }
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let platform = self.request.route().id;
-        match cx.core.keyring.pick(platform, &self.tried, cx.now) {
+        let keyring = &mut cx.core.keyring;
+        let (picked, tried) = match self.wish {
+            Wish::Any { tried } => (keyring.pick(platform, &tried, cx.now), tried),
+            Wish::Only(key) => (Ok(keyring.permit_for_probe(key, cx.now)), Vec::new()),
+        };
+        match picked {
             Ok(permit) => {
                 self.request.tries += 1;
-                self.dial(permit, cx.now)
+                let endpoint = Rc::clone(&self.request.route().endpoint);
+                let trying = Trying::new(self.request, self.upload, tried, permit, cx.now);
+                (Exchange::Trying(trying), Step::Dial(endpoint))
             }
             Err(no_key) => {
                 let reason = refusal(no_key, &self.request);
+                let core = &mut *cx.core;
                 let decoder = self
                     .upload
-                    .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+                    .discard(&mut core.blocks, &mut core.retry_memory);
                 let replying = Replying::refuse(self.request, reason, decoder, cx);
                 (Exchange::Replying(replying), Step::Again)
             }
         }
-    }
-
-    fn dial(self, permit: Permit, now: Now) -> (Exchange, Step) {
-        let endpoint = std::rc::Rc::clone(&self.request.route().endpoint);
-        let trying = Trying::new(self.request, self.upload, self.tried, permit, now);
-        (Exchange::Trying(trying), Step::Dial(endpoint))
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {

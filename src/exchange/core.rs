@@ -9,7 +9,8 @@ use crate::base::now::Now;
 use crate::base::text::Text;
 use crate::figures::Figures;
 use crate::policy::access::Clients;
-use crate::policy::keyring::{KeyId, Keyring, Outcome};
+use crate::policy::keyring::{Keyring, Outcome, Permit};
+use crate::policy::probes::{Found, Probes};
 use crate::service::pages::View;
 use crate::site::Site;
 
@@ -34,6 +35,7 @@ pub struct Core {
     pub phase: Phase,
     pub clients: Clients,
     pub keyring: Keyring,
+    pub probes: Probes,
     pub figures: Figures,
     pub ids: Ids,
     pub blocks: BlockPool,
@@ -49,12 +51,15 @@ pub struct Core {
 
 impl Core {
     pub fn new(site: Rc<Site>, clients: Clients, keyring: Keyring, seed: u64, now: Now) -> Core {
+        let mut probes = Probes::default();
+        probes.reload(&site.probed_keys(), now);
         let max = site.settings.retry_memory_bytes;
         Core {
             site,
             phase: Phase::Serving,
             clients,
             keyring,
+            probes,
             figures: Figures::default(),
             ids: Ids::new(seed),
             blocks: BlockPool::default(),
@@ -92,8 +97,42 @@ impl Core {
         self.recycle(request);
     }
 
-    /// Takes note of a try that failed, or of an answer that is passed on.
-    pub fn note_try(&mut self, _request: &Request, _key: KeyId, _outcome: &Outcome) {}
+    /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
+    pub fn judge(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
+        let period = Duration::from_secs(request.site.settings.unhealthy_key_retry_minutes * 60);
+        let key = permit.key();
+        if let Role::Probe(_) = request.role {
+            let reached = !matches!(
+                outcome,
+                Outcome::NetworkFailure { .. } | Outcome::Timeout { .. } | Outcome::Canceled
+            );
+            self.keyring.judge_probe(permit, outcome, now);
+            let found = match (reached, self.keyring.is_unhealthy(key)) {
+                (false, _) => Found::Unreachable,
+                (true, true) => Found::Unhealthy,
+                (true, false) => Found::Usable,
+            };
+            self.probes.done(key, found, period, now);
+            return;
+        }
+        match &outcome {
+            Outcome::Rejected { .. } => self.probes.on_unhealthy(key, period, now),
+            Outcome::Forbidden => self.probes.on_doubt(key, now),
+            Outcome::Answered
+            | Outcome::RateLimited { .. }
+            | Outcome::ServerError { .. }
+            | Outcome::NetworkFailure { .. }
+            | Outcome::Timeout { .. }
+            | Outcome::Canceled => {}
+        }
+        self.keyring.judge(permit, outcome, now);
+    }
+
+    /// As [`Core::judge`], at the end of a try.
+    pub fn settle(&mut self, request: &Request, permit: Permit, outcome: Outcome, now: Now) {
+        self.judge(request, &permit, outcome, now);
+        self.keyring.release(permit);
+    }
 
     /// What pages show.
     pub fn view(&self, now: Now) -> View<'_> {

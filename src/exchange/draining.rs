@@ -8,9 +8,10 @@ use crate::base::now::Now;
 use crate::http::body::Decoder;
 
 use super::closing::Closing;
-use super::request::Afterwards;
+use super::core::Phase;
+use super::reading::Reading;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
-use super::{Cx, Exchange, Step, after_answer};
+use super::{Cx, Exchange, Step};
 
 /// How long and how much is read before the connection is given up instead.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,15 +39,11 @@ impl Sink for Dropped {
 }
 
 impl Draining {
-    /// What follows an answer to a request whose body has not ended.
-    pub fn begin(decoder: Decoder, afterwards: Afterwards, now: Now) -> Exchange {
-        match afterwards {
-            Afterwards::Close => Exchange::Closing(Closing::new()),
-            Afterwards::KeepAlive => Exchange::Draining(Draining {
-                decoder,
-                until: now.instant + PATIENCE,
-                dropped: Dropped { bytes: 0 },
-            }),
+    pub fn new(decoder: Decoder, now: Now) -> Draining {
+        Draining {
+            decoder,
+            until: now.instant + PATIENCE,
+            dropped: Dropped { bytes: 0 },
         }
     }
 
@@ -61,10 +58,13 @@ impl Draining {
         );
         let given_up = self.until <= cx.now.instant || self.dropped.bytes > DROPPED_BYTES_MAX;
         match moved {
-            Ok(Stopped::Done) => (
-                after_answer(Afterwards::KeepAlive, cx.core.phase, cx.now),
-                Step::Again,
-            ),
+            Ok(Stopped::Done) => {
+                let next = match cx.core.phase {
+                    Phase::Serving => Exchange::Reading(Reading::idle(cx.now)),
+                    Phase::Draining => Exchange::Closing(Closing::new()),
+                };
+                (next, Step::Again)
+            }
             Ok(Stopped::Starved | Stopped::Full) if !given_up => {
                 (Exchange::Draining(self), Step::Wait)
             }

@@ -30,9 +30,11 @@ use std::time::Instant;
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
 use crate::figures::Class;
+use crate::http::body::Decoder;
 use crate::net::connection::Ended;
 use crate::net::dial::{Endpoint, Origin};
 use crate::net::fault::Fault;
+use crate::policy::keyring::KeyId;
 
 use self::choosing::Choosing;
 use self::closing::Closing;
@@ -43,8 +45,9 @@ use self::reading::Reading;
 use self::reason::Reason;
 use self::relaying::Relaying;
 use self::replying::Replying;
-use self::request::{Afterwards, Role};
+use self::request::{Afterwards, Request, Role};
 use self::trying::Trying;
+use self::upload::Upload;
 
 /// Where a client's connection stands. Each state holds its data.
 pub enum Exchange {
@@ -121,6 +124,23 @@ impl Exchange {
         Exchange::Reading(Reading::opening(now))
     }
 
+    /// A probe of `key`, a key of the route at `place`.
+    pub fn probe(place: usize, key: KeyId, core: &mut Core, now: Now) -> Exchange {
+        let mut request = core.new_request(Role::Probe(key), now);
+        request.route = Some(place);
+        let site = Rc::clone(&request.site);
+        let platform = &site.routes[place].platform;
+        let body = platform.health_body.as_deref().unwrap_or_default();
+        let head = &site.routes[place].probe_head;
+        let upload = Upload::complete(
+            head,
+            body.as_bytes(),
+            &mut core.blocks,
+            &mut core.retry_memory,
+        );
+        Exchange::Choosing(Choosing::probe(request, upload, key))
+    }
+
     /// Goes one step on.
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match self {
@@ -132,7 +152,7 @@ impl Exchange {
             Exchange::Replying(state) => state.step(cx),
             Exchange::Draining(state) => state.step(cx),
             Exchange::Closing(state) => state.step(cx),
-            Exchange::Closed => (Exchange::Closed, Step::Wait),
+            Exchange::Closed => (Exchange::Closed, Step::Close(Reason::Finished)),
         }
     }
 
@@ -215,11 +235,19 @@ impl Exchange {
     }
 }
 
-/// The state after an answer has been handed over whole: the next request, or the end of the connection.
-fn after_answer(afterwards: Afterwards, phase: core::Phase, now: Now) -> Exchange {
-    match (afterwards, phase) {
-        (Afterwards::KeepAlive, core::Phase::Serving) => Exchange::Reading(Reading::idle(now)),
-        (Afterwards::Close, _) | (_, core::Phase::Draining) => Exchange::Closing(Closing::new()),
+/// The state after the answer to `request` has been handed over whole; `decoder` stands in the request's body.
+fn after_answer(request: &Request, decoder: Decoder, phase: core::Phase, now: Now) -> Exchange {
+    match (request.role, request.afterwards, phase) {
+        (Role::Probe(_), ..) => Exchange::Closed,
+        (_, Afterwards::Close, _) | (_, _, core::Phase::Draining) => {
+            Exchange::Closing(Closing::new())
+        }
+        (_, Afterwards::KeepAlive, core::Phase::Serving) if decoder.is_done() => {
+            Exchange::Reading(Reading::idle(now))
+        }
+        (_, Afterwards::KeepAlive, core::Phase::Serving) => {
+            Exchange::Draining(Draining::new(decoder, now))
+        }
     }
 }
 

@@ -145,7 +145,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             ),
             authorization: head.field("authorization").map(Box::from),
         },
-        Role::Proxy => decide(&mut request, &head, cx.peer, cx.core, cx.now),
+        Role::Proxy | Role::Probe(_) => decide(&mut request, &head, cx.peer, cx.core, cx.now),
     };
     let decoder = Decoder::new(head.framing);
     let continues =

@@ -15,7 +15,6 @@ use crate::policy::verdict::{Verdict, judge};
 
 use super::answer::{HEAD_ROOM_BYTES, relay_head, relay_interim};
 use super::core::Core;
-use super::draining::Draining;
 use super::reason::{Ending, Reason};
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
@@ -79,8 +78,7 @@ impl Relaying {
 
     /// Writes the final head for the client, which has room for it, and goes over to the body.
     pub fn deliver(&mut self, head: &ResponseHead<'_, '_>, outcome: Outcome, cx: &mut Cx<'_>) {
-        cx.core.note_try(&self.request, self.permit.key(), &outcome);
-        cx.core.keyring.judge(&self.permit, outcome, cx.now);
+        cx.core.judge(&self.request, &self.permit, outcome, cx.now);
         let encoding = head.field("content-encoding");
         self.request.usage = UsageScan::new(Format::of(head.field("content-type"), encoding));
         let coding = relay_head(cx.client.output, cx.core, &mut self.request, head, cx.now);
@@ -229,19 +227,13 @@ impl Relaying {
             && upstream.output.is_empty()
             && upstream.input.is_empty()
             && upstream.ended.is_none();
-        cx.core
-            .keyring
-            .settle(self.permit, Outcome::Canceled, cx.now);
-        let afterwards = self.request.afterwards;
-        cx.core
-            .finish(self.request, End::answered(body.status), cx.now);
+        cx.core.keyring.release(self.permit);
         let decoder = self
             .upload
             .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
-        let next = match decoder.is_done() {
-            true => after_answer(afterwards, cx.core.phase, cx.now),
-            false => Draining::begin(decoder, afterwards, cx.now),
-        };
+        let next = after_answer(&self.request, decoder, cx.core.phase, cx.now);
+        cx.core
+            .finish(self.request, End::answered(body.status), cx.now);
         (
             next,
             if reusable {
@@ -292,8 +284,7 @@ impl Relaying {
         reason: Reason,
         cx: &mut Cx<'_>,
     ) -> (Exchange, Step) {
-        cx.core.note_try(&self.request, self.permit.key(), &outcome);
-        cx.core.keyring.settle(self.permit, outcome, cx.now);
+        cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let decoder = self
             .upload
             .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
@@ -302,7 +293,11 @@ impl Relaying {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        core.keyring.settle(self.permit, Outcome::Canceled, now);
+        match self.stage {
+            // No final answer has come: the try ends here.
+            Stage::Head { .. } => core.settle(&self.request, self.permit, Outcome::Canceled, now),
+            Stage::Body(_) => core.keyring.release(self.permit),
+        }
         self.upload
             .discard(&mut core.blocks, &mut core.retry_memory);
         core.finish(self.request, End::failed(reason), now);

@@ -14,7 +14,6 @@ use crate::service::reply::{Content, Reply};
 
 use super::answer::{Extent, HEAD_ROOM_BYTES, write_own_head};
 use super::core::Core;
-use super::draining::Draining;
 use super::reason::Reason;
 use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN};
@@ -116,12 +115,8 @@ impl Replying {
     }
 
     fn complete(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let afterwards = self.request.afterwards;
+        let next = after_answer(&self.request, self.decoder, cx.core.phase, cx.now);
         cx.core.finish(self.request, self.end, cx.now);
-        let next = match self.decoder.is_done() {
-            true => after_answer(afterwards, cx.core.phase, cx.now),
-            false => Draining::begin(self.decoder, afterwards, cx.now),
-        };
         (next, Step::Again)
     }
 

@@ -11,6 +11,7 @@ use crate::http::model::ModelScan;
 use crate::http::response::Asked;
 use crate::http::usage::{Format, UsageScan};
 use crate::policy::access::{ClientId, Quota};
+use crate::policy::keyring::KeyId;
 use crate::site::{Route, Site};
 
 /// For whom a session works.
@@ -20,6 +21,8 @@ pub enum Role {
     Proxy,
     /// The proxy itself, as a client of the built-in demo platform.
     Demo,
+    /// Nobody: this key is probed.
+    Probe(KeyId),
 }
 
 /// What becomes of the client's connection after the answer.

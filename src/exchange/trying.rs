@@ -1,7 +1,7 @@
 //! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
 //! here the client has not got a byte of an answer, so that another key may still be tried.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 use crate::http::FIELDS_MAX;
@@ -21,9 +21,12 @@ use super::core::Core;
 use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
-use super::request::Request;
+use super::request::{Request, Role};
 use super::upload::{Broken, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
+
+/// How long a probe may take in all.
+const PROBE_PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Trying {
     pub(super) request: Box<Request>,
@@ -83,6 +86,9 @@ impl Trying {
 
     pub fn deadline(&self, active_at: Instant) -> Instant {
         let settings = &self.request.site.settings;
+        if let Role::Probe(_) = self.request.role {
+            return self.request.started.instant + PROBE_PATIENCE;
+        }
         match self.stage {
             Stage::Dialing(since) => since + settings.connect_timeout,
             Stage::Sending => active_at + settings.idle_timeout,
@@ -229,7 +235,9 @@ impl Trying {
     fn may_retry(&self, cx: &Cx<'_>) -> bool {
         let route = self.request.route();
         let failed = [self.tried.as_slice(), &[self.permit.key()]].concat();
-        self.upload.is_repeatable()
+        let is_probe = matches!(self.request.role, Role::Probe(_));
+        !is_probe
+            && self.upload.is_repeatable()
             && self.request.tries < route.platform.max_attempts
             && cx.core.keyring.has_usable(route.id, &failed, cx.now)
     }
@@ -241,9 +249,8 @@ impl Trying {
             route.platform.name,
             cx.core.keyring.preview(self.permit.key()),
         );
-        cx.core.note_try(&self.request, self.permit.key(), &outcome);
         self.tried.push(self.permit.key());
-        cx.core.keyring.settle(self.permit, outcome, cx.now);
+        cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let choosing = Choosing::again(self.request, self.upload, self.tried);
         (Exchange::Choosing(choosing), Step::Hangup)
     }
@@ -264,8 +271,7 @@ impl Trying {
         if self.may_retry(cx) {
             return self.retry(outcome, cx);
         }
-        cx.core.note_try(&self.request, self.permit.key(), &outcome);
-        cx.core.keyring.settle(self.permit, outcome, cx.now);
+        cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let decoder = self
             .upload
             .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
@@ -277,8 +283,7 @@ impl Trying {
     fn give_up(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let reason = broken.reason(self.request.site.settings.max_body_bytes);
         cx.core
-            .keyring
-            .settle(self.permit, Outcome::Canceled, cx.now);
+            .settle(&self.request, self.permit, Outcome::Canceled, cx.now);
         self.upload
             .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
         self.request.afterwards = super::request::Afterwards::Close;
@@ -288,7 +293,7 @@ impl Trying {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        core.keyring.settle(self.permit, Outcome::Canceled, now);
+        core.settle(&self.request, self.permit, Outcome::Canceled, now);
         self.upload
             .discard(&mut core.blocks, &mut core.retry_memory);
         core.finish(self.request, End::failed(reason), now);

@@ -126,6 +126,32 @@ impl Upload {
         }
     }
 
+    /// An upload of a request that is known whole: a probe's.
+    pub fn complete(
+        head: &[u8],
+        body: &[u8],
+        blocks: &mut BlockPool,
+        memory: &mut RetryMemory,
+    ) -> Upload {
+        let mut kept = Kept::new(head, blocks);
+        let mut keeper = Keeper {
+            kept: &mut kept,
+            blocks,
+            memory,
+        };
+        keeper.put(body);
+        Upload {
+            decoder: Decoder::new(Framing::None),
+            coding: Coding::Identity,
+            store: Store::Keeping(kept),
+            received: 0,
+            limits: Limits {
+                kept_bytes_max: u64::MAX,
+                content_bytes_max: u64::MAX,
+            },
+        }
+    }
+
     /// Whether the request can be sent once more from its beginning.
     pub fn is_repeatable(&self) -> bool {
         match self.store {

@@ -1,4 +1,4 @@
-//! TLS settings: whom a platform's certificate must come from.
+//! How the proxy speaks TLS with platforms: whom it trusts and what it offers. It knows no sockets.
 
 use std::sync::Arc;
 
@@ -6,41 +6,158 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-/// The settings for connections to platforms: the built-in roots and those of `extra_roots_pem`; TLS 1.2 and 1.3;
-/// sessions are resumed.
+/// The one protocol offered (ALPN, RFC 7301): a platform that prefers HTTP/2 must not choose it.
+const ALPN: &[u8] = b"http/1.1";
+
+/// A configuration that trusts the public authorities and the certificates in `extra_roots_pem`. It holds the
+/// sessions that can be resumed: connections to one platform should share it.
 ///
 /// # Errors
-/// In words, when the PEM text holds no usable certificate.
+/// A sentence that says what is wrong with the PEM text.
 pub fn client_config(extra_roots_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(pem) = extra_roots_pem {
-        let before = roots.len();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
-            roots
-                .add(certificate)
-                .map_err(|error| format!("a certificate that cannot be a root: {error}"))?;
-        }
-        if roots.len() == before {
-            return Err("it holds no certificate".to_string());
-        }
+        add_roots(&mut roots, pem)?;
     }
+    // Named here, since a provider that is found by itself fails when two libraries bring one each.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
-/// The name, or address, that a certificate must be for.
+/// The name that a platform's certificate has to be for: its host, an address written as a number included.
 ///
 /// # Errors
-/// In words, when `host` is neither.
+/// A sentence, when no certificate can be for such a host.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
-    ServerName::try_from(host.to_string()).map_err(|_| format!("{host:?} is no host name"))
+    // The final dot of an absolute name is no part of the name in TLS (RFC 6066 section 3).
+    let name = host.strip_suffix('.').unwrap_or(host);
+    ServerName::try_from(name.to_string())
+        .map_err(|_| format!("{host:?} is neither a host name nor an address"))
+}
+
+fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        count += 1;
+        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("certificate {count} cannot be a root: {error}"))?;
+    }
+    match count {
+        0 => Err("it holds no certificate".to_string()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
+
+    use super::*;
+
+    /// A self-signed certificate whose key is not kept.
+    const ROOT: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBfjCCASWgAwIBAgIUKjd+GWvByXeYGAJaEwvdM1qMpCYwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJdGVzdCByb290MCAXDTI2MTEyNDE0NDUwNloYDzIxMjYxMDMx
+MTQ0NTA2WjAUMRIwEAYDVQQDDAl0ZXN0IHJvb3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARrX/a8wchBgdGz/S/PRojOHor+LNbltHE0AOGzv0ptOvHf7S/NYN0I
+f+6pYEvws2ePpNWGPq0Y8tTGmfdgc7G9o1MwUTAdBgNVHQ4EFgQUZMCIoXuuanii
+c93aVpFO78TZigEwHwYDVR0jBBgwFoAUZMCIoXuuaniic93aVpFO78TZigEwDwYD
+VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiAhF62qdb8bgmgGle8zwl/X
+YEVzRKt6dvsw5RtOFkSJTgIgV6wnaBLoyXRphHYsUTvNss/P2mHAisaVhxJaKHKh
+RM8=
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn roots_are_added_or_the_fault_is_told() {
+        let broken = ROOT.replace("MII", "MI!");
+        let other = ROOT.replace("CERTIFICATE", "PUBLIC KEY");
+        let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let rows: [(Option<String>, Result<(), &str>); 8] = [
+            (None, Ok(())),
+            (Some(ROOT.to_string()), Ok(())),
+            (
+                Some(format!("words before\n{other}{ROOT}{ROOT}words behind")),
+                Ok(()),
+            ),
+            (Some(String::new()), Err("it holds no certificate")),
+            (Some(other.clone()), Err("it holds no certificate")),
+            (Some(broken), Err("not PEM: ")),
+            (
+                Some(ROOT.replace("-----END CERTIFICATE-----", "")),
+                Err("not PEM: "),
+            ),
+            (
+                Some(format!("{ROOT}{empty}")),
+                Err("certificate 2 cannot be a root: "),
+            ),
+        ];
+        for (pem, want) in rows {
+            let got = client_config(pem.as_deref().map(str::as_bytes));
+            match (got, want) {
+                (Ok(_), Ok(())) => {}
+                (Err(error), Err(want)) => assert!(error.starts_with(want), "{error}"),
+                (got, want) => panic!("{pem:?}: {:?} instead of {want:?}", got.map(|_| ())),
+            }
+        }
+        let mut roots = RootCertStore::empty();
+        add_roots(&mut roots, format!("{ROOT}{ROOT}").as_bytes()).unwrap();
+        assert_eq!(roots.len(), 2);
+    }
+
+    #[test]
+    fn the_first_message_offers_what_it_should() {
+        let config = client_config(None).unwrap();
+        for host in ["api.example.com", "10.0.0.1"] {
+            let name = server_name(host).unwrap();
+            let mut session = rustls::ClientConnection::new(Arc::clone(&config), name).unwrap();
+            let mut hello = Vec::new();
+            session.write_tls(&mut hello).unwrap();
+            let offers = |bytes: &[u8]| hello.windows(bytes.len()).any(|window| window == bytes);
+            assert!(
+                offers(b"\x00\x10\x00\x0b\x00\x09\x08http/1.1"),
+                "HTTP/1.1 and nothing else"
+            );
+            let versions = [u16::from(TLSv1_3), u16::from(TLSv1_2)]
+                .map(u16::to_be_bytes)
+                .concat();
+            assert!(
+                offers(&[b"\x00\x2b\x00\x05\x04", &versions[..]].concat()),
+                "TLS 1.3 and 1.2"
+            );
+            assert_eq!(
+                offers(host.as_bytes()),
+                host.ends_with("com"),
+                "an address is not named"
+            );
+        }
+    }
+
+    #[test]
+    fn names_for_certificates() {
+        let rows = [
+            ("api.example.com", Some("api.example.com")),
+            ("api.example.com.", Some("api.example.com")),
+            ("localhost", Some("localhost")),
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("fd00::1", Some("fd00::1")),
+            ("[fd00::1]", None),
+            ("", None),
+            ("a b", None),
+            ("a..b", None),
+        ];
+        for (host, want) in rows {
+            let name = server_name(host).ok();
+            let text = name.as_ref().map(|name| name.to_str());
+            assert_eq!(text.as_deref(), want, "{host}");
+        }
+    }
 }

@@ -56,6 +56,8 @@ struct Key {
     last_error: Option<String>,
     last_check_unix_ms: Option<u64>,
     last_used_unix_ms: Option<u64>,
+    /// How long the last probe took.
+    probe_ms: Option<u64>,
     in_flight: Rc<Cell<u32>>,
 }
 
@@ -90,13 +92,13 @@ pub enum KeyState {
     Unhealthy,
 }
 
-/// The right to use a key for one try. It is settled exactly once.
+/// The right to use a key for one try. It is judged and released exactly once.
 #[must_use]
 #[derive(Debug)]
 pub struct Permit {
     key: KeyId,
     given_at: Instant,
-    /// The key's count; taken out when the permit is settled.
+    /// The key's count; taken out when the permit is released.
     in_flight: Option<Rc<Cell<u32>>>,
 }
 
@@ -153,6 +155,8 @@ pub struct KeyView<'k> {
     pub error: Option<&'k str>,
     pub last_check_unix_ms: Option<u64>,
     pub last_used_unix_ms: Option<u64>,
+    /// How long the last probe took.
+    pub probe_ms: Option<u64>,
     pub in_flight: u32,
 }
 
@@ -251,15 +255,35 @@ impl Keyring {
         }
     }
 
-    /// Takes note of an answer whose body is still to come; the permit is settled when that has ended.
+    /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
     pub fn judge(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
         self.keys[permit.key.0 as usize].learn(outcome, permit.given_at, now);
     }
 
-    /// Takes a permit back, and what became of the try.
-    pub fn settle(&mut self, mut permit: Permit, outcome: Outcome, now: Now) {
-        self.judge(&permit, outcome, now);
+    /// As [`Keyring::judge`], for a probe: one that reached nobody says nothing of the key, and a 403 here does.
+    pub fn judge_probe(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
+        let key = &mut self.keys[permit.key.0 as usize];
+        key.probe_ms = Some(now.instant.duration_since(permit.given_at).as_millis() as u64);
+        match outcome {
+            Outcome::NetworkFailure { .. } | Outcome::Timeout { .. } => {
+                key.last_error = Some(outcome.to_string());
+                key.last_check_unix_ms = Some(now.unix_ms);
+            }
+            Outcome::Forbidden => {
+                let reason = "403".to_string();
+                key.learn(Outcome::Rejected { reason }, permit.given_at, now);
+            }
+            other => key.learn(other, permit.given_at, now),
+        }
+    }
+
+    /// Takes back a permit whose outcome has been judged.
+    pub fn release(&mut self, mut permit: Permit) {
         permit.give_back();
+    }
+
+    pub fn is_unhealthy(&self, key: KeyId) -> bool {
+        matches!(self.keys[key.0 as usize].health, Health::Unhealthy(_))
     }
 
     pub fn preview(&self, key: KeyId) -> &str {
@@ -331,6 +355,7 @@ impl Key {
             last_error: None,
             last_check_unix_ms: None,
             last_used_unix_ms: None,
+            probe_ms: None,
             in_flight: Rc::new(Cell::new(0)),
         }
     }
@@ -445,6 +470,7 @@ impl Key {
             error: self.last_error.as_deref(),
             last_check_unix_ms: self.last_check_unix_ms,
             last_used_unix_ms: self.last_used_unix_ms,
+            probe_ms: self.probe_ms,
             in_flight: self.in_flight.get(),
         }
     }
@@ -469,11 +495,11 @@ impl Permit {
 }
 
 impl Drop for Permit {
-    /// Only a defect drops an unsettled permit: while it unwinds, the count at least stays right.
+    /// Only a defect drops a permit that was not released: while it unwinds, the count at least stays right.
     fn drop(&mut self) {
         debug_assert!(
             self.in_flight.is_none() || std::thread::panicking(),
-            "a permit is settled, not dropped"
+            "a permit is released, not dropped"
         );
         self.give_back();
     }

@@ -5,4 +5,5 @@ pub mod access;
 pub mod digest;
 pub mod keyring;
 pub mod limits;
+pub mod probes;
 pub mod verdict;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 
 use super::testing::reply;
-use super::{DnsFailure, Lookup, Resolver};
+use super::{DnsFailure, Lookup, Resolver, SOCKETS_MAX};
 use crate::base::now::Now;
 
 const FIRST_TOKEN: usize = 1000;
@@ -16,6 +16,9 @@ const WAITER: usize = 7;
 
 /// Longer than any of these answers takes; a guard against a hanging test.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Each question is asked three times of one server.
+const ROUNDS_MAX: usize = 3;
 
 /// Answers every query; an empty datagram ends it.
 struct NameServer {
@@ -172,4 +175,45 @@ fn a_server_that_is_not_there_is_passed_over() {
             kind
         })
     );
+}
+
+#[test]
+fn lookups_end_at_once_when_no_socket_can_be_had() {
+    // Nobody may send a datagram to all the world without asking for it.
+    let unreachable = "nameserver 255.255.255.255";
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let poll = Poll::new().unwrap();
+    let now = now();
+    let mut resolver = Resolver::new("", unreachable, 1, FIRST_TOKEN);
+    let lookup = resolver.lookup("a.example", WAITER, poll.registry(), now);
+    let is_fault = matches!(lookup, Lookup::Failed(DnsFailure::Unreachable { .. }));
+    assert!(is_fault, "{lookup:?}");
+    assert_eq!(
+        resolver.take_woken(),
+        None,
+        "who has the answer is not woken"
+    );
+
+    // Twice as many names as places and one more: the last takes a place that is left while sockets are opened.
+    resolver.configure("", &format!("nameserver {}", silent.local_addr().unwrap()));
+    let names = SOCKETS_MAX + 1;
+    for number in 0..names {
+        let lookup = resolver.lookup(
+            &format!("host{number}.example"),
+            number,
+            poll.registry(),
+            now,
+        );
+        assert_eq!(lookup, Lookup::Pending);
+        if number == SOCKETS_MAX / 2 {
+            resolver.configure("", unreachable);
+        }
+    }
+    for _ in 0..ROUNDS_MAX {
+        let Some(at) = resolver.deadline() else {
+            break;
+        };
+        resolver.expire(poll.registry(), Now { instant: at, ..now });
+    }
+    assert_eq!(std::iter::from_fn(|| resolver.take_woken()).count(), names);
 }

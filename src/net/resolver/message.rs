@@ -370,6 +370,16 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_name_can_be_asked_for() {
+        let label = "a".repeat(63);
+        let name = format!("{label}.{label}.{label}.{}", "b".repeat(61));
+        let query = Query::new(&name, Family::V4, Form::Plain, ID);
+        assert_eq!(query.question_end, query.bytes.len());
+        let answer = reply(&query.bytes, &format!("{name} A 1.2.3.4 60"));
+        assert_eq!(query.read(&answer), addresses(&["1.2.3.4"], 60));
+    }
+
+    #[test]
     fn a_stream_has_no_larger_place_to_go_to() {
         let query = query(Family::V4);
         let mut message = reply(&query.bytes, "TC; www.example A 1.2.3.4 60");
@@ -404,7 +414,7 @@ mod tests {
         assert_eq!(
             query.read(&promising),
             Reply::Garbled,
-            "records that cannot be there get no memory"
+            "records that are not there"
         );
     }
 }

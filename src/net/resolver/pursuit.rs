@@ -312,6 +312,27 @@ mod tests {
     }
 
     #[test]
+    fn deadlines_are_those_of_the_questions_and_of_patience() {
+        let start = Instant::now();
+        let rows = [(None, 2000), (Some(0), 2000), (Some(1), 50)];
+        for (answered, want) in rows {
+            let mut ids = Ids::new(1);
+            let conf = Rc::new(ResolvConf::parse(""));
+            let mut pursuit = Pursuit::new("a.x", [1].into(), &conf, 0, &mut ids, start);
+            if let Some(side) = answered {
+                let found = Ok(vec![[10, 0, 0, 1].into()]);
+                let ending = Ending {
+                    found,
+                    ttl_seconds: 9,
+                };
+                pursuit.tell(side, start, |_| Some(ending));
+            }
+            let want = start + Duration::from_millis(want);
+            assert_eq!(pursuit.deadline(), Some(want), "{answered:?}");
+        }
+    }
+
+    #[test]
     fn the_search_list_is_gone_through() {
         let conf = "nameserver 10.0.0.9\nsearch one two\noptions attempts:1";
         let absent = "6: SOA 9 9 | 4: SOA 7 9";

@@ -1,0 +1,79 @@
+// Requests to the proxy this page came from. A root key lives in this tab only and travels as a header only.
+
+const KEY_PLACE = "root_key";
+/** No event of the proxy is that long: a line that grows beyond it is not one of its answers. */
+const EVENT_CHARACTERS_MAX = 16 * 1024 * 1024;
+
+export const rootKey = {
+  read: () => sessionStorage.getItem(KEY_PLACE),
+  keep: (key) => sessionStorage.setItem(KEY_PLACE, key),
+  forget: () => sessionStorage.removeItem(KEY_PLACE),
+};
+
+/** An answer that is no success, in the words of who gave it. */
+export class Refused extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** A response with a success status; throws `Refused`, with the status 0 where nobody answers. */
+export async function request(path, { key = rootKey.read(), headers = {}, ...options } = {}) {
+  const authorization = key ? { authorization: `Bearer ${key}` } : {};
+  const all = { cache: "no-store", credentials: "omit", ...options, headers: { ...headers, ...authorization } };
+  const response = await fetch(path, all).catch((error) => {
+    throw error.name === "AbortError" ? error : new Refused(0, null, "The proxy does not answer.");
+  });
+  if (response.ok) return response;
+  throw await refusal(response);
+}
+
+export async function json(path, options) {
+  return (await request(path, options)).json();
+}
+
+async function refusal(response) {
+  const body = await response.text().catch(() => "");
+  let message = body.slice(0, 500) || response.statusText;
+  let code = response.headers.get("x-proxy-error");
+  try {
+    const error = JSON.parse(body).error;
+    message = typeof error === "string" ? error : (error?.message ?? message);
+    code ??= error?.code;
+  } catch {
+    // A platform may answer an error with any text: it is shown as it is.
+  }
+  return new Refused(response.status, code, String(message));
+}
+
+/** The server-sent events of a response, as `{name, data}`. */
+export async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let name = "";
+  let data = [];
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split(/\r\n|\n|\r(?!$)/);
+      rest = lines.pop();
+      if (rest.length > EVENT_CHARACTERS_MAX) throw new Error("an event without end");
+      for (const line of lines) {
+        if (line === "") {
+          if (data.length > 0) yield { name: name || "message", data: data.join("\n") };
+          name = "";
+          data = [];
+        } else if (line.startsWith("data:")) {
+          data.push(line.slice(5).replace(/^ /, ""));
+        } else if (line.startsWith("event:")) {
+          name = line.slice(6).trim();
+        }
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,99 @@
+// Figures and times as a person reads them: numbers grouped, times in the reader's zone, unknown values a dash.
+
+const NONE = "–";
+const whole = new Intl.NumberFormat("en");
+const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minuteFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+/** Up to 99,999 in full, then with k, M, G and three digits. */
+export function count(value) {
+  if (value == null) return NONE;
+  if (value < 100_000) return whole.format(value);
+  return scaled(value, 1000, ["", "k", "M", "G", "T"], "");
+}
+
+export function bytes(value) {
+  if (value == null) return NONE;
+  return scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB"], " ");
+}
+
+function scaled(value, base, units, gap) {
+  let step = 0;
+  while (value >= base * 0.9995 && step < units.length - 1) {
+    value /= base;
+    step += 1;
+  }
+  return (step === 0 ? whole.format(value) : value.toPrecision(3).replace(/e.*/, "")) + gap + units[step];
+}
+
+/** A rate or another small figure: two significant places below ten. */
+export function decimal(value) {
+  if (value == null) return NONE;
+  if (value === 0) return "0";
+  if (value < 0.1) return value.toFixed(2);
+  return value < 100 ? value.toFixed(1).replace(/\.0$/, "") : whole.format(Math.round(value));
+}
+
+export function percent(part, all) {
+  if (!all) return NONE;
+  const value = (100 * part) / all;
+  if (part > 0 && value < 0.1) return "< 0.1 %";
+  return `${value > 0 && value < 10 ? value.toFixed(1).replace(/\.0$/, "") : Math.round(value)} %`;
+}
+
+export function milliseconds(value) {
+  if (value == null) return NONE;
+  if (value < 999.5) return `${Math.round(value)} ms`;
+  return value < 9995 ? `${(value / 1000).toFixed(2)} s` : span(value / 1000);
+}
+
+/** A length of time in its two largest units. */
+export function span(seconds) {
+  if (seconds == null) return NONE;
+  seconds = Math.max(0, Math.round(seconds));
+  const units = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+  const first = units.findIndex(([, size]) => seconds >= size);
+  if (first < 0) return "0 s";
+  const parts = [];
+  for (const [unit, size] of units.slice(first, first + 2)) {
+    const number = Math.floor(seconds / size);
+    seconds -= number * size;
+    if (number > 0) parts.push(`${number} ${unit}`);
+  }
+  return parts.join(" ");
+}
+
+/** `time` seen from `now`, both in milliseconds since 1970. */
+export function ago(time, now) {
+  if (time == null) return NONE;
+  const seconds = (now - time) / 1000;
+  return seconds < 2 ? "now" : `${span(seconds).split(" ", 2).join(" ")} ago`;
+}
+
+export function clock(time) {
+  return time == null ? NONE : clockFormat.format(time);
+}
+
+export function minute(time) {
+  return time == null ? NONE : minuteFormat.format(time);
+}
+
+export function dateTime(time) {
+  return time == null ? NONE : dayFormat.format(time);
+}
+
+/** The milliseconds of an RFC 3339 timestamp, or null. */
+export function instant(text) {
+  const time = text == null ? NaN : Date.parse(text);
+  return Number.isNaN(time) ? null : time;
+}
+
+export function text(value) {
+  return value == null || value === "" ? NONE : String(value);
+}
+
+/** `1 key`, `2 keys`. */
+export function many(number, word) {
+  return `${whole.format(number)} ${word}${number === 1 ? "" : "s"}`;
+}

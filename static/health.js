@@ -1,0 +1,83 @@
+// The button that probes every key, with progress as the probes come in, and the round's result.
+
+import { json } from "./api.js";
+import { byId, element, setText } from "./dom.js";
+import { many, milliseconds } from "./format.js";
+import { createReason, keyName, stateOf, updateReason } from "./overview.js";
+
+export class Health {
+  constructor(onRefused) {
+    this.onRefused = onRefused;
+    this.stats = null;
+    this.before = null;
+    byId("check").addEventListener("click", () => this.run());
+  }
+
+  /** Each key whose last check is another than at the round's start has been probed in it. */
+  render(stats) {
+    this.stats = stats;
+    if (this.before === null) return;
+    const keys = enabledKeys(stats);
+    const done = keys.filter(({ id, key }) => this.before.get(id) !== key.last_check).length;
+    byId("check-bar").max = Math.max(1, keys.length);
+    byId("check-bar").value = done;
+    setText(byId("check-count"), `${done} of ${many(keys.length, "key")} checked`);
+  }
+
+  async run() {
+    const button = byId("check");
+    this.before = new Map(enabledKeys(this.stats).map(({ id, key }) => [id, key.last_check]));
+    this.render(this.stats);
+    button.disabled = true;
+    byId("check-progress").hidden = false;
+    const start = performance.now();
+    try {
+      this.show(await json("/health"), performance.now() - start);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.before = null;
+    button.disabled = false;
+    byId("check-progress").hidden = true;
+  }
+
+  show(round, duration) {
+    const probes = Object.values(round.platforms)
+      .filter((platform) => platform.status !== "disabled")
+      .flatMap((platform) => platform.keys.map((key) => ({ platform, key })));
+    const troubled = probes.filter(({ key }) => key.status !== "healthy" || key.error);
+    const times = probes.filter(({ key }) => key.status === "healthy").map(({ key }) => key.response_time_ms ?? 0);
+    const { healthy_keys: good, total_keys: all } = round.summary;
+    const rows = troubled.map(({ platform, key }) => {
+      const { level, word } = stateOf(key.status);
+      const row = createReason();
+      const why = [word, key.error, key.response_time_ms == null ? null : milliseconds(key.response_time_ms)];
+      updateReason(row, { level, what: `${platform.display_name} · ${keyName(key)}`, why: why.filter(Boolean).join(" · ") });
+      return row;
+    });
+    const spread = times.length > 0 ? `, answering in ${milliseconds(Math.min(...times))} to ${milliseconds(Math.max(...times))}` : "";
+    this.place(`Checked in ${milliseconds(duration)}: ${good} of ${many(all, "key")} healthy${spread}.`, rows);
+  }
+
+  fail(error) {
+    if (error.status === 401) this.onRefused();
+    this.place(`The check did not finish: ${error.message}`, []);
+  }
+
+  place(words, rows) {
+    const close = element("button", { class: "quiet", type: "button" }, "Dismiss");
+    const host = byId("check-result");
+    close.addEventListener("click", () => {
+      host.hidden = true;
+      byId("check").focus();
+    });
+    host.replaceChildren(element("p", { class: "row" }, element("span", {}, words), close), element("ul", { class: "reasons" }, ...rows));
+    host.hidden = false;
+  }
+}
+
+function enabledKeys(stats) {
+  return Object.entries(stats.platforms)
+    .filter(([, platform]) => platform.status !== "disabled")
+    .flatMap(([name, platform]) => platform.keys.map((key) => ({ id: `${name} ${key.key_id}`, key })));
+}

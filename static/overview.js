@@ -1,0 +1,136 @@
+// The answer to "is everything all right, and if not, which key?", and the figures since the start.
+
+import { byId, element, reconcile, setShape, setText, shape } from "./dom.js";
+import { bytes, count, decimal, instant, many, milliseconds, percent, span } from "./format.js";
+import { errorCount } from "./history.js";
+
+const REASONS_MAX = 5;
+
+/** How a state of a key or platform is shown: a level (colour and shape) and a word. */
+export const STATES = {
+  healthy: { level: "good", word: "Healthy" },
+  unknown: { level: "open", word: "Not tried yet" },
+  cooling: { level: "wait", word: "Cooling" },
+  degraded: { level: "wait", word: "Degraded" },
+  unhealthy: { level: "bad", word: "Unhealthy" },
+  no_keys: { level: "bad", word: "No keys" },
+  disabled: { level: "off", word: "Disabled" },
+};
+
+export function stateOf(status) {
+  return STATES[status] ?? { level: "open", word: String(status) };
+}
+
+/** The preview of a short key, which shows nothing of it. */
+export const HIDDEN_PREVIEW = "…";
+
+/** A key's name for people: its preview, with its id where the preview shows nothing. */
+export function keyName(key) {
+  return key.key_preview === HIDDEN_PREVIEW ? `… ${key.key_id}` : key.key_preview;
+}
+
+/** When a cooling key is free again, seen from the proxy's clock. */
+export function coolingWords(key, now) {
+  const until = instant(key.cooling_until);
+  return until === null ? "Cooling" : `Cooling, free in ${span((until - now) / 1000)}`;
+}
+
+/** `{level, headline, reasons: [{id, level, what, why}]}` of the present state. */
+export function verdict(stats) {
+  const now = Date.parse(stats.timestamp);
+  const platforms = Object.entries(stats.platforms).filter(([, platform]) => platform.status !== "disabled");
+  const keys = platforms.flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
+  const rejected = keys.filter(({ key }) => key.status === "unhealthy");
+  const cooling = keys.filter(({ key }) => key.status === "cooling");
+  const unknown = keys.filter(({ key }) => key.status === "unknown");
+  const down = platforms.filter(([, platform]) => platform.status === "unhealthy" || platform.status === "no_keys");
+  const reasons = [
+    ...platforms
+      .filter(([, platform]) => platform.status === "no_keys")
+      .map(([name, platform]) => ({ id: name, level: "bad", what: platform.display_name, why: "none of its keys is set" })),
+    ...[...rejected, ...cooling].map(({ name, platform, key }) => ({
+      id: `${name} ${key.key_id}`,
+      level: stateOf(key.status).level,
+      what: `${platform.display_name} · ${keyName(key)}`,
+      why: [key.status === "cooling" ? coolingWords(key, now) : null, key.error].filter(Boolean).join(": ") || "rejected by the platform",
+    })),
+  ];
+  const level = down.length > 0 ? "bad" : reasons.length > 0 ? "wait" : platforms.length > 0 ? "good" : "open";
+  return { level, headline: headline(platforms, keys.length, rejected.length, cooling.length, down), reasons, unknown: unknown.length };
+}
+
+function headline(platforms, total, rejected, cooling, down) {
+  if (platforms.length === 0) return "No platform is enabled";
+  if (total === 0) return "No platform has a key";
+  const parts = [];
+  if (down.length === 1) parts.push(`${down[0][1].display_name} has no usable key`);
+  if (down.length > 1) parts.push(`${down.length} of ${many(platforms.length, "platform")} have no usable key`);
+  if (rejected > 0) parts.push(`${rejected} of ${many(total, "key")} ${rejected === 1 ? "is" : "are"} rejected`);
+  if (cooling > 0) parts.push(rejected > 0 ? `${cooling} cooling` : `${cooling} of ${many(total, "key")} ${cooling === 1 ? "is" : "are"} cooling`);
+  if (parts.length > 0) return parts.join(", ");
+  return total === 1 ? "The one key is usable" : `All ${total} keys are usable`;
+}
+
+export class Overview {
+  render(stats, rate) {
+    const found = verdict(stats);
+    this.say(found.level, found.headline);
+    const shown = found.reasons.slice(0, REASONS_MAX);
+    if (found.reasons.length > REASONS_MAX) {
+      shown.push({ id: "more", level: "open", what: `and ${found.reasons.length - REASONS_MAX} more`, why: "see the platforms below" });
+    }
+    if (found.level === "good" && found.unknown > 0) {
+      shown.push({ id: "unknown", level: "open", what: many(found.unknown, "key"), why: "not tried yet" });
+    }
+    reconcile(byId("reasons"), shown, (reason) => reason.id, createReason, updateReason);
+    document.title = `${found.headline} – ai-api-proxy`;
+    strip(stats, rate);
+  }
+
+  /** Without figures: loading, or nobody there. */
+  say(level, words) {
+    byId("overview").dataset.level = level;
+    setText(byId("headline"), words);
+    setShape(byId("headline-shape").parentNode, level);
+    document.title = `${words} – ai-api-proxy`;
+  }
+}
+
+/** A line of what is wrong and why. */
+export function createReason() {
+  return element("li", {}, shape("open"), element("p", {}, element("strong"), " ", element("span")));
+}
+
+export function updateReason(node, { level, what, why }) {
+  const [mark, words] = node.children;
+  const [strong, rest] = words.children;
+  setShape(mark, level);
+  setText(strong, what);
+  setText(rest, why);
+}
+
+function strip({ totals, connections, platforms, retry_memory_bytes }, rate) {
+  const errors = errorCount(totals.errors);
+  const inFlight = Object.values(platforms).flatMap((platform) => platform.keys).reduce((sum, key) => sum + key.in_flight, 0);
+  const figures = [
+    ["Requests/s", decimal(rate), "over ten seconds"],
+    ["In flight", count(inFlight), "at this moment"],
+    ["Requests", count(totals.requests), "since the start"],
+    ["Errors", count(errors), errors === 0 ? "none so far" : `${percent(errors, totals.requests)} of all`],
+    ["First byte p50", milliseconds(totals.first_byte_ms.p50), `p95 ${milliseconds(totals.first_byte_ms.p95)}`],
+    ["Tokens out", count(totals.tokens_out), `${count(totals.tokens_in)} in`],
+    ["Bytes out", bytes(totals.bytes_out), `${bytes(totals.bytes_in)} in`],
+    ["Connections", count(connections.clients), `+ ${count(connections.upstreams)} upstream`],
+    ["For retries", bytes(retry_memory_bytes), "of bodies kept"],
+  ];
+  reconcile(
+    byId("strip"),
+    figures,
+    ([label]) => label,
+    ([label]) => element("div", {}, element("dt", {}, label), element("dd", { class: "figure" }), element("dd", { class: "muted" })),
+    (node, [, value, note]) => {
+      setText(node.children[1], value);
+      setText(node.children[2], note);
+    },
+  );
+}

@@ -1,0 +1,148 @@
+// A card per platform with its keys.
+
+import { byId, element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
+import { ago, count, instant, many, milliseconds, percent } from "./format.js";
+import { errorCount } from "./history.js";
+import { HIDDEN_PREVIEW, coolingWords, keyName, stateOf } from "./overview.js";
+import { Table, drawMeter, numberColumn } from "./table.js";
+
+/** More keys than this are folded: those in trouble are shown first. */
+const KEYS_SHOWN_MAX = 8;
+
+const ERROR_WORDS = { auth: "rejected", rate_limited: "rate-limited", server: "server (5xx)", network: "network", timeout: "timeout", client: "client (4xx)", canceled: "canceled" };
+
+export class Platforms {
+  constructor() {
+    this.host = byId("platforms");
+    this.empty = element("p", { class: "panel empty" }, "No platform is configured. Add one to platform.json: an edit takes effect within two seconds.");
+    this.host.after(this.empty);
+  }
+
+  render(stats, routes) {
+    const now = Date.parse(stats.timestamp);
+    const items = Object.entries(stats.platforms).map(([name, platform]) => ({ name, platform, now, route: routes.get(name) }));
+    this.empty.hidden = items.length > 0;
+    reconcile(this.host, items, (item) => item.name, (item) => new Card(item.name).node, (node, item) => node.card.update(item));
+  }
+}
+
+class Card {
+  constructor(name) {
+    const id = `platform-${name}`;
+    this.open = false;
+    this.last = null;
+    this.title = element("h3", { id });
+    this.route = element("code", { class: "muted" });
+    this.mark = shape("open");
+    this.state = element("span");
+    this.facts = element("p", { class: "facts-line muted" });
+    this.table = new Table(`Keys of ${name}`, keyColumns(), ({ key }) => key.key_id, ({ key }) => stateOf(key.status).level);
+    this.none = element("p", { class: "empty" });
+    this.more = element("button", { class: "quiet", type: "button" });
+    this.more.addEventListener("click", () => {
+      this.open = !this.open;
+      this.update(this.last);
+    });
+    this.node = element(
+      "article",
+      { class: "panel platform", "aria-labelledby": id },
+      element("header", {}, element("div", { class: "name" }, this.title, this.route), element("p", { class: "state" }, this.mark, this.state)),
+      this.facts,
+      this.table.node,
+      this.none,
+      this.more,
+    );
+    this.node.card = this;
+  }
+
+  update(item) {
+    this.last = item;
+    const { name, platform, now, route } = item;
+    const { level } = stateOf(platform.status);
+    setAttribute(this.node, "data-level", level);
+    setText(this.title, platform.display_name);
+    setText(this.route, route ?? `/${name}/`);
+    setShape(this.mark, level);
+    setText(this.state, platformWords(platform));
+    setText(this.facts, factWords(platform));
+    this.facts.hidden = platform.requests === 0;
+    const sum = platform.keys.reduce((total, key) => total + key.requests, 0);
+    this.table.render(this.shown(platform.keys).map((key) => ({ key, now, sum })));
+    const idle = platform.status === "disabled" || platform.keys.length === 0;
+    this.table.node.hidden = idle;
+    this.none.hidden = !idle;
+    setText(this.none, idleWords(platform));
+    this.more.hidden = idle || platform.keys.length <= KEYS_SHOWN_MAX;
+    setText(this.more, this.open ? "Show fewer keys" : `Show all ${platform.keys.length} keys`);
+    setAttribute(this.more, "aria-expanded", String(this.open));
+  }
+
+  shown(keys) {
+    if (this.open || keys.length <= KEYS_SHOWN_MAX) return keys;
+    const trouble = keys.filter((key) => key.status === "unhealthy" || key.status === "cooling");
+    const rest = keys.filter((key) => !trouble.includes(key));
+    return [...trouble, ...rest].slice(0, KEYS_SHOWN_MAX);
+  }
+}
+
+function platformWords({ status, keys }) {
+  const usable = keys.filter((key) => key.status === "healthy" || key.status === "unknown").length;
+  const { word } = stateOf(status);
+  return status === "disabled" || keys.length === 0 ? word : `${word}: ${usable} of ${keys.length} usable`;
+}
+
+function idleWords({ status, keys }) {
+  if (status !== "disabled") return "None of its keys is set: requests are answered 503 until one is.";
+  return keys.length === 0 ? "Switched off in platform.json." : `Switched off in platform.json: its ${many(keys.length, "key")} ${keys.length === 1 ? "is" : "are"} not used.`;
+}
+
+function factWords(platform) {
+  const errors = errorCount(platform.errors);
+  return [
+    many(platform.requests, "request"),
+    `${many(errors, "error")}${errors > 0 ? ` (${percent(errors, platform.requests)})` : ""}`,
+    `first byte p50 ${milliseconds(platform.first_byte_ms.p50)}, p95 ${milliseconds(platform.first_byte_ms.p95)}`,
+    `${count(platform.tokens_in)} tokens in, ${count(platform.tokens_out)} out`,
+  ].join(" · ");
+}
+
+function keyColumns() {
+  return [
+    { label: "Key", kind: "key", draw: drawKey },
+    { label: "State", kind: "state-cell", draw: drawState },
+    { label: "Share", kind: "share", draw: (cell, { key, sum }) => drawMeter(cell, key.requests / sum, percent(key.requests, sum)) },
+    numberColumn("Requests", ({ key }) => count(key.requests)),
+    numberColumn("Errors", ({ key }) => count(errorCount(key.errors))),
+    numberColumn("p50", ({ key }) => milliseconds(key.first_byte_ms.p50)),
+    numberColumn("p95", ({ key }) => milliseconds(key.first_byte_ms.p95)),
+    numberColumn("Tokens in", ({ key }) => count(key.tokens_in)),
+    numberColumn("Tokens out", ({ key }) => count(key.tokens_out)),
+    numberColumn("In flight", ({ key }) => count(key.in_flight)),
+    numberColumn("Last used", ({ key, now }) => ago(instant(key.last_used), now)),
+    { label: "Notes", kind: "notes", draw: drawNotes },
+  ];
+}
+
+function drawKey(cell, { key }) {
+  if (!cell.firstChild) cell.append(element("code"), element("code", { class: "muted" }));
+  setText(cell.children[0], keyName(key));
+  setText(cell.children[1], key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id);
+}
+
+function drawState(cell, { key, now }) {
+  if (!cell.firstChild) cell.append(element("span", { class: "state" }, shape("open"), element("span")));
+  const [mark, words] = cell.firstChild.children;
+  const { level, word } = stateOf(key.status);
+  setShape(mark, level);
+  setText(words, key.status === "cooling" ? coolingWords(key, now) : word);
+}
+
+/** The state's reason, and what the errors were: a line of their own, since both can be long. */
+function drawNotes(cell, { key }) {
+  if (!cell.firstChild) cell.append(element("span", { class: "why" }), element("span"));
+  const kinds = Object.entries(ERROR_WORDS).filter(([kind]) => key.errors[kind] > 0);
+  const errors = kinds.map(([kind, word]) => `${count(key.errors[kind])} ${word}`).join(", ");
+  setText(cell.children[0], key.error ?? "");
+  setText(cell.children[1], errors && `Errors: ${errors}`);
+  cell.hidden = !key.error && !errors;
+}

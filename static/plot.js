@@ -1,0 +1,180 @@
+// A plot of the last minutes drawn as SVG: an area, lines or stacked bars over bins of a few seconds.
+
+import { drawing, element, setText } from "./dom.js";
+import { clock, minute } from "./format.js";
+import { BIN_MS } from "./history.js";
+
+const HEIGHT = 148;
+const EDGE = { left: 46, right: 6, top: 8, bottom: 22 };
+
+export class Plot {
+  /**
+   * `series`: `{name, kind: "area" | "line" | "bar", tone, value(bin)}`; a value is a number or null. `format` writes
+   * a value, `floor` is the least height of the scale, so that noise about zero does not look like a mountain.
+   */
+  constructor(host, { title, unit, series, format, floor }) {
+    Object.assign(this, { title, unit, series, format, floor, bins: [], now: 0, since: null, span: 0, cursor: null });
+    this.readout = element("p", { class: "readout" });
+    this.drawing = drawing("svg", { class: "plot", height: HEIGHT, role: "img", tabindex: "0" });
+    const legend = series.length < 2 ? [] : series.map(({ name, tone }) => element("li", { class: tone }, name));
+    host.append(
+      element(
+        "figure",
+        { class: "panel" },
+        element("figcaption", {}, element("h3", {}, title, " ", element("small", {}, unit)), element("ul", { class: "legend" }, ...legend)),
+        this.readout,
+        this.drawing,
+      ),
+    );
+    new ResizeObserver(() => this.draw()).observe(this.drawing);
+    this.drawing.addEventListener("pointermove", (event) => this.point(event.offsetX));
+    this.drawing.addEventListener("pointerleave", () => this.select(null));
+    this.drawing.addEventListener("blur", () => this.select(null));
+    this.drawing.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  /** `span` milliseconds up to `now` are shown; before `since` nobody watched. */
+  render(bins, now, since, span) {
+    Object.assign(this, { bins, now, since, span });
+    this.draw();
+  }
+
+  point(x) {
+    const time = this.from + ((x - EDGE.left) / this.width) * this.span;
+    const near = this.bins.find((bin) => time >= bin.start && time < bin.end);
+    this.select(near?.start ?? null);
+  }
+
+  key(event) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step || this.bins.length === 0) return;
+    event.preventDefault();
+    const present = this.bins.findIndex((bin) => bin.start === this.cursor);
+    const next = present < 0 ? this.bins.length - 1 : present + step;
+    this.select(this.bins[Math.max(0, Math.min(this.bins.length - 1, next))].start);
+  }
+
+  select(start) {
+    this.cursor = start;
+    this.draw();
+  }
+
+  draw() {
+    const whole = this.drawing.clientWidth;
+    if (whole === 0 || this.span === 0) return;
+    this.width = whole - EDGE.left - EDGE.right;
+    this.from = this.now - this.span;
+    const top = niceTop(Math.max(this.floor, this.highest()));
+    this.x = (time) => EDGE.left + (Math.max(0, time - this.from) / this.span) * this.width;
+    this.y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
+    this.drawing.replaceChildren(...this.unseen(), ...this.grid(top), ...this.curves(), ...this.mark());
+    this.describe();
+  }
+
+  highest() {
+    let highest = 0;
+    for (const bin of this.bins) {
+      let stack = 0;
+      for (const { kind, value } of this.series) {
+        stack = kind === "bar" ? stack + (value(bin) ?? 0) : Math.max(stack, value(bin) ?? 0);
+      }
+      highest = Math.max(highest, stack);
+    }
+    return highest;
+  }
+
+  /** The time before this page was opened: nothing is known of it, which is not the same as nothing happened. */
+  unseen() {
+    if (this.since === null || this.since <= this.from) return [];
+    const width = this.x(this.since) - EDGE.left;
+    const area = drawing("rect", { class: "unseen", x: EDGE.left, y: EDGE.top, width, height: HEIGHT - EDGE.top - EDGE.bottom });
+    if (width < 150) return [area];
+    const label = drawing("text", { class: "tick", x: EDGE.left + width / 2, y: EDGE.top + (HEIGHT - EDGE.top - EDGE.bottom) / 4 + 4, "text-anchor": "middle" }, `page opened at ${minute(this.since)}`);
+    return [area, label];
+  }
+
+  grid(top) {
+    const parts = [];
+    for (const share of [0, 0.5, 1]) {
+      const y = Math.round(this.y(top * share)) + 0.5;
+      parts.push(drawing("line", { class: "grid", x1: EDGE.left, x2: EDGE.left + this.width, y1: y, y2: y }));
+      parts.push(drawing("text", { class: "tick", x: EDGE.left - 6, y: y + 4, "text-anchor": "end" }, this.format(top * share)));
+    }
+    const step = this.span / 3;
+    for (let time = Math.ceil(this.from / step) * step; time <= this.now; time += step) {
+      const x = this.x(time);
+      if (x < EDGE.left + 12 || x > EDGE.left + this.width - 12) continue;
+      parts.push(drawing("text", { class: "tick", x, y: HEIGHT - 5, "text-anchor": "middle" }, minute(time)));
+    }
+    return parts;
+  }
+
+  curves() {
+    const floors = new Map();
+    return this.series.flatMap((one) => (one.kind === "bar" ? this.bars(one, floors) : this.line(one)));
+  }
+
+  bars({ tone, value }, floors) {
+    const room = (this.width * BIN_MS) / this.span;
+    const width = room > 4 ? room - 1 : room;
+    return this.bins.flatMap((bin) => {
+      const amount = value(bin);
+      if (!amount || bin.end <= this.from) return [];
+      const floor = floors.get(bin.start) ?? 0;
+      floors.set(bin.start, floor + amount);
+      const y = this.y(floor + amount);
+      return [drawing("rect", { class: `bar ${tone}`, x: this.x(bin.start), y, width, height: this.y(floor) - y })];
+    });
+  }
+
+  line({ kind, tone, value }) {
+    const parts = [];
+    for (const run of this.runs(value)) {
+      const points = run.map(({ time, amount }) => `${this.x(time).toFixed(1)} ${this.y(amount).toFixed(1)}`);
+      if (kind === "area") {
+        const base = this.y(0);
+        parts.push(drawing("path", { class: `area ${tone}`, d: `M${this.x(run[0].time)} ${base}L${points.join("L")}L${this.x(run.at(-1).time)} ${base}Z` }));
+      }
+      // A lone point gets a length of nothing: its round ends make it a dot.
+      parts.push(drawing("path", { class: `stroke ${tone}`, d: `M${points.join("L")}${run.length === 1 ? "h0" : ""}` }));
+    }
+    return parts;
+  }
+
+  /** Stretches without a gap: what was not watched is not bridged. */
+  runs(value) {
+    const runs = [];
+    let end = null;
+    for (const bin of this.bins) {
+      const amount = value(bin);
+      if (amount === null || bin.end <= this.from) continue;
+      const point = { time: Math.min((bin.start + bin.end) / 2, this.now), amount };
+      if (end === bin.start) runs.at(-1).push(point);
+      else runs.push([point]);
+      end = bin.end;
+    }
+    return runs;
+  }
+
+  mark() {
+    const bin = this.bins.find((one) => one.start === this.cursor);
+    if (!bin) return [];
+    const x = this.x((bin.start + bin.end) / 2);
+    return [drawing("line", { class: "cursor", x1: x, x2: x, y1: EDGE.top, y2: HEIGHT - EDGE.bottom })];
+  }
+
+  describe() {
+    const chosen = this.bins.find((bin) => bin.start === this.cursor);
+    const shown = chosen ?? this.bins.at(-1);
+    const values = this.series.map(({ name, value }) => `${this.series.length < 2 ? "" : `${name} `}${this.format(shown ? value(shown) : null)}`).join(", ");
+    const when = chosen ? clock(chosen.start) : "now";
+    setText(this.readout, `${when}: ${values}`);
+    this.drawing.setAttribute("aria-label", `${this.title} ${this.unit}, last ${Math.round(this.span / 60_000)} minutes. ${when}: ${values}; highest ${this.format(this.highest())}.`);
+  }
+}
+
+/** The next of 1, 2, 5 times a power of ten, so that half of it reads well too. */
+function niceTop(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 4, 6, 8, 10].find((step) => step * power >= value) * power;
+}

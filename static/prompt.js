@@ -1,0 +1,153 @@
+// Sends a prompt through the proxy, as any client would, and shows the answer as it streams.
+
+import { events, json, request, rootKey } from "./api.js";
+import { byId, element, reconcile, setText } from "./dom.js";
+import { count, milliseconds } from "./format.js";
+
+/** The box shows the beginning of a very long answer; the figures still count all of it. */
+const ANSWER_CHARACTERS_MAX = 100_000;
+const MODELS_SHOWN_MAX = 500;
+
+export class Prompt {
+  constructor() {
+    this.routes = new Map();
+    this.stop = null;
+    this.modelsOf = null;
+    byId("prompt-platform").addEventListener("change", () => this.changed());
+    byId("prompt-model").addEventListener("focus", () => this.models().catch(() => {}));
+    byId("prompt-stop").addEventListener("click", () => this.stop?.abort());
+    byId("prompt").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.send();
+    });
+    byId("prompt-text").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("prompt").requestSubmit();
+    });
+  }
+
+  render(stats, routes) {
+    this.routes = routes;
+    const enabled = Object.entries(stats.platforms).filter(([, platform]) => platform.status !== "disabled");
+    reconcile(
+      byId("prompt-platform"),
+      enabled,
+      ([name]) => name,
+      ([name]) => element("option", { value: name }),
+      (node, [, platform]) => setText(node, platform.display_name),
+    );
+    byId("prompt-send").disabled = enabled.length === 0 || this.stop !== null;
+    setText(byId("prompt-route"), enabled.length === 0 ? "No platform is enabled." : `POST ${this.route()}chat/completions`);
+  }
+
+  route() {
+    const name = byId("prompt-platform").value;
+    return this.routes.get(name) ?? `/${name}/`;
+  }
+
+  /** The key that was typed, else the root key of this tab. */
+  key() {
+    return byId("prompt-key").value.trim() || rootKey.read();
+  }
+
+  changed() {
+    byId("prompt-model").value = "";
+    byId("prompt-models").replaceChildren();
+    this.modelsOf = null;
+    setText(byId("prompt-route"), `POST ${this.route()}chat/completions`);
+  }
+
+  /** The platform's models, asked for once; without a key there is no use in asking. */
+  async models() {
+    const route = this.route();
+    if (this.modelsOf?.route === route) return this.modelsOf.names;
+    if (!this.key()) return [];
+    const listed = await json(`${route}models`, { key: this.key() });
+    const names = (Array.isArray(listed.data) ? listed.data : []).map((model) => String(model.id)).slice(0, MODELS_SHOWN_MAX);
+    if (route !== this.route()) return names;
+    this.modelsOf = { route, names };
+    byId("prompt-models").replaceChildren(...names.map((name) => element("option", { value: name })));
+    return names;
+  }
+
+  async send() {
+    if (this.stop) return;
+    this.stop = new AbortController();
+    const answer = byId("prompt-answer");
+    answer.replaceChildren();
+    answer.classList.remove("problem");
+    answer.hidden = false;
+    answer.setAttribute("aria-busy", "true");
+    byId("prompt-send").disabled = true;
+    byId("prompt-stop").hidden = false;
+    const progress = { start: performance.now(), first: null, characters: 0, usage: null, id: null };
+    let end = "finished";
+    try {
+      await this.stream(answer, progress);
+    } catch (error) {
+      end = error.name === "AbortError" ? "stopped" : "failed";
+      if (end === "failed") this.fail(answer, error);
+    }
+    this.report(progress, end);
+    answer.setAttribute("aria-busy", "false");
+    this.stop = null;
+    byId("prompt-send").disabled = false;
+    byId("prompt-stop").hidden = true;
+  }
+
+  async stream(answer, progress) {
+    const field = byId("prompt-model");
+    if (!field.value.trim()) field.value = (await this.models())[0] ?? "";
+    progress.start = performance.now();
+    setText(byId("prompt-facts"), "Waiting for the first byte…");
+    const response = await request(`${this.route()}chat/completions`, {
+      method: "POST",
+      key: this.key(),
+      signal: this.stop.signal,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({
+        model: field.value.trim(),
+        stream: true,
+        stream_options: { include_usage: true },
+        messages: [{ role: "user", content: byId("prompt-text").value }],
+      }),
+    });
+    progress.id = response.headers.get("x-request-id");
+    if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+      const body = await response.json();
+      this.append(answer, progress, String(body?.choices?.[0]?.message?.content ?? JSON.stringify(body, null, 2)), body?.usage);
+      return;
+    }
+    for await (const { data } of events(response)) {
+      if (data === "[DONE]") return;
+      const chunk = JSON.parse(data);
+      if (chunk?.error) throw new Error(chunk.error.message ?? data);
+      this.append(answer, progress, String(chunk?.choices?.[0]?.delta?.content ?? ""), chunk?.usage);
+    }
+  }
+
+  append(answer, progress, words, usage) {
+    if (words && progress.first === null) progress.first = performance.now();
+    if (progress.characters < ANSWER_CHARACTERS_MAX) answer.append(words);
+    progress.characters += words.length;
+    progress.usage = usage ?? progress.usage;
+    answer.scrollTop = answer.scrollHeight;
+  }
+
+  fail(answer, error) {
+    const parts = [error.status, error.code].filter(Boolean).join(" ");
+    const words = error instanceof TypeError ? "The answer broke off before its end." : error.message;
+    answer.classList.add("problem");
+    answer.append(element("p", {}, parts ? `${parts}: ${words}` : words));
+    if (error.status === 401) byId("prompt-key").focus();
+  }
+
+  report({ start, first, usage, id }, end) {
+    const facts = [
+      { finished: "Finished", stopped: "Stopped", failed: "Failed" }[end] + ` after ${milliseconds(performance.now() - start)}`,
+      first === null ? null : `first word after ${milliseconds(first - start)}`,
+      usage ? `${count(usage.prompt_tokens)} tokens in, ${count(usage.completion_tokens)} out` : null,
+      id ? `request ${id}` : null,
+    ];
+    setText(byId("prompt-facts"), facts.filter(Boolean).join(" · "));
+  }
+}

@@ -1,0 +1,250 @@
+//! The dashboard in a real Chromium: what a person sees, and what the browser's console says of it.
+//! Screenshots of the states go to the target folder, to be looked at.
+
+#[path = "browser/chrome.rs"]
+mod chrome;
+#[path = "browser/platform.rs"]
+mod platform;
+#[path = "browser/proxy.rs"]
+mod proxy;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrome::Chrome;
+use platform::Platform;
+use proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
+use serde_json::{Value, json};
+
+/// For what has no promised time; a busy machine may need it.
+const SOON: Duration = Duration::from_secs(15);
+/// What the dashboard promises after a change.
+const CHANGE: Duration = Duration::from_secs(2);
+/// The first 12 hex digits of the SHA-256 of demo-key-1, demo-key-2 and demo-key-revoked.
+const DEMO_KEY_IDS: [&str; 3] = ["0b2c109e25ac", "fb26de5bd8d2", "80baf5af7cf8"];
+const HOSTILE_NAME: &str = "<img src=x onerror=\"window.broken=1\">";
+
+#[test]
+fn shows_the_demo_keys_and_streams_a_prompt() {
+    let proxy = Proxy::start(&demo());
+    let mut chrome = Chrome::open();
+    chrome.look(1280, 1000, "light");
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("1 of 3 keys is rejected"), SOON);
+    for id in DEMO_KEY_IDS {
+        chrome.wait_for(
+            &format!("document.querySelector('#platforms tbody').innerText.includes('{id}')"),
+            SOON,
+        );
+    }
+    let rejected = "document.querySelector('#platforms tbody tr[data-level=bad]').innerText";
+    let rejected = chrome.value(rejected).to_string();
+    assert!(
+        rejected.contains(DEMO_KEY_IDS[2]) && rejected.contains("Unhealthy"),
+        "{rejected}"
+    );
+    assert!(
+        chrome
+            .value("document.querySelector('#reasons').innerText")
+            .to_string()
+            .contains("401")
+    );
+
+    chrome.value("document.getElementById('check').click()");
+    chrome.wait_for(
+        "document.getElementById('check-result').innerText.includes('2 of 3 keys healthy')",
+        SOON,
+    );
+
+    chrome.value(&format!(
+        "document.getElementById('prompt-key').value = '{CLIENT_KEY}';
+         window.lengths = new Set();
+         new MutationObserver(() => lengths.add(document.getElementById('prompt-answer').textContent.length))
+             .observe(document.getElementById('prompt-answer'), {{ childList: true }});
+         document.getElementById('prompt-send').click()"
+    ));
+    chrome.wait_for(
+        "document.getElementById('prompt-facts').innerText.startsWith('Finished')",
+        SOON,
+    );
+    let pieces = chrome
+        .value("lengths.size")
+        .as_u64()
+        .expect("a size is a number");
+    assert!(pieces > 3, "the answer came in {pieces} pieces");
+    chrome.wait_for(
+        "document.querySelector('#recent tbody').innerText.includes('web app')",
+        SOON,
+    );
+
+    chrome.screenshot(&picture("light"));
+    chrome.look(1280, 1000, "dark");
+    chrome.screenshot(&picture("dark"));
+    chrome.look(390, 844, "light");
+    chrome.wait_for("document.documentElement.scrollWidth <= 390", SOON);
+    chrome.screenshot(&picture("phone"));
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn shows_trouble_at_once_and_foreign_names_as_text() {
+    let platform = Platform::start();
+    let proxy = Proxy::start(&json!([{
+        "name": "odd", "display_name": HOSTILE_NAME, "base_url": platform.base_url(), "api_path": "/v1",
+        "keys": ["odd-key-number-one", "odd-key-number-two"],
+    }]));
+    let mut chrome = Chrome::open();
+    chrome.look(1280, 1000, "light");
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("All 2 keys are usable"), SOON);
+
+    platform.revoke("odd-key-number-one");
+    // The keys take turns, so the revoked one is among two requests; both are answered, by the other key.
+    assert_eq!(
+        [proxy.ask("/odd/v1/models"), proxy.ask("/odd/v1/models")],
+        [200, 200]
+    );
+    chrome.wait_for(&headline("1 of 2 keys is rejected"), CHANGE);
+
+    platform.revoke("odd-key-number-two");
+    assert!(proxy.ask("/odd/v1/models") >= 400);
+    chrome.wait_for(
+        &headline(&format!(
+            "{HOSTILE_NAME} has no usable key, 2 of 2 keys are rejected"
+        )),
+        CHANGE,
+    );
+
+    proxy.write("key.json", "[{]");
+    chrome.wait_for("!document.getElementById('config-error').hidden", SOON);
+    assert!(
+        chrome
+            .value("document.getElementById('config-error').innerText")
+            .to_string()
+            .contains("key.json")
+    );
+    chrome.screenshot(&picture("trouble"));
+
+    let shown = chrome.value("document.querySelector('#platforms h3').textContent");
+    assert_eq!(shown, json!(HOSTILE_NAME));
+    assert_eq!(
+        chrome.value("document.querySelectorAll('main img').length"),
+        json!(0)
+    );
+    assert_eq!(chrome.value("typeof window.broken"), json!("undefined"));
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn comes_back_after_a_restart_of_the_proxy() {
+    let mut proxy = Proxy::start(&demo());
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&line("Live"), SOON);
+    chrome.value("window.same = true");
+
+    proxy.stop();
+    chrome.wait_for(&line("Cut off"), CHANGE);
+    chrome.wait_for(
+        "document.getElementById('cut').innerText.includes('The figures below are from')",
+        CHANGE,
+    );
+
+    proxy.start_again();
+    chrome.wait_for(&line("Live"), SOON);
+    chrome.wait_for("document.getElementById('cut').hidden", CHANGE);
+    chrome.wait_for(&headline("1 of 3 keys is rejected"), SOON);
+    assert_eq!(
+        chrome.value("window.same"),
+        json!(true),
+        "the page came back without being loaded anew"
+    );
+}
+
+#[test]
+fn asks_for_a_root_key_from_another_machine() {
+    let proxy = Proxy::start(&demo());
+    let mut chrome = Chrome::open();
+    // A loopback peer that names a client behind it is somebody's reverse proxy: not local.
+    let headers = json!({"headers": {"X-Forwarded-For": "203.0.113.9"}});
+    chrome.call("Network.setExtraHTTPHeaders", headers);
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for("!document.getElementById('gate').hidden", SOON);
+    assert_eq!(chrome.value("document.activeElement.id"), json!("gate-key"));
+    assert_eq!(
+        chrome.value("document.getElementById('platforms').innerText"),
+        json!("")
+    );
+
+    unlock(&mut chrome, "not-a-root-key-at-all");
+    chrome.wait_for(
+        "document.getElementById('gate-error').innerText !== ''",
+        SOON,
+    );
+    unlock(&mut chrome, ROOT_KEY);
+    chrome.wait_for(&headline("1 of 3 keys is rejected"), SOON);
+    assert_eq!(
+        chrome.value("document.getElementById('gate').hidden"),
+        json!(true)
+    );
+
+    assert_eq!(
+        chrome.value("[localStorage.length, document.cookie]"),
+        json!([0, ""])
+    );
+    assert_eq!(
+        chrome.value("Object.values(sessionStorage)"),
+        json!([ROOT_KEY])
+    );
+    let addresses = chrome.addresses();
+    assert!(
+        addresses.len() > 3 && addresses.iter().all(|address| !address.contains("key-")),
+        "{addresses:?}"
+    );
+
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("1 of 3 keys is rejected"), SOON);
+    chrome.load(|chrome| {
+        chrome.value("document.getElementById('forget').click()");
+    });
+    chrome.wait_for("!document.getElementById('gate').hidden", SOON);
+}
+
+fn unlock(chrome: &mut Chrome, key: &str) {
+    chrome.value(&format!(
+        "document.getElementById('gate-key').value = '{key}';
+         document.getElementById('gate-form').requestSubmit()"
+    ));
+}
+
+fn demo() -> Value {
+    json!([{
+        "name": "demo", "display_name": "Demo platform", "base_url": "demo:", "api_path": "/v1",
+        "keys": ["demo-key-1", "demo-key-2", "demo-key-revoked"],
+    }])
+}
+
+/// The condition that the overall status reads so.
+fn headline(words: &str) -> String {
+    format!(
+        "document.getElementById('headline').textContent === {}",
+        json!(words)
+    )
+}
+
+/// The condition that the line to the proxy is in this state.
+fn line(words: &str) -> String {
+    format!(
+        "document.getElementById('line').textContent === {}",
+        json!(words)
+    )
+}
+
+fn picture(name: &str) -> PathBuf {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    scratch
+        .parent()
+        .unwrap_or(scratch)
+        .join("screenshots")
+        .join(format!("dashboard-{name}.png"))
+}
