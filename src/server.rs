@@ -170,6 +170,7 @@ impl Server {
         self.accept();
         self.begin_probes();
         self.drive_all();
+        self.wake();
         Ok(self.is_drained().then_some(Stopped::Drained))
     }
 
@@ -188,6 +189,7 @@ impl Server {
         let deadlines = [
             self.timers.next(),
             self.network.deadline(),
+            self.core.feed.deadline(),
             self.drained_by,
             probes_at,
         ];
@@ -270,6 +272,21 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Publishes the figures when it is time, and wakes who waits for something that is not its own.
+    fn wake(&mut self) {
+        self.core.connections.clients = self.clients.open as u64;
+        self.core.connections.idle_upstreams = self.network.idle_upstreams() as u64;
+        if self
+            .core
+            .feed
+            .deadline()
+            .is_some_and(|at| at <= self.now.instant)
+        {
+            self.core.publish(self.now);
+        }
+        self.core.wake(&mut self.queue);
     }
 
     /// Begins the probes that are due: sessions without a client.

@@ -139,7 +139,7 @@ impl Session {
             if self.client.peer_closed() {
                 return Driven::Close(Reason::ClientGone);
             }
-            let step = self.step(core, now);
+            let step = self.step(slot, core, now);
             let waits = matches!(step, Step::Wait);
             if let Some(reason) = self.obey(step, slot, core, network, now) {
                 self.flush_client(now);
@@ -197,7 +197,7 @@ impl Session {
         filled
     }
 
-    fn step(&mut self, core: &mut Core, now: Now) -> Step {
+    fn step(&mut self, slot: usize, core: &mut Core, now: Now) -> Step {
         let upstream = match &mut self.upstream {
             Upstream::None => exchange::Upstream::None,
             Upstream::Dialing(_) => exchange::Upstream::Dialing,
@@ -214,6 +214,7 @@ impl Session {
         let mut cx = Cx {
             now,
             core,
+            session: slot,
             role: self.role,
             peer: self.peer,
             client: ends(&mut self.client),

@@ -65,6 +65,7 @@ impl Choosing {
         match picked {
             Ok(permit) => {
                 self.request.tries += 1;
+                self.request.key = Some(permit.key());
                 let endpoint = Rc::clone(&self.request.route().endpoint);
                 let trying = Trying::new(self.request, self.upload, tried, permit, cx.now);
                 (Exchange::Trying(trying), Step::Dial(endpoint))

@@ -1,20 +1,24 @@
 //! What all exchanges share: the configuration in force, the policy's state, memory, ids, figures.
 
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::base::buffer::BlockPool;
 use crate::base::ids::Ids;
 use crate::base::now::Now;
+use crate::base::queue::RunQueue;
 use crate::base::text::Text;
-use crate::figures::Figures;
+use crate::figures::{Figures, Finished, RetryReason};
 use crate::policy::access::Clients;
-use crate::policy::keyring::{Keyring, Outcome, Permit};
-use crate::policy::probes::{Found, Probes};
-use crate::service::pages::View;
+use crate::policy::keyring::{KeyId, Keyring, Outcome, Permit};
+use crate::policy::probes::{Found, Probes, Round};
+use crate::service::gather::View;
+use crate::service::stats;
+use crate::service::view::Connections;
 use crate::site::Site;
 
 use super::End;
+use super::feed::Feed;
 use super::request::{Request, Role};
 use super::upload::RetryMemory;
 
@@ -41,6 +45,12 @@ pub struct Core {
     pub blocks: BlockPool,
     pub retry_memory: RetryMemory,
     pub started: Now,
+    /// How many connections there are, as the server counts them.
+    pub connections: Connections,
+    pub feed: Feed,
+    round_waiters: Vec<usize>,
+    /// Sessions to be run although nothing of their own has happened.
+    woken: Vec<usize>,
     /// Why the newest configuration is not in force.
     pub config_error: Option<String>,
     /// Memory for a head while it is written anew.
@@ -54,6 +64,7 @@ impl Core {
         let mut probes = Probes::default();
         probes.reload(&site.probed_keys(), now);
         let max = site.settings.retry_memory_bytes;
+        let max_connections = site.settings.max_connections;
         Core {
             site,
             phase: Phase::Serving,
@@ -65,6 +76,15 @@ impl Core {
             blocks: BlockPool::default(),
             retry_memory: RetryMemory { used: 0, max },
             started: now,
+            connections: Connections {
+                clients: 0,
+                upstreams: 0,
+                idle_upstreams: 0,
+                max: max_connections,
+            },
+            feed: Feed::default(),
+            round_waiters: Vec::new(),
+            woken: Vec::new(),
             config_error: None,
             draft: Vec::new(),
             spare_requests: Vec::new(),
@@ -84,17 +104,80 @@ impl Core {
         }
     }
 
-    /// Takes a request's memory back.
-    fn recycle(&mut self, request: Box<Request>) {
+    /// Writes a request's line into the figures and takes its memory back. Only what clients ask of platforms counts.
+    pub fn finish(&mut self, request: Box<Request>, end: End, now: Now) {
+        if let (Role::Proxy, Some(place)) = (request.role, request.route) {
+            let tokens = request.usage.tokens();
+            let since = |at: Instant| at.duration_since(request.started.instant);
+            self.figures.finish(&Finished {
+                platform: Some(request.site.routes[place].id.0),
+                key: request.key.map(|key| key.0),
+                client: request.client.map(|client| client.0),
+                request_id: request.id.as_str(),
+                method: request.method.as_str(),
+                path: request.path.as_str(),
+                model: request.model(),
+                status: end.status,
+                code: end.code,
+                class: end.class,
+                tries: request.tries,
+                first_byte: request.first_byte_at.map(since),
+                total: since(now.instant),
+                bytes_in: request.bytes_in,
+                bytes_out: request.bytes_out,
+                tokens_in: tokens.input,
+                tokens_out: tokens.output,
+                started_unix_ms: request.started.unix_ms,
+            });
+        }
         if self.spare_requests.len() < SPARE_REQUESTS_MAX {
             self.spare_requests.push(request);
         }
     }
 
-    /// Writes a request's line into the figures and takes its memory back.
-    pub fn finish(&mut self, request: Box<Request>, end: End, now: Now) {
-        let _ = (end, now);
-        self.recycle(request);
+    /// Counts that another key is tried after this outcome.
+    pub fn note_retry(&mut self, request: &Request, key: KeyId, outcome: &Outcome) {
+        let reason = match outcome {
+            Outcome::Rejected { .. } | Outcome::Forbidden => RetryReason::Auth,
+            Outcome::RateLimited { .. } => RetryReason::RateLimited,
+            Outcome::ServerError { .. } => RetryReason::Server,
+            Outcome::NetworkFailure { .. } => RetryReason::Network,
+            Outcome::Timeout { .. } => RetryReason::Timeout,
+            Outcome::Answered | Outcome::Canceled => return,
+        };
+        self.figures.retry(request.route().id.0, reason);
+        self.figures.key_error(key.0, reason.error_kind());
+    }
+
+    /// Awaits the end of the round of probes, or joins it.
+    pub fn await_round(&mut self, session: usize) {
+        self.round_waiters.push(session);
+    }
+
+    /// Moves the sessions whose waiting has ended into `queue`.
+    pub fn wake(&mut self, queue: &mut RunQueue) {
+        if self.probes.round() == Round::Finished {
+            self.woken.append(&mut self.round_waiters);
+        }
+        for session in self.woken.drain(..) {
+            queue.push(session);
+        }
+    }
+
+    /// The latest event of `/events`; rendered now when there is none that is fresh.
+    pub fn fresh_event(&mut self, now: Now) -> Rc<[u8]> {
+        if let Some(event) = self.feed.latest(now) {
+            return event;
+        }
+        self.publish(now);
+        self.feed.latest(now).expect("it was just published")
+    }
+
+    /// Renders the figures for all who listen.
+    pub fn publish(&mut self, now: Now) {
+        let stats = stats::render(&self.view(now).stats());
+        let listeners = self.feed.publish(stats.as_bytes(), now);
+        self.woken.extend(listeners);
     }
 
     /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
@@ -138,7 +221,11 @@ impl Core {
     pub fn view(&self, now: Now) -> View<'_> {
         View {
             site: &self.site,
+            clients: &self.clients,
             keyring: &self.keyring,
+            figures: &self.figures,
+            connections: self.connections,
+            retry_memory_bytes: self.retry_memory.used,
             config_error: self.config_error.as_deref(),
             started: self.started,
             now,

@@ -13,6 +13,7 @@ pub mod closing;
 pub mod collecting;
 pub mod core;
 pub mod draining;
+pub mod feed;
 pub mod forward;
 pub mod reading;
 pub mod reason;
@@ -29,7 +30,7 @@ use std::time::Instant;
 
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
-use crate::figures::Class;
+use crate::figures::counts::Class;
 use crate::http::body::Decoder;
 use crate::net::connection::Ended;
 use crate::net::dial::{Endpoint, Origin};
@@ -93,6 +94,8 @@ pub enum Step {
 pub struct Cx<'s> {
     pub now: Now,
     pub core: &'s mut Core,
+    /// The session's number, by which it is woken when something happens that is not its own.
+    pub session: usize,
     pub role: Role,
     /// The address at the other end of the client's socket.
     pub peer: IpAddr,

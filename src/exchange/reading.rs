@@ -11,7 +11,10 @@ use crate::http::request::{self, RequestHead};
 use crate::http::response::Asked;
 use crate::http::scan::HeadScan;
 use crate::http::target::{Form, climbs};
+use crate::http::usage::Format;
 use crate::http::{FIELDS_MAX, Framing};
+use crate::policy::probes::Round;
+use crate::service::assets::Preferences;
 use crate::service::pages::{self, Page};
 use crate::service::reply::Reply;
 use crate::site::Site;
@@ -53,6 +56,10 @@ enum Decision {
     Refuse(Reason),
     Reply(Reply),
     Forward(Upload),
+    /// `/health`, once the round of probes has ended.
+    AwaitRound,
+    /// `/events`.
+    Listen,
     /// The body is needed first.
     Collect {
         upload: Upload,
@@ -164,6 +171,14 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             let replying = Replying::new(request, reply, decoder, cx.now);
             (Exchange::Replying(replying), Step::Again)
         }
+        Decision::AwaitRound => {
+            let replying = Replying::after_round(request, decoder, cx);
+            (Exchange::Replying(replying), Step::Again)
+        }
+        Decision::Listen => {
+            let replying = Replying::listen(request, decoder);
+            (Exchange::Replying(replying), Step::Again)
+        }
         Decision::Forward(upload) => {
             if continues {
                 cx.client.output.put(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -188,6 +203,7 @@ fn note(request: &mut Request, head: &RequestHead<'_, '_>, phase: Phase) {
     request.method = Text::new(head.method);
     request.path = Text::new(head.target.path);
     request.version = head.version;
+    request.body_format = Format::of(head.field("content-type"), head.field("content-encoding"));
     if head.method == "HEAD" {
         request.asked = Asked::Head;
     }
@@ -319,8 +335,16 @@ fn on_page(
             (false, false) => return Decision::Refuse(Reason::MissingApiKey),
         }
     }
-    match pages::reply(page, &core.view(now)) {
-        Some(reply) => Decision::Reply(reply),
-        None => Decision::Refuse(Reason::NotFound),
+    let preferences = Preferences {
+        accept_encoding: head.field("accept-encoding"),
+        if_none_match: head.field("if-none-match"),
+    };
+    match page {
+        Page::Health if core.probes.begin_round(now) == Round::Running => Decision::AwaitRound,
+        Page::Events if request.asked == Asked::Other => Decision::Listen,
+        _ => match pages::reply(page, &core.view(now), preferences) {
+            Some(reply) => Decision::Reply(reply),
+            None => Decision::Refuse(Reason::NotFound),
+        },
     }
 }

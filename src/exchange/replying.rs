@@ -1,7 +1,8 @@
 //! Sends an answer of the program's own: a page, an error, the demo platform's words.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
@@ -9,7 +10,10 @@ use crate::http::body::Decoder;
 use crate::http::chunked::chunk_head;
 use crate::http::request::RequestHead;
 use crate::http::response::Asked;
+use crate::policy::probes::Round;
+use crate::service::assets::Preferences;
 use crate::service::demo::{DemoStream, Pace};
+use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
 use super::answer::{Extent, HEAD_ROOM_BYTES, write_own_head};
@@ -18,6 +22,11 @@ use super::reason::Reason;
 use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN};
 use super::{Cx, End, Exchange, Step, after_answer};
+
+/// How long a listener of `/events` may take nothing.
+const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
+
+const CHUNK_END: &[u8] = b"\r\n";
 
 pub struct Replying {
     request: Box<Request>,
@@ -29,6 +38,16 @@ pub struct Replying {
 enum Stage {
     /// The answer is held back until then.
     Held(Instant, Reply),
+    /// `/health`: the round of probes is under way.
+    Round,
+    /// `/events`: the head has not been written.
+    Listening,
+    /// `/events`: this event is being sent.
+    Event {
+        event: Rc<[u8]>,
+        sent: usize,
+        coding: Coding,
+    },
     Whole {
         body: Cow<'static, [u8]>,
         sent: usize,
@@ -74,20 +93,44 @@ impl Replying {
         }
     }
 
+    /// Answers with the states of all keys once the round of probes has ended.
+    pub fn after_round(request: Box<Request>, decoder: Decoder, cx: &mut Cx<'_>) -> Replying {
+        cx.core.await_round(cx.session);
+        Replying {
+            end: End::answered(200),
+            request,
+            decoder,
+            stage: Stage::Round,
+        }
+    }
+
+    /// Answers with the figures, again and again.
+    pub fn listen(request: Box<Request>, decoder: Decoder) -> Replying {
+        Replying {
+            end: End::answered(200),
+            request,
+            decoder,
+            stage: Stage::Listening,
+        }
+    }
+
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        if let Stage::Held(until, _) = &self.stage
-            && (cx.now.instant < *until || cx.client.output.room() < HEAD_ROOM_BYTES)
-        {
+        if !self.may_go_on(cx) {
             return (Exchange::Replying(self), Step::Wait);
         }
         self.stage = match self.stage {
             Stage::Held(_, reply) => begin(reply, &mut self.request, cx),
-            begun @ (Stage::Whole { .. } | Stage::Demo { .. }) => begun,
+            Stage::Round => {
+                let page =
+                    pages::reply(Page::Health, &cx.core.view(cx.now), Preferences::default());
+                let reply = page.expect("the page is always there");
+                begin(reply, &mut self.request, cx)
+            }
+            Stage::Listening => begin_events(&mut self.request, cx),
+            begun @ (Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. }) => begun,
         };
-        let stalled =
-            cx.client.active_at + self.request.site.settings.idle_timeout <= cx.now.instant;
         let done = match &mut self.stage {
-            Stage::Held(..) => false,
+            Stage::Held(..) | Stage::Round | Stage::Listening => false,
             Stage::Whole { body, sent } => {
                 *sent += cx.client.output.append(&body[*sent..]);
                 *sent == body.len()
@@ -97,7 +140,16 @@ impl Replying {
                 coding,
                 due,
             } => produce(stream, *coding, due, cx.client.output, cx.now),
+            Stage::Event {
+                event,
+                sent,
+                coding,
+            } => {
+                send_event(event, sent, *coding, cx);
+                false
+            }
         };
+        let stalled = cx.client.active_at + self.patience() <= cx.now.instant;
         match done {
             true => self.complete(cx),
             false if stalled => (Exchange::Replying(self), Step::Close(Reason::Idle)),
@@ -105,12 +157,35 @@ impl Replying {
         }
     }
 
+    /// Whether the stage has what it waits for.
+    fn may_go_on(&self, cx: &Cx<'_>) -> bool {
+        let has_room = cx.client.output.room() >= HEAD_ROOM_BYTES;
+        match &self.stage {
+            Stage::Held(until, _) => *until <= cx.now.instant && has_room,
+            Stage::Round => cx.core.probes.round() == Round::Finished && has_room,
+            Stage::Listening => has_room,
+            Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. } => true,
+        }
+    }
+
     pub fn deadline(&self, client_at: Instant) -> Instant {
-        let stalls_at = client_at + self.request.site.settings.idle_timeout;
+        let stalls_at = client_at + self.patience();
         match &self.stage {
             Stage::Held(until, _) => *until,
-            Stage::Whole { .. } => stalls_at,
             Stage::Demo { due, .. } => stalls_at.min(*due),
+            Stage::Round | Stage::Listening | Stage::Whole { .. } | Stage::Event { .. } => {
+                stalls_at
+            }
+        }
+    }
+
+    /// How long the client may take nothing. Who listens and does not read is dropped, not waited for.
+    fn patience(&self) -> Duration {
+        match &self.stage {
+            Stage::Listening | Stage::Event { .. } => LISTENER_PATIENCE,
+            Stage::Held(..) | Stage::Round | Stage::Whole { .. } | Stage::Demo { .. } => {
+                self.request.site.settings.idle_timeout
+            }
         }
     }
 
@@ -157,6 +232,62 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
             coding,
             due: cx.now.instant,
         },
+    }
+}
+
+/// Writes the head of `/events`.
+fn begin_events(request: &mut Request, cx: &mut Cx<'_>) -> Stage {
+    let mut fields = [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+    ]
+    .into_iter();
+    let event = cx.core.fresh_event(cx.now);
+    let out = &mut *cx.client.output;
+    let coding = write_own_head(
+        out,
+        cx.core,
+        request,
+        200,
+        Extent::Stream,
+        &mut fields,
+        cx.now,
+    );
+    put_chunk_head(out, coding, event.len());
+    Stage::Event {
+        event,
+        sent: 0,
+        coding,
+    }
+}
+
+/// Sends what there is room for, and goes over to the next event once this one has been taken.
+fn send_event(event: &mut Rc<[u8]>, sent: &mut usize, coding: Coding, cx: &mut Cx<'_>) {
+    if *sent == event.len() {
+        match cx.core.feed.latest(cx.now) {
+            Some(latest) if !Rc::ptr_eq(&latest, event) && cx.client.output.room() >= ROOM_MIN => {
+                put_chunk_head(cx.client.output, coding, latest.len());
+                *event = latest;
+                *sent = 0;
+            }
+            Some(_) | None => return cx.core.feed.listen(cx.session),
+        }
+    }
+    let room = cx.client.output.room().saturating_sub(CHUNK_END.len());
+    let count = room.min(event.len() - *sent);
+    cx.client.output.put(&event[*sent..*sent + count]);
+    *sent += count;
+    if *sent == event.len() {
+        if coding == Coding::Chunked {
+            cx.client.output.put(CHUNK_END);
+        }
+        cx.core.feed.listen(cx.session);
+    }
+}
+
+fn put_chunk_head(out: &mut Buffer, coding: Coding, length: usize) {
+    if coding == Coding::Chunked {
+        out.put(chunk_head(length).as_bytes());
     }
 }
 

@@ -60,10 +60,14 @@ pub struct Request {
     pub route: Option<usize>,
     pub client: Option<ClientId>,
     pub quota: Option<Quota>,
+    /// The platform's key of the last try.
+    pub key: Option<KeyId>,
     pub tries: u32,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub first_byte_at: Option<Instant>,
+    /// What the request's body is, as far as its model is looked for.
+    pub body_format: Format,
     pub model: ModelScan,
     pub usage: UsageScan,
 }
@@ -85,10 +89,12 @@ impl Request {
             route: None,
             client: None,
             quota: None,
+            key: None,
             tries: 0,
             bytes_in: 0,
             bytes_out: 0,
             first_byte_at: None,
+            body_format: Format::Ignored,
             model: ModelScan::default(),
             usage: UsageScan::new(Format::Ignored),
         }
@@ -102,10 +108,21 @@ impl Request {
         &self.site.routes[place]
     }
 
+    /// The model that it asks for: named in its body, or in its path as Gemini's API does.
+    pub fn model(&self) -> Option<&str> {
+        let in_path = || {
+            let (_, rest) = self.path.as_str().split_once("/models/")?;
+            rest.split_once(':').map(|(model, _)| model)
+        };
+        self.model.model().or_else(in_path)
+    }
+
     /// Takes note of a piece of its body.
     pub fn on_request_content(&mut self, data: &[u8]) {
         self.bytes_in += data.len() as u64;
-        self.model.scan(data);
+        if self.body_format == Format::Json {
+            self.model.scan(data);
+        }
     }
 
     /// Takes note of a piece of its answer's body.

@@ -249,6 +249,8 @@ impl Trying {
             route.platform.name,
             cx.core.keyring.preview(self.permit.key()),
         );
+        cx.core
+            .note_retry(&self.request, self.permit.key(), &outcome);
         self.tried.push(self.permit.key());
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let choosing = Choosing::again(self.request, self.upload, self.tried);

@@ -1,28 +1,235 @@
-//! stopgap
+//! What happened so far, in plain integers: counts, durations, the last requests. It knows ids, not names, and renders
+//! nothing.
+//!
+//! Ids are the caller's: a number stays with its platform, key or client key as long as that is configured, and is unique
+//! among its kind over all platforms. So everything here is bounded by the configuration; nothing grows by what clients
+//! send.
+
+pub mod counts;
+pub mod histogram;
+pub mod recent;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use counts::{Class, Counts, ErrorKind};
+use histogram::Histogram;
+use recent::Recent;
+
+/// All figures of one process since its start.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    totals: Counts,
+    platforms: HashMap<u32, PlatformFigures>,
+    keys: HashMap<u32, Counts>,
+    clients: HashMap<u32, Counts>,
+    series: HashMap<SeriesId, Series>,
+    refused: BTreeMap<&'static str, u64>,
+    recent: Recent,
+}
+
+/// The facts of one request when it has ended. What is unknown is `None`.
+#[derive(Clone, Debug)]
+pub struct Finished<'r> {
+    pub platform: Option<u32>,
+    /// The platform's key of the last try.
+    pub key: Option<u32>,
+    pub client: Option<u32>,
+    pub request_id: &'r str,
+    pub method: &'r str,
+    pub path: &'r str,
+    pub model: Option<&'r str>,
+    /// What the client was sent, or would have been.
+    pub status: Option<u16>,
+    /// The proxy's own error, if the answer was one.
+    pub code: Option<&'static str>,
+    pub class: Class,
+    /// How often a platform was asked.
+    pub tries: u32,
+    /// From the request's beginning to the first byte of its answer.
+    pub first_byte: Option<Duration>,
+    /// From the request's beginning to the end of its answer.
+    pub total: Duration,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// Body bytes to the client.
+    pub bytes_out: u64,
+    pub tokens_in: Option<u64>,
+    pub tokens_out: Option<u64>,
+    pub started_unix_ms: u64,
+}
+
+/// Why a request was tried again with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    S1xx,
-    S2xx,
-    S3xx,
-    S4xx,
-    S5xx,
+pub enum RetryReason {
+    /// 401, 402, 403, or a 400 that names an invalid key.
+    Auth,
+    RateLimited,
+    Server,
     Network,
     Timeout,
-    Canceled,
 }
-impl Class {
-    pub fn of_status(status: u16) -> Class {
-        match status {
-            100..=199 => Class::S1xx,
-            200..=299 => Class::S2xx,
-            300..=399 => Class::S3xx,
-            400..=499 => Class::S4xx,
-            _ => Class::S5xx,
+
+/// What is counted of one platform.
+#[derive(Clone, Debug, Default)]
+pub struct PlatformFigures {
+    pub counts: Counts,
+    /// Whole durations of its requests.
+    pub total: Histogram,
+    retries: [u64; RetryReason::ALL.len()],
+}
+
+/// Which requests are counted together for `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesId {
+    pub platform: u32,
+    pub key: Option<u32>,
+    pub client: Option<u32>,
+}
+
+/// What is counted of them.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    requests: [u64; Class::ALL.len()],
+    pub tokens_in: u64,
+    pub tokens_out: u64,
+}
+
+impl Figures {
+    /// Counts a request that has ended, admitted or not. One without a platform is in the totals, its client's counts and
+    /// the last requests alone.
+    pub fn finish(&mut self, finished: &Finished) {
+        self.totals.add(finished);
+        if let Some(platform) = finished.platform {
+            let figures = self.platforms.entry(platform).or_default();
+            figures.counts.add(finished);
+            figures.total.observe(finished.total);
+            let id = SeriesId {
+                platform,
+                key: finished.key,
+                client: finished.client,
+            };
+            self.series.entry(id).or_default().add(finished);
         }
+        if let Some(key) = finished.key {
+            self.keys.entry(key).or_default().add(finished);
+        }
+        if let Some(client) = finished.client {
+            self.clients.entry(client).or_default().add(finished);
+        }
+        self.recent.push(finished);
+    }
+
+    /// Counts that a platform is asked again.
+    pub fn retry(&mut self, platform: u32, reason: RetryReason) {
+        self.platforms.entry(platform).or_default().retries[reason as usize] += 1;
+    }
+
+    /// Counts an error of a key that did not become the request's: its try failed and another followed. The last try's
+    /// error comes with [`Figures::finish`].
+    pub fn key_error(&mut self, key: u32, kind: ErrorKind) {
+        self.keys.entry(key).or_default().errors.add(kind);
+    }
+
+    /// Counts a refusal at admission, besides what [`Figures::finish`] counts of it.
+    pub fn refused(&mut self, code: &'static str) {
+        *self.refused.entry(code).or_default() += 1;
+    }
+
+    /// Forgets the figures of ids that are no more; the totals keep what they counted.
+    pub fn retain(
+        &mut self,
+        platforms: impl Fn(u32) -> bool,
+        keys: impl Fn(u32) -> bool,
+        clients: impl Fn(u32) -> bool,
+    ) {
+        self.platforms.retain(|&id, _| platforms(id));
+        self.keys.retain(|&id, _| keys(id));
+        self.clients.retain(|&id, _| clients(id));
+        self.series.retain(|id, _| {
+            platforms(id.platform) && id.key.is_none_or(&keys) && id.client.is_none_or(&clients)
+        });
+        self.recent.retain(platforms, keys, clients);
+    }
+
+    pub fn totals(&self) -> &Counts {
+        &self.totals
+    }
+
+    /// `None` where nothing was counted yet; so are the next two.
+    pub fn platform(&self, id: u32) -> Option<&PlatformFigures> {
+        self.platforms.get(&id)
+    }
+
+    pub fn key(&self, id: u32) -> Option<&Counts> {
+        self.keys.get(&id)
+    }
+
+    pub fn client(&self, id: u32) -> Option<&Counts> {
+        self.clients.get(&id)
+    }
+
+    /// In no order.
+    pub fn series(&self) -> impl Iterator<Item = (SeriesId, &Series)> {
+        self.series.iter().map(|(&id, series)| (id, series))
+    }
+
+    /// Refusals by code, in its order.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.refused.iter().map(|(&code, &count)| (code, count))
+    }
+
+    pub fn recent(&self) -> &Recent {
+        &self.recent
     }
 }
-#[derive(Default)]
-pub struct Figures;
-impl Figures {
-    pub fn refused(&mut self, _: &'static str) {}
+
+impl RetryReason {
+    pub const ALL: [RetryReason; 5] = [
+        RetryReason::Auth,
+        RetryReason::RateLimited,
+        RetryReason::Server,
+        RetryReason::Network,
+        RetryReason::Timeout,
+    ];
+
+    /// The error of the key whose try failed so.
+    pub fn error_kind(self) -> ErrorKind {
+        match self {
+            RetryReason::Auth => ErrorKind::Auth,
+            RetryReason::RateLimited => ErrorKind::RateLimited,
+            RetryReason::Server => ErrorKind::Server,
+            RetryReason::Network => ErrorKind::Network,
+            RetryReason::Timeout => ErrorKind::Timeout,
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        self.error_kind().label()
+    }
 }
+
+impl PlatformFigures {
+    pub fn retries(&self, reason: RetryReason) -> u64 {
+        self.retries[reason as usize]
+    }
+}
+
+impl Series {
+    pub fn requests(&self, class: Class) -> u64 {
+        self.requests[class as usize]
+    }
+
+    fn add(&mut self, finished: &Finished) {
+        self.requests[finished.class as usize] += 1;
+        self.tokens_in = self
+            .tokens_in
+            .saturating_add(finished.tokens_in.unwrap_or(0));
+        self.tokens_out = self
+            .tokens_out
+            .saturating_add(finished.tokens_out.unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,5 +1,12 @@
 //! The paths of the program's own. It renders what it is shown and knows no connection.
 
+pub mod assets;
 pub mod demo;
+pub mod gather;
+pub mod health;
+pub mod metrics;
 pub mod pages;
+pub mod process;
 pub mod reply;
+pub mod stats;
+pub mod view;

@@ -1,0 +1,84 @@
+//! `/events`: one rendering a second for all who listen, and none while nobody does.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::base::now::Now;
+
+/// How often the figures are sent.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The latest event and the sessions that await the next one.
+#[derive(Default)]
+pub struct Feed {
+    latest: Option<Latest>,
+    listeners: Vec<usize>,
+}
+
+struct Latest {
+    event: Rc<[u8]>,
+    rendered_at: Instant,
+}
+
+impl Feed {
+    /// The latest event, if it is not too old to begin with.
+    pub fn latest(&self, now: Now) -> Option<Rc<[u8]>> {
+        let latest = self.latest.as_ref()?;
+        (now.instant < latest.rendered_at + PERIOD).then(|| Rc::clone(&latest.event))
+    }
+
+    /// Wakes the session when the next event is there.
+    pub fn listen(&mut self, session: usize) {
+        if !self.listeners.contains(&session) {
+            self.listeners.push(session);
+        }
+    }
+
+    /// When the next event is due; never while nobody listens.
+    pub fn deadline(&self) -> Option<Instant> {
+        let latest = self
+            .latest
+            .as_ref()
+            .filter(|_| !self.listeners.is_empty())?;
+        Some(latest.rendered_at + PERIOD)
+    }
+
+    /// Publishes the figures as a `stats` event. The sessions that awaited it are to be woken.
+    pub fn publish(&mut self, stats: &[u8], now: Now) -> Vec<usize> {
+        let event = [b"event: stats\ndata: ", stats, b"\n\n"].concat();
+        self.latest = Some(Latest {
+            event: event.into(),
+            rendered_at: now.instant,
+        });
+        std::mem::take(&mut self.listeners)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_rendering_a_second_while_somebody_listens() {
+        let start = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let mut feed = Feed::default();
+        assert_eq!(feed.latest(start), None);
+        assert_eq!(feed.publish(b"{}", start), []);
+        assert_eq!(feed.deadline(), None, "nobody listens");
+        assert_eq!(
+            feed.latest(start).as_deref(),
+            Some(&b"event: stats\ndata: {}\n\n"[..])
+        );
+        feed.listen(3);
+        feed.listen(5);
+        feed.listen(3);
+        assert_eq!(feed.deadline(), Some(start.instant + PERIOD));
+        let later = start.after(PERIOD);
+        assert_eq!(feed.latest(later), None, "too old for who comes now");
+        assert_eq!(feed.publish(b"{}", later), [3, 5]);
+        assert_eq!(feed.deadline(), None);
+    }
+}

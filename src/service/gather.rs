@@ -1,0 +1,162 @@
+//! Brings policy's states and the figures together for the pages that show them.
+
+use super::view::{
+    ClientRow, Connections, KeyRow, KeyStatus, PlatformRow, PlatformStatus, StatsView, Window,
+};
+use crate::base::now::Now;
+use crate::figures::Figures;
+use crate::policy::access::{Clients, WindowUsage};
+use crate::policy::keyring::{KeyState, KeyView, Keyring};
+use crate::site::{Route, Site};
+
+/// All that pages show, as it is at one moment.
+#[derive(Clone, Copy)]
+pub struct View<'v> {
+    pub site: &'v Site,
+    pub clients: &'v Clients,
+    pub keyring: &'v Keyring,
+    pub figures: &'v Figures,
+    /// How many connections there are; those to platforms that serve a request are counted here by their permits.
+    pub connections: Connections,
+    pub retry_memory_bytes: u64,
+    /// Why the newest version of the configuration is not in force.
+    pub config_error: Option<&'v str>,
+    pub started: Now,
+    pub now: Now,
+}
+
+impl<'v> View<'v> {
+    /// The rows of `/stats`, `/events` and `/metrics`.
+    pub fn stats(&self) -> StatsView<'v> {
+        let platforms: Vec<PlatformRow<'v>> = self
+            .site
+            .routes
+            .iter()
+            .map(|route| self.platform(route))
+            .collect();
+        let in_flight = platforms
+            .iter()
+            .flat_map(|platform| &platform.keys)
+            .map(|key| key.in_flight);
+        StatsView {
+            unix_ms: self.now.unix_ms,
+            uptime: self.now.instant.duration_since(self.started.instant),
+            version: env!("CARGO_PKG_VERSION"),
+            connections: Connections {
+                upstreams: in_flight.sum(),
+                ..self.connections
+            },
+            retry_memory_bytes: self.retry_memory_bytes,
+            clients: self.clients.ids().map(|id| self.client(id)).collect(),
+            platforms,
+            figures: self.figures,
+        }
+    }
+
+    fn platform(&self, route: &'v Route) -> PlatformRow<'v> {
+        PlatformRow {
+            id: route.id.0,
+            name: &route.platform.name,
+            display_name: &route.platform.display_name,
+            status: Tally::of(route, self.keyring, self.now).status(route),
+            keys: self
+                .keyring
+                .views(route.id, self.now)
+                .map(key_row)
+                .collect(),
+        }
+    }
+
+    fn client(&self, id: crate::policy::access::ClientId) -> ClientRow<'v> {
+        let usage = self.clients.usage(id, self.now);
+        ClientRow {
+            id: id.0,
+            name: self.clients.name(id),
+            key_id: self.clients.key_label(id).to_string(),
+            is_root: self.clients.is_root(id),
+            day: window(usage.day),
+            hour: window(usage.hour),
+            cooldown_until_unix_ms: usage.cooldown_until_unix_ms,
+        }
+    }
+}
+
+fn key_row(key: KeyView<'_>) -> KeyRow<'_> {
+    KeyRow {
+        id: key.id.0,
+        key_id: key.label.to_string(),
+        preview: key.preview.to_string(),
+        status: status_of(&key.state),
+        error: key.error,
+        last_check_unix_ms: key.last_check_unix_ms,
+        last_used_unix_ms: key.last_used_unix_ms,
+        in_flight: u64::from(key.in_flight),
+    }
+}
+
+/// A key's state in the pages' words.
+pub fn status_of(state: &KeyState) -> KeyStatus {
+    match state {
+        KeyState::Unknown => KeyStatus::Unknown,
+        KeyState::Healthy => KeyStatus::Healthy,
+        KeyState::Cooling { until_unix_ms, .. } => KeyStatus::Cooling {
+            until_unix_ms: *until_unix_ms,
+        },
+        KeyState::Unhealthy => KeyStatus::Unhealthy,
+    }
+}
+
+fn window(usage: WindowUsage) -> Window {
+    Window {
+        limit: usage.limit,
+        used: usage.used,
+        resets_at_unix_seconds: usage.resets_at_unix_seconds,
+    }
+}
+
+/// What the states of a platform's keys add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub total: usize,
+    /// `healthy` and `unknown` ones.
+    pub healthy: usize,
+    pub unhealthy: usize,
+}
+
+impl Tally {
+    pub fn of(route: &Route, keyring: &Keyring, now: Now) -> Tally {
+        let mut tally = Tally::default();
+        for key in keyring.views(route.id, now) {
+            tally.total += 1;
+            match key.state {
+                KeyState::Unknown | KeyState::Healthy => tally.healthy += 1,
+                KeyState::Cooling { .. } => {}
+                KeyState::Unhealthy => tally.unhealthy += 1,
+            }
+        }
+        tally
+    }
+
+    pub fn status(&self, route: &Route) -> PlatformStatus {
+        match (route.platform.enabled, self.total, self.healthy) {
+            (false, ..) => PlatformStatus::Disabled,
+            (true, 0, _) => PlatformStatus::NoKeys,
+            (true, total, healthy) if total == healthy => PlatformStatus::Healthy,
+            (true, _, 0) => PlatformStatus::Unhealthy,
+            (true, ..) => PlatformStatus::Degraded,
+        }
+    }
+}
+
+/// What the enabled platforms' statuses add up to.
+pub fn overall(statuses: impl Iterator<Item = PlatformStatus>) -> PlatformStatus {
+    let mut overall = PlatformStatus::Healthy;
+    for status in statuses {
+        match status {
+            PlatformStatus::Disabled | PlatformStatus::Healthy => {}
+            PlatformStatus::Degraded => overall = PlatformStatus::Degraded,
+            PlatformStatus::Unhealthy | PlatformStatus::NoKeys => return PlatformStatus::Unhealthy,
+        }
+    }
+    overall
+}

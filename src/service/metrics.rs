@@ -1,0 +1,348 @@
+//! The text of `/metrics`: Prometheus' text format 0.0.4. It does not know who asks, nor how its figures come about.
+//!
+//! Two rows may have the same label, such as two client keys with one name. They are added up, since a series may stand in
+//! the text once only.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use super::process::Process;
+use super::view::{KeyStatus, StatsView};
+use crate::figures::counts::Class;
+use crate::figures::histogram::Histogram;
+use crate::figures::{PlatformFigures, RetryReason};
+
+/// The value of `Content-Type` for this text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The whole answer.
+pub fn render(view: &StatsView, process: &Process) -> String {
+    let mut text = Text::default();
+    requests_and_tokens(&mut text, view);
+    platforms(&mut text, view);
+    keys(&mut text, view);
+    whole_proxy(&mut text, view);
+    process_figures(&mut text, process);
+    text.out
+}
+
+fn requests_and_tokens(text: &mut Text, view: &StatsView) {
+    let platforms: HashMap<u32, &str> = view
+        .platforms
+        .iter()
+        .map(|row| (row.id, row.name))
+        .collect();
+    let keys = view.platforms.iter().flat_map(|platform| &platform.keys);
+    let keys: HashMap<u32, &str> = keys.map(|row| (row.id, row.key_id.as_str())).collect();
+    let clients: HashMap<u32, &str> = view
+        .clients
+        .iter()
+        .map(|row| (row.id, row.label()))
+        .collect();
+    let mut requests = BTreeMap::new();
+    let mut tokens = BTreeMap::new();
+    for (id, series) in view.figures.series() {
+        let Some(platform) = platforms.get(&id.platform).copied() else {
+            continue;
+        };
+        // An empty label is none to Prometheus: this is where no key was picked, or no client was known.
+        let key = id
+            .key
+            .and_then(|key| keys.get(&key).copied())
+            .unwrap_or_default();
+        let client = id
+            .client
+            .and_then(|client| clients.get(&client).copied())
+            .unwrap_or_default();
+        for class in Class::ALL {
+            let count = series.requests(class);
+            if count > 0 {
+                *requests
+                    .entry([platform, key, client, class.label()])
+                    .or_insert(0) += count;
+            }
+        }
+        for (direction, count) in [("in", series.tokens_in), ("out", series.tokens_out)] {
+            let sum: &mut u64 = tokens
+                .entry([platform, key, client, direction])
+                .or_default();
+            *sum = sum.saturating_add(count);
+        }
+    }
+    text.family(
+        "aiproxy_requests_total",
+        "counter",
+        "Requests that have ended, by how they ended.",
+    );
+    for (labels, count) in requests {
+        text.sample(
+            "aiproxy_requests_total",
+            &pairs(["platform", "key_id", "client", "class"], labels),
+            count,
+        );
+    }
+    text.family(
+        "aiproxy_tokens_total",
+        "counter",
+        "Tokens that the platforms say they read (in) and wrote (out).",
+    );
+    for (labels, count) in tokens {
+        text.sample(
+            "aiproxy_tokens_total",
+            &pairs(["platform", "key_id", "client", "direction"], labels),
+            count,
+        );
+    }
+    text.family(
+        "aiproxy_refused_total",
+        "counter",
+        "Requests refused at admission, by the error's code.",
+    );
+    for (code, count) in view.figures.refusals() {
+        text.sample("aiproxy_refused_total", &[("code", code)], count);
+    }
+}
+
+fn platforms(text: &mut Text, view: &StatsView) {
+    let nothing = PlatformFigures::default();
+    let rows: Vec<(&str, &PlatformFigures)> = view
+        .platforms
+        .iter()
+        .map(|row| (row.name, view.figures.platform(row.id).unwrap_or(&nothing)))
+        .collect();
+    text.family(
+        "aiproxy_retries_total",
+        "counter",
+        "Tries that failed and were followed by another, by why they failed.",
+    );
+    for (name, figures) in &rows {
+        for reason in RetryReason::ALL {
+            let labels = [("platform", *name), ("reason", reason.label())];
+            text.sample("aiproxy_retries_total", &labels, figures.retries(reason));
+        }
+    }
+    text.family(
+        "aiproxy_bytes_total",
+        "counter",
+        "Body bytes from clients to platforms (in) and back (out).",
+    );
+    for (name, figures) in &rows {
+        for (direction, count) in [
+            ("in", figures.counts.bytes_in),
+            ("out", figures.counts.bytes_out),
+        ] {
+            text.sample(
+                "aiproxy_bytes_total",
+                &[("platform", name), ("direction", direction)],
+                count,
+            );
+        }
+    }
+    let help = "From a request's beginning to the first byte of its answer.";
+    text.family("aiproxy_first_byte_seconds", "histogram", help);
+    for (name, figures) in &rows {
+        text.histogram(
+            "aiproxy_first_byte_seconds",
+            ("platform", name),
+            &figures.counts.first_byte,
+        );
+    }
+    text.family(
+        "aiproxy_request_seconds",
+        "histogram",
+        "From a request's beginning to the end of its answer.",
+    );
+    for (name, figures) in &rows {
+        text.histogram(
+            "aiproxy_request_seconds",
+            ("platform", name),
+            &figures.total,
+        );
+    }
+    text.family(
+        "aiproxy_in_flight",
+        "gauge",
+        "Requests and probes that a platform is serving.",
+    );
+    for row in &view.platforms {
+        let in_flight: u64 = row.keys.iter().map(|key| key.in_flight).sum();
+        text.sample("aiproxy_in_flight", &[("platform", row.name)], in_flight);
+    }
+}
+
+fn keys(text: &mut Text, view: &StatsView) {
+    text.family(
+        "aiproxy_key_state",
+        "gauge",
+        "1 for the state that a platform's key is in, 0 for the others.",
+    );
+    for platform in &view.platforms {
+        for key in &platform.keys {
+            for state in KeyStatus::LABELS {
+                let labels = [
+                    ("platform", platform.name),
+                    ("key_id", &key.key_id),
+                    ("state", state),
+                ];
+                text.sample(
+                    "aiproxy_key_state",
+                    &labels,
+                    u64::from(state == key.status.label()),
+                );
+            }
+        }
+    }
+}
+
+fn whole_proxy(text: &mut Text, view: &StatsView) {
+    text.family(
+        "aiproxy_connections",
+        "gauge",
+        "Open connections to clients and platforms.",
+    );
+    let connections = view.connections;
+    let sides = [
+        ("client", connections.clients),
+        ("upstream", connections.upstreams),
+        ("idle_upstream", connections.idle_upstreams),
+    ];
+    for (side, count) in sides {
+        text.sample("aiproxy_connections", &[("side", side)], count);
+    }
+    text.family(
+        "aiproxy_retry_memory_bytes",
+        "gauge",
+        "Request bodies that are kept for a retry.",
+    );
+    text.sample("aiproxy_retry_memory_bytes", &[], view.retry_memory_bytes);
+    text.family(
+        "aiproxy_build_info",
+        "gauge",
+        "1, with what runs as a label.",
+    );
+    text.sample("aiproxy_build_info", &[("version", view.version)], 1);
+}
+
+fn process_figures(text: &mut Text, process: &Process) {
+    let cpu = process.cpu_seconds;
+    text.single(
+        "aiproxy_process_cpu_seconds_total",
+        "counter",
+        "User and system CPU time.",
+        cpu,
+    );
+    let resident = process.resident_memory_bytes;
+    text.single(
+        "aiproxy_process_resident_memory_bytes",
+        "gauge",
+        "Resident memory.",
+        resident,
+    );
+    let virtual_memory = process.virtual_memory_bytes;
+    text.single(
+        "aiproxy_process_virtual_memory_bytes",
+        "gauge",
+        "Virtual memory.",
+        virtual_memory,
+    );
+    text.single(
+        "aiproxy_process_open_fds",
+        "gauge",
+        "Open file descriptors.",
+        process.open_fds,
+    );
+    text.single(
+        "aiproxy_process_max_fds",
+        "gauge",
+        "Most file descriptors that may be open.",
+        process.max_fds,
+    );
+    let start = process.start_time_unix_seconds;
+    text.single(
+        "aiproxy_process_start_time_seconds",
+        "gauge",
+        "Start of the process in Unix seconds.",
+        start,
+    );
+}
+
+fn pairs<'l, const LABELS: usize>(
+    names: [&'l str; LABELS],
+    values: [&'l str; LABELS],
+) -> [(&'l str, &'l str); LABELS] {
+    std::array::from_fn(|label| (names[label], values[label]))
+}
+
+#[derive(Default)]
+struct Text {
+    out: String,
+}
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.out.push_str(name);
+        for (place, (label, text)) in labels.iter().enumerate() {
+            self.push(format_args!(
+                "{}{label}=\"",
+                if place == 0 { '{' } else { ',' }
+            ));
+            self.push_escaped(text);
+            self.out.push('"');
+        }
+        self.push(format_args!(
+            "{} {value}\n",
+            if labels.is_empty() { "" } else { "}" }
+        ));
+    }
+
+    /// A family of one sample without labels, left out where its value is not known.
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.family(name, kind, help);
+            self.sample(name, &[], value);
+        }
+    }
+
+    fn histogram(&mut self, name: &str, label: (&str, &str), histogram: &Histogram) {
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in histogram.cumulative() {
+            self.sample(
+                &bucket,
+                &[label, ("le", &seconds(bound).to_string())],
+                count,
+            );
+        }
+        self.sample(&bucket, &[label, ("le", "+Inf")], histogram.count());
+        self.sample(&format!("{name}_sum"), &[label], seconds(histogram.sum()));
+        self.sample(&format!("{name}_count"), &[label], histogram.count());
+    }
+
+    fn push_escaped(&mut self, text: &str) {
+        for char in text.chars() {
+            match char {
+                '\\' => self.out.push_str("\\\\"),
+                '"' => self.out.push_str("\\\""),
+                '\n' => self.out.push_str("\\n"),
+                plain => self.out.push(plain),
+            }
+        }
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments) {
+        self.out
+            .write_fmt(text)
+            .expect("writing to a String cannot fail");
+    }
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests;

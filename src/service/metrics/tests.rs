@@ -1,0 +1,113 @@
+//! Exact texts, escapes, and series that must stand there once.
+
+use super::*;
+use crate::service::process::tests::TEXTS;
+use crate::service::view::tests::{figures, view};
+
+/// The lines of a text that no histogram bucket stands on, and the buckets of one histogram.
+fn split(text: &str) -> (String, Vec<&str>) {
+    let (buckets, others): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.contains("_bucket{"));
+    let first_byte =
+        |line: &&str| line.starts_with("aiproxy_first_byte_seconds_bucket{platform=\"open\"");
+    (
+        others.join("\n"),
+        buckets.into_iter().filter(first_byte).collect(),
+    )
+}
+
+#[test]
+fn the_whole_answer() {
+    let figures = figures();
+    let text = render(&view(&figures), &Process::read(&TEXTS));
+    let (others, buckets) = split(&text);
+    assert_eq!(others, include_str!("want.txt").trim_end());
+    assert_eq!(buckets.len(), 49);
+    assert_eq!(
+        buckets[0],
+        "aiproxy_first_byte_seconds_bucket{platform=\"open\",le=\"0.001\"} 0"
+    );
+    assert_eq!(
+        buckets[1],
+        "aiproxy_first_byte_seconds_bucket{platform=\"open\",le=\"0.0013\"} 1"
+    );
+    assert_eq!(
+        buckets[47],
+        "aiproxy_first_byte_seconds_bucket{platform=\"open\",le=\"600\"} 1"
+    );
+    assert_eq!(
+        buckets[48],
+        "aiproxy_first_byte_seconds_bucket{platform=\"open\",le=\"+Inf\"} 1"
+    );
+    assert!(text.ends_with('\n'));
+}
+
+#[test]
+fn a_series_stands_there_once() {
+    let mut figures = figures();
+    let first = figures
+        .recent()
+        .newest_first()
+        .next()
+        .expect("one request")
+        .clone();
+    figures.finish(&crate::figures::Finished {
+        platform: first.platform,
+        key: first.key,
+        client: Some(4),
+        request_id: "r-2",
+        method: "GET",
+        path: "/",
+        model: None,
+        status: Some(404),
+        code: None,
+        class: Class::ClientError,
+        tries: 1,
+        first_byte: None,
+        total: Duration::ZERO,
+        bytes_in: 0,
+        bytes_out: 0,
+        tokens_in: Some(u64::MAX),
+        tokens_out: None,
+        started_unix_ms: 0,
+    });
+    let mut view = view(&figures);
+    let mut twin = view.clients[0].clone();
+    twin.id = 4;
+    view.clients.push(twin);
+    let text = render(&view, &Process::default());
+    let lines = |name: &str| {
+        text.lines()
+            .filter(|line| line.starts_with(name))
+            .map(str::to_string)
+            .collect::<Vec<_>>()
+    };
+    let labels = r#"platform="open",key_id="00112233aabb",client="team \"a\\b\"\n""#;
+    assert_eq!(
+        lines("aiproxy_requests_total"),
+        [format!(
+            "aiproxy_requests_total{{{labels},class=\"4xx\"}} 2"
+        )]
+    );
+    let tokens_in = format!(
+        "aiproxy_tokens_total{{{labels},direction=\"in\"}} {}",
+        u64::MAX
+    );
+    assert_eq!(lines("aiproxy_tokens_total")[0], tokens_in);
+    assert!(!text.contains("aiproxy_process"));
+}
+
+#[test]
+fn what_is_not_configured_any_more_is_not_shown() {
+    let figures = figures();
+    let mut view = view(&figures);
+    view.clients.clear();
+    view.platforms[0].keys.clear();
+    let text = render(&view, &Process::default());
+    let labels = r#"{platform="open",key_id="",client="",class="4xx"}"#;
+    assert!(text.contains(&format!("aiproxy_requests_total{labels} 1\n")));
+    view.platforms.clear();
+    let text = render(&view, &Process::default());
+    assert!(!text.contains("platform="));
+    assert!(text.contains("# TYPE aiproxy_requests_total counter\n"));
+}

@@ -1,0 +1,338 @@
+//! The JSON of `/stats`, and of the `stats` event of `/events`. It does not know who asks, nor how its figures come about.
+
+use std::collections::HashMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+
+use super::view::{ClientRow, KeyRow, KeyStatus, PlatformRow, StatsView, Window};
+use crate::figures::counts::{Counts, ErrorKind, Errors};
+use crate::figures::recent::Request;
+
+/// The whole answer in one line, so that it can stand in a `data:` field as it is.
+pub fn render(view: &StatsView) -> String {
+    serde_json::to_string(&Stats::of(view)).expect("plain data with text keys is always JSON")
+}
+
+#[derive(Serialize)]
+struct Stats<'v> {
+    timestamp: String,
+    uptime_seconds: u64,
+    totals: CountsJson,
+    connections: ConnectionsJson,
+    retry_memory_bytes: u64,
+    #[serde(serialize_with = "as_object")]
+    platforms: Vec<(&'v str, PlatformJson<'v>)>,
+    clients: Vec<ClientJson<'v>>,
+    recent: Vec<RequestJson<'v>>,
+}
+
+#[derive(Serialize)]
+struct ConnectionsJson {
+    clients: u64,
+    upstreams: u64,
+    idle_upstreams: u64,
+    max: u64,
+}
+
+#[derive(Serialize)]
+struct CountsJson {
+    requests: u64,
+    errors: ErrorsJson,
+    bytes_in: u64,
+    bytes_out: u64,
+    tokens_in: u64,
+    tokens_out: u64,
+    first_byte_ms: QuantilesJson,
+}
+
+#[derive(Serialize)]
+struct ErrorsJson {
+    client: u64,
+    rate_limited: u64,
+    auth: u64,
+    server: u64,
+    network: u64,
+    timeout: u64,
+    canceled: u64,
+}
+
+#[derive(Serialize)]
+struct QuantilesJson {
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct PlatformJson<'v> {
+    display_name: &'v str,
+    status: &'static str,
+    #[serde(flatten)]
+    counts: CountsJson,
+    keys: Vec<KeyJson<'v>>,
+}
+
+#[derive(Serialize)]
+struct KeyJson<'v> {
+    key_id: &'v str,
+    key_preview: &'v str,
+    status: &'static str,
+    error: Option<&'v str>,
+    last_check: Option<String>,
+    last_used: Option<String>,
+    cooling_until: Option<String>,
+    in_flight: u64,
+    #[serde(flatten)]
+    counts: CountsJson,
+}
+
+#[derive(Serialize)]
+struct ClientJson<'v> {
+    name: Option<&'v str>,
+    key_id: &'v str,
+    is_root: bool,
+    #[serde(flatten)]
+    counts: CountsJson,
+    day: WindowJson,
+    hour: WindowJson,
+    cooldown_until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct WindowJson {
+    limit: u64,
+    used: u64,
+    left: Option<u64>,
+    resets_at: String,
+}
+
+#[derive(Serialize)]
+struct RequestJson<'v> {
+    time: String,
+    request_id: &'v str,
+    client: Option<&'v str>,
+    platform: Option<&'v str>,
+    key_id: Option<&'v str>,
+    method: &'v str,
+    path: &'v str,
+    model: Option<&'v str>,
+    status: Option<u16>,
+    code: Option<&'static str>,
+    tries: u32,
+    first_byte_ms: Option<f64>,
+    total_ms: f64,
+    bytes_in: u64,
+    bytes_out: u64,
+    tokens_in: Option<u64>,
+    tokens_out: Option<u64>,
+}
+
+/// What the last requests name by id.
+struct Names<'v> {
+    platforms: HashMap<u32, &'v str>,
+    keys: HashMap<u32, &'v str>,
+    clients: HashMap<u32, &'v str>,
+}
+
+impl<'v> Stats<'v> {
+    fn of(view: &'v StatsView) -> Stats<'v> {
+        let names = Names::of(view);
+        let figures = view.figures;
+        Stats {
+            timestamp: timestamp(view.unix_ms),
+            uptime_seconds: view.uptime.as_secs(),
+            totals: CountsJson::of(figures.totals()),
+            connections: ConnectionsJson {
+                clients: view.connections.clients,
+                upstreams: view.connections.upstreams,
+                idle_upstreams: view.connections.idle_upstreams,
+                max: view.connections.max,
+            },
+            retry_memory_bytes: view.retry_memory_bytes,
+            platforms: view
+                .platforms
+                .iter()
+                .map(|row| (row.name, PlatformJson::of(row, view)))
+                .collect(),
+            clients: view
+                .clients
+                .iter()
+                .map(|row| ClientJson::of(row, view))
+                .collect(),
+            recent: figures
+                .recent()
+                .newest_first()
+                .map(|request| RequestJson::of(request, &names))
+                .collect(),
+        }
+    }
+}
+
+impl CountsJson {
+    fn of(counts: &Counts) -> CountsJson {
+        let quantile = |share| counts.first_byte.quantile(share).map(milliseconds);
+        CountsJson {
+            requests: counts.requests,
+            errors: ErrorsJson::of(&counts.errors),
+            bytes_in: counts.bytes_in,
+            bytes_out: counts.bytes_out,
+            tokens_in: counts.tokens_in,
+            tokens_out: counts.tokens_out,
+            first_byte_ms: QuantilesJson {
+                p50: quantile(0.5),
+                p95: quantile(0.95),
+                p99: quantile(0.99),
+            },
+        }
+    }
+
+    /// Zeros where nothing was counted yet.
+    fn of_some(counts: Option<&Counts>) -> CountsJson {
+        counts.map_or_else(|| CountsJson::of(&Counts::default()), CountsJson::of)
+    }
+}
+
+impl ErrorsJson {
+    fn of(errors: &Errors) -> ErrorsJson {
+        ErrorsJson {
+            client: errors.of(ErrorKind::Client),
+            rate_limited: errors.of(ErrorKind::RateLimited),
+            auth: errors.of(ErrorKind::Auth),
+            server: errors.of(ErrorKind::Server),
+            network: errors.of(ErrorKind::Network),
+            timeout: errors.of(ErrorKind::Timeout),
+            canceled: errors.of(ErrorKind::Canceled),
+        }
+    }
+}
+
+impl<'v> PlatformJson<'v> {
+    fn of(row: &'v PlatformRow, view: &StatsView) -> PlatformJson<'v> {
+        PlatformJson {
+            display_name: row.display_name,
+            status: row.status.label(),
+            counts: CountsJson::of_some(
+                view.figures
+                    .platform(row.id)
+                    .map(|platform| &platform.counts),
+            ),
+            keys: row.keys.iter().map(|key| KeyJson::of(key, view)).collect(),
+        }
+    }
+}
+
+impl<'v> KeyJson<'v> {
+    fn of(row: &'v KeyRow, view: &StatsView) -> KeyJson<'v> {
+        let cooling_until = match row.status {
+            KeyStatus::Cooling { until_unix_ms } => Some(timestamp(until_unix_ms)),
+            KeyStatus::Unknown | KeyStatus::Healthy | KeyStatus::Unhealthy => None,
+        };
+        KeyJson {
+            key_id: &row.key_id,
+            key_preview: &row.preview,
+            status: row.status.label(),
+            error: row.error,
+            last_check: row.last_check_unix_ms.map(timestamp),
+            last_used: row.last_used_unix_ms.map(timestamp),
+            cooling_until,
+            in_flight: row.in_flight,
+            counts: CountsJson::of_some(view.figures.key(row.id)),
+        }
+    }
+}
+
+impl<'v> ClientJson<'v> {
+    fn of(row: &'v ClientRow, view: &StatsView) -> ClientJson<'v> {
+        ClientJson {
+            name: row.name,
+            key_id: &row.key_id,
+            is_root: row.is_root,
+            counts: CountsJson::of_some(view.figures.client(row.id)),
+            day: WindowJson::of(row.day),
+            hour: WindowJson::of(row.hour),
+            cooldown_until: row.cooldown_until_unix_ms.map(timestamp),
+        }
+    }
+}
+
+impl WindowJson {
+    fn of(window: Window) -> WindowJson {
+        WindowJson {
+            limit: window.limit,
+            used: window.used,
+            // A limit that was lowered by a reload may already be overdrawn.
+            left: (window.limit > 0).then(|| window.limit.saturating_sub(window.used)),
+            resets_at: timestamp(window.resets_at_unix_seconds.saturating_mul(1000)),
+        }
+    }
+}
+
+impl<'v> RequestJson<'v> {
+    fn of(request: &'v Request, names: &Names<'v>) -> RequestJson<'v> {
+        let name = |id: Option<u32>, names: &HashMap<u32, &'v str>| {
+            id.and_then(|id| names.get(&id).copied())
+        };
+        RequestJson {
+            time: timestamp(request.started_unix_ms),
+            request_id: &request.request_id,
+            client: name(request.client, &names.clients),
+            platform: name(request.platform, &names.platforms),
+            key_id: name(request.key, &names.keys),
+            method: &request.method,
+            path: &request.path,
+            model: (!request.model.is_empty()).then_some(&request.model),
+            status: request.status,
+            code: request.code,
+            tries: request.tries,
+            first_byte_ms: request.first_byte.map(milliseconds),
+            total_ms: milliseconds(request.total),
+            bytes_in: request.bytes_in,
+            bytes_out: request.bytes_out,
+            tokens_in: request.tokens_in,
+            tokens_out: request.tokens_out,
+        }
+    }
+}
+
+impl<'v> Names<'v> {
+    fn of(view: &'v StatsView) -> Names<'v> {
+        let keys = view.platforms.iter().flat_map(|platform| &platform.keys);
+        Names {
+            platforms: view
+                .platforms
+                .iter()
+                .map(|row| (row.id, row.name))
+                .collect(),
+            keys: keys.map(|row| (row.id, row.key_id.as_str())).collect(),
+            clients: view
+                .clients
+                .iter()
+                .map(|row| (row.id, row.label()))
+                .collect(),
+        }
+    }
+}
+
+fn as_object<S: Serializer>(
+    rows: &[(&str, PlatformJson)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(rows.iter().map(|(name, row)| (name, row)))
+}
+
+/// RFC 3339 in UTC with milliseconds.
+fn timestamp(unix_ms: u64) -> String {
+    /// The last one that RFC 3339 can write: 9999-12-31T23:59:59.999Z.
+    const UNIX_MS_MAX: u64 = 253_402_300_799_999;
+    let time = UNIX_EPOCH + Duration::from_millis(unix_ms.min(UNIX_MS_MAX));
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// With one decimal: answers of a near platform take less than one millisecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! What `/stats`, `/events` and `/metrics` show, gathered by the caller from policy and figures at one moment. It is data:
+//! nothing is computed or rendered here.
+
+use std::time::Duration;
+
+use crate::figures::Figures;
+
+#[derive(Clone, Debug)]
+pub struct StatsView<'v> {
+    pub unix_ms: u64,
+    /// Since the process started.
+    pub uptime: Duration,
+    pub version: &'v str,
+    pub connections: Connections,
+    /// Request bodies that are kept for a retry, all together.
+    pub retry_memory_bytes: u64,
+    /// In the order of the configuration, disabled ones included; so are the keys and the clients.
+    pub platforms: Vec<PlatformRow<'v>>,
+    pub clients: Vec<ClientRow<'v>>,
+    pub figures: &'v Figures,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    pub clients: u64,
+    /// Those that serve a request.
+    pub upstreams: u64,
+    /// Those that wait in the pool.
+    pub idle_upstreams: u64,
+    /// Most clients that may be connected.
+    pub max: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct PlatformRow<'v> {
+    /// Its id in [`Figures`].
+    pub id: u32,
+    pub name: &'v str,
+    pub display_name: &'v str,
+    pub status: PlatformStatus,
+    pub keys: Vec<KeyRow<'v>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlatformStatus {
+    Healthy,
+    Degraded,
+    Unhealthy,
+    NoKeys,
+    Disabled,
+}
+
+#[derive(Clone, Debug)]
+pub struct KeyRow<'v> {
+    /// Its id in [`Figures`].
+    pub id: u32,
+    /// First 12 hex digits of the key's SHA-256.
+    pub key_id: String,
+    pub preview: String,
+    pub status: KeyStatus,
+    /// Why it is not healthy, or what its last probe met.
+    pub error: Option<&'v str>,
+    pub last_check_unix_ms: Option<u64>,
+    pub last_used_unix_ms: Option<u64>,
+    pub in_flight: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStatus {
+    Unknown,
+    Healthy,
+    Cooling { until_unix_ms: u64 },
+    Unhealthy,
+}
+
+#[derive(Clone, Debug)]
+pub struct ClientRow<'v> {
+    /// Its id in [`Figures`].
+    pub id: u32,
+    pub name: Option<&'v str>,
+    pub key_id: String,
+    pub is_root: bool,
+    pub day: Window,
+    pub hour: Window,
+    pub cooldown_until_unix_ms: Option<u64>,
+}
+
+/// How much of a limit is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Requests; 0 is no limit.
+    pub limit: u64,
+    pub used: u64,
+    pub resets_at_unix_seconds: u64,
+}
+
+impl PlatformStatus {
+    pub fn label(self) -> &'static str {
+        match self {
+            PlatformStatus::Healthy => "healthy",
+            PlatformStatus::Degraded => "degraded",
+            PlatformStatus::Unhealthy => "unhealthy",
+            PlatformStatus::NoKeys => "no_keys",
+            PlatformStatus::Disabled => "disabled",
+        }
+    }
+}
+
+impl KeyStatus {
+    pub const LABELS: [&'static str; 4] = ["unknown", "healthy", "cooling", "unhealthy"];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            KeyStatus::Unknown => "unknown",
+            KeyStatus::Healthy => "healthy",
+            KeyStatus::Cooling { .. } => "cooling",
+            KeyStatus::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl ClientRow<'_> {
+    /// What names this client on every page: never its key.
+    pub fn label(&self) -> &str {
+        self.name.unwrap_or(&self.key_id)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::figures::counts::Class;
+    use crate::figures::{Finished, RetryReason};
+
+    /// 2023-11-14T22:13:20Z.
+    pub const UNIX_SECONDS: u64 = 1_700_000_000;
+
+    /// One request that was tried twice, and one that was refused.
+    pub fn figures() -> Figures {
+        let mut figures = Figures::default();
+        figures.finish(&Finished {
+            platform: Some(0),
+            key: Some(7),
+            client: Some(3),
+            request_id: "r-1",
+            method: "POST",
+            path: "/open/v1/chat/completions?key=secret",
+            model: Some("gpt-4o"),
+            status: Some(429),
+            code: Some("keys_rate_limited"),
+            class: Class::ClientError,
+            tries: 2,
+            first_byte: Some(Duration::from_micros(1_234)),
+            total: Duration::from_millis(2_500),
+            bytes_in: 10,
+            bytes_out: 20,
+            tokens_in: Some(5),
+            tokens_out: None,
+            started_unix_ms: UNIX_SECONDS * 1000 + 7,
+        });
+        figures.retry(0, RetryReason::RateLimited);
+        figures.refused("cooldown");
+        figures
+    }
+
+    /// A platform with one key, one that is switched off, and a client whose name needs escapes.
+    pub fn view(figures: &Figures) -> StatsView<'_> {
+        let unix_ms = UNIX_SECONDS * 1000 + 10_000;
+        let key = KeyRow {
+            id: 7,
+            key_id: "00112233aabb".to_string(),
+            preview: "sk-a…wxyz".to_string(),
+            status: KeyStatus::Cooling {
+                until_unix_ms: unix_ms + 5_000,
+            },
+            error: Some("429: \"slow down\""),
+            last_check_unix_ms: None,
+            last_used_unix_ms: Some(unix_ms),
+            in_flight: 2,
+        };
+        let platform = PlatformRow {
+            id: 0,
+            name: "open",
+            display_name: "Open <AI>",
+            status: PlatformStatus::Degraded,
+            keys: vec![key],
+        };
+        let off = PlatformRow {
+            id: 1,
+            name: "off",
+            display_name: "Off",
+            status: PlatformStatus::Disabled,
+            keys: Vec::new(),
+        };
+        let client = ClientRow {
+            id: 3,
+            name: Some("team \"a\\b\"\n"),
+            key_id: "ffeeddccbbaa".to_string(),
+            is_root: false,
+            day: Window {
+                limit: 100,
+                used: 101,
+                resets_at_unix_seconds: UNIX_SECONDS + 6_400,
+            },
+            hour: Window {
+                limit: 0,
+                used: 1,
+                resets_at_unix_seconds: UNIX_SECONDS + 2_800,
+            },
+            cooldown_until_unix_ms: None,
+        };
+        StatsView {
+            unix_ms,
+            uptime: Duration::from_millis(61_900),
+            version: "0.1.0",
+            connections: Connections {
+                clients: 4,
+                upstreams: 3,
+                idle_upstreams: 2,
+                max: 1000,
+            },
+            retry_memory_bytes: 512,
+            platforms: vec![platform, off],
+            clients: vec![client],
+            figures,
+        }
+    }
+
+    #[test]
+    fn labels_of_keys_are_all_listed() {
+        let all = [
+            KeyStatus::Unknown,
+            KeyStatus::Healthy,
+            KeyStatus::Cooling { until_unix_ms: 0 },
+            KeyStatus::Unhealthy,
+        ];
+        assert_eq!(all.map(KeyStatus::label), KeyStatus::LABELS);
+    }
+}
