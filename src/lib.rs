@@ -10,6 +10,7 @@ pub mod http;
 pub mod listen;
 pub mod net;
 pub mod policy;
+pub mod reload;
 pub mod server;
 pub mod service;
 pub mod session;

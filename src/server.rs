@@ -23,6 +23,7 @@ use crate::net::dial::is_out_of_descriptors;
 use crate::net::network::{Owner, Sockets};
 use crate::net::resolver::{Resolver, SOCKETS_MAX};
 use crate::net::transport::Transport;
+use crate::reload::Reloader;
 use crate::session::{Driven, Session};
 
 /// Events taken from the kernel at once.
@@ -58,10 +59,27 @@ pub struct Server {
     running: Vec<usize>,
     clients: Door,
     demo: Door,
-    signals: UnixStream,
+    /// A byte comes for each signal.
+    stop: UnixStream,
+    reload: UnixStream,
+    reloader: Reloader,
+    /// Signals to stop that have come.
+    stop_signals: usize,
     /// When a stop in progress ends whatever happens.
     drained_by: Option<Instant>,
     now: Now,
+}
+
+/// The listening sockets.
+pub struct Doors {
+    pub clients: std::net::TcpListener,
+    pub demo: std::net::TcpListener,
+}
+
+/// Pipes that become readable when a signal came: a byte each.
+pub struct Signals {
+    pub stop: std::os::unix::net::UnixStream,
+    pub reload: std::os::unix::net::UnixStream,
 }
 
 /// A listening socket and what is known of it.
@@ -89,37 +107,32 @@ pub fn read_clock() -> Now {
 }
 
 impl Server {
-    /// Puts the parts together. `signals` becomes readable when one came: a byte each.
+    /// Puts the parts together.
     ///
     /// # Errors
     /// When the poll cannot be set up.
     pub fn new(
         core: Core,
-        listener: std::net::TcpListener,
-        demo_listener: std::net::TcpListener,
-        signals: std::os::unix::net::UnixStream,
+        reloader: Reloader,
+        doors: Doors,
+        signals: Signals,
         seed: u64,
         now: Now,
     ) -> io::Result<Server> {
         let poll = Poll::new()?;
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let resolver = Resolver::new(
-            &read("/etc/hosts"),
-            &read("/etc/resolv.conf"),
-            seed,
-            RESOLVER_TOKEN,
-        );
+        let (hosts, resolv_conf) = (read("/etc/hosts"), read("/etc/resolv.conf"));
+        let resolver = Resolver::new(&hosts, &resolv_conf, seed, RESOLVER_TOKEN);
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
-        let settings = &core.site.settings;
-        let mut clients = Door::new(listener, Role::Proxy, settings.max_connections as usize);
-        let mut demo = Door::new(demo_listener, Role::Demo, settings.max_connections as usize);
+        let open_max = core.site.settings.max_connections as usize;
+        let mut clients = Door::new(doors.clients, Role::Proxy, open_max);
+        let mut demo = Door::new(doors.demo, Role::Demo, open_max);
         clients.register(Owner::Listener, &mut network)?;
         demo.register(Owner::DemoListener, &mut network)?;
-        let mut signals = UnixStream::from_std(signals);
-        let token = Token(network.owners.insert(Owner::Signals));
-        network
-            .registry
-            .register(&mut signals, token, Interest::READABLE)?;
+        let mut stop = UnixStream::from_std(signals.stop);
+        network.register_readable(&mut stop, Owner::StopSignal)?;
+        let mut reload = UnixStream::from_std(signals.reload);
+        network.register_readable(&mut reload, Owner::ReloadSignal)?;
         Ok(Server {
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
@@ -131,7 +144,10 @@ impl Server {
             running: Vec::new(),
             clients,
             demo,
-            signals,
+            stop,
+            reload,
+            reloader,
+            stop_signals: 0,
             drained_by: None,
             now,
         })
@@ -158,15 +174,16 @@ impl Server {
         }
         self.now = read_clock();
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        let mut signaled = false;
         for event in &events {
-            signaled |= self.dispatch(event);
+            self.dispatch(event);
         }
         self.events = events;
-        if signaled && let Some(stopped) = self.on_signals() {
+        if let Some(stopped) = self.on_stop_signals() {
             return Ok(Some(stopped));
         }
         self.fire_timers();
+        self.reloader.look(&mut self.core, self.now);
+        self.after_reload();
         self.accept();
         self.begin_probes();
         self.drive_all();
@@ -190,6 +207,7 @@ impl Server {
             self.timers.next(),
             self.network.deadline(),
             self.core.feed.deadline(),
+            Some(self.reloader.deadline()),
             self.drained_by,
             probes_at,
         ];
@@ -198,21 +216,26 @@ impl Server {
         Some(next.saturating_duration_since(self.now.instant))
     }
 
-    /// Gives an event to whom it belongs; whether it was a signal.
-    fn dispatch(&mut self, event: &Event) -> bool {
+    /// Gives an event to whom it belongs.
+    fn dispatch(&mut self, event: &Event) {
         let token = event.token();
         if (RESOLVER_TOKEN..RESOLVER_TOKEN + SOCKETS_MAX).contains(&token.0) {
-            self.network.on_resolver_event(token, self.now);
-            return false;
+            return self.network.on_resolver_event(token, self.now);
         }
         let Some(owner) = self.network.owners.get(token.0).copied() else {
-            return false;
+            return;
         };
         let news = Hints::from(event);
         match owner {
             Owner::Listener => self.clients.readable = true,
             Owner::DemoListener => self.demo.readable = true,
-            Owner::Signals => return true,
+            Owner::StopSignal => self.stop_signals += read_count(&mut self.stop),
+            Owner::ReloadSignal => {
+                if read_count(&mut self.reload) > 0 {
+                    self.reloader.reload(&mut self.core, self.now);
+                    self.after_reload();
+                }
+            }
             Owner::Client(slot) => {
                 self.sessions[slot].hint_client(news);
                 self.queue.push(slot);
@@ -227,7 +250,6 @@ impl Server {
                     .on_idle_event(endpoint, token, news, blocks, self.now);
             }
         }
-        false
     }
 
     fn fire_timers(&mut self) {
@@ -350,14 +372,11 @@ impl Server {
     }
 
     /// The first signal begins a stop, the second one ends it.
-    fn on_signals(&mut self) -> Option<Stopped> {
-        let mut bytes = [0; 16];
-        let count = match io::Read::read(&mut self.signals, &mut bytes) {
-            Ok(count) => count,
-            Err(_) => return None,
-        };
-        if self.drained_by.is_some() || count > 1 {
-            return Some(Stopped::CutShort);
+    fn on_stop_signals(&mut self) -> Option<Stopped> {
+        match (self.stop_signals, self.drained_by) {
+            (0, _) | (1, Some(_)) => return None,
+            (1, None) => {}
+            (2.., _) => return Some(Stopped::CutShort),
         }
         let patience = self.core.site.settings.drain;
         log::info!(
@@ -379,6 +398,11 @@ impl Server {
         None
     }
 
+    /// What a new configuration changes here.
+    fn after_reload(&mut self) {
+        self.clients.open_max = self.core.site.settings.max_connections as usize;
+    }
+
     fn is_drained(&self) -> bool {
         self.drained_by
             .is_some_and(|by| self.clients.open == 0 || by <= self.now.instant)
@@ -398,11 +422,8 @@ impl Door {
     }
 
     fn register(&mut self, owner: Owner, network: &mut Sockets) -> io::Result<()> {
-        let token = Token(network.owners.insert(owner));
         match &mut self.listener {
-            Some(listener) => network
-                .registry
-                .register(listener, token, Interest::READABLE),
+            Some(listener) => network.register_readable(listener, owner),
             None => Ok(()),
         }
     }
@@ -443,6 +464,11 @@ impl Door {
             && self.paused_until.is_none()
             && self.open < self.open_max
     }
+}
+
+/// How many bytes a pipe has.
+fn read_count(pipe: &mut UnixStream) -> usize {
+    io::Read::read(pipe, &mut [0; 64]).unwrap_or(0)
 }
 
 /// Makes a session of an accepted socket.

@@ -6,15 +6,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::rc::Rc;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::{self, Config, Finding};
 use crate::exchange::core::Core;
 use crate::net::network::random_seed;
 use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
-use crate::server::{Server, Stopped, open_listeners, read_clock};
-use crate::site::{Endpoints, Site, client_specs};
+use crate::reload::Reloader;
+use crate::server::{Doors, Server, Signals, Stopped, open_listeners, read_clock};
+use crate::site::{Site, client_specs};
 
 /// Prints everything that is wrong or doubtful in `dir`'s files.
 ///
@@ -36,11 +37,14 @@ pub fn check(dir: &Path) -> Result<(), String> {
 pub fn run(dir: &Path) -> Result<Stopped, String> {
     let config = load(dir)?;
     simple_logger::SimpleLogger::new()
-        .with_level(config.settings.log_level)
+        .with_level(log::LevelFilter::Trace)
+        .with_utc_timestamps()
         .init()
         .map_err(|error| format!("logging cannot begin: {error}"))?;
+    // The level is set here alone, so that a new configuration can change it.
+    log::set_max_level(config.settings.log_level);
     let (clients_door, demo_door) = open_listeners(config.settings.host, config.settings.port)?;
-    let server = prepare(config, clients_door, demo_door);
+    let server = prepare(dir, config, clients_door, demo_door);
     server?
         .run()
         .map_err(|error| format!("the poll failed: {error}"))
@@ -70,6 +74,7 @@ fn load(dir: &Path) -> Result<Config, String> {
 }
 
 fn prepare(
+    dir: &Path,
     config: Config,
     clients_door: TcpListener,
     demo_door: TcpListener,
@@ -81,22 +86,30 @@ fn prepare(
     let warnings = config.warnings.clone();
     let clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
-    let site = Site::compile(config, &mut keyring, &mut Endpoints::default(), demo_port)?;
+    let mut reloader = Reloader::new(dir, demo_port, now);
+    let site = reloader.compile(config, &mut keyring)?;
     let banner = banner(&site, &clients_door.local_addr().map_err(io)?, &warnings);
     let core = Core::new(Rc::new(site), clients, keyring, seed, now);
-    let signals = catch_signals().map_err(io)?;
-    let server = Server::new(core, clients_door, demo_door, signals, seed, now).map_err(io)?;
+    let signals = Signals {
+        stop: catch(&[SIGTERM, SIGINT]).map_err(io)?,
+        reload: catch(&[SIGHUP]).map_err(io)?,
+    };
+    let doors = Doors {
+        clients: clients_door,
+        demo: demo_door,
+    };
+    let server = Server::new(core, reloader, doors, signals, seed, now).map_err(io)?;
     // Nobody may be there to read it.
     let _ = std::io::stdout().write_all(banner.as_bytes());
     Ok(server)
 }
 
-/// The end of a pipe that gets a byte for each signal to stop.
-fn catch_signals() -> std::io::Result<UnixStream> {
+/// The end of a pipe that gets a byte for each of these signals.
+fn catch(signals: &[i32]) -> std::io::Result<UnixStream> {
     let (receiver, sender) = UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
-    for signal in [SIGTERM, SIGINT] {
-        signal_hook::low_level::pipe::register(signal, sender.try_clone()?)?;
+    for signal in signals {
+        signal_hook::low_level::pipe::register(*signal, sender.try_clone()?)?;
     }
     Ok(receiver)
 }
@@ -110,13 +123,12 @@ fn banner(site: &Site, address: &std::net::SocketAddr, warnings: &[Finding]) -> 
     };
     let url = format!("http://{host}:{}", address.port());
     let mut text = format!(
-        "ai-api-proxy {} listening on {url}",
+        "ai-api-proxy {}\nlistening on {url}\n",
         env!("CARGO_PKG_VERSION")
     );
     if address.ip().is_unspecified() {
-        text.push_str(" (and on every other address of this machine)");
+        text.push_str("and on every other address of this machine\n");
     }
-    text.push('\n');
     if site.settings.enable_gui {
         text.push_str(&format!("dashboard: {url}/dashboard\n"));
     }

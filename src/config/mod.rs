@@ -7,6 +7,7 @@ pub mod findings;
 pub mod json;
 pub mod platforms;
 pub mod settings;
+pub mod watch;
 
 use std::io::ErrorKind;
 use std::path::Path;

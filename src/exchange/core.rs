@@ -9,8 +9,8 @@ use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::text::Text;
 use crate::figures::{Figures, Finished, RetryReason};
-use crate::policy::access::Clients;
-use crate::policy::keyring::{KeyId, Keyring, Outcome, Permit};
+use crate::policy::access::{ClientId, Clients};
+use crate::policy::keyring::{KeyId, Keyring, Outcome, Permit, PlatformId};
 use crate::policy::probes::{Found, Probes, Round};
 use crate::service::gather::View;
 use crate::service::stats;
@@ -90,6 +90,20 @@ impl Core {
             spare_requests: Vec::new(),
             date: Date::default(),
         }
+    }
+
+    /// Takes a new version of the configuration up. Requests in flight keep the one with which they began.
+    pub fn take_site(&mut self, site: Rc<Site>, now: Now) {
+        self.probes.reload(&site.probed_keys(), now);
+        self.retry_memory.max = site.settings.retry_memory_bytes;
+        self.connections.max = site.settings.max_connections;
+        let (keys, clients) = (&self.keyring, &self.clients);
+        self.figures.retain(
+            |platform| site.place_of(PlatformId(platform)).is_some(),
+            |key| keys.is_listed(KeyId(key)),
+            |client| clients.is_listed(ClientId(client)),
+        );
+        self.site = site;
     }
 
     /// A new request's facts, in memory that a former one has left.

@@ -4,7 +4,8 @@ use std::io::Read;
 use std::rc::Rc;
 use std::time::Instant;
 
-use mio::{Registry, Token};
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::connection::{Connection, Filled, Hints};
@@ -44,8 +45,10 @@ pub enum Owner {
     Listener,
     /// The proxy itself connects here, for the demo platform.
     DemoListener,
-    /// A signal came.
-    Signals,
+    /// A signal to stop came.
+    StopSignal,
+    /// A signal to read the configuration again came.
+    ReloadSignal,
     /// A session's client.
     Client(usize),
     /// A session's upstream, or a dial for one.
@@ -72,6 +75,19 @@ impl Sockets {
             pool: Pool::default(),
             scratch: vec![0; BUFFER_BYTES],
         }
+    }
+
+    /// Watches `source` for `owner`, for as long as the program runs.
+    ///
+    /// # Errors
+    /// When the poll does not take it.
+    pub fn register_readable(
+        &mut self,
+        source: &mut impl Source,
+        owner: Owner,
+    ) -> std::io::Result<()> {
+        let token = Token(self.owners.insert(owner));
+        self.registry.register(source, token, Interest::READABLE)
     }
 
     /// How many connections to platforms wait for a request.

@@ -165,6 +165,11 @@ impl Clients {
         self.client(id).label
     }
 
+    /// Whether the present configuration has it.
+    pub fn is_listed(&self, id: ClientId) -> bool {
+        self.client(id).listed
+    }
+
     /// The keys of the present configuration.
     pub fn ids(&self) -> impl Iterator<Item = ClientId> + '_ {
         let listed = self

@@ -47,6 +47,9 @@ struct Key {
     digest: Digest,
     label: KeyLabel,
     preview: String,
+    /// Whether the present configuration has it. Numbers are not given to other keys, since requests in flight and
+    /// figures bear them.
+    listed: bool,
     health: Health,
     cooling: Option<Cooling>,
     /// How often a rate limit, and failing, have cooled it since its last success.
@@ -171,6 +174,10 @@ impl Keyring {
         for ring in &mut self.rings {
             ring.keys.clear();
         }
+        let known: Vec<bool> = self.keys.iter().map(|key| key.listed).collect();
+        for key in &mut self.keys {
+            key.listed = false;
+        }
         let mut ids = Vec::new();
         for (name, secrets) in platforms {
             let platform = self.platform(name);
@@ -180,6 +187,12 @@ impl Keyring {
                 .collect();
             self.rings[platform.0 as usize].keys.clone_from(&keys);
             ids.push((platform, keys));
+        }
+        for (key, was_listed) in self.keys.iter_mut().zip(known) {
+            if key.listed && !was_listed {
+                // It was gone: nothing of its former life is known.
+                key.forget();
+            }
         }
         ids
     }
@@ -207,6 +220,7 @@ impl Keyring {
             self.keys.push(Key::new(platform, digest, secret.preview()));
             self.keys.len() - 1
         });
+        self.keys[place].listed = true;
         KeyId(place as u32)
     }
 
@@ -282,6 +296,11 @@ impl Keyring {
         permit.give_back();
     }
 
+    /// Whether the present configuration has it.
+    pub fn is_listed(&self, key: KeyId) -> bool {
+        self.keys[key.0 as usize].listed
+    }
+
     pub fn is_unhealthy(&self, key: KeyId) -> bool {
         matches!(self.keys[key.0 as usize].health, Health::Unhealthy(_))
     }
@@ -347,6 +366,7 @@ impl Key {
             label: digest.label(),
             digest,
             preview,
+            listed: true,
             health: Health::Unknown,
             cooling: None,
             rate_limited_times: 0,
@@ -358,6 +378,16 @@ impl Key {
             probe_ms: None,
             in_flight: Rc::new(Cell::new(0)),
         }
+    }
+
+    /// Begins anew; what is in flight stays counted.
+    fn forget(&mut self) {
+        let preview = std::mem::take(&mut self.preview);
+        let in_flight = Rc::clone(&self.in_flight);
+        *self = Key {
+            in_flight,
+            ..Key::new(self.platform, self.digest, preview)
+        };
     }
 
     /// An unhealthy key does not cool: no time makes it well.

@@ -1,0 +1,104 @@
+//! Takes a new version of the configuration up while the proxy runs, or refuses it whole.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::base::now::Now;
+use crate::config::watch::Watch;
+use crate::config::{self, Config, Settings};
+use crate::exchange::core::Core;
+use crate::policy::keyring::Keyring;
+use crate::site::{Endpoints, Site, client_specs};
+
+/// What is needed to read the configuration again.
+pub struct Reloader {
+    dir: PathBuf,
+    watch: Watch,
+    endpoints: Endpoints,
+    /// Where the built-in platform listens.
+    demo_port: u16,
+}
+
+impl Reloader {
+    pub fn new(dir: &Path, demo_port: u16, now: Now) -> Reloader {
+        Reloader {
+            dir: dir.to_path_buf(),
+            watch: Watch::new(dir, now),
+            endpoints: Endpoints::default(),
+            demo_port,
+        }
+    }
+
+    /// Compiles a configuration; idle connections stay for the endpoints that it still has.
+    ///
+    /// # Errors
+    /// As [`Site::compile`].
+    pub fn compile(&mut self, config: Config, keyring: &mut Keyring) -> Result<Site, String> {
+        Site::compile(config, keyring, &mut self.endpoints, self.demo_port)
+    }
+
+    /// When the files are looked at next.
+    pub fn deadline(&self) -> Instant {
+        self.watch.deadline()
+    }
+
+    /// Looks at the files, if it is time, and takes a new version up.
+    pub fn look(&mut self, core: &mut Core, now: Now) {
+        if self.watch.look(now) {
+            self.reload(core, now);
+        }
+    }
+
+    /// Reads the files and takes them up. When anything is wrong, what is in force stays so.
+    pub fn reload(&mut self, core: &mut Core, now: Now) {
+        let config = config::load(&self.dir, &|name| std::env::var(name).ok());
+        let outcome = match config {
+            Ok(config) => self.take_up(config, core, now),
+            Err(findings) => {
+                let lines: Vec<String> = findings
+                    .problems
+                    .iter()
+                    .map(|finding| finding.to_string())
+                    .collect();
+                Err(lines.join("\n"))
+            }
+        };
+        core.config_error = outcome.err();
+        match &core.config_error {
+            None => log::info!("the configuration was taken up anew"),
+            Some(problems) => {
+                for problem in problems.lines() {
+                    log::error!("{problem}");
+                }
+                log::error!("the new configuration is refused; the former one stays in force");
+            }
+        }
+    }
+
+    fn take_up(&mut self, config: Config, core: &mut Core, now: Now) -> Result<(), String> {
+        for warning in &config.warnings {
+            log::warn!("{warning}");
+        }
+        let clients = client_specs(&config);
+        let site = self.compile(config, &mut core.keyring)?;
+        warn_of_restart(&core.site.settings, &site.settings);
+        log::set_max_level(site.settings.log_level);
+        core.clients.reload(clients);
+        core.take_site(Rc::new(site), now);
+        Ok(())
+    }
+}
+
+/// What a running process cannot change.
+fn warn_of_restart(former: &Settings, new: &Settings) {
+    let changes = [
+        (former.host != new.host, "host"),
+        (former.port != new.port, "port"),
+        (former.tls.is_some() != new.tls.is_some(), "tls_cert"),
+        (former.state_file != new.state_file, "state_file"),
+    ];
+    for (_, name) in changes.iter().filter(|(changed, _)| *changed) {
+        log::warn!("{name} has changed: it takes effect with the next start");
+    }
+}
