@@ -140,16 +140,21 @@ impl Session {
                 return Driven::Close(Reason::ClientGone);
             }
             let step = self.step(slot, core, now);
-            let waits = matches!(step, Step::Wait);
+            let goes_on = !matches!(step, Step::Wait);
             if let Some(reason) = self.obey(step, slot, core, network, now) {
                 self.flush_client(now);
                 return Driven::Close(reason);
             }
+            moved_bytes += filled;
+            if goes_on && moved_bytes <= BYTES_PER_TURN_MAX {
+                // What the next step adds leaves in the same write.
+                continue;
+            }
             let Some(flushed) = self.flush(now) else {
                 return Driven::Close(Reason::ClientGone);
             };
-            moved_bytes += filled + flushed;
-            if waits && filled + flushed == 0 {
+            moved_bytes += flushed;
+            if !goes_on && filled + flushed == 0 {
                 debug_assert!(
                     !self.could_move(),
                     "nothing that can move is left when a session waits"
