@@ -66,7 +66,7 @@ mod tests {
         };
         let mut feed = Feed::default();
         assert_eq!(feed.latest(start), None);
-        assert_eq!(feed.publish(b"{}", start), []);
+        assert_eq!(feed.publish(b"{}", start), Vec::<usize>::new());
         assert_eq!(feed.deadline(), None, "nobody listens");
         assert_eq!(
             feed.latest(start).as_deref(),
