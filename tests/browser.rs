@@ -5,16 +5,15 @@
 mod chrome;
 #[path = "browser/platform.rs"]
 mod platform;
-#[path = "browser/proxy.rs"]
-mod proxy;
+mod support;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrome::Chrome;
 use platform::Platform;
-use proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 use serde_json::{Value, json};
+use support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 /// For what has no promised time; a busy machine may need it.
 const SOON: Duration = Duration::from_secs(15);

@@ -1,0 +1,246 @@
+//! A client that sends the bytes it is given and reads answers strictly.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// One connection.
+pub struct Client {
+    stream: TcpStream,
+    /// What was read and belongs to no answer yet.
+    unread: Vec<u8>,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Status line and field lines, with the empty line.
+    pub head: String,
+    /// Without its framing.
+    pub body: Vec<u8>,
+    /// The field lines after a chunked body.
+    pub trailers: String,
+}
+
+impl Answer {
+    /// The values of a field, in any case of its name.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        fields(&self.head, name)
+    }
+
+    /// The value of a field that is there once or not at all.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let values = self.fields(name);
+        assert!(values.len() <= 1, "{name} is there {} times", values.len());
+        values.first().copied()
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The `code` of an error of the proxy's own, in body and head alike.
+    pub fn error_code(&self) -> String {
+        let json = self.json();
+        let code = json["error"]["code"].as_str().expect("a code");
+        assert_eq!(self.field("x-proxy-error"), Some(code));
+        code.to_string()
+    }
+}
+
+impl Client {
+    pub fn connect(port: u16) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a timeout can be set");
+        stream.set_nodelay(true).expect("an option can be set");
+        Client {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(bytes.as_ref())
+            .expect("the proxy reads");
+    }
+
+    /// As [`Client::send`], where the proxy may have closed already.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// The answer to a request whose answer has a body.
+    pub fn answer(&mut self) -> Answer {
+        self.answer_to("GET")
+    }
+
+    /// The final answer to a request with this method.
+    pub fn answer_to(&mut self, method: &str) -> Answer {
+        let head = self.final_head();
+        let status = status_of(&head);
+        let mut answer = Answer {
+            status,
+            body: Vec::new(),
+            trailers: String::new(),
+            head,
+        };
+        let encodings = answer.fields("transfer-encoding").len();
+        let length = answer.field("content-length").map(|length| {
+            assert_eq!(encodings, 0, "both lengths");
+            length.parse::<usize>().expect("a length")
+        });
+        match (method, status, encodings, length) {
+            ("HEAD", ..) | (_, 204 | 304, ..) => {}
+            (_, _, 1, _) => (answer.body, answer.trailers) = self.chunked(),
+            (_, _, _, Some(length)) => answer.body = self.bytes(length),
+            (_, _, _, None) => answer.body = self.rest(),
+        }
+        answer
+    }
+
+    /// Status line and field lines of the next answer, interim ones included.
+    pub fn head(&mut self) -> String {
+        let end = self.until(b"\r\n\r\n");
+        let head: Vec<u8> = self.unread.drain(..end).collect();
+        String::from_utf8(head).expect("a head is text")
+    }
+
+    fn final_head(&mut self) -> String {
+        loop {
+            let head = self.head();
+            if status_of(&head) >= 200 {
+                return head;
+            }
+        }
+    }
+
+    /// One chunk of a chunked body; the last one is empty.
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let end = self.until(b"\r\n");
+        let line: Vec<u8> = self.unread.drain(..end).collect();
+        let line = std::str::from_utf8(&line[..end - 2]).expect("a size");
+        let size = usize::from_str_radix(line, 16).unwrap_or_else(|_| panic!("size {line:?}"));
+        if size == 0 {
+            return Vec::new();
+        }
+        let data = self.bytes(size);
+        assert_eq!(self.bytes(2), b"\r\n", "a chunk's end");
+        data
+    }
+
+    fn chunked(&mut self) -> (Vec<u8>, String) {
+        let mut body = Vec::new();
+        loop {
+            let chunk = self.chunk();
+            if chunk.is_empty() {
+                break;
+            }
+            body.extend(chunk);
+        }
+        let mut trailers = String::new();
+        loop {
+            let end = self.until(b"\r\n");
+            let line: Vec<u8> = self.unread.drain(..end).collect();
+            if line == b"\r\n" {
+                return (body, trailers);
+            }
+            trailers.push_str(std::str::from_utf8(&line).expect("text"));
+        }
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.unread.len() < count {
+            assert_ne!(self.read(), 0, "the connection ended early");
+        }
+        self.unread.drain(..count).collect()
+    }
+
+    /// Everything up to the end of the connection.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.read() > 0 {}
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Awaits the end of the connection: nothing more comes.
+    pub fn ends(&mut self) {
+        let rest = self.rest();
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+
+    /// Whether the connection ends by a reset, after whatever comes before.
+    pub fn is_reset(&mut self) -> bool {
+        let mut piece = [0; 4096];
+        loop {
+            match self.stream.read(&mut piece) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+
+    /// Ends the sending direction.
+    pub fn half_close(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("it is open");
+    }
+
+    /// Closes by a reset.
+    pub fn reset(self) {
+        let socket = socket2::Socket::from(self.stream);
+        socket
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("an option can be set");
+    }
+
+    fn until(&mut self, mark: &[u8]) -> usize {
+        loop {
+            let found = self
+                .unread
+                .windows(mark.len())
+                .position(|window| window == mark);
+            if let Some(at) = found {
+                return at + mark.len();
+            }
+            let count = self.read();
+            let so_far = String::from_utf8_lossy(&self.unread);
+            assert_ne!(count, 0, "the connection ended early: {so_far:?}");
+        }
+    }
+
+    fn read(&mut self) -> usize {
+        let mut piece = [0; 64 * 1024];
+        let count = self.stream.read(&mut piece).expect("the proxy answers");
+        self.unread.extend_from_slice(&piece[..count]);
+        count
+    }
+}
+
+fn status_of(head: &str) -> u16 {
+    let status = head
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
+    let status = status.unwrap_or_else(|| panic!("no status line: {head:?}"));
+    status.parse().expect("a status")
+}
+
+/// The values of a field in a head.
+pub fn fields<'h>(head: &'h str, name: &str) -> Vec<&'h str> {
+    let lines = head.split("\r\n").skip(1);
+    lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+        .collect()
+}

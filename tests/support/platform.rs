@@ -1,0 +1,232 @@
+//! A platform that does what a test tells it, over real sockets and with one thread a connection.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+use super::client::fields;
+
+/// It lives as long as the test's process.
+pub struct Platform {
+    port: u16,
+    seen: Mutex<Receiver<Seen>>,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Request line and field lines, with the empty line.
+    pub head: String,
+    /// With its framing.
+    pub body: Vec<u8>,
+    /// The connection on which it came, counted from 0.
+    pub connection: usize,
+}
+
+/// The connection on which a request came.
+pub struct Line {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// What follows an answer.
+pub enum Next {
+    Await,
+    Close,
+}
+
+impl Seen {
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        fields(&self.head, name)
+    }
+
+    /// The key that it showed.
+    pub fn key(&self) -> &str {
+        let value = self.fields("authorization");
+        value
+            .first()
+            .copied()
+            .unwrap_or_default()
+            .trim_start_matches("Bearer ")
+    }
+
+    pub fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+}
+
+impl Platform {
+    /// A platform that answers each request, read with its body, by `script`.
+    pub fn serve(script: impl Fn(&Seen, &mut Line) -> Next + Send + Sync + 'static) -> Platform {
+        Platform::raw(move |connection, line, seen| {
+            while let Some(request) = line.request(connection) {
+                let _ = seen.send(request.clone());
+                if let Next::Close = script(&request, line) {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// A platform that does with each connection what `script` does.
+    pub fn raw(
+        script: impl Fn(usize, &mut Line, &mpsc::Sender<Seen>) + Send + Sync + 'static,
+    ) -> Platform {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
+        let (sender, receiver) = mpsc::channel();
+        let script = Arc::new(script);
+        thread::spawn(move || {
+            for (connection, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+                let (script, sender) = (Arc::clone(&script), sender.clone());
+                let mut line = Line::new(stream);
+                thread::spawn(move || script(connection, &mut line, &sender));
+            }
+        });
+        Platform {
+            port,
+            seen: Mutex::new(receiver),
+        }
+    }
+
+    /// A platform that answers everything with this JSON.
+    pub fn answering(body: &'static str) -> Platform {
+        Platform::serve(move |_, line| {
+            line.answer("200 OK", body);
+            Next::Await
+        })
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its entry in `platform.json`, called `test`, without probes' requests mattering: they go to `/probe`.
+    pub fn entry(&self, keys: &[&str]) -> Value {
+        json!({
+            "name": "test", "base_url": self.base_url(), "api_path": "/v1",
+            "health_check_endpoint": "/probe", "keys": keys,
+        })
+    }
+
+    /// The next request that is no probe.
+    pub fn next(&self) -> Seen {
+        let seen = self.seen.lock().expect("no thread panicked");
+        loop {
+            let request = seen.recv_timeout(PATIENCE).expect("a request comes");
+            if request.path() != "/v1/probe" {
+                return request;
+            }
+        }
+    }
+
+    /// All requests that have come, without probes.
+    pub fn all(&self) -> Vec<Seen> {
+        let seen = self.seen.lock().expect("no thread panicked");
+        let requests = seen.try_iter();
+        requests
+            .filter(|request| request.path() != "/v1/probe")
+            .collect()
+    }
+}
+
+impl Line {
+    fn new(stream: TcpStream) -> Line {
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("an option can be set");
+        stream.set_nodelay(true).expect("an option can be set");
+        Line {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    /// Sends bytes; false once the proxy has gone.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Sends a JSON answer with its length.
+    pub fn answer(&mut self, status: &str, body: &str) {
+        let length = body.len();
+        self.send(format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+    }
+
+    /// Awaits the proxy's end of the connection; what else comes is dropped. False when it does not end.
+    pub fn is_cut(&mut self) -> bool {
+        let mut piece = [0; 4096];
+        loop {
+            match self.stream.read(&mut piece) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+
+    /// A request's head, if one comes.
+    pub fn head(&mut self) -> Option<String> {
+        let end = self.until(b"\r\n\r\n")?;
+        let head: Vec<u8> = self.unread.drain(..end).collect();
+        Some(String::from_utf8_lossy(&head).into_owned())
+    }
+
+    /// So many bytes of a body.
+    pub fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.unread.len() < count {
+            self.read()?;
+        }
+        Some(self.unread.drain(..count).collect())
+    }
+
+    fn request(&mut self, connection: usize) -> Option<Seen> {
+        let head = self.head()?;
+        let length = fields(&head, "content-length");
+        let body = match (length.first(), fields(&head, "transfer-encoding").len()) {
+            (Some(length), 0) => self.bytes(length.parse().ok()?)?,
+            (None, 1) => {
+                let end = self.until(b"\r\n0\r\n\r\n")?;
+                self.unread.drain(..end).collect()
+            }
+            (None, 0) => Vec::new(),
+            both => panic!("framed in two ways: {both:?} {head}"),
+        };
+        Some(Seen {
+            head,
+            body,
+            connection,
+        })
+    }
+
+    fn until(&mut self, mark: &[u8]) -> Option<usize> {
+        loop {
+            let found = self
+                .unread
+                .windows(mark.len())
+                .position(|window| window == mark);
+            if let Some(at) = found {
+                return Some(at + mark.len());
+            }
+            self.read()?;
+        }
+    }
+
+    fn read(&mut self) -> Option<()> {
+        let mut piece = [0; 64 * 1024];
+        match self.stream.read(&mut piece) {
+            Ok(0) | Err(_) => None,
+            Ok(count) => {
+                self.unread.extend_from_slice(&piece[..count]);
+                Some(())
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The program under test in a folder of its own, started, stopped and started again.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+use super::client::{Answer, Client};
+
+pub const ROOT_KEY: &str = "root-key-of-this-test";
+pub const CLIENT_KEY: &str = "client-key-of-this-test";
+
+/// A running proxy; it is killed and its folder removed when dropped.
+pub struct Proxy {
+    child: Option<Child>,
+    folder: PathBuf,
+    config: Value,
+    port: u16,
+    log: Arc<Log>,
+}
+
+/// What the program has printed, on both streams.
+#[derive(Default)]
+pub struct Log {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Proxy {
+    /// Starts it with these platforms, a root key and a client key, on a free port.
+    pub fn start(platforms: &Value) -> Proxy {
+        Proxy::with(json!({}), platforms)
+    }
+
+    /// As [`Proxy::start`], with these fields in `config.json`.
+    pub fn with(config: Value, platforms: &Value) -> Proxy {
+        let keys = json!([
+            {"key": ROOT_KEY, "name": "operator", "is_root": true},
+            {"key": CLIENT_KEY, "name": "web app", "daily_limit": 100},
+        ]);
+        Proxy::with_keys(config, &keys, platforms)
+    }
+
+    /// As [`Proxy::with`], with these client keys.
+    pub fn with_keys(config: Value, keys: &Value, platforms: &Value) -> Proxy {
+        let mut proxy = Proxy {
+            child: None,
+            folder: new_folder(),
+            config,
+            port: 0,
+            log: Arc::default(),
+        };
+        proxy.write("key.json", &keys.to_string());
+        proxy.write("platform.json", &platforms.to_string());
+        proxy.start_again();
+        proxy
+    }
+
+    /// Starts it on the port that it had.
+    pub fn start_again(&mut self) {
+        self.configure(json!({}));
+        self.log = Arc::default();
+        self.child = Some(spawn(&self.folder, &self.log));
+        let line = self.log.await_line("listening on ");
+        let (_, port) = line.rsplit_once(':').expect("the address has a port");
+        self.port = port.parse().expect("a port is a number");
+    }
+
+    /// Writes `config.json` with these fields changed. They stay changed for later calls.
+    pub fn configure(&mut self, changes: Value) {
+        let fields = self.config.as_object_mut().expect("an object");
+        fields.extend(changes.as_object().expect("an object").clone());
+        fields.entry("host").or_insert_with(|| json!("127.0.0.1"));
+        fields.insert("port".to_string(), json!(self.port));
+        self.write("config.json", &self.config.to_string());
+    }
+
+    /// Kills it.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.id().to_string()])
+            .status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    /// Awaits its end.
+    pub fn exit_status(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it was started");
+        child.wait().expect("a child can be awaited")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("it was started").id()
+    }
+
+    /// The kernel's count of its resident memory, in KB.
+    pub fn resident_kilobytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.id());
+        let status = fs::read_to_string(path).expect("the process lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.expect("a size").trim().trim_end_matches(" kB");
+        number.parse().expect("a number")
+    }
+
+    pub fn write(&self, name: &str, content: &str) {
+        fs::write(self.folder.join(name), content).expect("the file can be written");
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// Sends a request with the client key on a connection of its own.
+    pub fn get(&self, path: &str) -> Answer {
+        let mut client = self.connect();
+        client.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {CLIENT_KEY}\r\nConnection: close\r\n\r\n"
+        ));
+        client.answer()
+    }
+
+    /// Sends a request with the client key and gives the answer's status.
+    pub fn ask(&self, path: &str) -> u16 {
+        self.get(path).status
+    }
+
+    /// One of its own pages.
+    pub fn page(&self, path: &str) -> Value {
+        let mut client = self.connect();
+        client.send(&format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        ));
+        client.answer().json()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop();
+        if thread::panicking() {
+            eprintln!("the program printed:\n{}", self.log.text());
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Log {
+    pub fn text(&self) -> String {
+        self.text.lock().expect("no thread panicked").clone()
+    }
+
+    /// Awaits a line that holds `part`.
+    pub fn await_line(&self, part: &str) -> String {
+        let find = |text: &str| {
+            let (whole, _) = text.rsplit_once('\n')?;
+            let line = whole.lines().find(|line| line.contains(part))?;
+            Some(line.to_string())
+        };
+        let text = self.text.lock().expect("no thread panicked");
+        let (text, _) = self
+            .grown
+            .wait_timeout_while(text, PATIENCE, |text| find(text).is_none())
+            .expect("no thread panicked");
+        match find(&text) {
+            Some(line) => line,
+            None => panic!("no line with {part:?} among:\n{text}"),
+        }
+    }
+
+    fn add(&self, line: &str) {
+        let mut text = self.text.lock().expect("no thread panicked");
+        text.push_str(line);
+        text.push('\n');
+        self.grown.notify_all();
+    }
+}
+
+/// A folder that no other test uses.
+pub fn new_folder() -> PathBuf {
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("ai-api-proxy-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    folder
+}
+
+/// Starts the program on `folder`; what it prints goes into `log`.
+pub fn spawn(folder: &Path, log: &Arc<Log>) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ai-api-proxy"))
+        .arg("--dir")
+        .arg(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let output = child.stdout.take().expect("stdout is piped");
+    let errors = child.stderr.take().expect("stderr is piped");
+    gather(output, Arc::clone(log));
+    gather(errors, Arc::clone(log));
+    child
+}
+
+fn gather(stream: impl std::io::Read + Send + 'static, log: Arc<Log>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            log.add(&line);
+        }
+    });
+}
