@@ -1,0 +1,118 @@
+//! A client that closes, half-closes or resets has gone: its request at the platform ends at once.
+
+use std::sync::mpsc;
+
+use serde_json::json;
+
+use crate::support::PATIENCE;
+use crate::support::client::Client;
+use crate::support::platform::Platform;
+use crate::support::proxy::{Proxy, ROOT_KEY};
+
+/// What the platform does before it falls silent.
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Nothing,
+    Head,
+    Piece,
+    /// More than the sockets between it and a client that does not read can hold.
+    Flood,
+}
+
+fn silent_platform(until: Until) -> (Platform, mpsc::Receiver<bool>) {
+    let (sender, cuts) = mpsc::channel();
+    let platform = Platform::raw(move |_, line, seen| {
+        let Some(head) = line.head() else { return };
+        if head.contains("/v1/probe") {
+            return line.answer("200 OK", "{}");
+        }
+        let _ = seen.send(crate::support::platform::Seen {
+            head,
+            body: Vec::new(),
+            connection: 0,
+        });
+        if !matches!(until, Until::Nothing) {
+            line.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        }
+        if matches!(until, Until::Piece) {
+            line.send("3\r\nabc\r\n");
+        }
+        let mut taken = true;
+        if matches!(until, Until::Flood) {
+            let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+            // It ends when the proxy cuts the line: nobody reads.
+            while taken {
+                taken = line.send(&piece);
+            }
+        }
+        let _ = sender.send(!taken || line.is_cut());
+    });
+    (platform, cuts)
+}
+
+fn ask(proxy: &Proxy) -> Client {
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    client
+}
+
+#[test]
+fn each_way_of_leaving_at_each_moment() {
+    let leave: [(&str, fn(Client) -> Option<Client>); 3] = [
+        ("close", |client| {
+            drop(client);
+            None
+        }),
+        ("half-close", |mut client| {
+            client.half_close();
+            Some(client)
+        }),
+        ("reset", |client| {
+            client.reset();
+            None
+        }),
+    ];
+    for until in [Until::Nothing, Until::Head, Until::Piece, Until::Flood] {
+        let (platform, cuts) = silent_platform(until);
+        let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+        for (way, leave) in leave {
+            let mut client = ask(&proxy);
+            platform.next();
+            match until {
+                Until::Nothing => {}
+                Until::Head | Until::Flood => drop(client.head()),
+                Until::Piece => {
+                    client.head();
+                    client.chunk();
+                }
+            }
+            let kept = leave(client);
+            let cut = cuts
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("{way} {until:?}"));
+            assert!(cut, "{way} {until:?}");
+            drop(kept);
+        }
+        let stats = proxy.page("/stats");
+        let key = &stats["platforms"]["test"]["keys"][0];
+        assert_eq!(key["status"], "healthy", "the key is not to blame: {key}");
+        assert_eq!(key["errors"]["canceled"], 3, "{key}");
+        assert_eq!(key["in_flight"], 0);
+        assert_eq!(stats["connections"]["upstreams"], 0, "{stats}");
+    }
+}
+
+#[test]
+fn a_body_that_stops_half_way_is_not_sent_on_without_its_client() {
+    let (platform, cuts) = silent_platform(Until::Nothing);
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut client = proxy.connect();
+    client.send(format!(
+        "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: 100\r\n\r\nhalf"
+    ));
+    platform.next();
+    drop(client);
+    assert!(cuts.recv_timeout(PATIENCE).expect("it is cut"));
+}

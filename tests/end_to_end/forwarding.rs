@@ -1,0 +1,288 @@
+//! What the platform sees of a request, and the client of an answer, byte for byte.
+
+use serde_json::json;
+
+use crate::support::platform::{Next, Platform};
+use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
+
+#[test]
+fn heads_are_written_anew_and_in_order() {
+    let platform = Platform::serve(|_, line| {
+        line.send(
+            "HTTP/1.1 201 Made It\r\nServer: x\r\nDate: Tue, 24 Nov 2026 10:00:00 GMT\r\nX-Odd-Case: 1\r\n\
+             Connection: keep-alive, x-secret\r\nX-Secret: hop\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a=1\r\n\
+             Set-Cookie: b=2\r\nX-Request-Id: from-platform\r\nContent-Length: 2\r\n\r\nok",
+        );
+        Next::Await
+    });
+    let mut entry = platform.entry(&["platform-key-1"]);
+    entry["headers"] = json!({"X-Fixed": "fixed", "user-agent": "proxy"});
+    let proxy = Proxy::start(&json!([entry]));
+    let mut client = proxy.connect();
+    client.send(format!(
+        "POST /test/v1/chat?a=b%20c&key=none HTTP/1.1\r\nHost: proxy.example\r\nuser-agent: me\r\n\
+         AUTHORIZATION: Bearer {CLIENT_KEY}\r\nX-Forwarded-For: 10.0.0.1\r\nForwarded: for=10.0.0.1\r\nVia: 1.1 x\r\n\
+         Accept-Encoding: gzip, br\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nTE: trailers\r\nProxy-Connection: x\r\n\
+         x-Custom:  spaced  \r\nX-Request-Id: mine\r\nContent-Length: 4\r\n\r\nbody"
+    ));
+    let answer = client.answer();
+    let seen = platform.next();
+    assert_eq!(
+        seen.head,
+        format!(
+            "POST /v1/chat?a=b%20c&key=none HTTP/1.1\r\nHost: {}\r\nAccept-Encoding: gzip, br\r\nx-Custom: spaced\r\n\
+             X-Request-Id: mine\r\nContent-Length: 4\r\nAuthorization: Bearer platform-key-1\r\nX-Fixed: fixed\r\n\
+             user-agent: proxy\r\n\r\n",
+            platform.base_url().trim_start_matches("http://")
+        )
+    );
+    assert_eq!(seen.body, b"body");
+    assert_eq!(
+        answer.head,
+        "HTTP/1.1 201 Made It\r\nServer: x\r\nDate: Tue, 24 Nov 2026 10:00:00 GMT\r\nX-Odd-Case: 1\r\n\
+         Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Request-Id: from-platform\r\n\
+         x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 99\r\n"
+            .to_string()
+            + &format!(
+                "x-ratelimit-reset-requests: {}\r\nContent-Length: 2\r\nconnection: close\r\n\r\n",
+                answer.field("x-ratelimit-reset-requests").expect("a time")
+            )
+    );
+    assert_eq!(answer.text(), "ok");
+    client.ends();
+}
+
+#[test]
+fn a_key_is_found_in_each_place_and_never_passed_on() {
+    let platform = Platform::answering("{}");
+    let mut entry = platform.entry(&["platform-key-1"]);
+    entry["auth_header"] = json!("X-Auth");
+    entry["auth_format"] = json!("Token {key}");
+    let proxy = Proxy::start(&json!([entry]));
+    let places = [
+        format!("Authorization: Bearer {ROOT_KEY}\r\n"),
+        format!("authorization: bEARER   {ROOT_KEY}\r\n"),
+        format!("Authorization: {ROOT_KEY}\r\n"),
+        format!("X-Auth: Token {ROOT_KEY}\r\n"),
+        format!("x-auth: {ROOT_KEY}\r\n"),
+        format!("x-api-key: {ROOT_KEY}\r\n"),
+        format!("X-Goog-Api-Key: {ROOT_KEY}\r\n"),
+        format!("api-key: {ROOT_KEY}\r\n"),
+        format!("Authorization: Bearer dummy\r\nx-api-key: {ROOT_KEY}\r\n"),
+        format!("Authorization: Bearer {ROOT_KEY}\r\napi-key: {ROOT_KEY}\r\n"),
+    ];
+    let mut client = proxy.connect();
+    for place in places {
+        client.send(format!(
+            "GET /test/models HTTP/1.1\r\nHost: p\r\n{place}\r\n"
+        ));
+        assert_eq!(client.answer().status, 200, "{place}");
+        let seen = platform.next();
+        assert!(!seen.head.contains(ROOT_KEY), "{}", seen.head);
+        assert_eq!(seen.fields("authorization"), [""; 0], "{place}");
+        assert_eq!(seen.fields("x-auth"), ["Token platform-key-1"]);
+    }
+    for (query, want) in [
+        (format!("?key={ROOT_KEY}"), ""),
+        (format!("?a=1&key={ROOT_KEY}&b=%2F"), "?a=1&b=%2F"),
+        (format!("?key={}", ROOT_KEY.replace('-', "%2d")), ""),
+    ] {
+        client.send(format!(
+            "GET /test/v1/models{query} HTTP/1.1\r\nHost: p\r\n\r\n"
+        ));
+        assert_eq!(client.answer().status, 200, "{query}");
+        assert_eq!(platform.next().path(), format!("/v1/models{want}"));
+    }
+}
+
+#[test]
+fn paths_pass_byte_for_byte_below_the_api_path() {
+    let platform = Platform::answering("{}");
+    let mut entry = platform.entry(&["platform-key-1"]);
+    entry["base_url"] = json!(format!("{}/api", platform.base_url()));
+    let proxy = Proxy::start(&json!([entry]));
+    let rows = [
+        ("/test/v1/models", "/api/v1/models"),
+        ("/test/models", "/api/v1/models"),
+        ("/test/v1beta/models", "/api/v1/v1beta/models"),
+        ("/test/v1", "/api/v1"),
+        ("/test", "/api/v1"),
+        ("/test/", "/api/v1/"),
+        ("/test/v1//x///y/?q=1?2", "/api/v1//x///y/?q=1?2"),
+        ("/test/a%2Fb/%C3%A4;p=1/./x", "/api/v1/a%2Fb/%C3%A4;p=1/./x"),
+        ("/test/a/../b", "/api/v1/a/../b"),
+        ("http://other.example/test/m", "/api/v1/m"),
+    ];
+    let mut client = proxy.connect();
+    for (target, want) in rows {
+        client.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+        ));
+        assert_eq!(client.answer().status, 200, "{target}");
+        assert_eq!(platform.next().path(), want);
+    }
+    for target in [
+        "/test/../x",
+        "/test/v1/../../x",
+        "/test/%2e%2E/x",
+        "/test/a/..%2f../..",
+    ] {
+        client.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.error_code()),
+            (400, "bad_request".into()),
+            "{target}"
+        );
+    }
+    assert!(platform.all().is_empty());
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_over_one_connection() {
+    let platform = Platform::serve(|seen, line| {
+        line.answer("200 OK", &format!("{{\"path\": \"{}\"}}", seen.path()));
+        Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut client = proxy.connect();
+    let requests: String = (0..20)
+        .map(|number| {
+            format!(
+                "POST /test/{number} HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: 3\r\n\r\nabc"
+            )
+        })
+        .collect();
+    client.send(requests);
+    for number in 0..20 {
+        assert_eq!(client.answer().json()["path"], format!("/v1/{number}"));
+    }
+    let connections: Vec<_> = platform.all().iter().map(|seen| seen.connection).collect();
+    assert!(
+        connections.windows(2).all(|pair| pair[0] == pair[1]),
+        "{connections:?}"
+    );
+}
+
+#[test]
+fn old_clients_get_what_they_can_read() {
+    let platform = Platform::serve(|_, line| {
+        line.send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
+        line.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nA-Trailer: 1\r\n\r\n");
+        Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /test/x HTTP/1.0\r\nx-api-key: {ROOT_KEY}\r\nConnection: keep-alive\r\n\r\n"
+    ));
+    let head = client.head();
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK\r\n"),
+        "no interim answer: {head}"
+    );
+    assert!(
+        !head.to_ascii_lowercase().contains("transfer-encoding"),
+        "{head}"
+    );
+    assert_eq!(client.rest(), b"abcde");
+
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    assert_eq!(client.head(), "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(
+        (answer.text(), answer.trailers.as_str()),
+        ("abcde", "A-Trailer: 1\r\n")
+    );
+}
+
+#[test]
+fn head_and_bodiless_answers_keep_the_connection() {
+    let platform = Platform::serve(|seen, line| {
+        match seen.path() {
+            "/v1/none" => line.send("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),
+            "/v1/same" => {
+                line.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nETag: \"x\"\r\n\r\n")
+            }
+            _ => line.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+        };
+        Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut client = proxy.connect();
+    for (method, path, status, length) in [
+        ("HEAD", "long", 200, Some("9")),
+        ("GET", "none", 204, None),
+        ("GET", "same", 304, Some("9")),
+        ("HEAD", "none", 204, None),
+    ] {
+        client.send(format!(
+            "{method} /test/{path} HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+        ));
+        let answer = client.answer_to(method);
+        assert_eq!(
+            (answer.status, answer.field("content-length")),
+            (status, length),
+            "{method} {path}"
+        );
+    }
+    let connections: Vec<_> = platform.all().iter().map(|seen| seen.connection).collect();
+    assert!(
+        connections.windows(2).all(|pair| pair[0] == pair[1]),
+        "{connections:?}"
+    );
+}
+
+#[test]
+fn expectations_end_at_the_proxy() {
+    let platform = Platform::answering("{}");
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut client = proxy.connect();
+    client.send(format!(
+        "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    ));
+    assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("abc");
+    assert_eq!(client.answer().status, 200);
+    let seen = platform.next();
+    assert_eq!(
+        (seen.fields("expect").len(), seen.body.as_slice()),
+        (0, &b"abc"[..])
+    );
+
+    client.send("POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: wrong-key\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    assert_eq!(client.answer().error_code(), "invalid_api_key");
+    client.ends();
+
+    let mut client = proxy.connect();
+    client.send("POST /test/x HTTP/1.1\r\nHost: p\r\nExpect: wonders\r\nContent-Length: 3\r\n\r\n");
+    assert_eq!(client.answer().status, 417);
+}
+
+#[test]
+fn requests_keep_their_ids() {
+    let platform = Platform::answering("{}");
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut client = proxy.connect();
+    let mut ask = |field: &str| {
+        client.send(format!(
+            "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n{field}\r\n"
+        ));
+        client
+            .answer()
+            .field("x-request-id")
+            .expect("an id")
+            .to_string()
+    };
+    assert_eq!(ask("X-Request-ID: mine\r\n"), "mine");
+    let (first, second) = (ask(""), ask(""));
+    assert_ne!(first, second);
+    let long = "x".repeat(129);
+    assert_ne!(ask(&format!("X-Request-ID: {long}\r\n")), long);
+    assert_ne!(ask("X-Request-ID: a b\r\n"), "a b");
+}

@@ -1,0 +1,263 @@
+//! Start, arguments, time limits, stop.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::sync::mpsc;
+
+use serde_json::json;
+
+use crate::support::platform::Platform;
+use crate::support::proxy::{Proxy, ROOT_KEY, new_folder};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ai-api-proxy"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+fn texts(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn the_command_line_tells_what_is_wrong() {
+    for (arguments, status, part) in [
+        (&["--help"][..], 0, "Usage: ai-api-proxy"),
+        (&["--version"], 0, env!("CARGO_PKG_VERSION")),
+        (&["--nonsense"], 2, "--nonsense"),
+        (&["--dir"], 2, "--dir needs a folder"),
+        (&["--dir", "/does/not/exist"], 1, "/does/not/exist"),
+        (
+            &["--check", "--dir", "/does/not/exist"],
+            1,
+            "/does/not/exist",
+        ),
+    ] {
+        let (code, output, errors) = texts(&run(arguments));
+        assert_eq!(code, Some(status), "{arguments:?}");
+        let all = format!("{output}{errors}");
+        assert!(all.contains(part) && !all.contains("panicked"), "{all}");
+    }
+}
+
+#[test]
+fn check_prints_every_problem_and_the_start_refuses_them_too() {
+    let folder = new_folder();
+    let dir = folder.to_str().expect("text");
+    fs::write(
+        folder.join("config.json"),
+        "{\"prot\": 1, \"max_attempts\": 0}",
+    )
+    .expect("written");
+    fs::write(
+        folder.join("key.json"),
+        "[{\"key\": \"secret-key-1\", \"daily_limit\": \"ten\"}]",
+    )
+    .expect("written");
+    let (code, output, errors) = texts(&run(&["--check", "--dir", dir]));
+    let all = format!("{output}{errors}");
+    assert_eq!(code, Some(1));
+    for part in [
+        "config.json: prot: ",
+        "`port`",
+        "config.json: max_attempts: ",
+        "key.json: [0].daily_limit: expected a whole number of requests, found \"ten\"; write 10, or 0 for no limit",
+        "platform.json: ",
+    ] {
+        assert!(all.contains(part), "{part} in {all}");
+    }
+    assert!(!all.contains("secret-key-1"), "{all}");
+    let (code, _, errors) = texts(&run(&["--dir", dir]));
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("config.json: prot: "), "{errors}");
+
+    fs::remove_file(folder.join("config.json")).expect("it was there");
+    fs::write(folder.join("key.json"), "[{\"key\": \"secret-key-1\"}]").expect("written");
+    fs::write(
+        folder.join("platform.json"),
+        "[{\"name\": \"a\", \"base_url\": \"demo:\", \"keys\": [\"UNSET_VARIABLE_OF_A_TEST\"]}]",
+    )
+    .expect("written");
+    let (code, output, errors) = texts(&run(&["--check", "--dir", dir]));
+    assert_eq!(code, Some(0), "{output}{errors}");
+    assert!(format!("{output}{errors}").contains("UNSET_VARIABLE_OF_A_TEST"));
+    fs::remove_dir_all(&folder).expect("it was there");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = taken.local_addr().expect("an address").port();
+    let folder = new_folder();
+    let config = json!({"host": "127.0.0.1", "port": port});
+    fs::write(folder.join("config.json"), config.to_string()).expect("written");
+    fs::write(folder.join("key.json"), "[]").expect("written");
+    fs::write(folder.join("platform.json"), "[]").expect("written");
+    let (code, _, errors) = texts(&run(&["--dir", folder.to_str().expect("text")]));
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains(&port.to_string()) && errors.contains("in use"),
+        "{errors}"
+    );
+    fs::remove_dir_all(&folder).expect("it was there");
+}
+
+/// A platform that begins to answer and ends when it is told to.
+fn patient_platform() -> (Platform, mpsc::Sender<()>) {
+    let (sender, receiver) = mpsc::channel::<()>();
+    let receiver = std::sync::Mutex::new(receiver);
+    let platform = Platform::raw(move |connection, line, seen| {
+        let Some(head) = line.head() else { return };
+        if head.contains("/v1/probe") {
+            return line.answer("200 OK", "{}");
+        }
+        let _ = seen.send(crate::support::platform::Seen {
+            head,
+            body: Vec::new(),
+            connection,
+        });
+        line.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        if receiver.lock().expect("no thread panicked").recv().is_ok() {
+            line.send("3\r\ndef\r\n0\r\n\r\n");
+        }
+    });
+    (platform, sender)
+}
+
+#[test]
+fn a_stop_waits_for_requests_in_flight_and_refuses_new_ones() {
+    let (platform, go_on) = patient_platform();
+    let mut proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut idle = proxy.connect();
+    idle.send("GET /routes HTTP/1.1\r\nHost: p\r\n\r\n");
+    idle.answer();
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    client.head();
+    assert_eq!(client.chunk(), b"abc");
+    proxy.signal("TERM");
+    idle.ends();
+    assert!(
+        std::net::TcpStream::connect(("127.0.0.1", proxy.port())).is_err(),
+        "the listener is closed"
+    );
+    go_on.send(()).expect("the platform waits");
+    assert_eq!(client.chunk(), b"def");
+    assert_eq!(client.chunk(), b"");
+    assert_eq!(client.rest(), b"\r\n");
+    assert_eq!(proxy.exit_status().code(), Some(0));
+}
+
+#[test]
+fn a_stop_ends_when_its_time_is_over_or_at_a_second_signal() {
+    for (seconds, signals, status) in [(1, 1, 0), (600, 2, 1)] {
+        let (platform, _go_on) = patient_platform();
+        let mut proxy = Proxy::with(
+            json!({"drain_seconds": seconds}),
+            &json!([platform.entry(&["platform-key-1"])]),
+        );
+        let mut client = proxy.connect();
+        client.send(format!(
+            "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+        ));
+        client.head();
+        client.chunk();
+        proxy.signal("INT");
+        if signals == 2 {
+            proxy.log().await_line("stopping");
+            proxy.signal("INT");
+        }
+        assert_eq!(
+            proxy.exit_status().code(),
+            Some(status),
+            "{signals} signals"
+        );
+        assert!(
+            !client.rest().ends_with(b"0\r\n\r\n"),
+            "it does not look whole"
+        );
+    }
+}
+
+#[test]
+fn silence_has_its_limits() {
+    let (platform, _go_on) = patient_platform();
+    let config = json!({
+        "header_timeout_seconds": 1, "keepalive_timeout_seconds": 1, "idle_timeout_seconds": 1,
+        "response_timeout_seconds": 1, "connect_timeout_seconds": 1,
+    });
+    let mute = Platform::raw(|_, line, _| {
+        line.is_cut();
+    });
+    let mut mute = mute.entry(&["platform-key-2"]);
+    mute["name"] = json!("mute");
+    let proxy = Proxy::with(config, &json!([platform.entry(&["platform-key-1"]), mute]));
+
+    let mut slow = proxy.connect();
+    slow.send("GET /routes HTT");
+    let answer = slow.answer();
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (408, "request_timeout")
+    );
+    slow.ends();
+
+    proxy.connect().ends();
+
+    let mut idle = proxy.connect();
+    idle.send("GET /routes HTTP/1.1\r\nHost: p\r\n\r\n");
+    idle.answer();
+    idle.ends();
+
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /mute/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (504, "upstream_timeout")
+    );
+
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    client.head();
+    assert_eq!(client.chunk(), b"abc");
+    assert_eq!(client.rest(), b"", "cut without a last chunk");
+}
+
+#[test]
+fn the_banner_says_where_and_what_without_secrets() {
+    let platform = Platform::answering("{}");
+    let mut empty = platform.entry(&["UNSET_VARIABLE_OF_A_TEST"]);
+    empty["name"] = json!("empty");
+    let proxy = Proxy::with(
+        json!({"log_level": "trace"}),
+        &json!([platform.entry(&["platform-key-1", "platform-key-2"]), empty]),
+    );
+    for part in [
+        "/dashboard",
+        "test 2 keys",
+        "empty 0 keys",
+        "UNSET_VARIABLE_OF_A_TEST",
+    ] {
+        proxy.log().await_line(part);
+    }
+    proxy.ask("/test/v1/x");
+    let text = proxy.log().text();
+    assert!(
+        !text.contains("platform-key-1") && !text.contains(ROOT_KEY),
+        "{text}"
+    );
+}

@@ -1,0 +1,273 @@
+//! The proxy's own paths, from outside.
+
+use serde_json::{Value, json};
+
+use crate::support::client::Answer;
+use crate::support::platform::Platform;
+use crate::support::proxy::{Proxy, ROOT_KEY};
+
+fn ask(proxy: &Proxy, head: &str) -> Answer {
+    let mut client = proxy.connect();
+    client.send(format!("{head}\r\nHost: p\r\nConnection: close\r\n\r\n"));
+    client.answer_to(head.split(' ').next().expect("a method"))
+}
+
+fn demo() -> Value {
+    json!([{
+        "name": "demo", "base_url": "demo:", "api_path": "/v1",
+        "keys": ["demo-key-1", "demo-key-2", "demo-key-revoked"],
+    }])
+}
+
+#[test]
+fn each_path_answers_its_methods() {
+    let proxy = Proxy::start(&demo());
+    for (path, kind) in [
+        ("/info", "application/json"),
+        ("/routes", "application/json"),
+        ("/health/quick", "application/json"),
+        ("/health", "application/json"),
+        ("/stats", "application/json"),
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+        ("/dashboard", "text/html; charset=utf-8"),
+        ("/static/dashboard.js", "text/javascript; charset=utf-8"),
+    ] {
+        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1"));
+        assert_eq!(
+            (answer.status, answer.field("content-type")),
+            (200, Some(kind)),
+            "{path}"
+        );
+        let head = ask(&proxy, &format!("HEAD {path} HTTP/1.1"));
+        assert_eq!(
+            (head.status, head.field("content-type")),
+            (200, Some(kind)),
+            "{path}"
+        );
+        let refused = ask(
+            &proxy,
+            &format!("POST {path} HTTP/1.1\r\nContent-Length: 0"),
+        );
+        assert_eq!(
+            (refused.status, refused.error_code().as_str()),
+            (405, "method_not_allowed")
+        );
+        assert_eq!(refused.field("allow"), Some("GET, HEAD"), "{path}");
+    }
+    let answer = ask(&proxy, "GET / HTTP/1.1");
+    assert_eq!(
+        (answer.status, answer.field("location")),
+        (302, Some("/dashboard"))
+    );
+    for path in [
+        "/static/none.js",
+        "/static/",
+        "/static/../Cargo.toml",
+        "/info/x",
+        "/health/slow",
+    ] {
+        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1"));
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (404, "not_found"),
+            "{path}"
+        );
+    }
+    let answer = ask(&proxy, "GET /events HTTP/1.1");
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn info_and_routes_say_what_there_is() {
+    let proxy = Proxy::start(&demo());
+    let info = proxy.page("/info");
+    assert_eq!(info["service"], "ai-api-proxy");
+    assert_eq!(info["status"], "Running");
+    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(info["enabled_platforms"], json!(["demo"]));
+    assert_eq!(info["endpoints"]["demo"], "/demo/v1/*");
+    for name in [
+        "health_full",
+        "health_quick",
+        "dashboard",
+        "routes",
+        "info",
+        "metrics",
+        "stats",
+    ] {
+        assert!(info["endpoints"][name].is_string(), "{name}");
+    }
+    assert!(info["features"].is_array() && info["config_error"].is_null());
+    assert_eq!(
+        proxy.page("/routes"),
+        json!({"available_endpoints": {"demo": "/demo/v1/*"}})
+    );
+}
+
+#[test]
+fn health_finds_the_revoked_key_and_rounds_are_shared() {
+    let proxy = Proxy::start(&demo());
+    let mut clients: Vec<_> = (0..5).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        client.send("GET /health HTTP/1.1\r\nHost: p\r\n\r\n");
+    }
+    let answers: Vec<Value> = clients
+        .iter_mut()
+        .map(|client| client.answer().json())
+        .collect();
+    for health in &answers {
+        let demo = &health["platforms"]["demo"];
+        assert_eq!(
+            (&demo["healthy_keys"], &demo["unhealthy_keys"]),
+            (&json!(2), &json!(1)),
+            "{health}"
+        );
+        assert_eq!(health["overall_status"], "degraded");
+        let key = &demo["keys"][2];
+        assert_eq!(
+            (&key["status"], &key["key_preview"]),
+            (&json!("unhealthy"), &json!("demo…oked"))
+        );
+        assert!(key["error"].as_str().expect("a reason").contains("401"));
+        assert_eq!(
+            key["last_check"], answers[0]["platforms"]["demo"]["keys"][2]["last_check"],
+            "one round for all"
+        );
+    }
+    let quick = proxy.page("/health/quick");
+    assert_eq!(quick["platforms"]["demo"]["unhealthy_keys"], 1);
+}
+
+#[test]
+fn private_pages_need_this_machine_or_a_root_key() {
+    let proxy = Proxy::start(&demo());
+    let remote = "X-Forwarded-For: 9.9.9.9";
+    for path in ["/health", "/stats", "/events", "/metrics"] {
+        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1\r\n{remote}"));
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (401, "missing_api_key"),
+            "{path}"
+        );
+        let answer = ask(
+            &proxy,
+            &format!("GET {path} HTTP/1.1\r\n{remote}\r\nx-api-key: client-key-of-this-test"),
+        );
+        assert_eq!(answer.error_code(), "invalid_api_key", "{path}");
+    }
+    for path in ["/health", "/stats", "/metrics"] {
+        let answer = ask(
+            &proxy,
+            &format!("GET {path} HTTP/1.1\r\n{remote}\r\nAuthorization: Bearer {ROOT_KEY}"),
+        );
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    for path in [
+        "/info",
+        "/routes",
+        "/health/quick",
+        "/dashboard",
+        "/static/dashboard.css",
+    ] {
+        assert_eq!(
+            ask(&proxy, &format!("GET {path} HTTP/1.1\r\n{remote}")).status,
+            200,
+            "{path}"
+        );
+    }
+    // Without client keys there is no root key either.
+    let proxy = Proxy::with(json!({"enable_key_validation": false}), &demo());
+    let answer = ask(
+        &proxy,
+        &format!("GET /stats HTTP/1.1\r\n{remote}\r\nAuthorization: Bearer {ROOT_KEY}"),
+    );
+    assert_eq!(answer.status, 401);
+}
+
+#[test]
+fn pages_can_be_switched_off() {
+    let proxy = Proxy::with(json!({"enable_gui": false}), &demo());
+    assert_eq!(
+        ask(&proxy, "GET /dashboard HTTP/1.1").error_code(),
+        "disabled"
+    );
+    assert_eq!(ask(&proxy, "GET /static/dashboard.js HTTP/1.1").status, 403);
+    assert_eq!(
+        ask(&proxy, "GET / HTTP/1.1").json()["service"],
+        "ai-api-proxy"
+    );
+    let proxy = Proxy::with(json!({"enable_json": false}), &demo());
+    for path in [
+        "/info",
+        "/routes",
+        "/health",
+        "/health/quick",
+        "/stats",
+        "/events",
+        "/metrics",
+    ] {
+        assert_eq!(
+            ask(&proxy, &format!("GET {path} HTTP/1.1")).error_code(),
+            "disabled",
+            "{path}"
+        );
+    }
+    assert_eq!(ask(&proxy, "GET /dashboard HTTP/1.1").status, 200);
+}
+
+#[test]
+fn events_come_every_second_and_who_does_not_read_is_dropped() {
+    let proxy = Proxy::start(&demo());
+    let mut listener = proxy.connect();
+    listener.send("GET /events HTTP/1.1\r\nHost: p\r\n\r\n");
+    assert!(listener.head().contains("text/event-stream"));
+    let times: Vec<String> = (0..3)
+        .map(|_| {
+            let event = String::from_utf8(listener.chunk()).expect("text");
+            let data = event
+                .strip_prefix("event: stats\ndata: ")
+                .expect("a stats event")
+                .trim();
+            let stats: Value = serde_json::from_str(data).expect("JSON");
+            stats["timestamp"].as_str().expect("a time").to_string()
+        })
+        .collect();
+    assert!(times[0] < times[1] && times[1] < times[2], "{times:?}");
+}
+
+#[test]
+fn tokens_and_models_are_counted() {
+    let platform = Platform::serve(|seen, line| {
+        match seen.path() {
+            "/v1/chat/completions" => line.answer(
+                "200 OK",
+                "{\"usage\": {\"prompt_tokens\": 11, \"completion_tokens\": 22}}",
+            ),
+            _ => line.answer("200 OK", "{}"),
+        }
+        crate::support::platform::Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-1"])]));
+    let mut client = proxy.connect();
+    let body = "{\"messages\": [], \"model\": \"gpt-test\"}";
+    client.send(format!(
+        "POST /test/v1/chat/completions?secret=1 HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(client.answer().status, 200);
+    let stats = proxy.page("/stats");
+    let recent = &stats["recent"][0];
+    assert_eq!(recent["model"], "gpt-test");
+    assert_eq!(recent["path"], "/test/v1/chat/completions");
+    assert_eq!(
+        (&recent["tokens_in"], &recent["tokens_out"]),
+        (&json!(11), &json!(22))
+    );
+    assert_eq!(
+        (&recent["client"], &recent["status"], &recent["tries"]),
+        (&json!("operator"), &json!(200), &json!(1))
+    );
+    assert_eq!(stats["totals"]["tokens_out"], 22);
+    assert_eq!(stats["platforms"]["test"]["tokens_in"], 11);
+}
