@@ -38,6 +38,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The resolver's tokens lie above those of all slabs.
 const RESOLVER_TOKEN: usize = usize::MAX / 2;
 
+/// Tokens that live as long as the loop: two listeners and two pipes.
+const FIXED_OWNERS: usize = 4;
+
 /// How the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
@@ -160,6 +163,10 @@ impl Server {
     pub fn run(&mut self) -> io::Result<Stopped> {
         loop {
             if let Some(stopped) = self.turn()? {
+                let left: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
+                for slot in left {
+                    self.close(slot, Reason::Stopping);
+                }
                 return Ok(stopped);
             }
         }
@@ -299,7 +306,11 @@ impl Server {
     /// Publishes the figures when it is time, and wakes who waits for something that is not its own.
     fn wake(&mut self) {
         self.core.connections.clients = self.clients.open as u64;
-        self.core.connections.idle_upstreams = self.network.idle_upstreams() as u64;
+        let idle = self.network.idle_upstreams();
+        self.core.connections.idle_upstreams = idle as u64;
+        // Each session has one token for its client's side, a probe's that nobody has included.
+        let others = FIXED_OWNERS + self.sessions.len() + idle;
+        self.core.connections.upstreams = (self.network.owners.len() - others) as u64;
         if self
             .core
             .feed

@@ -10,9 +10,9 @@ use mio::Token;
 use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 use crate::exchange::core::Core;
-use crate::exchange::reason::{Ending, Reason};
+use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
-use crate::exchange::{self, Cx, Ends, Exchange, Step};
+use crate::exchange::{self, Cx, Ending, Ends, Exchange, Step};
 use crate::net::connection::{Connection, Filled, Flushed, Hints};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
 use crate::net::fault::Fault;
@@ -366,9 +366,9 @@ impl Session {
         now: Now,
     ) {
         let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
-        exchange.abort(reason, core, now);
+        let ending = exchange.abort(reason, core, now);
         self.hang_up(slot, network);
-        if reason.ending() == Ending::Reset {
+        if ending == Ending::Reset {
             self.client.reset();
         }
         self.settle_buffers(&mut core.blocks);

@@ -116,9 +116,9 @@ impl Site {
     }
 
     /// Whether `address` may connect under `restrict_ip`.
-    pub fn allows_address(&self, address: IpAddr) -> bool {
+    pub fn allows_address(&self, address: IpAddr, is_loopback: bool) -> bool {
         !self.settings.restrict_ip
-            || address.is_loopback()
+            || is_loopback
             || self
                 .settings
                 .allowed_ips

@@ -157,8 +157,10 @@ impl Shown {
                 Some(route) => without_format(value, route),
                 None => value,
             };
-            let found = shown.look_at(without_bearer(value), clients)
-                || (bare != without_bearer(value) && shown.look_at(bare, clients));
+            let key = without_bearer(value);
+            // A scheme alone shows nothing, whatever the platform's own format is.
+            let found = !key.is_empty()
+                && (shown.look_at(key, clients) || (bare != key && shown.look_at(bare, clients)));
             if found {
                 shown.fields |= 1 << place;
             }

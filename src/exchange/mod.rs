@@ -222,8 +222,10 @@ impl Exchange {
         }
     }
 
-    /// Ends whatever is under way: the permit is settled, memory is given back, the figures get their line.
-    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+    /// Ends whatever is under way: the permit is settled, memory is given back, the figures get their line. Tells how
+    /// the client's connection has to end.
+    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) -> Ending {
+        let ending = self.ending();
         match self {
             Exchange::Choosing(state) => state.abort(reason, core, now),
             Exchange::Trying(state) => state.abort(reason, core, now),
@@ -235,7 +237,31 @@ impl Exchange {
             | Exchange::Closing(_)
             | Exchange::Closed => {}
         }
+        ending
     }
+
+    fn ending(&self) -> Ending {
+        match self {
+            Exchange::Relaying(state) => state.ending(),
+            Exchange::Replying(state) => state.ending(),
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Collecting(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => Ending::Fin,
+        }
+    }
+}
+
+/// How a client's connection is closed in the middle of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// In order.
+    Fin,
+    /// By a reset: where the end of the connection would end the body, the client must not take it for one.
+    Reset,
 }
 
 /// The state after the answer to `request` has been handed over whole; `decoder` stands in the request's body.
@@ -257,7 +283,7 @@ fn after_answer(request: &Request, decoder: Decoder, phase: core::Phase, now: No
 /// What a request that ended so counts as.
 fn class_of(reason: &Reason) -> Class {
     match reason {
-        Reason::ClientGone => Class::Canceled,
+        Reason::ClientGone | Reason::Stopping => Class::Canceled,
         Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
         Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => Class::Network,
         other => Class::of_status(other.status()),

@@ -228,7 +228,7 @@ fn decide(
 ) -> Decision {
     let site = Rc::clone(&request.site);
     let peer = Peer::of(socket_address, head, &site);
-    if !site.allows_address(peer.address) {
+    if !site.allows_address(peer.address, peer.is_loopback) {
         return Decision::Refuse(Reason::IpNotAllowed);
     }
     if matches!(head.method, "CONNECT" | "TRACE") {

@@ -63,23 +63,15 @@ pub enum Reason {
     AnswerCutOff {
         host: String,
         what: String,
-        ending: Ending,
     },
     /// No byte moved for `idle_timeout_seconds`.
     Idle,
+    /// The proxy stops, and the time for requests in flight is over.
+    Stopping,
     /// An idle connection that is not needed any more.
     Unused,
     /// The connection's last answer has been sent.
     Finished,
-}
-
-/// How a client's connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// In order.
-    Fin,
-    /// By a reset: where the end of the connection would end the body, the client must not take it for one.
-    Reset,
 }
 
 impl Reason {
@@ -113,7 +105,11 @@ impl Reason {
             Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => 502,
             Reason::UpstreamTimeout { .. } => 504,
             Reason::Bug => 500,
-            Reason::ClientGone | Reason::Idle | Reason::Unused | Reason::Finished => 499,
+            Reason::ClientGone
+            | Reason::Idle
+            | Reason::Stopping
+            | Reason::Unused
+            | Reason::Finished => 499,
         }
     }
 
@@ -155,6 +151,7 @@ impl Reason {
             Reason::Bug => "internal_error",
             Reason::ClientGone => "canceled",
             Reason::Idle => "idle_timeout",
+            Reason::Stopping => "stopping",
             Reason::Unused => "unused",
             Reason::Finished => "finished",
         }
@@ -229,6 +226,7 @@ impl Reason {
                 format!("{host}: the answer broke off: {what}").into()
             }
             Reason::Idle => "no byte moved for too long".into(),
+            Reason::Stopping => "the proxy stops".into(),
             Reason::Unused => "idle".into(),
             Reason::Finished => "finished".into(),
         }
@@ -253,14 +251,6 @@ impl Reason {
             Reason::KeysRateLimited { retry_after } => Some(whole_seconds(*retry_after)),
             Reason::NoHealthyKeys { retry_after } => retry_after.map(whole_seconds),
             _ => None,
-        }
-    }
-
-    /// How the client's connection is closed for it.
-    pub fn ending(&self) -> Ending {
-        match self {
-            Reason::AnswerCutOff { ending, .. } => *ending,
-            _ => Ending::Fin,
         }
     }
 

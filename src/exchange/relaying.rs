@@ -15,13 +15,13 @@ use crate::policy::verdict::{Verdict, judge};
 
 use super::answer::{HEAD_ROOM_BYTES, relay_head, relay_interim};
 use super::core::Core;
-use super::reason::{Ending, Reason};
+use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, transfer};
 use super::trying::{Trying, facts};
 use super::upload::Upload;
-use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
+use super::{Cx, End, Ending, Ends, Exchange, Step, Upstream, after_answer};
 
 /// Interim answers to one request; a platform that sends more makes no sense.
 const INTERIM_MAX: u32 = 32;
@@ -246,17 +246,9 @@ impl Relaying {
 
     /// The answer broke off: the client must not take what it has for the whole.
     fn cut_off(self, what: String) -> (Exchange, Step) {
-        let by_close = match &self.stage {
-            Stage::Head { .. } => false,
-            Stage::Body(body) => {
-                body.coding == Coding::Identity
-                    && !matches!(body.framing, Framing::Length(_) | Framing::None)
-            }
-        };
         let reason = Reason::AnswerCutOff {
             host: self.request.route().authority.clone(),
             what,
-            ending: if by_close { Ending::Reset } else { Ending::Fin },
         };
         (Exchange::Relaying(self), Step::Close(reason))
     }
@@ -290,6 +282,16 @@ impl Relaying {
             .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
+    }
+
+    pub fn ending(&self) -> Ending {
+        match &self.stage {
+            Stage::Head { .. } => Ending::Fin,
+            Stage::Body(body) => match (body.coding, body.framing) {
+                (Coding::Chunked, _) | (_, Framing::Length(_) | Framing::None) => Ending::Fin,
+                (Coding::Identity, Framing::Chunked | Framing::Close) => Ending::Reset,
+            },
+        }
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {

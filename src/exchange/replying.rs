@@ -21,7 +21,7 @@ use super::core::Core;
 use super::reason::Reason;
 use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN};
-use super::{Cx, End, Exchange, Step, after_answer};
+use super::{Cx, End, Ending, Exchange, Step, after_answer};
 
 /// How long a listener of `/events` may take nothing.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
@@ -193,6 +193,16 @@ impl Replying {
         let next = after_answer(&self.request, self.decoder, cx.core.phase, cx.now);
         cx.core.finish(self.request, self.end, cx.now);
         (next, Step::Again)
+    }
+
+    pub fn ending(&self) -> Ending {
+        match &self.stage {
+            Stage::Event { coding, .. } | Stage::Demo { coding, .. } => match coding {
+                Coding::Chunked => Ending::Fin,
+                Coding::Identity => Ending::Reset,
+            },
+            Stage::Held(..) | Stage::Round | Stage::Listening | Stage::Whole { .. } => Ending::Fin,
+        }
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {

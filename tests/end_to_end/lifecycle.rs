@@ -66,7 +66,7 @@ fn check_prints_every_problem_and_the_start_refuses_them_too() {
     assert_eq!(code, Some(1));
     for part in [
         "config.json: prot: ",
-        "`port`",
+        "did you mean \"port\"?",
         "config.json: max_attempts: ",
         "key.json: [0].daily_limit: expected a whole number of requests, found \"ten\"; write 10, or 0 for no limit",
         "platform.json: ",
