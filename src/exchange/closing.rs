@@ -28,7 +28,7 @@ enum Stage {
 }
 
 impl Closing {
-    pub fn new() -> Closing {
+    pub(super) fn new() -> Closing {
         Closing {
             stage: Stage::Sending,
             dropped_bytes: 0,

@@ -55,6 +55,7 @@ pub struct Core {
     pub config_error: Option<String>,
     /// Memory for a head while it is written anew.
     pub draft: Vec<u8>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare_requests: Vec<Box<Request>>,
     date: Date,
 }

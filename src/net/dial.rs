@@ -17,7 +17,6 @@ use super::connection::{Connection, Hints};
 use super::fault::Fault;
 use super::network::Owner;
 use super::transport::Transport;
-use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 
 /// An attempt's head start before the next address is tried beside it (RFC 8305 section 5, connection attempt delay).
@@ -251,23 +250,4 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
-}
-
-/// Moves a handshake on.
-pub fn shake_hands(
-    mut connection: Connection,
-    scratch: &mut [u8],
-    blocks: &mut BlockPool,
-    now: Now,
-) -> Result<Connection, (Connection, Fault)> {
-    connection.open_buffers(blocks);
-    let outcome = connection.handshake(scratch, now);
-    connection.settle_buffers(blocks);
-    match outcome {
-        Ok(()) => Ok(connection),
-        Err(error) => {
-            let fault = Fault::of(&error);
-            Err((connection, fault))
-        }
-    }
 }

@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::connection::{Connection, Filled, Hints};
-use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Stage, shake_hands};
+use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Stage};
 use super::fault::Fault;
 use super::pool::Pool;
 use super::resolver::{Lookup, Resolver};
@@ -167,19 +167,22 @@ impl Sockets {
     fn shake(
         &mut self,
         dial: Dial,
-        connection: Connection,
+        mut connection: Connection,
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        match shake_hands(connection, &mut self.scratch, blocks, now) {
-            Ok(connection) if connection.is_handshaking() => Dialed::Pending(Dial {
+        connection.open_buffers(blocks);
+        let outcome = connection.handshake(&mut self.scratch, now);
+        connection.settle_buffers(blocks);
+        match outcome {
+            Ok(()) if connection.is_handshaking() => Dialed::Pending(Dial {
                 stage: Stage::Handshaking(connection),
                 ..dial
             }),
-            Ok(connection) => Dialed::Open(connection, Origin::Fresh),
-            Err((connection, fault)) => {
+            Ok(()) => Dialed::Open(connection, Origin::Fresh),
+            Err(error) => {
                 self.hangup(connection);
-                Dialed::Failed(fault)
+                Dialed::Failed(Fault::of(&error))
             }
         }
     }
