@@ -19,6 +19,9 @@ enum Until {
     Flood,
 }
 
+/// A way to leave; a connection that is only half closed is kept.
+type Leave = fn(Client) -> Option<Client>;
+
 fn silent_platform(until: Until) -> (Platform, mpsc::Receiver<bool>) {
     let (sender, cuts) = mpsc::channel();
     let platform = Platform::raw(move |_, line, seen| {
@@ -60,7 +63,7 @@ fn ask(proxy: &Proxy) -> Client {
 
 #[test]
 fn each_way_of_leaving_at_each_moment() {
-    let leave: [(&str, fn(Client) -> Option<Client>); 3] = [
+    let leave: [(&str, Leave); 3] = [
         ("close", |client| {
             drop(client);
             None

@@ -143,7 +143,7 @@ impl Proxy {
     /// Sends a request with the client key on a connection of its own.
     pub fn get(&self, path: &str) -> Answer {
         let mut client = self.connect();
-        client.send(&format!(
+        client.send(format!(
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {CLIENT_KEY}\r\nConnection: close\r\n\r\n"
         ));
         client.answer()
@@ -157,7 +157,7 @@ impl Proxy {
     /// One of its own pages.
     pub fn page(&self, path: &str) -> Value {
         let mut client = self.connect();
-        client.send(&format!(
+        client.send(format!(
             "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         ));
         client.answer().json()
