@@ -4,7 +4,7 @@ import anthropic
 
 import world
 from world import NARROW, PLAIN, SdkTest
-from wild_platform import COMPLETION_TOKENS, PROMPT_TOKENS, WORDS
+from wild_platform import COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_ID, WORDS
 
 HELLO = [{"role": "user", "content": "Hello"}]
 ASKED = {"model": "good", "max_tokens": 100, "messages": HELLO}
@@ -32,13 +32,14 @@ class Anthropic(SdkTest):
         self.assertEqual((PROMPT_TOKENS, COMPLETION_TOKENS), (entry["tokens_in"], entry["tokens_out"]))
 
     def test_message(self):
-        message = self.client().messages.create(**ASKED)
-        self.assertEqual(TEXT, message.content[0].text)
+        answer = self.client().messages.with_raw_response.create(**ASKED)
+        message = answer.parse()
+        self.assertEqual((TEXT, REQUEST_ID), (message.content[0].text, message._request_id))
         self.assertEqual(COMPLETION_TOKENS, message.usage.output_tokens)
         [record] = self.seen()
         self.assertIn(["x-api-key", record["key"]], record["headers"])
         self.assertIn("anthropic-version", [name for name, _ in record["headers"]])
-        self.counted(message._request_id or self.fail("no request id"))
+        self.counted(answer.headers["x-request-id"])
 
     def test_stream(self):
         with self.client().messages.stream(**ASKED) as stream:
@@ -88,8 +89,9 @@ class Anthropic(SdkTest):
     def test_a_cut_off_stream_is_an_error(self):
         words = []
         # The SDK lets its HTTP library's exception through, whose name differs between versions.
-        with self.assertRaises(Exception) as caught, self.client().messages.stream(**ASKED | {"model": "cut-off"}) as stream:
-            words.extend(stream.text_stream)
+        with self.assertRaises(Exception) as caught:
+            with self.client().messages.stream(**ASKED | {"model": "cut-off"}) as stream:
+                words.extend(stream.text_stream)
         self.assertEqual("RemoteProtocolError", type(caught.exception).__name__)
         self.assertEqual(WORDS[:1], words)
 

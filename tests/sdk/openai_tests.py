@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import datetime
+import itertools
+import json
 import unittest
 
 import openai
@@ -172,7 +174,8 @@ class Wild(OpenaiTest):
         names = [name for name, _ in record["headers"]]
         self.assertIn("x-stainless-lang", names)
         entry = world.recent("request-of-the-test")
-        self.assertEqual(("plain", "wild", "good", 200), tuple(entry[name] for name in ["client", "platform", "model", "status"]))
+        told = {"client": "plain", "platform": "wild", "model": "good", "status": 200, "code": None, "tries": 1}
+        self.assertLessEqual(told.items(), entry.items())
         self.assertEqual((PROMPT_TOKENS, COMPLETION_TOKENS), (entry["tokens_in"], entry["tokens_out"]))
 
     def test_keys_take_turns(self):
@@ -198,7 +201,8 @@ class Wild(OpenaiTest):
         long = [{"role": "user", "content": "ж" * 2_000_000}]
         with self.client() as client:
             client.chat.completions.create(model="good", messages=long)
-        self.assertIn(long[0]["content"], self.seen()[0]["body"].encode().decode("unicode_escape") if "\\u" in self.seen()[0]["body"][:200] else self.seen()[0]["body"])
+        [record] = self.seen()
+        self.assertEqual(long, json.loads(record["body"])["messages"])
 
     def test_the_key_in_other_places(self):
         for name, value in [("x-api-key", PLAIN), ("api-key", PLAIN), ("x-goog-api-key", PLAIN)]:
@@ -217,7 +221,7 @@ class Wild(OpenaiTest):
         )
         with client:
             client.chat.completions.create(model="good", messages=HELLO)
-        self.assertEqual("/v1/chat/completions?api-version=2025-01-01", self.seen()[0]["path"])
+        self.assertEqual("/v1/deployments/good/chat/completions?api-version=2025-01-01", self.seen()[0]["path"])
 
     def test_the_platforms_own_errors(self):
         rows = [
@@ -239,7 +243,19 @@ class Failover(OpenaiTest):
         """Three answers; the platform gave these statuses in all."""
         for _ in range(3):
             self.assertEqual(TEXT, self.chat(model, platform).choices[0].message.content)
-        self.assertEqual(statuses, [record.get("status") for record in self.seen()])
+        self.assertEqual(statuses, [status for _, status in self.tries()])
+
+    def tries(self):
+        """Key and status of each try; None is a closed connection.
+
+        A connection that was used before and closes without an answer costs no try but is replaced, once, by a fresh
+        one, so that the platform may see such a try twice.
+        """
+        tries = []
+        for (key, status), same in itertools.groupby(self.seen(), lambda record: (record["key"], record.get("status"))):
+            self.assertLessEqual(len(list(same)), 2 if status is None else 1)
+            tries.append((key, status))
+        return tries
 
     def test_a_rate_limited_key_rests(self):
         self.served("first-key-429", "limited", [429, 200, 200, 200])
@@ -280,7 +296,7 @@ class Failover(OpenaiTest):
         with self.assertRaises(openai.InternalServerError) as caught:
             self.chat("always-closed", "broken")
         self.assertEqual((502, "upstream_error"), (caught.exception.status_code, caught.exception.code))
-        self.assertEqual(6, len(self.seen()))
+        self.assertEqual([500] * 3 + [None] * 3, [status for _, status in self.tries()])
 
 
 class Breaks(OpenaiTest):

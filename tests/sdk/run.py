@@ -24,11 +24,16 @@ ALL_SECONDS_MAX = 60
 LOG_LINES_SHOWN = 60
 
 
-class Programs(unittest.TestCase):
-    """What runs as a program of its own."""
+def run_program(test, *command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    test.assertEqual(0, done.returncode, done.stdout + done.stderr)
+
+
+class Node(unittest.TestCase):
+    """The SDK for Node, in a process of its own."""
 
     @unittest.skipUnless(shutil.which("node"), "Node is not there")
-    def test_openai_for_node(self):
+    def test_openai(self):
         facts = {
             "folder": str(NODE_FOLDER),
             "proxy": world.proxy_url,
@@ -36,20 +41,14 @@ class Programs(unittest.TestCase):
             "key": world.PLAIN,
             "dailyKey": world.NODE_DAILY,
         }
-        self.run_program("node", str(HERE / "openai.mjs"), json.dumps(facts))
-
-    def run_program(self, *command):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        run_program(self, "node", str(HERE / "openai.mjs"), json.dumps(facts))
 
 
-class Afterwards(Programs):
-    """What is looked at after the traffic; the name's order in `main` sees to that."""
-
-    test_openai_for_node = None
+class Afterwards(unittest.TestCase):
+    """What is looked at when all the traffic is over."""
 
     def test_metrics(self):
-        self.run_program(sys.executable, str(HERE / "metrics_check.py"), world.proxy_url + "/metrics", world.ROOT)
+        run_program(self, sys.executable, str(HERE / "metrics_check.py"), world.proxy_url + "/metrics", world.ROOT)
 
     def test_no_secret_in_the_log(self):
         text = "".join(world.log)
@@ -71,7 +70,7 @@ def main():
     suite = unittest.TestSuite()
     for module in [openai_tests, anthropic_tests]:
         suite.addTests(loader.loadTestsFromModule(module))
-    for tests in [Programs, Afterwards]:
+    for tests in [Node, Afterwards]:
         suite.addTests(loader.loadTestsFromTestCase(tests))
     with world.running(sys.argv[1]):
         succeeded = unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful()

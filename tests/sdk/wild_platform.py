@@ -37,6 +37,8 @@ ENDLESS_GAP_SECONDS = 0.01
 WORDS = ["Hello", " from", " the", " wild"]
 PROMPT_TOKENS = 11
 COMPLETION_TOKENS = 4
+# Of every answer, in the field that Anthropic has for it.
+REQUEST_ID = "req_wild"
 
 
 class Platform:
@@ -145,16 +147,18 @@ class Handler(BaseHTTPRequestHandler):
         if target.path == "/v1/models":
             return self.answer(200, {"object": "list", "data": [model("good"), model("endless")]})
         asked = json.loads(body)
+        # Azure's clients name the model in the path as well.
+        path = target.path.replace(f"/deployments/{asked['model']}/", "/")
         if self.misbehave(asked["model"], key):
             return None
-        if target.path == "/v1/embeddings":
+        if path == "/v1/embeddings":
             return self.answer(200, embeddings(asked))
-        if target.path == "/v1/chat/completions":
+        if path == "/v1/chat/completions":
             done = [b"data: [DONE]\n\n"]
             return self.speak(asked, completion(asked), openai_events(asked) + done, first_words=1)
-        if target.path == "/v1/messages":
+        if path == "/v1/messages":
             return self.speak(asked, message(asked), anthropic_events(asked), first_words=3)
-        if target.path == "/v1/messages/count_tokens":
+        if path == "/v1/messages/count_tokens":
             return self.answer(200, {"input_tokens": PROMPT_TOKENS})
         return self.answer(404, error("invalid_request_error", "unknown_url", f"Unknown request URL: {target.path}"))
 
@@ -270,6 +274,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_head(self, status, headers):
         self.send_response(status)
+        self.send_header("request-id", REQUEST_ID)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

@@ -33,7 +33,7 @@ CLIENTS = [
     {"key": HURRIED, "name": "hurried", "cooldown_seconds": 1},
 ]
 # Tests that harm their platform's keys have one of their own.
-WILD = ["wild", "limited", "failing", "revoking", "closing", "exhausted", "broken", "unreliable", "node"]
+WILD = ["wild", "limited", "failing", "revoking", "closing", "exhausted", "broken", "node"]
 KEYS_EACH = 3
 WAIT_SECONDS = 5
 
