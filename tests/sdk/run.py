@@ -2,8 +2,11 @@
 
     run.py BINARY
 
-Needs requirements.txt installed and, where Node is there, package.json too (`npm install --prefix target/node` from
-the repository's top, with package.json copied there). Exits 0 if all is well; else says what is not and exits 1.
+Needs requirements.txt installed and, where Node is there, package.json too, in target/node:
+
+    cp tests/sdk/package.json target/node/ && npm install --prefix target/node
+
+Exits 0 if all is well; else says what is not and exits 1.
 """
 
 import json

@@ -95,7 +95,7 @@ class Server(ThreadingHTTPServer):
     platform = None
 
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exception(), OSError):
+        if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
