@@ -247,6 +247,11 @@ impl Session {
                 let dialed = network.dial(&endpoint, slot, &mut core.blocks, now);
                 self.take_dialed(dialed, endpoint, &mut core.blocks);
             }
+            Step::DialFresh(endpoint) => {
+                self.hang_up(slot, network);
+                let dialed = network.dial_fresh(&endpoint, slot, &mut core.blocks, now);
+                self.take_dialed(dialed, endpoint, &mut core.blocks);
+            }
             Step::Hangup => self.hang_up(slot, network),
             Step::Release => self.release(core, network, now),
             Step::Shutdown => self.client.shutdown(),

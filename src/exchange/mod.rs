@@ -80,6 +80,8 @@ pub enum Step {
     Again,
     /// A connection to this endpoint.
     Dial(Rc<Endpoint>),
+    /// A connection to this endpoint that nobody has used before.
+    DialFresh(Rc<Endpoint>),
     /// The upstream connection closed, and then to go on.
     Hangup,
     /// The upstream connection kept for another request, and then to go on.

@@ -150,10 +150,11 @@ impl Trying {
             origin == Origin::Pooled && upstream.input.is_empty() && self.upload.is_repeatable();
         match upstream.ended {
             Some(_) if died_unused => {
-                // The platform closed it while it waited in the pool: nobody's failure, and no try.
+                // The platform closed it while it waited in the pool: nobody's failure, and no try. The next one must
+                // be fresh: a request that makes the platform close would else go to every connection of the pool.
                 let endpoint = std::rc::Rc::clone(&self.request.route().endpoint);
                 let fresh = Trying::new(self.request, self.upload, self.tried, self.permit, cx.now);
-                (Exchange::Trying(fresh), Step::Dial(endpoint))
+                (Exchange::Trying(fresh), Step::DialFresh(endpoint))
             }
             Some(Ended::Cleanly) => self.fail(
                 Failure::Unreachable("it closed without an answer".into()),

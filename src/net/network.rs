@@ -26,6 +26,14 @@ pub trait Network {
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed;
+    /// Dials `endpoint` for `session`, whatever the pool holds.
+    fn dial_fresh(
+        &mut self,
+        endpoint: &Rc<Endpoint>,
+        session: usize,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed;
     /// Goes on with a dial after an event, an answer of the resolver or its deadline.
     fn resume(&mut self, dial: Dial, session: usize, blocks: &mut BlockPool, now: Now) -> Dialed;
     /// Keeps a connection for the next request.
@@ -200,6 +208,16 @@ impl Network for Sockets {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }
+        self.dial_fresh(endpoint, session, blocks, now)
+    }
+
+    fn dial_fresh(
+        &mut self,
+        endpoint: &Rc<Endpoint>,
+        session: usize,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed {
         let dial = Dial {
             endpoint: Rc::clone(endpoint),
             stage: Stage::Resolving,
