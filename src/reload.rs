@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use crate::base::now::Now;
 use crate::config::watch::Watch;
-use crate::config::{self, Config, Settings};
+use crate::config::{self, Config, Finding, Settings};
 use crate::exchange::core::Core;
 use crate::policy::keyring::Keyring;
-use crate::site::{Endpoints, Site, client_specs};
+use crate::site::{Lasting, Site, client_specs};
 
 /// What is needed to read the configuration again.
 pub struct Reloader {
     dir: PathBuf,
     watch: Watch,
-    endpoints: Endpoints,
+    lasting: Lasting,
     /// Where the built-in platform listens.
     demo_port: u16,
 }
@@ -25,7 +25,7 @@ impl Reloader {
         Reloader {
             dir: dir.to_path_buf(),
             watch: Watch::new(dir, now),
-            endpoints: Endpoints::default(),
+            lasting: Lasting::default(),
             demo_port,
         }
     }
@@ -34,8 +34,16 @@ impl Reloader {
     ///
     /// # Errors
     /// As [`Site::compile`].
-    pub fn compile(&mut self, config: Config, keyring: &mut Keyring) -> Result<Site, String> {
-        Site::compile(config, keyring, &mut self.endpoints, self.demo_port)
+    pub fn compile(
+        &mut self,
+        config: Config,
+        keyring: &mut Keyring,
+        now: Now,
+    ) -> Result<Site, Finding> {
+        let named_files = config.named_files.clone();
+        let site = Site::compile(config, keyring, &mut self.lasting, self.demo_port, now)?;
+        self.watch.follow(&named_files);
+        Ok(site)
     }
 
     /// When the files are looked at next.
@@ -81,8 +89,13 @@ impl Reloader {
             log::warn!("{warning}");
         }
         let clients = client_specs(&config);
-        let site = self.compile(config, &mut core.keyring)?;
+        let site = self
+            .compile(config, &mut core.keyring, now)
+            .map_err(|finding| finding.to_string())?;
         warn_of_restart(&core.site.settings, &site.settings);
+        for warning in &site.warnings {
+            log::warn!("{warning}");
+        }
         log::set_max_level(site.settings.log_level);
         core.clients.reload(clients);
         core.take_site(Rc::new(site), now);

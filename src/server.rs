@@ -3,11 +3,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::net::{TcpListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
+use rustls::{ServerConfig, ServerConnection};
 use slab::Slab;
 
 use crate::base::now::Now;
@@ -89,6 +91,8 @@ pub struct Signals {
 struct Door {
     listener: Option<TcpListener>,
     role: Role,
+    /// What clients are served with; none: without TLS.
+    tls: Option<Arc<ServerConfig>>,
     /// Sticky, as for connections: only `WouldBlock` clears it.
     readable: bool,
     /// Open connections that came in here.
@@ -129,6 +133,7 @@ impl Server {
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
         let open_max = core.site.settings.max_connections as usize;
         let mut clients = Door::new(doors.clients, Role::Proxy, open_max);
+        clients.tls.clone_from(&core.site.tls);
         let mut demo = Door::new(doors.demo, Role::Demo, open_max);
         clients.register(Owner::Listener, &mut network)?;
         demo.register(Owner::DemoListener, &mut network)?;
@@ -287,14 +292,9 @@ impl Server {
                 };
                 let entry = self.sessions.vacant_entry();
                 let slot = entry.key();
-                if let Some(session) = welcome(
-                    socket,
-                    address,
-                    door.role,
-                    slot,
-                    &mut self.network,
-                    self.now,
-                ) {
+                if let Some(session) =
+                    welcome(socket, address, door, slot, &mut self.network, self.now)
+                {
                     entry.insert(session);
                     door.open += 1;
                     self.queue.push(slot);
@@ -412,6 +412,10 @@ impl Server {
     /// What a new configuration changes here.
     fn after_reload(&mut self) {
         self.clients.open_max = self.core.site.settings.max_connections as usize;
+        if let (Some(former), Some(new)) = (&mut self.clients.tls, &self.core.site.tls) {
+            // Whether clients speak TLS at all cannot change under them.
+            former.clone_from(new);
+        }
     }
 
     fn is_drained(&self) -> bool {
@@ -425,6 +429,7 @@ impl Door {
         Door {
             listener: Some(TcpListener::from_std(listener)),
             role,
+            tls: None,
             readable: true,
             open: 0,
             open_max,
@@ -486,12 +491,19 @@ fn read_count(pipe: &mut UnixStream) -> usize {
 fn welcome(
     mut socket: mio::net::TcpStream,
     address: SocketAddr,
-    role: Role,
+    door: &Door,
     slot: usize,
     network: &mut Sockets,
     now: Now,
 ) -> Option<Session> {
     let peer: IpAddr = address.ip();
+    let tls = match door.tls.clone().map(ServerConnection::new).transpose() {
+        Ok(tls) => tls,
+        Err(error) => {
+            log::warn!("TLS cannot be offered: {error}");
+            return None;
+        }
+    };
     let token = Token(network.owners.insert(Owner::Client(slot)));
     let both = Interest::READABLE | Interest::WRITABLE;
     if let Err(error) = network.registry.register(&mut socket, token, both) {
@@ -499,8 +511,12 @@ fn welcome(
         network.owners.remove(token.0);
         return None;
     }
-    let connection = Connection::new(Transport::Plain(socket), token, Hints::FRESH, now);
-    Some(Session::new(connection, peer, role, now))
+    let transport = match tls {
+        None => Transport::Plain(socket),
+        Some(session) => Transport::tls(socket, session.into()),
+    };
+    let connection = Connection::new(transport, token, Hints::FRESH, now);
+    Some(Session::new(connection, peer, door.role, now))
 }
 
 /// Opens the doors.

@@ -171,6 +171,11 @@ impl Session {
     /// Lets the client's TLS handshake go on.
     fn greet(&mut self, core: &mut Core, network: &mut impl Network, now: Now) -> Driven {
         self.client.open_buffers(&mut core.blocks);
+        if self.client.hears_plain_text() {
+            self.client.drop_tls();
+            self.exchange = Exchange::refuse_plain_text(&mut self.client.output, core, now);
+            return Driven::Again;
+        }
         let outcome = self.client.handshake(network.scratch(), now);
         self.client.settle_buffers(&mut core.blocks);
         match outcome {
@@ -373,8 +378,9 @@ impl Session {
         let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
         let ending = exchange.abort(reason, core, now);
         self.hang_up(slot, network);
-        if ending == Ending::Reset {
-            self.client.reset();
+        match ending {
+            Ending::Fin => self.client.notify_of_close(),
+            Ending::Reset => self.client.reset(),
         }
         self.settle_buffers(&mut core.blocks);
         network.hangup(self.client);

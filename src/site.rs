@@ -4,8 +4,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
-use crate::config::{Config, Origin, Platform, Settings};
+use rustls::ServerConfig;
+
+use crate::base::now::Now;
+use crate::config::{Config, Finding, Origin, Platform, Settings, TlsFiles, platforms, settings};
 use crate::net::dial::{Endpoint, Security};
 use crate::net::tls;
 use crate::policy::access::ClientSpec;
@@ -15,6 +20,10 @@ use crate::policy::keyring::{KeyId, Keyring, PlatformId};
 pub struct Site {
     pub settings: Settings,
     pub routes: Vec<Route>,
+    /// How clients connect; none: without TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What is doubtful in the files that the configuration names.
+    pub warnings: Vec<Finding>,
     by_name: HashMap<String, usize>,
 }
 
@@ -38,11 +47,13 @@ pub struct RouteKey {
     pub lines: Box<[u8]>,
 }
 
-/// Endpoints by what makes them differ, so that idle connections stay for an endpoint that a new configuration still
-/// has.
+/// What stays over new versions of the configuration.
 #[derive(Default)]
-pub struct Endpoints {
-    known: Vec<(EndpointKey, Rc<Endpoint>)>,
+pub struct Lasting {
+    /// Endpoints by what makes them differ, so that idle connections stay for one that a new version still has.
+    endpoints: Vec<(EndpointKey, Rc<Endpoint>)>,
+    /// The proxy's own certificate as compiled, with the sessions that clients may resume.
+    tls: Option<(TlsFiles, Arc<ServerConfig>)>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -57,21 +68,29 @@ impl Site {
     /// Compiles `config`. `demo_port` is where the built-in platform listens.
     ///
     /// # Errors
-    /// A certificate file that holds no usable root, with the platform's name.
+    /// A certificate file that cannot be used.
     pub fn compile(
         config: Config,
         keyring: &mut Keyring,
-        endpoints: &mut Endpoints,
+        lasting: &mut Lasting,
         demo_port: u16,
-    ) -> Result<Site, String> {
+        now: Now,
+    ) -> Result<Site, Finding> {
         let mut found = Vec::new();
-        for platform in &config.platforms {
-            let endpoint = endpoints.find(EndpointKey::of(platform, demo_port));
-            found.push(
-                endpoint
-                    .map_err(|error| format!("platform {}: ca_file: {error}", platform.name))?,
-            );
+        for (place, platform) in config.platforms.iter().enumerate() {
+            let endpoint = lasting.endpoint(EndpointKey::of(platform, demo_port));
+            found.push(endpoint.map_err(|text| Finding {
+                file: platforms::FILE,
+                path: format!("[{place}].ca_file"),
+                text,
+            })?);
         }
+        let tls = lasting.tls(config.settings.tls.as_ref())?;
+        let warnings = config
+            .settings
+            .tls
+            .as_ref()
+            .and_then(|files| expiry(files, now));
         let listed: Vec<_> = config
             .platforms
             .iter()
@@ -93,6 +112,8 @@ impl Site {
         Ok(Site {
             settings: config.settings,
             routes,
+            tls,
+            warnings: warnings.into_iter().collect(),
             by_name,
         })
     }
@@ -239,9 +260,9 @@ impl EndpointKey {
     }
 }
 
-impl Endpoints {
-    fn find(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, String> {
-        if let Some((_, endpoint)) = self.known.iter().find(|(known, _)| *known == key) {
+impl Lasting {
+    fn endpoint(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, String> {
+        if let Some((_, endpoint)) = self.endpoints.iter().find(|(known, _)| *known == key) {
             return Ok(Rc::clone(endpoint));
         }
         let security = match key.tls {
@@ -252,14 +273,48 @@ impl Endpoints {
             ),
         };
         let endpoint = Rc::new(Endpoint {
-            id: self.known.len(),
+            id: self.endpoints.len(),
             host: key.host.clone(),
             port: key.port,
             security,
         });
-        self.known.push((key, Rc::clone(&endpoint)));
+        self.endpoints.push((key, Rc::clone(&endpoint)));
         Ok(endpoint)
     }
+
+    fn tls(&mut self, files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, Finding> {
+        let Some(files) = files else {
+            return Ok(None);
+        };
+        if let Some((_, config)) = self.tls.as_ref().filter(|(known, _)| known == files) {
+            return Ok(Some(Arc::clone(config)));
+        }
+        let config = tls::server_config(&files.cert_pem, files.key_pem.expose().as_bytes());
+        let config = config.map_err(|fault| Finding {
+            file: settings::FILE,
+            path: match fault.file {
+                tls::File::Cert => "tls_cert".to_string(),
+                tls::File::Key => "tls_key".to_string(),
+            },
+            text: fault.text,
+        })?;
+        self.tls = Some((files.clone(), Arc::clone(&config)));
+        Ok(Some(config))
+    }
+}
+
+/// A warning, when the proxy's own certificate has expired.
+fn expiry(files: &TlsFiles, now: Now) -> Option<Finding> {
+    let until = tls::expires_unix_seconds(&files.cert_pem)?;
+    let date = UNIX_EPOCH + Duration::from_secs(until);
+    (until <= now.unix_seconds()).then(|| Finding {
+        file: settings::FILE,
+        path: "tls_cert".to_string(),
+        text: format!(
+            "the certificate expired at {}; clients will refuse it until it is renewed",
+            humantime::format_rfc3339_seconds(date)
+        ),
+    })
 }
 
 /// The client keys as policy takes them.

@@ -15,7 +15,7 @@ use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
 use crate::reload::Reloader;
 use crate::server::{Doors, Server, Signals, Stopped, open_listeners, read_clock};
-use crate::site::{Site, client_specs};
+use crate::site::{Lasting, Site, client_specs};
 
 /// Prints everything that is wrong or doubtful in `dir`'s files.
 ///
@@ -23,7 +23,17 @@ use crate::site::{Site, client_specs};
 /// When there is a problem; it has been printed.
 pub fn check(dir: &Path) -> Result<(), String> {
     let config = load(dir)?;
-    for warning in &config.warnings {
+    let warnings = config.warnings.clone();
+    // The port of the built-in platform matters only to who runs it.
+    let site = Site::compile(
+        config,
+        &mut Keyring::new(),
+        &mut Lasting::default(),
+        0,
+        read_clock(),
+    )
+    .map_err(|finding| refusal(dir, &[finding], &warnings))?;
+    for warning in warnings.iter().chain(&site.warnings) {
         println!("warning: {warning}");
     }
     println!("the configuration in {} is valid", dir.display());
@@ -57,20 +67,19 @@ fn load(dir: &Path) -> Result<Config, String> {
             dir.display()
         ));
     }
-    config::load(dir, &|name| std::env::var(name).ok()).map_err(|findings| {
-        let line = |kind: &str, finding: &Finding| format!("{kind}{finding}\n");
-        let problems = findings.problems.iter().map(|finding| line("", finding));
-        let warnings = findings
-            .warnings
-            .iter()
-            .map(|finding| line("warning: ", finding));
-        let lines: String = problems.chain(warnings).collect();
-        let count = findings.problems.len();
-        format!(
-            "the configuration in {} is not valid:\n{lines}{count} to mend",
-            dir.display()
-        )
-    })
+    config::load(dir, &|name| std::env::var(name).ok())
+        .map_err(|findings| refusal(dir, &findings.problems, &findings.warnings))
+}
+
+fn refusal(dir: &Path, problems: &[Finding], warnings: &[Finding]) -> String {
+    let mut text = format!("the configuration in {} is not valid:\n", dir.display());
+    for problem in problems {
+        text.push_str(&format!("{problem}\n"));
+    }
+    for warning in warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text + &format!("{} to mend", problems.len())
 }
 
 fn prepare(
@@ -87,7 +96,9 @@ fn prepare(
     let clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
     let mut reloader = Reloader::new(dir, demo_port, now);
-    let site = reloader.compile(config, &mut keyring)?;
+    let site = reloader
+        .compile(config, &mut keyring, now)
+        .map_err(|finding| refusal(dir, &[finding], &[]))?;
     let banner = banner(&site, &clients_door.local_addr().map_err(io)?, &warnings);
     let core = Core::new(Rc::new(site), clients, keyring, seed, now);
     let signals = Signals {
@@ -121,7 +132,8 @@ fn banner(site: &Site, address: &std::net::SocketAddr, warnings: &[Finding]) -> 
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
-    let url = format!("http://{host}:{}", address.port());
+    let scheme = if site.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{host}:{}", address.port());
     let mut text = format!(
         "ai-api-proxy {}\nlistening on {url}\n",
         env!("CARGO_PKG_VERSION")
@@ -143,7 +155,7 @@ fn banner(site: &Site, address: &std::net::SocketAddr, warnings: &[Finding]) -> 
             route.platform.name, route.platform.name, route.platform.api_path
         ));
     }
-    for warning in warnings {
+    for warning in warnings.iter().chain(&site.warnings) {
         text.push_str(&format!("warning: {warning}\n"));
     }
     text

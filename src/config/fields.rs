@@ -1,6 +1,8 @@
 //! Walks an object's fields, notes every problem and goes on with defaults, so that all are told at once.
 //! The names that are asked for are the valid ones: the list cannot go stale.
 
+use std::path::Path;
+
 use super::clients::KEY_CHARACTERS_MIN;
 use super::findings::Findings;
 use super::json::Json;
@@ -63,6 +65,23 @@ impl<'j, 'f> Fields<'j, 'f> {
         first
             .map(|(_, value)| value)
             .filter(|value| **value != Json::Null)
+    }
+
+    /// The content of a file that the field names. Changes of the file count as changes of the configuration.
+    pub fn content(&mut self, name: &str, path: &Path) -> Option<Vec<u8>> {
+        self.findings.named_files.push(path.to_path_buf());
+        let content = std::fs::read(path);
+        content
+            .map_err(|error| {
+                self.problem(
+                    name,
+                    format!(
+                        "{} cannot be read: {error}; write a PEM file's path",
+                        path.display()
+                    ),
+                );
+            })
+            .ok()
     }
 
     pub fn flag(&mut self, name: &'static str, default: bool) -> bool {

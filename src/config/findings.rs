@@ -1,6 +1,7 @@
 //! What is wrong, or doubtful, in the files.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// One problem or warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Findings {
     pub file: &'static str,
     pub problems: Vec<Finding>,
     pub warnings: Vec<Finding>,
+    /// Further files that the files name.
+    pub named_files: Vec<PathBuf>,
 }
 
 impl Findings {
@@ -48,6 +51,7 @@ impl Findings {
     pub fn append(&mut self, other: Findings) {
         self.problems.extend(other.problems);
         self.warnings.extend(other.warnings);
+        self.named_files.extend(other.named_files);
     }
 }
 

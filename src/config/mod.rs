@@ -10,7 +10,7 @@ pub mod settings;
 pub mod watch;
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::clients::ClientKey;
 pub use self::findings::{Finding, Findings};
@@ -30,6 +30,8 @@ pub struct Config {
     pub clients: Vec<ClientKey>,
     pub platforms: Vec<Platform>,
     pub warnings: Vec<Finding>,
+    /// Certificate files, whose content belongs to the configuration.
+    pub named_files: Vec<PathBuf>,
 }
 
 /// Reads the files of `dir`. `process` gives the process's own variables.
@@ -84,6 +86,7 @@ pub fn load(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Result<Conf
             clients,
             platforms,
             warnings: all.warnings,
+            named_files: all.named_files,
         }),
         false => Err(all),
     }

@@ -542,24 +542,15 @@ fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, 
 
 fn read_ca_file(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<Vec<u8>> {
     let path = dir.join(fields.text("ca_file")?);
-    match std::fs::read(&path) {
-        Ok(pem) => {
-            if !pem
-                .windows(22)
-                .any(|place| place == b"-----BEGIN CERTIFICATE")
-            {
-                fields.problem("ca_file", "holds no PEM certificate; write the path of a file with -----BEGIN CERTIFICATE-----");
-            }
-            Some(pem)
-        }
-        Err(error) => {
-            fields.problem(
-                "ca_file",
-                format!("{} cannot be read: {error}", path.display()),
-            );
-            None
-        }
+    let pem = fields.content("ca_file", &path)?;
+    let mark = b"-----BEGIN CERTIFICATE-----";
+    if !pem.windows(mark.len()).any(|place| place == mark) {
+        fields.problem(
+            "ca_file",
+            "holds no PEM certificate; write the path of a file with -----BEGIN CERTIFICATE-----",
+        );
     }
+    Some(pem)
 }
 
 fn is_framing(name: &str) -> bool {

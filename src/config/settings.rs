@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::fields::Fields;
 use super::findings::Findings;
 use super::json::Json;
+use crate::base::secret::Secret;
 
 pub const FILE: &str = "config.json";
 
@@ -46,11 +47,11 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
 }
 
-/// Where the certificate of the proxy's own HTTPS lies.
+/// The certificate of the proxy's own HTTPS and its key, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    pub cert: PathBuf,
-    pub key: PathBuf,
+    pub cert_pem: Vec<u8>,
+    pub key_pem: Secret,
 }
 
 /// Reads config.json; what is missing or wrong gets its default.
@@ -169,10 +170,14 @@ fn host(fields: &mut Fields<'_, '_>) -> IpAddr {
 
 fn tls_files(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<TlsFiles> {
     match (fields.text("tls_cert"), fields.text("tls_key")) {
-        (Some(cert), Some(key)) => Some(TlsFiles {
-            cert: dir.join(cert),
-            key: dir.join(key),
-        }),
+        (Some(cert), Some(key)) => {
+            let cert_pem = fields.content("tls_cert", &dir.join(cert));
+            let key_pem = fields.content("tls_key", &dir.join(key));
+            Some(TlsFiles {
+                cert_pem: cert_pem?,
+                key_pem: Secret::new(String::from_utf8_lossy(&key_pem?)),
+            })
+        }
         (None, None) => None,
         (Some(_), None) => {
             fields.problem(

@@ -10,7 +10,10 @@ use crate::base::now::Now;
 /// this: an editor that writes in pieces is not interrupted.
 const PERIOD: Duration = Duration::from_millis(700);
 
-/// The files of one folder.
+/// How many files are always watched.
+const OWN_FILES: usize = 4;
+
+/// The files of one folder, and those that they name.
 pub struct Watch {
     paths: Vec<PathBuf>,
     /// What was last taken up, and what was seen at the last look.
@@ -25,7 +28,7 @@ type Stamp = Option<(u64, u64, i64, i64, i64, i64)>;
 impl Watch {
     /// Watches the four files of `dir` as they are now.
     pub fn new(dir: &Path, now: Now) -> Watch {
-        let names = [
+        let names: [&str; OWN_FILES] = [
             super::environment::FILE,
             super::settings::FILE,
             super::clients::FILE,
@@ -39,6 +42,16 @@ impl Watch {
             seen,
             next_at: now.instant + PERIOD,
         }
+    }
+
+    /// Watches these files too, in place of those that were added before.
+    pub fn follow(&mut self, named_files: &[PathBuf]) {
+        for stamps in [&mut self.taken, &mut self.seen] {
+            stamps.truncate(OWN_FILES);
+            stamps.extend(named_files.iter().map(|path| stamp(path)));
+        }
+        self.paths.truncate(OWN_FILES);
+        self.paths.extend_from_slice(named_files);
     }
 
     /// When the files are looked at next.

@@ -146,6 +146,12 @@ impl Exchange {
         Exchange::Choosing(Choosing::probe(request, upload, key))
     }
 
+    /// A connection on which the client did not begin with TLS, although it had to. The answer is in `out`.
+    pub fn refuse_plain_text(out: &mut Buffer, core: &mut Core, now: Now) -> Exchange {
+        answer::write_plain_text_refusal(out, core, now);
+        Exchange::Closing(Closing::new())
+    }
+
     /// Goes one step on.
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match self {

@@ -260,6 +260,22 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the peer speaks plain text where TLS was agreed.
+    pub fn hears_plain_text(&self) -> bool {
+        self.transport.hears_plain_text()
+    }
+
+    /// Goes on without TLS.
+    pub fn drop_tls(&mut self) {
+        let transport = std::mem::replace(&mut self.transport, Transport::Nobody);
+        self.transport = transport.without_tls();
+    }
+
+    /// Tells a TLS peer that the close which follows is meant.
+    pub fn notify_of_close(&mut self) {
+        self.transport.notify_of_close();
+    }
+
     /// Ends the sending direction.
     pub fn shutdown(&mut self) {
         self.transport.shutdown();

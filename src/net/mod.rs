@@ -1,5 +1,6 @@
 //! Sockets: transport, connections, the pool of idle ones, dials, names. It moves bytes and knows nothing of HTTP.
 
+pub mod certificate;
 pub mod connection;
 pub mod dial;
 pub mod fault;

@@ -1,10 +1,11 @@
-//! How the proxy speaks TLS with platforms: whom it trusts and what it offers. It knows no sockets.
+//! How the proxy speaks TLS, with platforms and with clients: whom it trusts, what it shows and what it offers. It
+//! knows no sockets.
 
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// The one protocol offered (ALPN, RFC 7301): a platform that prefers HTTP/2 must not choose it.
 const ALPN: &[u8] = b"http/1.1";
@@ -27,6 +28,76 @@ pub fn client_config(extra_roots_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Which of the proxy's own files cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    Cert,
+    Key,
+}
+
+/// Why the proxy's own certificate cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    pub file: File,
+    pub text: String,
+}
+
+/// A configuration with which clients are served: TLS 1.3 and 1.2, HTTP/1.1, sessions resumed by tickets.
+///
+/// # Errors
+/// Which file is wrong, and what to write instead.
+pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, Unusable> {
+    let cert = |text: String| Unusable {
+        file: File::Cert,
+        text,
+    };
+    let key = |text: String| Unusable {
+        file: File::Key,
+        text,
+    };
+    let chain = CertificateDer::pem_slice_iter(cert_pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| {
+            cert(format!(
+                "not PEM: {error}; write a file with the certificate and its chain"
+            ))
+        })?;
+    if chain.is_empty() {
+        return Err(cert(
+            "holds no certificate; write a file with the certificate and its chain".into(),
+        ));
+    }
+    let private = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
+        key(format!(
+            "holds no private key: {error}; write a PEM file with one"
+        ))
+    })?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| cert(format!("TLS cannot be set up: {error}")))?;
+    let mut config = builder
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => key(
+                "does not match tls_cert; write the key for which the certificate was issued"
+                    .into(),
+            ),
+            other => cert(format!("cannot be used: {other}")),
+        })?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.ticketer = rustls::crypto::ring::Ticketer::new()
+        .map_err(|error| cert(format!("tickets cannot be made: {error}")))?;
+    Ok(Arc::new(config))
+}
+
+/// When the first certificate of a PEM text expires, in Unix seconds; none when it cannot be read.
+pub fn expires_unix_seconds(cert_pem: &[u8]) -> Option<u64> {
+    let certificate = CertificateDer::from_pem_slice(cert_pem).ok()?;
+    super::certificate::not_after(&certificate)
 }
 
 /// The name that a platform's certificate has to be for: its host, an address written as a number included.

@@ -118,6 +118,38 @@ impl Transport {
         }
     }
 
+    /// Whether a client that should speak TLS begins with a letter instead: no TLS record does, each HTTP method does.
+    pub fn hears_plain_text(&self) -> bool {
+        let mut first = [0];
+        match self {
+            Transport::Tls(tls) if tls.session.is_handshaking() => {
+                matches!(tls.socket.peek(&mut first), Ok(1)) && first[0].is_ascii_alphabetic()
+            }
+            Transport::Plain(_) | Transport::Link(_) | Transport::Nobody | Transport::Tls(_) => {
+                false
+            }
+        }
+    }
+
+    /// The same socket without TLS.
+    pub fn without_tls(self) -> Transport {
+        match self {
+            Transport::Tls(tls) => Transport::Plain(tls.socket),
+            other @ (Transport::Plain(_) | Transport::Link(_) | Transport::Nobody) => other,
+        }
+    }
+
+    /// Tells the peer that all that was sent was meant (RFC 8446 section 6.1); without TLS the close itself does.
+    pub fn notify_of_close(&mut self) {
+        match self {
+            Transport::Tls(tls) => {
+                tls.session.send_close_notify();
+                drop(tls.send_records());
+            }
+            Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => {}
+        }
+    }
+
     /// Ends the sending direction; for TLS with a closing alert before it.
     pub fn shutdown(&mut self) {
         // The connection is about to be closed: a peer that takes neither alert nor FIN learns of it then.
