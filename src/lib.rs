@@ -7,6 +7,7 @@ pub mod config;
 pub mod exchange;
 pub mod figures;
 pub mod http;
+pub mod journal;
 pub mod listen;
 pub mod net;
 pub mod policy;
