@@ -157,7 +157,12 @@ impl JournalFile {
         let mut written = 0;
         while written < bytes.len() {
             match (&self.file).write(&bytes[written..]) {
-                Ok(0) => return (written, Err(failed("written", &ErrorKind::WriteZero.into()))),
+                Ok(0) => {
+                    return (
+                        written,
+                        Err(failed("written", &ErrorKind::WriteZero.into())),
+                    );
+                }
                 Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return (written, Err(failed("written", &error))),

@@ -35,6 +35,8 @@ const COMPACT_ABOVE_TIMES: u64 = 4;
 
 /// After a failure the disk is left alone for so long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// After a failed compaction appending goes on, and the next try has time.
+const COMPACT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// What waits while nothing can be written. What comes then is kept as sums only: the next compaction writes them.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
@@ -59,8 +61,8 @@ pub struct Journal {
     retry_at: Option<Instant>,
     /// The file holds damage, or lacks records that are in the sums.
     is_incomplete: bool,
-    /// A file that could not be compacted is left alone up to this size.
-    compact_above_bytes: u64,
+    /// Set while compacting fails: when it is tried again.
+    compact_at: Option<Instant>,
 }
 
 /// What was found at the start.
@@ -90,7 +92,7 @@ impl Journal {
             bytes: Vec::new(),
             retry_at: None,
             is_incomplete: false,
-            compact_above_bytes: COMPACT_ABOVE_BYTES,
+            compact_at: None,
         };
         let mut findings = Vec::new();
         match journal.open_file(now) {
@@ -121,11 +123,6 @@ impl Journal {
         }
     }
 
-    /// Whether records wait to be written.
-    pub fn is_pending(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// Writes what was noted, with one write. When that fails, it is told once and tried again, at most once a second.
     pub fn flush(&mut self, now: Now) {
         if self.pending.is_empty() || self.rests(now) {
@@ -152,30 +149,43 @@ impl Journal {
             return false;
         };
         let content = (HEADER.len() + self.tally.bytes()) as u64;
-        let is_large = file.read_to > self.compact_above_bytes
-            && file.read_to > COMPACT_ABOVE_TIMES * content;
+        let is_large = file.read_to > COMPACT_ABOVE_BYTES.max(COMPACT_ABOVE_TIMES * content);
         is_large || self.is_incomplete
     }
 
     /// Puts the sums in the place of the records, unless another process is about to write or to compact. A failure
     /// is told, and the file stays as it is.
     pub fn compact(&mut self, now: Now) {
-        if self.rests(now) {
+        if self.compact_at.is_some_and(|at| now.instant < at) {
             return;
         }
-        let outcome = match self.file.as_ref().map(|file| file.try_lock(Lock::Exclusive)) {
+        let locked = self
+            .file
+            .as_ref()
+            .map(|file| file.try_lock(Lock::Exclusive));
+        let outcome = match locked {
             None | Some(Ok(false)) => return,
             Some(Ok(true)) => self.compact_locked(now),
             Some(Err(fault)) => Err(fault),
         };
         if let Some(file) = &self.file {
             file.unlock();
-            if outcome.is_err() {
-                // Where a file cannot be replaced, appending still works.
-                self.compact_above_bytes = 2 * file.read_to.max(COMPACT_ABOVE_BYTES);
+        }
+        match outcome {
+            // Nothing waits any more, however writing went before.
+            Ok(true) => {
+                self.compact_at = None;
+                self.settle(Ok(()), now);
+            }
+            Ok(false) => {}
+            Err(Fault::Refused(why) | Fault::Failed(why)) => {
+                if self.compact_at.is_none() {
+                    let path = self.path.display();
+                    log::warn!("state_file {path}: {why}; it grows until it can be compacted");
+                }
+                self.compact_at = Some(now.instant + COMPACT_RETRY_AFTER);
             }
         }
-        self.settle(outcome, now);
     }
 
     /// What a client key has used: for one that was not known when its records were handed out.
@@ -311,7 +321,6 @@ impl Journal {
     }
 
     fn reopen(&mut self, now: Now) -> Result<(), Fault> {
-        self.compact_above_bytes = COMPACT_ABOVE_BYTES;
         let finding = self.open_file(now)?;
         if let Some(finding) = finding {
             log::warn!("{finding}");
@@ -320,16 +329,24 @@ impl Journal {
     }
 
     fn read_news(&mut self, now: Now) -> Result<(), Fault> {
+        match self.is_current()? {
+            true => self.read_appended(now),
+            false => self.reopen(now),
+        }
+    }
+
+    /// Whether the open file is the one at the path, and has lost nothing.
+    fn is_current(&self) -> Result<bool, Fault> {
+        match &self.file {
+            Some(file) => Ok(file.size()? >= file.read_to && file.is_at(&self.path)),
+            None => Ok(false),
+        }
+    }
+
+    fn read_appended(&mut self, now: Now) -> Result<(), Fault> {
         let Some(file) = &mut self.file else {
-            return self.reopen(now);
-        };
-        let size = file.size()?;
-        if size < file.read_to || !file.is_at(&self.path) {
-            return self.reopen(now);
-        }
-        if size == file.read_to {
             return Ok(());
-        }
+        };
         file.read_rest(&mut self.bytes)?;
         let mut scan = Scan::new(&self.bytes);
         for (writer, record) in scan.by_ref() {
@@ -346,23 +363,21 @@ impl Journal {
         Ok(())
     }
 
-    /// As [`Journal::compact`], with the exclusive lock held.
-    fn compact_locked(&mut self, now: Now) -> Result<(), Fault> {
-        let is_current = |file: &JournalFile| file.is_at(&self.path);
-        if !self.file.as_ref().is_some_and(is_current) {
+    /// As [`Journal::compact`], with the exclusive lock held. Returns whether it was done.
+    fn compact_locked(&mut self, now: Now) -> Result<bool, Fault> {
+        if !self.is_current()? {
             // Another process was faster; the next look opens the new file.
-            return Ok(());
+            return Ok(false);
         }
-        self.read_news(now)?;
+        self.read_appended(now)?;
         let content = self.snapshot(now);
-        let file = self.file.as_ref().expect("a file that was just read is open");
+        let file = self.file.as_ref().expect("the current file is open");
         let new = file.replace(&self.path, &content)?;
         self.pending.clear();
         self.is_incomplete = false;
-        self.compact_above_bytes = COMPACT_ABOVE_BYTES;
         // The old file's lock ends with it.
         self.file = Some(new);
-        Ok(())
+        Ok(true)
     }
 
     /// A whole file that says what is known.

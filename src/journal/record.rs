@@ -222,14 +222,15 @@ impl Iterator for Scan<'_> {
         loop {
             let rest = &self.bytes[self.at..];
             match whole_record(rest) {
-                Some(length) => match Record::decode(rest[2], &rest[HEAD_BYTES..length - CRC_BYTES])
-                {
-                    Some(found) => {
-                        self.at += length;
-                        return Some(found);
+                Some(length) => {
+                    match Record::decode(rest[2], &rest[HEAD_BYTES..length - CRC_BYTES]) {
+                        Some(found) => {
+                            self.at += length;
+                            return Some(found);
+                        }
+                        None => self.skip_to(self.at + length),
                     }
-                    None => self.skip_to(self.at + length),
-                },
+                }
                 None => {
                     let place = self.next_whole()?;
                     self.skip_to(place);

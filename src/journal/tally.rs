@@ -140,10 +140,7 @@ impl Used {
     fn beyond(mut self, mut former: Used, now: Now) -> Option<Used> {
         self.roll(now);
         former.roll(now);
-        for (new, old) in [
-            (&mut self.hour, &former.hour),
-            (&mut self.day, &former.day),
-        ] {
+        for (new, old) in [(&mut self.hour, &former.hour), (&mut self.day, &former.day)] {
             if new.index() <= old.index() {
                 new.used = new.used.saturating_sub(old.used);
             }

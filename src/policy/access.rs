@@ -178,7 +178,8 @@ impl Clients {
         if let Some(id) = self.by_digest.get(&spent.client) {
             let client = &mut self.clients[id.0 as usize];
             spent.add_to(&mut client.hour, &mut client.day, now);
-            let until = spent.unix_ms + client.spec.cooldown_seconds * 1000;
+            let cooldown_ms = client.spec.cooldown_seconds * 1000;
+            let until = spent.unix_ms.saturating_add(cooldown_ms);
             client.cooldown_until_unix_ms = client.cooldown_until_unix_ms.max(until);
         }
     }
