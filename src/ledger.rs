@@ -123,3 +123,91 @@ fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now
         Record::Key { key, standing, .. } => keyring.restore(key, standing, now),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::secret::Secret;
+    use crate::policy::access::ClientSpec;
+    use crate::policy::keyring::{NoKey, Outcome, PlatformId};
+
+    fn spec(key: &str) -> ClientSpec {
+        ClientSpec {
+            key: Secret::new(key.to_string()),
+            name: None,
+            is_root: false,
+            daily_limit: 3,
+            hourly_limit: 0,
+            cooldown_seconds: 10,
+            expires_unix_seconds: None,
+            platforms: None,
+        }
+    }
+
+    fn ring(keys: &[&str]) -> (Keyring, PlatformId) {
+        let secret = |key: &&str| Secret::new(key.to_string());
+        let secrets: Vec<Secret> = keys.iter().map(secret).collect();
+        let mut keyring = Keyring::new();
+        let ids = keyring.reload(&[("demo", &secrets)]);
+        (keyring, ids[0].0)
+    }
+
+    #[test]
+    fn a_restart_forgets_neither_requests_nor_dead_keys() {
+        let name = format!("ledger-{}.journal", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_file(&path);
+        let mut now = Now {
+            instant: Instant::now(),
+            unix_ms: 20_000 * 86_400_000,
+        };
+        let waits = [None, Some(Duration::from_secs(600))];
+        // Each round is a process that is killed after its write.
+        for round in 0..3 {
+            let mut clients = Clients::new(vec![spec("client-one")]);
+            let (mut keyring, platform) = ring(&["dead", "limited", "good"]);
+            let (mut ledger, findings) =
+                Ledger::open(&path, round, &mut clients, &mut keyring, now)
+                    .expect("it is a journal");
+            assert!(findings.is_empty(), "{findings:?}");
+            let id = clients.identify(b"client-one").expect("it is known");
+            assert_eq!(clients.usage(id, now).day.used, u64::from(round));
+            if round > 0 {
+                assert!(
+                    clients.admit(id, "demo", false, now).is_err(),
+                    "the pause goes on"
+                );
+                now = now.after(Duration::from_secs(10));
+            }
+            let admitted = clients.admit(id, "demo", false, now);
+            assert!(admitted.is_ok_and(|quota| quota.is_some()));
+            ledger.admitted(id, &clients, now);
+            assert!(ledger.holds_back());
+            let mut tried = Vec::new();
+            for wait in waits {
+                let Ok(permit) = keyring.pick(platform, &tried, now) else {
+                    panic!("the good key is there");
+                };
+                let outcome = match (round, wait) {
+                    (0, None) => Outcome::Rejected {
+                        reason: "401".to_string(),
+                    },
+                    (0, Some(_)) => Outcome::RateLimited { wait },
+                    (_, _) => Outcome::Answered,
+                };
+                tried.push(permit.key());
+                keyring.judge(&permit, outcome, now);
+                keyring.release(permit);
+                if round > 0 {
+                    assert_eq!(keyring.label(tried[0]), Digest::of(b"good").label());
+                    let none = keyring.pick(platform, &tried, now).err();
+                    assert!(matches!(none, Some(NoKey::RateLimited { .. })));
+                    break;
+                }
+            }
+            ledger.write(&mut keyring, now);
+            assert!(!ledger.holds_back() && keyring.next_change().is_none());
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+}

@@ -41,8 +41,9 @@ const COMPACT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// What waits while nothing can be written. What comes then is kept as sums only: the next compaction writes them.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
-/// A file that is replaced more often while one write waits is left for the next turn.
-const REOPENS_MAX: usize = 4;
+/// A file that is replaced more often while one write waits is left alone for a while. Processes look once a second
+/// whether to compact; so many of them are not on one port.
+const REOPENS_MAX: usize = 64;
 
 /// The journal of one process.
 pub struct Journal {

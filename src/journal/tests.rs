@@ -424,3 +424,40 @@ fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
         assert_eq!(kept, written, "seed {seed}");
     }
 }
+
+#[test]
+fn threads_that_write_and_compact_at_once_lose_no_count() {
+    const REQUESTS: u64 = 1500;
+    let (folder, now) = (Folder::new("threads"), start());
+    let work = |writer: u32| {
+        let mut process = Process::start(&folder.file(), writer, now);
+        for request in 0..REQUESTS as usize {
+            process.admit(request % 2, now);
+            process.journal.flush(now);
+            assert!(
+                process.journal.pending.is_empty(),
+                "the lock was had in time"
+            );
+            if request % 7 == 0 {
+                process.journal.compact(now);
+            }
+            if request % 5 == 0 {
+                process.look(now);
+            }
+        }
+        process
+    };
+    let mut processes: Vec<Process> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..=3)
+            .map(|writer| scope.spawn(move || work(writer)))
+            .collect();
+        let ends = threads.into_iter().map(|thread| thread.join());
+        ends.map(|end| end.expect("it did not panic")).collect()
+    });
+    let want = Counts::from([(digest(0), 3 * REQUESTS / 2), (digest(1), 3 * REQUESTS / 2)]);
+    for process in &mut processes {
+        process.look(now);
+        assert_eq!(process.counts, want);
+    }
+    assert_eq!(counts(&open(&folder.file(), 9, now).records), want);
+}
