@@ -297,7 +297,7 @@ impl Journal {
         for _ in 0..REOPENS_MAX {
             if let Some(file) = &self.file {
                 file.lock(Lock::Shared)?;
-                if file.is_at(&self.path) {
+                if self.is_current()? {
                     let (written, outcome) = file.append(&self.pending);
                     file.unlock();
                     match outcome {
