@@ -9,7 +9,7 @@
 //! the last read and the rename. A writer that has the lock looks whether the file still stands at its path, and opens
 //! the new one if not: a file that was replaced gets no more records, and no record is in two files.
 //!
-//! What the records come to is kept in memory as well ([`Tally`]: the file's records and those that are still to be
+//! What the records come to is kept in memory as well (the `Tally`: the file's records and those that are still to be
 //! written). Who opens a file that took another's place compares both sums and reports what is new to it.
 
 mod file;

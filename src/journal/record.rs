@@ -30,7 +30,7 @@ pub enum Record {
     Used(Spent),
     /// A platform's key became something else.
     Key {
-        /// [`crate::policy::keyring::Keyring`]'s mark of platform and key.
+        /// What stands for platform and key: the keyring's mark.
         key: Digest,
         /// When.
         unix_ms: u64,
