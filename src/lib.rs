@@ -7,6 +7,8 @@ pub mod config;
 pub mod exchange;
 pub mod figures;
 pub mod http;
+pub mod journal;
+pub mod ledger;
 pub mod listen;
 pub mod net;
 pub mod policy;

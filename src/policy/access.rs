@@ -76,6 +76,19 @@ pub struct WindowUsage {
     pub resets_at_unix_seconds: u64,
 }
 
+/// What a client key has used of its limits, as it is kept and shared: the numbers of an hour and a day since 1970 and
+/// the requests that count in each. They add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    pub client: Digest,
+    /// When the last of them was admitted.
+    pub unix_ms: u64,
+    pub hour: u32,
+    pub hour_used: u32,
+    pub day: u32,
+    pub day_used: u32,
+}
+
 /// Why a known key may not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -102,8 +115,9 @@ impl Clients {
         clients
     }
 
-    /// Takes a new list; what a key that stays has used stays.
-    pub fn reload(&mut self, specs: Vec<ClientSpec>) {
+    /// Takes a new list; what a key that stays has used stays. Returns those that were never known before.
+    pub fn reload(&mut self, specs: Vec<ClientSpec>) -> Vec<Digest> {
+        let mut added = Vec::new();
         for client in &mut self.clients {
             client.listed = false;
         }
@@ -119,9 +133,11 @@ impl Clients {
                     self.by_digest
                         .insert(digest, ClientId(self.clients.len() as u32));
                     self.clients.push(Client::new(spec, digest));
+                    added.push(digest);
                 }
             }
         }
+        added
     }
 
     /// Whose key was shown. Digests are compared, of what was shown and of what is known: how long that takes tells
@@ -145,6 +161,27 @@ impl Clients {
         now: Now,
     ) -> Result<Option<Quota>, Refusal> {
         self.clients[id.0 as usize].admit(platform, peer_is_loopback, now)
+    }
+
+    /// The request that was just admitted, as it is to be kept.
+    pub fn admission(&self, id: ClientId, now: Now) -> Spent {
+        let client = self.client(id);
+        Spent {
+            hour_used: 1,
+            day_used: 1,
+            ..Spent::of(client.digest, now.unix_ms, client.hour, client.day)
+        }
+    }
+
+    /// Adds what was kept or admitted elsewhere. A key that is not known has nothing added.
+    pub fn restore(&mut self, spent: &Spent, now: Now) {
+        if let Some(id) = self.by_digest.get(&spent.client) {
+            let client = &mut self.clients[id.0 as usize];
+            spent.add_to(&mut client.hour, &mut client.day, now);
+            let cooldown_ms = client.spec.cooldown_seconds * 1000;
+            let until = spent.unix_ms.saturating_add(cooldown_ms);
+            client.cooldown_until_unix_ms = client.cooldown_until_unix_ms.max(until);
+        }
     }
 
     pub fn is_root(&self, id: ClientId) -> bool {
@@ -301,6 +338,33 @@ impl Client {
         hour.into_iter()
             .chain(day)
             .min_by_key(|quota| quota.remaining)
+    }
+}
+
+impl Spent {
+    /// What stands in both windows. Numbers that do not fit are as many as fit.
+    pub fn of(client: Digest, unix_ms: u64, hour: Window, day: Window) -> Spent {
+        let fit = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Spent {
+            client,
+            unix_ms,
+            hour: fit(hour.index()),
+            hour_used: fit(hour.used),
+            day: fit(day.index()),
+            day_used: fit(day.used),
+        }
+    }
+
+    /// Adds it to an hour's and a day's count.
+    pub fn add_to(&self, hour: &mut Window, day: &mut Window, now: Now) {
+        let seconds = now.unix_seconds();
+        hour.add(
+            HOUR_SECONDS,
+            self.hour.into(),
+            self.hour_used.into(),
+            seconds,
+        );
+        day.add(DAY_SECONDS, self.day.into(), self.day_used.into(), seconds);
     }
 }
 

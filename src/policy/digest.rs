@@ -20,6 +20,15 @@ impl Digest {
         Digest(bytes)
     }
 
+    /// One that was kept elsewhere.
+    pub fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Whether both are equal, in a time that does not tell where they differ.
     pub fn is(&self, other: &Digest) -> bool {
         self.0.ct_eq(&other.0).into()

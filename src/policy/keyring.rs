@@ -1,5 +1,7 @@
 //! Which of a platform's keys serves the next try, and what became of each. It is told outcomes and time.
 
+mod standing;
+
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 use super::digest::{Digest, KeyLabel};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
+
+pub use standing::Standing;
 
 /// A rate limit without a time cools a key for this long, doubling up to the maximum.
 const RATE_LIMIT_COOLING: Duration = Duration::from_secs(30);
@@ -32,6 +36,8 @@ pub struct KeyId(pub u32);
 pub struct Keyring {
     rings: Vec<Ring>,
     keys: Vec<Key>,
+    /// Keys whose standing has changed since it was last asked for, each change once.
+    changed: Vec<KeyId>,
 }
 
 struct Ring {
@@ -45,6 +51,8 @@ struct Ring {
 struct Key {
     platform: PlatformId,
     digest: Digest,
+    /// What stands for platform and key where states are kept.
+    mark: Digest,
     label: KeyLabel,
     preview: String,
     /// Whether the present configuration has it. Numbers are not given to other keys, since requests in flight and
@@ -188,10 +196,11 @@ impl Keyring {
             self.rings[platform.0 as usize].keys.clone_from(&keys);
             ids.push((platform, keys));
         }
-        for (key, was_listed) in self.keys.iter_mut().zip(known) {
-            if key.listed && !was_listed {
+        for (place, was_listed) in known.into_iter().enumerate() {
+            if self.keys[place].listed && !was_listed {
                 // It was gone: nothing of its former life is known.
-                key.forget();
+                self.keys[place].forget();
+                self.changed.push(KeyId(place as u32));
             }
         }
         ids
@@ -217,7 +226,9 @@ impl Keyring {
         let digest = Digest::of(secret.expose().as_bytes());
         let known = |key: &Key| key.platform == platform && key.digest == digest;
         let place = self.keys.iter().position(known).unwrap_or_else(|| {
-            self.keys.push(Key::new(platform, digest, secret.preview()));
+            let mark = standing::mark(&self.rings[platform.0 as usize].name, &digest);
+            self.keys
+                .push(Key::new(platform, digest, mark, secret.preview()));
             self.keys.len() - 1
         });
         self.keys[place].listed = true;
@@ -271,7 +282,7 @@ impl Keyring {
 
     /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
     pub fn judge(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
-        self.keys[permit.key.0 as usize].learn(outcome, permit.given_at, now);
+        self.learn(permit, outcome, now);
     }
 
     /// As [`Keyring::judge`], for a probe: one that reached nobody says nothing of the key, and a 403 here does.
@@ -285,9 +296,9 @@ impl Keyring {
             }
             Outcome::Forbidden => {
                 let reason = "403".to_string();
-                key.learn(Outcome::Rejected { reason }, permit.given_at, now);
+                self.learn(permit, Outcome::Rejected { reason }, now);
             }
-            other => key.learn(other, permit.given_at, now),
+            other => self.learn(permit, other, now),
         }
     }
 
@@ -360,9 +371,10 @@ impl Keyring {
 }
 
 impl Key {
-    fn new(platform: PlatformId, digest: Digest, preview: String) -> Key {
+    fn new(platform: PlatformId, digest: Digest, mark: Digest, preview: String) -> Key {
         Key {
             platform,
+            mark,
             label: digest.label(),
             digest,
             preview,
@@ -386,7 +398,7 @@ impl Key {
         let in_flight = Rc::clone(&self.in_flight);
         *self = Key {
             in_flight,
-            ..Key::new(self.platform, self.digest, preview)
+            ..Key::new(self.platform, self.digest, self.mark, preview)
         };
     }
 

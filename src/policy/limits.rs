@@ -17,12 +17,23 @@ pub struct Window {
 }
 
 impl Window {
-    /// A count that was kept elsewhere, of the window in which `unix_seconds` lies.
-    pub fn restore(seconds: u64, unix_seconds: u64, used: u64) -> Window {
-        Window {
-            index: unix_seconds / seconds,
-            used,
+    /// Adds requests that were counted elsewhere, in the window with the number `index`. What is past adds nothing, nor
+    /// what lies further ahead than the next window: that clock was wrong.
+    pub fn add(&mut self, seconds: u64, index: u64, used: u64, unix_seconds: u64) {
+        self.roll(seconds, unix_seconds);
+        let present = unix_seconds / seconds;
+        if !(present..=present + 1).contains(&index) {
+            return;
         }
+        if index > self.index {
+            *self = Window { index, used: 0 };
+        }
+        self.used += used;
+    }
+
+    /// The number of the window since 1970.
+    pub fn index(&self) -> u64 {
+        self.index
     }
 
     /// Goes over to the window of `unix_seconds`, of length `seconds`.
@@ -62,5 +73,24 @@ mod tests {
             assert_eq!(window.used, want, "at {at}");
         }
         assert_eq!(window.ends_at(HOUR_SECONDS), 14_400);
+    }
+
+    #[test]
+    fn counts_of_elsewhere_add_to_the_window_that_they_were_counted_in() {
+        // (hour of it, requests, the present hour, used after them)
+        let rows = [
+            (10, 2, 10, 2),
+            (10, 3, 10, 5),
+            (9, 7, 10, 5),   // past
+            (11, 1, 10, 1),  // a clock a little ahead, or set back here: the next hour has begun
+            (10, 1, 10, 2),  // goes on in the one that has begun
+            (13, 50, 10, 2), // a wrong clock
+            (12, 4, 12, 4),
+        ];
+        let mut window = Window::default();
+        for (hour, requests, present, want) in rows {
+            window.add(HOUR_SECONDS, hour, requests, present * HOUR_SECONDS);
+            assert_eq!(window.used, want, "{requests} of hour {hour} at {present}");
+        }
     }
 }

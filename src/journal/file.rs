@@ -1,0 +1,269 @@
+//! The journal's file: opening, locking, appending, replacing. It knows bytes; what the records mean it does not know.
+
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What a file of this program begins with; the version follows, and the line's end.
+const MAGIC: &str = "ai-api-proxy journal ";
+/// The header of the version that this program knows.
+pub const HEADER: &[u8] = b"ai-api-proxy journal 1\n";
+
+/// How often, and after which pause, a lock is tried that another process holds. It holds it for a compaction, which
+/// takes a few milliseconds; one that was stopped in the midst of it holds nobody else up for longer than this.
+const LOCK_TRIES: usize = 200;
+const LOCK_PAUSE: Duration = Duration::from_micros(100);
+
+/// The owner alone reads and writes it.
+const MODE: u32 = 0o600;
+
+/// An open journal.
+pub struct JournalFile {
+    file: File,
+    /// Device and inode: another one at the same path is another file.
+    identity: (u64, u64),
+    permissions: fs::Permissions,
+    /// Up to where its records are known.
+    pub read_to: u64,
+}
+
+/// Why a file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is there, and not a journal that this program may write to.
+    Refused(String),
+    /// The operating system did not let it be done.
+    Failed(String),
+}
+
+/// What the start of a file says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A journal of this version; the records follow the header.
+    Known,
+    /// Empty, or a header that was not written to its end.
+    Unbegun,
+    /// Nothing that this program may touch, and why.
+    Foreign(&'static str),
+}
+
+/// Which lock is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// To append: many may, while nobody replaces the file.
+    Shared,
+    /// To replace it, or to write its header.
+    Exclusive,
+}
+
+impl JournalFile {
+    /// Opens the file, or creates an empty one.
+    ///
+    /// # Errors
+    /// What the operating system says; refused if it is neither a file nor a device.
+    pub fn open(path: &Path) -> Result<JournalFile, Fault> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(MODE);
+        let file = options
+            .open(path)
+            .map_err(|error| failed("opened", &error))?;
+        JournalFile::around(file)
+    }
+
+    fn around(file: File) -> Result<JournalFile, Fault> {
+        let metadata = file.metadata().map_err(|error| failed("read", &error))?;
+        let kind = metadata.file_type();
+        if !kind.is_file() && !kind.is_char_device() {
+            return Err(Fault::Refused("it is not a file".to_string()));
+        }
+        Ok(JournalFile {
+            file,
+            identity: identity(&metadata),
+            permissions: metadata.permissions(),
+            read_to: 0,
+        })
+    }
+
+    /// Whether the path still leads to this very file.
+    pub fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| identity(&metadata) == self.identity)
+    }
+
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn size(&self) -> Result<u64, Fault> {
+        match self.file.metadata() {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) => Err(failed("read", &error)),
+        }
+    }
+
+    /// Puts into `bytes` what stands from `read_to` on.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn read_rest(&self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+        let length = self.size()?.saturating_sub(self.read_to);
+        bytes.clear();
+        bytes.resize(length as usize, 0);
+        self.file
+            .read_exact_at(bytes, self.read_to)
+            .map_err(|error| failed("read", &error))
+    }
+
+    /// Takes a lock, if need be after a short while. It ends with [`JournalFile::unlock`] or with the file.
+    ///
+    /// # Errors
+    /// When another process holds it too long, or the file system has no locks.
+    pub fn lock(&self, lock: Lock) -> Result<(), Fault> {
+        for _ in 0..LOCK_TRIES {
+            if self.try_lock(lock)? {
+                return Ok(());
+            }
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        Err(Fault::Failed(
+            "cannot be locked: another process holds the lock".to_string(),
+        ))
+    }
+
+    /// Whether the lock could be taken at once.
+    ///
+    /// # Errors
+    /// When the file system has no locks.
+    pub fn try_lock(&self, lock: Lock) -> Result<bool, Fault> {
+        let locked = match lock {
+            Lock::Shared => self.file.try_lock_shared(),
+            Lock::Exclusive => self.file.try_lock(),
+        };
+        match locked {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(failed("locked", &error)),
+        }
+    }
+
+    pub fn unlock(&self) {
+        // Nothing is known that fails here; should it, the lock ends with the file.
+        let _ = self.file.unlock();
+    }
+
+    /// Appends `bytes`, in one write unless the kernel takes fewer. Returns how many were written, and why not all.
+    pub fn append(&self, bytes: &[u8]) -> (usize, Result<(), Fault>) {
+        let mut written = 0;
+        while written < bytes.len() {
+            match (&self.file).write(&bytes[written..]) {
+                Ok(0) => {
+                    return (
+                        written,
+                        Err(failed("written", &ErrorKind::WriteZero.into())),
+                    );
+                }
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (written, Err(failed("written", &error))),
+            }
+        }
+        (written, Ok(()))
+    }
+
+    /// Writes `content` into a file that has none but perhaps a torn header. The caller holds the exclusive lock.
+    ///
+    /// # Errors
+    /// What the operating system says; the header is torn then, at worst.
+    pub fn begin(&mut self, content: &[u8]) -> Result<(), Fault> {
+        if self.size()? > 0 {
+            let emptied = self.file.set_len(0);
+            emptied.map_err(|error| failed("written", &error))?;
+        }
+        let (_, outcome) = self.append(content);
+        if outcome.is_err() {
+            // What was written of it ends within a record: the next try begins anew.
+            let _ = self.file.set_len(0);
+        }
+        self.read_to = content.len() as u64;
+        outcome
+    }
+
+    /// Puts a file with `content` in this one's place, and opens it. The caller holds the exclusive lock on this one,
+    /// which stands at `path`.
+    ///
+    /// # Errors
+    /// What the operating system says; this file stays in its place then.
+    pub fn replace(&self, path: &Path, content: &[u8]) -> Result<JournalFile, Fault> {
+        let aside = aside(path);
+        let written = self.write_aside(&aside, content).and_then(|new| {
+            fs::rename(&aside, path).map_err(|error| failed("replaced", &error))?;
+            Ok(new)
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&aside);
+        }
+        written
+    }
+
+    fn write_aside(&self, aside: &Path, content: &[u8]) -> Result<JournalFile, Fault> {
+        match fs::remove_file(aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(failed("replaced", &error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(true).mode(MODE);
+        let file = options.open(aside);
+        let file = file.map_err(|error| failed("replaced", &error))?;
+        file.set_permissions(self.permissions.clone())
+            .map_err(|error| failed("replaced", &error))?;
+        let mut new = JournalFile::around(file)?;
+        new.append(content).1?;
+        new.read_to = content.len() as u64;
+        Ok(new)
+    }
+}
+
+/// What the start of a file says.
+pub fn opening(bytes: &[u8]) -> Opening {
+    let magic = MAGIC.as_bytes();
+    if bytes.starts_with(HEADER) {
+        return Opening::Known;
+    }
+    if HEADER.starts_with(bytes) {
+        return Opening::Unbegun;
+    }
+    match bytes.strip_prefix(magic) {
+        Some([b'0'..=b'9', ..]) => Opening::Foreign("a newer version of ai-api-proxy wrote it"),
+        Some(_) | None => Opening::Foreign("it is not a journal of ai-api-proxy"),
+    }
+}
+
+/// What a file holds that can be read, but not written to.
+///
+/// # Errors
+/// What the operating system says.
+pub fn read_only(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Where a new version of the file is written before it takes its place.
+pub fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn failed(what: &str, error: &io::Error) -> Fault {
+    Fault::Failed(format!("cannot be {what}: {error}"))
+}

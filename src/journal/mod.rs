@@ -1,0 +1,411 @@
+//! Usage counts and key states that survive: a file to which records are appended. It knows no socket and no request.
+//!
+//! What is appended is with the kernel when [`Journal::flush`] returns. It survives the end of the process, kill -9
+//! too; nothing waits for the disk (no fsync), so that a power cut may lose the last seconds.
+//!
+//! Several processes may share the file. Each appends increments with one write, holding a shared lock on the file;
+//! [`Journal::catch_up`] reads what the others have appended. Who compacts holds the exclusive lock on the file while
+//! it reads the rest, writes the sums to a new file and renames that over the old one. Hence nobody appends between
+//! the last read and the rename. A writer that has the lock looks whether the file still stands at its path, and opens
+//! the new one if not: a file that was replaced gets no more records, and no record is in two files.
+//!
+//! What the records come to is kept in memory as well (the `Tally`: the file's records and those that are still to be
+//! written). Who opens a file that took another's place compares both sums and reports what is new to it.
+
+mod file;
+mod record;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::base::now::Now;
+use crate::policy::access::Spent;
+use crate::policy::digest::Digest;
+use file::{Fault, HEADER, JournalFile, Lock, Opening};
+pub use record::Record;
+use record::{Damage, NOBODY, Scan};
+use tally::Tally;
+
+/// A file is compacted when it is larger than this, and than so many times its content.
+const COMPACT_ABOVE_BYTES: u64 = 64 * 1024;
+const COMPACT_ABOVE_TIMES: u64 = 4;
+
+/// After a failure the disk is left alone for so long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// After a failed compaction appending goes on, and the next try has time.
+const COMPACT_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What waits while nothing can be written. What comes then is kept as sums only: the next compaction writes them.
+const PENDING_BYTES_MAX: usize = 1024 * 1024;
+
+/// A file that is replaced more often while one write waits is left alone for a while. Processes look once a second
+/// whether to compact; so many of them are not on one port.
+const REOPENS_MAX: usize = 64;
+
+/// The journal of one process.
+pub struct Journal {
+    path: PathBuf,
+    writer: u32,
+    file: Option<JournalFile>,
+    /// The file's records and those of `pending`, as far as they are known.
+    tally: Tally,
+    /// Records that are still to be written.
+    pending: Vec<u8>,
+    /// Records of other processes, to be taken over.
+    news: Vec<Record>,
+    /// What was read last.
+    bytes: Vec<u8>,
+    /// Set while writing fails: when it is tried again.
+    retry_at: Option<Instant>,
+    /// The file holds damage, or lacks records that are in the sums.
+    is_incomplete: bool,
+    /// Set while compacting fails: when it is tried again.
+    compact_at: Option<Instant>,
+}
+
+/// What was found at the start.
+pub struct Opened {
+    pub journal: Journal,
+    /// What was kept, summed up.
+    pub records: Vec<Record>,
+    /// Lines for the log: damage, and why nothing is kept.
+    pub findings: Vec<String>,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, or creates it. `writer` is this process's number, drawn at random. A file that
+    /// cannot be opened or written to is a finding: the counts are in memory only until it can.
+    ///
+    /// # Errors
+    /// A file of a newer version or of another program, which stays as it is.
+    pub fn open(path: &Path, writer: u32, now: Now) -> Result<Opened, String> {
+        let mut journal = Journal {
+            // A symbolic link stays one when the file that it leads to is replaced.
+            path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+            writer: writer.max(NOBODY + 1),
+            file: None,
+            tally: Tally::default(),
+            pending: Vec::new(),
+            news: Vec::new(),
+            bytes: Vec::new(),
+            retry_at: None,
+            is_incomplete: false,
+            compact_at: None,
+        };
+        let mut findings = Vec::new();
+        match journal.open_file(now) {
+            Ok(found) => findings.extend(found),
+            Err(Fault::Refused(why)) => return Err(journal.refusal(&why)),
+            Err(Fault::Failed(why)) => {
+                findings.extend(journal.read_without_writing(now)?);
+                findings.push(journal.warning(&why));
+                journal.retry_at = Some(now.instant + RETRY_AFTER);
+            }
+        }
+        journal.news.clear();
+        journal.tally.prune(now);
+        Ok(Opened {
+            records: journal.tally.records().collect(),
+            journal,
+            findings,
+        })
+    }
+
+    /// Takes a record, to be written by the next [`Journal::flush`].
+    pub fn note(&mut self, record: &Record, now: Now) {
+        self.tally.add(record, now);
+        if self.pending.len() < PENDING_BYTES_MAX {
+            record.encode(self.writer, &mut self.pending);
+        } else {
+            self.is_incomplete = true;
+        }
+    }
+
+    /// Writes what was noted, with one write. When that fails, it is told once and tried again, at most once a second.
+    pub fn flush(&mut self, now: Now) {
+        if self.pending.is_empty() || self.rests(now) {
+            return;
+        }
+        let outcome = self.write_pending(now);
+        self.settle(outcome, now);
+    }
+
+    /// Reads what other processes have appended, for instance once a second, and hands it out.
+    pub fn catch_up(&mut self, now: Now) -> impl Iterator<Item = Record> + '_ {
+        if self.file.is_some() || !self.rests(now) {
+            let outcome = self.read_news(now);
+            if outcome.is_err() {
+                self.settle(outcome, now);
+            }
+        }
+        self.news.drain(..)
+    }
+
+    /// Whether the file is much larger than what it says, or damaged.
+    pub fn wants_compaction(&self) -> bool {
+        let Some(file) = &self.file else {
+            return false;
+        };
+        let content = (HEADER.len() + self.tally.bytes()) as u64;
+        let is_large = file.read_to > COMPACT_ABOVE_BYTES.max(COMPACT_ABOVE_TIMES * content);
+        is_large || self.is_incomplete
+    }
+
+    /// Puts the sums in the place of the records, unless another process is about to write or to compact. A failure
+    /// is told, and the file stays as it is.
+    pub fn compact(&mut self, now: Now) {
+        if self.compact_at.is_some_and(|at| now.instant < at) {
+            return;
+        }
+        let locked = self
+            .file
+            .as_ref()
+            .map(|file| file.try_lock(Lock::Exclusive));
+        let outcome = match locked {
+            None | Some(Ok(false)) => return,
+            Some(Ok(true)) => self.compact_locked(now),
+            Some(Err(fault)) => Err(fault),
+        };
+        if let Some(file) = &self.file {
+            file.unlock();
+        }
+        match outcome {
+            // Nothing waits any more, however writing went before.
+            Ok(true) => {
+                self.compact_at = None;
+                self.settle(Ok(()), now);
+            }
+            Ok(false) => {}
+            Err(Fault::Refused(why) | Fault::Failed(why)) => {
+                if self.compact_at.is_none() {
+                    let path = self.path.display();
+                    log::warn!("state_file {path}: {why}; it grows until it can be compacted");
+                }
+                self.compact_at = Some(now.instant + COMPACT_RETRY_AFTER);
+            }
+        }
+    }
+
+    /// What a client key has used: for one that was not known when its records were handed out.
+    pub fn used_by(&self, client: &Digest) -> Option<Spent> {
+        self.tally.used_by(client)
+    }
+
+    fn rests(&self, now: Now) -> bool {
+        self.retry_at.is_some_and(|at| now.instant < at)
+    }
+
+    /// Tells when writing begins to fail, and when it works again.
+    fn settle(&mut self, outcome: Result<(), Fault>, now: Now) {
+        match outcome {
+            Ok(()) => {
+                if self.retry_at.take().is_some() {
+                    log::info!("usage counts are kept in {} again", self.path.display());
+                }
+            }
+            Err(Fault::Refused(why) | Fault::Failed(why)) => {
+                if self.retry_at.is_none() {
+                    log::warn!("{}", self.warning(&why));
+                }
+                self.retry_at = Some(now.instant + RETRY_AFTER);
+            }
+        }
+    }
+
+    fn warning(&self, why: &str) -> String {
+        let path = self.path.display();
+        format!("state_file {path}: {why}; usage counts go on in memory and would not survive")
+    }
+
+    fn refusal(&self, why: &str) -> String {
+        let path = self.path.display();
+        format!(
+            "state_file {path}: {why}; it stays as it is: move it away or name another file in config.json"
+        )
+    }
+
+    /// Opens what stands at the path, begins it if it is empty, and takes its records in. Returns findings.
+    fn open_file(&mut self, now: Now) -> Result<Option<String>, Fault> {
+        self.file = None;
+        let mut file = JournalFile::open(&self.path)?;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        file.read_rest(&mut bytes)?;
+        if file::opening(&bytes) == Opening::Unbegun {
+            file.lock(Lock::Exclusive)?;
+            file.read_rest(&mut bytes)?;
+            if file::opening(&bytes) == Opening::Unbegun {
+                file.begin(&self.snapshot(now))?;
+                file.unlock();
+                // The sums hold what waited.
+                self.pending.clear();
+                self.is_incomplete = false;
+                self.file = Some(file);
+                return Ok(None);
+            }
+            file.unlock();
+        }
+        let finding = self.take_over(&mut file, &bytes, now)?;
+        self.bytes = bytes;
+        self.file = Some(file);
+        Ok(finding)
+    }
+
+    /// Makes `bytes`, a whole file, what is known; what is new goes to the news.
+    fn take_over(
+        &mut self,
+        file: &mut JournalFile,
+        bytes: &[u8],
+        now: Now,
+    ) -> Result<Option<String>, Fault> {
+        if let Opening::Foreign(why) = file::opening(bytes) {
+            return Err(Fault::Refused(why.to_string()));
+        }
+        let mut tally = Tally::default();
+        let mut scan = Scan::new(&bytes[HEADER.len()..]);
+        for (_, record) in scan.by_ref().chain(Scan::new(&self.pending)) {
+            tally.add(&record, now);
+        }
+        file.read_to = (HEADER.len() + scan.at) as u64;
+        let torn_bytes = bytes.len() as u64 - file.read_to;
+        self.is_incomplete = scan.damage != Damage::default() || torn_bytes > 0;
+        self.tally.prune(now);
+        self.news.extend(tally.beyond(&self.tally, now));
+        self.tally = tally;
+        Ok(finding(&self.path, scan.damage, torn_bytes))
+    }
+
+    /// Takes the records of a file in that can be read at least.
+    fn read_without_writing(&mut self, now: Now) -> Result<Option<String>, String> {
+        let bytes = file::read_only(&self.path).unwrap_or_default();
+        match file::opening(&bytes) {
+            Opening::Foreign(why) => return Err(self.refusal(why)),
+            Opening::Unbegun => return Ok(None),
+            Opening::Known => {}
+        }
+        let mut scan = Scan::new(&bytes[HEADER.len()..]);
+        for (_, record) in scan.by_ref() {
+            self.tally.add(&record, now);
+        }
+        let torn_bytes = (bytes.len() - HEADER.len() - scan.at) as u64;
+        Ok(finding(&self.path, scan.damage, torn_bytes))
+    }
+
+    fn write_pending(&mut self, now: Now) -> Result<(), Fault> {
+        for _ in 0..REOPENS_MAX {
+            if let Some(file) = &self.file {
+                file.lock(Lock::Shared)?;
+                if self.is_current()? {
+                    let (written, outcome) = file.append(&self.pending);
+                    file.unlock();
+                    match outcome {
+                        Ok(()) => self.pending.clear(),
+                        // The record that was torn is written again, whole.
+                        Err(_) => {
+                            let mut scan = Scan::new(&self.pending[..written]);
+                            scan.by_ref().for_each(drop);
+                            let whole = scan.at;
+                            self.pending.drain(..whole);
+                        }
+                    }
+                    return outcome;
+                }
+            }
+            self.reopen(now)?;
+            if self.pending.is_empty() {
+                return Ok(());
+            }
+        }
+        Err(Fault::Failed("is replaced all the time".to_string()))
+    }
+
+    fn reopen(&mut self, now: Now) -> Result<(), Fault> {
+        let finding = self.open_file(now)?;
+        if let Some(finding) = finding {
+            log::warn!("{finding}");
+        }
+        Ok(())
+    }
+
+    fn read_news(&mut self, now: Now) -> Result<(), Fault> {
+        match self.is_current()? {
+            true => self.read_appended(now),
+            false => self.reopen(now),
+        }
+    }
+
+    /// Whether the open file is the one at the path, and has lost nothing.
+    fn is_current(&self) -> Result<bool, Fault> {
+        match &self.file {
+            Some(file) => Ok(file.size()? >= file.read_to && file.is_at(&self.path)),
+            None => Ok(false),
+        }
+    }
+
+    fn read_appended(&mut self, now: Now) -> Result<(), Fault> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        file.read_rest(&mut self.bytes)?;
+        let mut scan = Scan::new(&self.bytes);
+        for (writer, record) in scan.by_ref() {
+            if writer != self.writer {
+                self.tally.add(&record, now);
+                self.news.push(record);
+            }
+        }
+        file.read_to += scan.at as u64;
+        if let Some(finding) = finding(&self.path, scan.damage, 0) {
+            log::warn!("{finding}");
+            self.is_incomplete = true;
+        }
+        Ok(())
+    }
+
+    /// As [`Journal::compact`], with the exclusive lock held. Returns whether it was done.
+    fn compact_locked(&mut self, now: Now) -> Result<bool, Fault> {
+        if !self.is_current()? {
+            // Another process was faster; the next look opens the new file.
+            return Ok(false);
+        }
+        self.read_appended(now)?;
+        let content = self.snapshot(now);
+        let file = self.file.as_ref().expect("the current file is open");
+        let new = file.replace(&self.path, &content)?;
+        self.pending.clear();
+        self.is_incomplete = false;
+        // The old file's lock ends with it.
+        self.file = Some(new);
+        Ok(true)
+    }
+
+    /// A whole file that says what is known.
+    fn snapshot(&mut self, now: Now) -> Vec<u8> {
+        self.tally.prune(now);
+        let mut content = HEADER.to_vec();
+        for record in self.tally.records() {
+            record.encode(NOBODY, &mut content);
+        }
+        content
+    }
+}
+
+/// What to tell of a file's damage.
+fn finding(path: &Path, damage: Damage, torn_bytes: u64) -> Option<String> {
+    let path = path.display();
+    let Damage { stretches, bytes } = damage;
+    match (stretches, torn_bytes) {
+        (0, 0) => None,
+        (0, _) => Some(format!(
+            "state_file {path}: its last record was torn; {torn_bytes} bytes were dropped"
+        )),
+        (_, 0) => Some(format!(
+            "state_file {path}: damaged in {stretches} places; {bytes} bytes were skipped"
+        )),
+        (_, _) => Some(format!(
+            "state_file {path}: damaged in {stretches} places and torn at its end; {bytes} bytes were skipped and {torn_bytes} dropped"
+        )),
+    }
+}

@@ -1,0 +1,358 @@
+//! The journal's records as bytes: how each is written, recognised and found again behind a damaged one. It knows no
+//! file.
+//!
+//! A record is the mark `A1 9E`, a kind (one byte), the payload's length (two bytes), the payload, and the CRC-32 of
+//! kind, length and payload. Numbers are little-endian. Each payload begins with the number of who wrote it.
+
+use crate::policy::access::Spent;
+use crate::policy::digest::Digest;
+use crate::policy::keyring::{Cause, Standing};
+
+/// Begins each record. Neither byte is ASCII, so that no text in a record looks like a mark.
+const MARK: [u8; 2] = [0xA1, 0x9E];
+const HEAD_BYTES: usize = MARK.len() + 3;
+const CRC_BYTES: usize = 4;
+/// Above that of each kind: a greater length is damage.
+const PAYLOAD_BYTES_MAX: usize = 256;
+/// What is kept of the reason why a key is unhealthy.
+const REASON_BYTES_MAX: usize = 200;
+
+/// The size of a record of [`Record::Used`].
+pub const USED_BYTES: usize = HEAD_BYTES + 4 + 56 + CRC_BYTES;
+
+/// The writer of what no process may take for its own.
+pub const NOBODY: u32 = 0;
+
+/// What the journal remembers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A client key used its limits: by one request, or by many that were summed up.
+    Used(Spent),
+    /// A platform's key became something else.
+    Key {
+        /// What stands for platform and key: the keyring's mark.
+        key: Digest,
+        /// When.
+        unix_ms: u64,
+        standing: Standing,
+    },
+}
+
+/// The kinds as they are written.
+#[derive(Clone, Copy)]
+enum Kind {
+    Used = 1,
+    Usable = 2,
+    Cooling = 3,
+    Unhealthy = 4,
+}
+
+/// Goes through the records of a stretch of bytes. When it has ended, `at` is where the last whole record ended: what
+/// follows is torn, or not yet all there.
+pub struct Scan<'b> {
+    bytes: &'b [u8],
+    pub at: usize,
+    pub damage: Damage,
+}
+
+/// What could not be read between records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// Stretches without a whole record.
+    pub stretches: usize,
+    pub bytes: usize,
+}
+
+impl Record {
+    /// Appends the record's bytes to `output`.
+    pub fn encode(&self, writer: u32, output: &mut Vec<u8>) {
+        let start = output.len();
+        output.extend_from_slice(&MARK);
+        output.extend_from_slice(&[self.kind() as u8, 0, 0]);
+        output.extend_from_slice(&writer.to_le_bytes());
+        match self {
+            Record::Used(spent) => encode_spent(spent, output),
+            Record::Key {
+                key,
+                unix_ms,
+                standing,
+            } => {
+                output.extend_from_slice(key.bytes());
+                output.extend_from_slice(&unix_ms.to_le_bytes());
+                encode_standing(standing, output);
+            }
+        }
+        let length = (output.len() - start - HEAD_BYTES) as u16;
+        output[start + 3..start + HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
+        let crc = crc32(&output[start + MARK.len()..]);
+        output.extend_from_slice(&crc.to_le_bytes());
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Record::Used(_) => Kind::Used,
+            Record::Key { standing, .. } => match standing {
+                Standing::Usable => Kind::Usable,
+                Standing::Cooling { .. } => Kind::Cooling,
+                Standing::Unhealthy { .. } => Kind::Unhealthy,
+            },
+        }
+    }
+
+    /// The writer and the record of a payload; none if it is of no known kind.
+    fn decode(kind: u8, mut payload: &[u8]) -> Option<(u32, Record)> {
+        let from = &mut payload;
+        let writer = u32::from_le_bytes(take(from)?);
+        let digest = Digest::from_bytes(take(from)?);
+        let unix_ms = u64::from_le_bytes(take(from)?);
+        let key = |standing| Record::Key {
+            key: digest,
+            unix_ms,
+            standing,
+        };
+        let record = if kind == Kind::Used as u8 {
+            let mut number = || Some(u32::from_le_bytes(take(from)?));
+            Record::Used(Spent {
+                client: digest,
+                unix_ms,
+                hour: number()?,
+                hour_used: number()?,
+                day: number()?,
+                day_used: number()?,
+            })
+        } else if kind == Kind::Usable as u8 {
+            key(Standing::Usable)
+        } else if kind == Kind::Cooling as u8 {
+            key(Standing::Cooling {
+                until_unix_ms: u64::from_le_bytes(take(from)?),
+                cause: match take(from)? {
+                    [0] => Cause::RateLimited,
+                    [1] => Cause::Failing,
+                    [_] => return None,
+                },
+            })
+        } else if kind == Kind::Unhealthy as u8 {
+            let reason = std::str::from_utf8(std::mem::take(from)).ok()?.to_string();
+            key(Standing::Unhealthy { reason })
+        } else {
+            return None;
+        };
+        payload.is_empty().then_some((writer, record))
+    }
+}
+
+fn encode_spent(spent: &Spent, output: &mut Vec<u8>) {
+    output.extend_from_slice(spent.client.bytes());
+    output.extend_from_slice(&spent.unix_ms.to_le_bytes());
+    for number in [spent.hour, spent.hour_used, spent.day, spent.day_used] {
+        output.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+fn encode_standing(standing: &Standing, output: &mut Vec<u8>) {
+    match standing {
+        Standing::Usable => {}
+        Standing::Cooling {
+            until_unix_ms,
+            cause,
+        } => {
+            output.extend_from_slice(&until_unix_ms.to_le_bytes());
+            output.push(match cause {
+                Cause::RateLimited => 0,
+                Cause::Failing => 1,
+            });
+        }
+        Standing::Unhealthy { reason } => {
+            let ascii = |c: char| if c.is_ascii() { c as u8 } else { b'?' };
+            output.extend(reason.chars().take(REASON_BYTES_MAX).map(ascii));
+        }
+    }
+}
+
+fn take<const LENGTH: usize>(from: &mut &[u8]) -> Option<[u8; LENGTH]> {
+    let (taken, rest) = from.split_first_chunk()?;
+    *from = rest;
+    Some(*taken)
+}
+
+/// The length of the whole record that stands at the start of `bytes`, and its payload's.
+fn whole_record(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.get(..HEAD_BYTES)?;
+    let payload_length = usize::from(u16::from_le_bytes([head[3], head[4]]));
+    if head[..MARK.len()] != MARK || payload_length > PAYLOAD_BYTES_MAX {
+        return None;
+    }
+    let end = HEAD_BYTES + payload_length;
+    let crc = bytes.get(end..end + CRC_BYTES)?;
+    (crc == crc32(&bytes[MARK.len()..end]).to_le_bytes()).then_some(end + CRC_BYTES)
+}
+
+impl<'b> Scan<'b> {
+    pub fn new(bytes: &'b [u8]) -> Scan<'b> {
+        Scan {
+            bytes,
+            at: 0,
+            damage: Damage::default(),
+        }
+    }
+
+    /// Where the next whole record after the unreadable one at `at` begins.
+    fn next_whole(&self) -> Option<usize> {
+        let from = self.at + 1;
+        let rest = self.bytes.get(from..)?;
+        let marks = rest.windows(MARK.len()).enumerate();
+        marks
+            .filter(|(_, window)| *window == MARK)
+            .map(|(offset, _)| from + offset)
+            .find(|place| whole_record(&self.bytes[*place..]).is_some())
+    }
+
+    fn skip_to(&mut self, place: usize) {
+        self.damage.stretches += 1;
+        self.damage.bytes += place - self.at;
+        self.at = place;
+    }
+}
+
+impl Iterator for Scan<'_> {
+    /// The writer and what it wrote.
+    type Item = (u32, Record);
+
+    fn next(&mut self) -> Option<(u32, Record)> {
+        loop {
+            let rest = &self.bytes[self.at..];
+            match whole_record(rest) {
+                Some(length) => {
+                    match Record::decode(rest[2], &rest[HEAD_BYTES..length - CRC_BYTES]) {
+                        Some(found) => {
+                            self.at += length;
+                            return Some(found);
+                        }
+                        None => self.skip_to(self.at + length),
+                    }
+                }
+                None => {
+                    let place = self.next_whole()?;
+                    self.skip_to(place);
+                }
+            }
+        }
+    }
+}
+
+const CRC_TABLE: [u32; 256] = crc_table();
+
+const fn crc_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut value = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            value = if value & 1 == 1 {
+                value >> 1 ^ 0xEDB8_8320
+            } else {
+                value >> 1
+            };
+            bit += 1;
+        }
+        table[byte] = value;
+        byte += 1;
+    }
+    table
+}
+
+/// The CRC-32 of zlib and Ethernet.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8;
+    !bytes.iter().fold(!0, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_the_well_known_one() {
+        for (text, want) in [("", 0), ("123456789", 0xCBF4_3926)] {
+            assert_eq!(crc32(text.as_bytes()), want);
+        }
+    }
+
+    #[test]
+    fn records_come_back_as_they_were() {
+        let digest = Digest::of(b"client");
+        let key = |standing| Record::Key {
+            key: digest,
+            unix_ms: 7,
+            standing,
+        };
+        let until_unix_ms = u64::MAX;
+        let unhealthy = |reason: &str| {
+            key(Standing::Unhealthy {
+                reason: reason.to_string(),
+            })
+        };
+        let long = "x".repeat(1000);
+        // (written, read)
+        let rows = [
+            (
+                Record::Used(Spent {
+                    client: digest,
+                    unix_ms: 1,
+                    hour: 2,
+                    hour_used: 3,
+                    day: 4,
+                    day_used: u32::MAX,
+                }),
+                None,
+            ),
+            (key(Standing::Usable), None),
+            (
+                key(Standing::Cooling {
+                    until_unix_ms,
+                    cause: Cause::Failing,
+                }),
+                None,
+            ),
+            (unhealthy(""), None),
+            (unhealthy("40ü"), Some(unhealthy("40?"))),
+            (unhealthy(&long), Some(unhealthy(&long[..REASON_BYTES_MAX]))),
+        ];
+        for (written, read) in rows {
+            let mut bytes = Vec::new();
+            written.encode(9, &mut bytes);
+            let mut scan = Scan::new(&bytes);
+            assert_eq!(scan.next(), Some((9, read.unwrap_or(written))));
+            assert_eq!((scan.next(), scan.at), (None, bytes.len()));
+            assert_eq!(scan.damage, Damage::default());
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_unknown_kind_is_skipped_alone() {
+        let mut bytes = Vec::new();
+        let usable = Record::Key {
+            key: Digest::of(b"key"),
+            unix_ms: 0,
+            standing: Standing::Usable,
+        };
+        usable.encode(1, &mut bytes);
+        let length = bytes.len();
+        bytes[2] = 99;
+        let crc = crc32(&bytes[2..length - CRC_BYTES]);
+        bytes[length - CRC_BYTES..].copy_from_slice(&crc.to_le_bytes());
+        usable.encode(2, &mut bytes);
+        let mut scan = Scan::new(&bytes);
+        assert_eq!(scan.next(), Some((2, usable)));
+        assert_eq!(scan.next(), None);
+        let bytes = length;
+        assert_eq!(
+            scan.damage,
+            Damage {
+                stretches: 1,
+                bytes
+            }
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! What the records of a journal come to: a sum for each client key, the last state of each platform's key. It knows
+//! no file.
+
+use std::collections::HashMap;
+
+use super::record::{Record, USED_BYTES};
+use crate::base::now::Now;
+use crate::policy::access::Spent;
+use crate::policy::digest::Digest;
+use crate::policy::keyring::Standing;
+use crate::policy::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
+
+/// What is older says nothing any more: the last use of a client key (pauses between two requests are shorter), and
+/// that a platform did not accept a key.
+const KEPT_MS: u64 = 7 * DAY_SECONDS * 1000;
+
+/// Above the size of a record of a platform's key with a usual reason.
+const KEY_BYTES: usize = 128;
+
+/// The sums and states.
+#[derive(Default)]
+pub struct Tally {
+    clients: HashMap<Digest, Used>,
+    keys: HashMap<Digest, (u64, Standing)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Used {
+    hour: Window,
+    day: Window,
+    last_unix_ms: u64,
+}
+
+impl Tally {
+    /// Takes one more record in.
+    pub fn add(&mut self, record: &Record, now: Now) {
+        match record {
+            Record::Used(spent) => self
+                .clients
+                .entry(spent.client)
+                .or_default()
+                .add(spent, now),
+            Record::Key {
+                key,
+                unix_ms,
+                standing,
+            } => match standing {
+                Standing::Usable => {
+                    self.keys.remove(key);
+                }
+                Standing::Cooling { .. } | Standing::Unhealthy { .. } => {
+                    self.keys.insert(*key, (*unix_ms, standing.clone()));
+                }
+            },
+        }
+    }
+
+    /// Forgets what is over.
+    pub fn prune(&mut self, now: Now) {
+        self.clients.retain(|_, used| {
+            used.roll(now);
+            used.day.used > 0 || used.hour.used > 0 || is_recent(used.last_unix_ms, now)
+        });
+        self.keys.retain(|_, (unix_ms, standing)| match standing {
+            Standing::Usable => false,
+            Standing::Cooling { until_unix_ms, .. } => *until_unix_ms > now.unix_ms,
+            Standing::Unhealthy { .. } => is_recent(*unix_ms, now),
+        });
+    }
+
+    /// All of it as records, one for each client key and each platform's key.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        let clients = self.clients.iter();
+        let clients = clients.map(|(client, used)| Record::Used(used.spent(*client)));
+        let keys = self.keys.iter();
+        clients.chain(keys.map(|(key, (unix_ms, standing))| Record::Key {
+            key: *key,
+            unix_ms: *unix_ms,
+            standing: standing.clone(),
+        }))
+    }
+
+    /// What a client key has used.
+    pub fn used_by(&self, client: &Digest) -> Option<Spent> {
+        self.clients.get(client).map(|used| used.spent(*client))
+    }
+
+    /// What would have to be added to `former` to have at least this.
+    pub fn beyond(&self, former: &Tally, now: Now) -> Vec<Record> {
+        let mut records = Vec::new();
+        for (client, used) in &self.clients {
+            let known = former.clients.get(client).copied().unwrap_or_default();
+            if let Some(more) = used.beyond(known, now) {
+                records.push(Record::Used(more.spent(*client)));
+            }
+        }
+        for (key, (unix_ms, standing)) in &self.keys {
+            if former.keys.get(key).map(|(_, standing)| standing) != Some(standing) {
+                records.push(Record::Key {
+                    key: *key,
+                    unix_ms: *unix_ms,
+                    standing: standing.clone(),
+                });
+            }
+        }
+        for key in former.keys.keys() {
+            if !self.keys.contains_key(key) {
+                records.push(Record::Key {
+                    key: *key,
+                    unix_ms: now.unix_ms,
+                    standing: Standing::Usable,
+                });
+            }
+        }
+        records
+    }
+
+    /// About how many bytes [`Tally::records`] take.
+    pub fn bytes(&self) -> usize {
+        self.clients.len() * USED_BYTES + self.keys.len() * KEY_BYTES
+    }
+}
+
+impl Used {
+    fn add(&mut self, spent: &Spent, now: Now) {
+        spent.add_to(&mut self.hour, &mut self.day, now);
+        self.last_unix_ms = self.last_unix_ms.max(spent.unix_ms);
+    }
+
+    fn roll(&mut self, now: Now) {
+        self.hour.roll(HOUR_SECONDS, now.unix_seconds());
+        self.day.roll(DAY_SECONDS, now.unix_seconds());
+    }
+
+    fn spent(&self, client: Digest) -> Spent {
+        Spent::of(client, self.last_unix_ms, self.hour, self.day)
+    }
+
+    /// What this has more than `former`; none if nothing.
+    fn beyond(mut self, mut former: Used, now: Now) -> Option<Used> {
+        self.roll(now);
+        former.roll(now);
+        for (new, old) in [(&mut self.hour, &former.hour), (&mut self.day, &former.day)] {
+            if new.index() <= old.index() {
+                new.used = new.used.saturating_sub(old.used);
+            }
+        }
+        let is_more = self.hour.used > 0 || self.day.used > 0;
+        (is_more || self.last_unix_ms > former.last_unix_ms).then_some(self)
+    }
+}
+
+/// Neither long ago nor, by a clock that was wrong, far ahead.
+fn is_recent(unix_ms: u64, now: Now) -> bool {
+    unix_ms.abs_diff(now.unix_ms) < KEPT_MS
+}

@@ -1,0 +1,340 @@
+//! The journal on real files.
+
+mod sharing;
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+use super::*;
+use crate::policy::keyring::{Cause, Standing};
+
+/// A time within the first hours of a day.
+const START_MS: u64 = 20_000 * 86_400_000 + 2 * 3_600_000;
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("journal-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a temporary folder can be made");
+        Folder(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("usage.journal")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn start() -> Now {
+    Now {
+        instant: Instant::now(),
+        unix_ms: START_MS,
+    }
+}
+
+fn digest(number: usize) -> Digest {
+    Digest::of(&number.to_le_bytes())
+}
+
+fn used(client: usize, requests: u32, now: Now) -> Record {
+    Record::Used(Spent {
+        client: digest(client),
+        unix_ms: now.unix_ms,
+        hour: (now.unix_seconds() / 3600) as u32,
+        hour_used: requests,
+        day: (now.unix_seconds() / 86_400) as u32,
+        day_used: requests,
+    })
+}
+
+fn key(number: usize, standing: Standing, now: Now) -> Record {
+    Record::Key {
+        key: digest(number),
+        unix_ms: now.unix_ms,
+        standing,
+    }
+}
+
+fn unhealthy() -> Standing {
+    Standing::Unhealthy {
+        reason: "401".to_string(),
+    }
+}
+
+/// Requests of the day, by client.
+type Counts = HashMap<Digest, u64>;
+
+fn add<'r>(counts: &mut Counts, records: impl IntoIterator<Item = &'r Record>) {
+    for record in records {
+        match record {
+            Record::Used(spent) => {
+                *counts.entry(spent.client).or_default() += u64::from(spent.day_used)
+            }
+            Record::Key { .. } => {}
+        }
+    }
+}
+
+fn counts(records: &[Record]) -> Counts {
+    let mut sums = Counts::default();
+    add(&mut sums, records);
+    sums
+}
+
+fn open(path: &Path, writer: u32, now: Now) -> Opened {
+    Journal::open(path, writer, now).expect("it is a journal")
+}
+
+/// What a start finds in a file with this content: records, findings, and the file afterwards.
+fn replay(folder: &Folder, content: &[u8], now: Now) -> Result<(Vec<Record>, Vec<String>), String> {
+    fs::write(folder.file(), content).expect("the folder can be written to");
+    Journal::open(&folder.file(), 9, now).map(|opened| (opened.records, opened.findings))
+}
+
+/// A journal of five records of as many clients, and where each ends.
+fn sample(folder: &Folder, now: Now) -> (Vec<u8>, Vec<usize>) {
+    let mut journal = open(&folder.file(), 1, now).journal;
+    let mut ends = Vec::new();
+    for client in 0..5 {
+        journal.note(&used(client, 1 + client as u32, now), now);
+        journal.flush(now);
+        ends.push(fs::read(folder.file()).expect("it is there").len());
+    }
+    (fs::read(folder.file()).expect("it is there"), ends)
+}
+
+#[test]
+fn a_journal_cut_anywhere_keeps_its_whole_records() {
+    let (folder, now) = (Folder::new("cut"), start());
+    let (content, ends) = sample(&folder, now);
+    for length in 0..=content.len() {
+        let (records, findings) =
+            replay(&folder, &content[..length], now).expect("it is a journal");
+        let whole = ends.iter().filter(|end| **end <= length).count();
+        let found = counts(&records);
+        assert_eq!(found.len(), whole, "cut at {length}");
+        for client in 0..whole {
+            assert_eq!(found[&digest(client)], 1 + client as u64);
+        }
+        let is_torn = length > HEADER.len() && !ends.contains(&length);
+        assert_eq!(findings.len(), usize::from(is_torn), "cut at {length}");
+        // It goes on behind the torn one, and mends it.
+        let mut opened = open(&folder.file(), 2, now);
+        assert_eq!(opened.journal.wants_compaction(), is_torn);
+        opened.journal.note(&used(0, 7, now), now);
+        opened.journal.flush(now);
+        let again = counts(&open(&folder.file(), 3, now).records);
+        assert_eq!(again[&digest(0)], found.get(&digest(0)).unwrap_or(&0) + 7);
+        opened.journal.compact(now);
+        let mended = open(&folder.file(), 4, now);
+        assert_eq!((counts(&mended.records), mended.findings.len()), (again, 0));
+    }
+}
+
+#[test]
+fn a_damaged_byte_costs_one_record_and_is_told() {
+    let (folder, now) = (Folder::new("flip"), start());
+    let (content, ends) = sample(&folder, now);
+    for place in 0..content.len() {
+        for flip in [0x01, 0x80, 0xFF] {
+            let mut damaged = content.clone();
+            damaged[place] ^= flip;
+            let replayed = replay(&folder, &damaged, now);
+            if place < HEADER.len() {
+                let why = replayed.expect_err("the header is damaged");
+                assert!(why.contains("it stays as it is"), "{why}");
+                assert_eq!(fs::read(folder.file()).expect("it is there"), damaged);
+                continue;
+            }
+            let (records, findings) = replayed.expect("it is a journal");
+            let lost = ends.iter().filter(|end| **end <= place).count();
+            let found = counts(&records);
+            assert_eq!((found.len(), findings.len()), (4, 1), "byte {place}");
+            for client in (0..5).filter(|client| *client != lost) {
+                assert_eq!(found[&digest(client)], 1 + client as u64, "byte {place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_stays() {
+    let (folder, now) = (Folder::new("foreign"), start());
+    let rows: [(&[u8], &str); 6] = [
+        (b"ai-api-proxy journal 2\nwhatever", "a newer version"),
+        (b"ai-api-proxy journal 10\n", "a newer version"),
+        (b"{\"daily_limit\": 1}", "not a journal"),
+        (b"ai-api-proxy journal one\n", "not a journal"),
+        (b"\0", "not a journal"),
+        (b"ai-api-proxy journal 1\r\n", "newer version"),
+    ];
+    for (content, want) in rows {
+        let why = replay(&folder, content, now).expect_err("it is not ours");
+        assert!(why.contains(want), "{why}");
+        assert_eq!(fs::read(folder.file()).expect("it is there"), content);
+    }
+    assert!(Journal::open(&folder.0.join("usage.journal/x"), 1, now).is_ok());
+    // It comes while the program runs: nothing is written to it either.
+    fs::remove_file(folder.file()).expect("it was there");
+    let mut journal = open(&folder.file(), 1, now).journal;
+    fs::remove_file(folder.file()).expect("it was made");
+    fs::write(folder.file(), b"ai-api-proxy journal 2\n").expect("the folder can be written to");
+    for _ in 0..3 {
+        journal.note(&used(1, 1, now), now);
+        journal.flush(now);
+        assert_eq!(journal.catch_up(now).count(), 0);
+        journal.compact(now);
+    }
+    let content = fs::read(folder.file()).expect("it is there");
+    assert_eq!(content, b"ai-api-proxy journal 2\n");
+}
+
+#[test]
+fn where_nothing_can_be_written_counting_goes_on() {
+    let (folder, mut now) = (Folder::new("full"), start());
+    fs::write(folder.0.join("a file"), b"").expect("the folder can be written to");
+    let paths = [
+        PathBuf::from("/dev/full"),
+        PathBuf::from("/proc/usage.journal"),
+        folder.0.clone(),
+        folder.0.join("missing/usage.journal"),
+        folder.0.join("a file/usage.journal"),
+    ];
+    for path in paths {
+        let mut opened = open(&path, 1, now);
+        assert_eq!(opened.findings.len(), 1, "{path:?}");
+        assert!(opened.findings[0].contains("in memory"));
+        for _ in 0..20_000 {
+            opened.journal.note(&used(1, 1, now), now);
+            opened.journal.flush(now);
+        }
+        now = now.after(Duration::from_secs(2));
+        opened.journal.flush(now);
+        assert_eq!(opened.journal.catch_up(now).count(), 0);
+        opened.journal.compact(now);
+        let spent = opened.journal.used_by(&digest(1)).expect("it is counted");
+        assert_eq!(spent.day_used, 20_000);
+        assert!(opened.journal.pending.len() < PENDING_BYTES_MAX + 100);
+    }
+    // The folder comes: all that was counted is written.
+    let path = folder.0.join("later/usage.journal");
+    let mut journal = open(&path, 1, now).journal;
+    journal.note(&used(1, 3, now), now);
+    fs::create_dir(folder.0.join("later")).expect("the folder can be written to");
+    now = now.after(Duration::from_secs(2));
+    journal.flush(now);
+    journal.note(&used(1, 4, now), now);
+    journal.flush(now);
+    assert_eq!(counts(&open(&path, 2, now).records)[&digest(1)], 7);
+}
+
+#[test]
+fn key_states_come_back_and_end() {
+    let (folder, now) = (Folder::new("keys"), start());
+    let cooling = |seconds: u64| Standing::Cooling {
+        until_unix_ms: now.unix_ms + seconds * 1000,
+        cause: Cause::RateLimited,
+    };
+    let mut journal = open(&folder.file(), 1, now).journal;
+    for record in [
+        key(1, unhealthy(), now),
+        key(2, cooling(60), now),
+        key(3, unhealthy(), now),
+        key(3, Standing::Usable, now),
+        key(4, cooling(5), now),
+    ] {
+        journal.note(&record, now);
+    }
+    journal.flush(now);
+    // (seconds later, the keys that are remembered)
+    for (later, want) in [(0, vec![1, 2, 4]), (10, vec![1, 2]), (100, vec![1])] {
+        let now = now.after(Duration::from_secs(later));
+        for is_compacted in [false, true] {
+            let mut opened = open(&folder.file(), 2, now);
+            let known = |number: &usize| {
+                let is_it = |record: &Record| matches!(record, Record::Key { key, .. } if *key == digest(*number));
+                opened.records.iter().any(is_it)
+            };
+            let found: Vec<usize> = (1..=4).filter(known).collect();
+            assert_eq!(found, want, "{later} s, compacted: {is_compacted}");
+            if later > 0 {
+                opened.journal.compact(now);
+            }
+        }
+    }
+    let week = now.after(Duration::from_secs(8 * 86_400));
+    assert!(open(&folder.file(), 2, week).records.is_empty());
+}
+
+#[test]
+fn a_compaction_keeps_the_sums_and_what_is_past_goes() {
+    let (folder, mut now) = (Folder::new("compact"), start());
+    let mut journal = open(&folder.file(), 1, now).journal;
+    for turn in 0..3000 {
+        assert!(!journal.wants_compaction() || turn > 900, "turn {turn}");
+        journal.note(&used(turn % 3, 1, now), now);
+        journal.flush(now);
+        assert_eq!(journal.catch_up(now).count(), 0, "its own are no news");
+    }
+    assert!(journal.wants_compaction());
+    now = now.after(Duration::from_secs(3600));
+    journal.note(&used(0, 5, now), now);
+    let inode = fs::metadata(folder.file()).expect("it is there").ino();
+    journal.compact(now);
+    assert!(!journal.wants_compaction());
+    let metadata = fs::metadata(folder.file()).expect("it is there");
+    assert!(metadata.ino() != inode && metadata.len() < 300);
+    assert!(!file::aside(&folder.file()).exists());
+    let spent = |client| {
+        open(&folder.file(), 2, now)
+            .journal
+            .used_by(&digest(client))
+    };
+    let first = spent(0).expect("it is kept");
+    assert_eq!((first.hour_used, first.day_used), (5, 1005));
+    let second = spent(1).expect("it is kept");
+    assert_eq!((second.hour_used, second.day_used), (0, 1000));
+    // A torn version that was left aside hinders nobody.
+    fs::write(file::aside(&folder.file()), b"torn").expect("the folder can be written to");
+    let day = now.after(Duration::from_secs(86_400));
+    journal.compact(day);
+    let kept = open(&folder.file(), 2, day).journal.used_by(&digest(0));
+    let kept = kept.expect("the last use is kept");
+    assert_eq!((kept.day_used, kept.unix_ms), (0, now.unix_ms));
+}
+
+#[test]
+fn a_file_that_can_only_be_read_still_counts() {
+    let (folder, now) = (Folder::new("read-only"), start());
+    let (content, _) = sample(&folder, now);
+    let set = |path: &Path, mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(path, permissions).expect("it is ours");
+    };
+    set(&folder.file(), 0o400);
+    set(&folder.0, 0o500);
+    let mut opened = open(&folder.file(), 2, now);
+    assert_eq!(counts(&opened.records).len(), 5);
+    opened.journal.note(&used(7, 1, now), now);
+    opened.journal.flush(now);
+    // Root may write all the same.
+    let is_root = fs::metadata(&folder.0).expect("it is there").uid() == 0;
+    assert_eq!(opened.findings.is_empty(), is_root);
+    let left = fs::read(folder.file()).expect("it is there");
+    assert_eq!(left == content, !is_root);
+    set(&folder.0, 0o700);
+    set(&folder.file(), 0o600);
+    let now = now.after(Duration::from_secs(2));
+    opened.journal.flush(now);
+    assert_eq!(counts(&open(&folder.file(), 3, now).records).len(), 6);
+}

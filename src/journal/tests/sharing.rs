@@ -1,0 +1,147 @@
+//! Several processes on one journal.
+
+use super::*;
+
+#[test]
+fn a_file_that_is_taken_away_is_made_anew() {
+    let (folder, now) = (Folder::new("removed"), start());
+    let mut one = open(&folder.file(), 1, now).journal;
+    let mut two = open(&folder.file(), 2, now).journal;
+    one.note(&used(1, 4, now), now);
+    one.flush(now);
+    assert_eq!(two.catch_up(now).count(), 1);
+    fs::remove_file(folder.file()).expect("it was there");
+    two.note(&used(1, 2, now), now);
+    two.flush(now);
+    assert_eq!(
+        counts(&one.catch_up(now).collect::<Vec<_>>())[&digest(1)],
+        2
+    );
+    // A file that was emptied is begun anew before it is written to.
+    fs::write(folder.file(), b"").expect("the folder can be written to");
+    one.note(&used(1, 1, now), now);
+    one.flush(now);
+    assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 7);
+}
+
+/// A process with what it has counted.
+struct Process {
+    journal: Journal,
+    counts: Counts,
+}
+
+impl Process {
+    fn start(path: &Path, writer: u32, now: Now) -> Process {
+        let Opened {
+            journal,
+            records,
+            findings,
+        } = open(path, writer, now);
+        assert_eq!(findings, Vec::<String>::new());
+        Process {
+            journal,
+            counts: counts(&records),
+        }
+    }
+
+    fn admit(&mut self, client: usize, now: Now) {
+        let record = used(client, 1, now);
+        add(&mut self.counts, [&record]);
+        self.journal.note(&record, now);
+    }
+
+    fn look(&mut self, now: Now) {
+        for record in self.journal.catch_up(now) {
+            add(&mut self.counts, [&record]);
+        }
+    }
+}
+
+#[test]
+fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
+    for seed in 1..=64u64 {
+        let (folder, now) = (Folder::new("shared"), start());
+        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut below = |end: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 33) as usize % end
+        };
+        let mut written = Counts::default();
+        let mut processes: Vec<Process> = (1..=3)
+            .map(|writer| Process::start(&folder.file(), writer, now))
+            .collect();
+        for turn in 0..300 {
+            let place = below(3);
+            let process = &mut processes[place];
+            match below(8) {
+                0..=3 => {
+                    for _ in 0..=below(3) {
+                        let client = below(4);
+                        process.admit(client, now);
+                        add(&mut written, [&used(client, 1, now)]);
+                    }
+                    process.journal.flush(now);
+                }
+                4 => process.look(now),
+                5 => process.journal.compact(now),
+                6 => {
+                    // Noted, not written yet: a compaction writes it as well.
+                    process.admit(0, now);
+                    add(&mut written, [&used(0, 1, now)]);
+                    match below(2) {
+                        0 => process.journal.compact(now),
+                        _ => process.look(now),
+                    }
+                    process.journal.flush(now);
+                }
+                // kill -9 and a new start.
+                _ => *process = Process::start(&folder.file(), 10 + turn, now),
+            }
+        }
+        for process in &mut processes {
+            process.look(now);
+            assert_eq!(process.counts, written, "seed {seed}");
+        }
+        let kept = counts(&open(&folder.file(), 999, now).records);
+        assert_eq!(kept, written, "seed {seed}");
+    }
+}
+
+#[test]
+fn threads_that_write_and_compact_at_once_lose_no_count() {
+    const REQUESTS: u64 = 1500;
+    let (folder, now) = (Folder::new("threads"), start());
+    let work = |writer: u32| {
+        let mut process = Process::start(&folder.file(), writer, now);
+        for request in 0..REQUESTS as usize {
+            process.admit(request % 2, now);
+            process.journal.flush(now);
+            assert!(
+                process.journal.pending.is_empty(),
+                "the lock was had in time"
+            );
+            if request % 7 == 0 {
+                process.journal.compact(now);
+            }
+            if request % 5 == 0 {
+                process.look(now);
+            }
+        }
+        process
+    };
+    let mut processes: Vec<Process> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..=3)
+            .map(|writer| scope.spawn(move || work(writer)))
+            .collect();
+        let ends = threads.into_iter().map(|thread| thread.join());
+        ends.map(|end| end.expect("it did not panic")).collect()
+    });
+    let want = Counts::from([(digest(0), 3 * REQUESTS / 2), (digest(1), 3 * REQUESTS / 2)]);
+    for process in &mut processes {
+        process.look(now);
+        assert_eq!(process.counts, want);
+    }
+    assert_eq!(counts(&open(&folder.file(), 9, now).records), want);
+}

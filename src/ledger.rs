@@ -1,0 +1,213 @@
+//! Carries what must survive between policy and the journal. It knows no request and no socket.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::base::now::Now;
+use crate::journal::{Journal, Opened, Record};
+use crate::policy::access::{ClientId, Clients};
+use crate::policy::digest::Digest;
+use crate::policy::keyring::Keyring;
+
+/// How often it is looked what other processes have counted.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is kept on disk, if anything is.
+#[derive(Default)]
+pub struct Ledger {
+    journal: Option<Journal>,
+    /// When other processes' records are read next.
+    look_at: Option<Instant>,
+    /// Requests admitted since the last [`Ledger::write`].
+    waiting: usize,
+}
+
+impl Ledger {
+    /// Opens the journal at `path` and takes over what it holds. `writer` is a random number. Returns lines for the
+    /// log, too: what was damaged, and why nothing is kept.
+    ///
+    /// # Errors
+    /// A file of a newer version or of another program, which stays as it is.
+    pub fn open(
+        path: &Path,
+        writer: u32,
+        clients: &mut Clients,
+        keyring: &mut Keyring,
+        now: Now,
+    ) -> Result<(Ledger, Vec<String>), String> {
+        let Opened {
+            journal,
+            records,
+            findings,
+        } = Journal::open(path, writer, now)?;
+        for record in &records {
+            apply(record, clients, keyring, now);
+        }
+        let ledger = Ledger {
+            journal: Some(journal),
+            look_at: Some(now.instant + LOOK_EVERY),
+            waiting: 0,
+        };
+        Ok((ledger, findings))
+    }
+
+    /// Takes note of the request of `client` that was just admitted. It may go upstream after the next
+    /// [`Ledger::write`].
+    pub fn admitted(&mut self, client: ClientId, clients: &Clients, now: Now) {
+        if let Some(journal) = &mut self.journal {
+            journal.note(&Record::Used(clients.admission(client, now)), now);
+            self.waiting += 1;
+        }
+    }
+
+    /// Whether requests that were admitted wait for [`Ledger::write`].
+    pub fn holds_back(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Writes what this turn has brought, with one write. Afterwards nothing holds its requests back, even if the
+    /// write failed.
+    pub fn write(&mut self, keyring: &mut Keyring, now: Now) {
+        while let Some((key, standing)) = keyring.next_change() {
+            if let Some(journal) = &mut self.journal {
+                let unix_ms = now.unix_ms;
+                let record = Record::Key {
+                    key,
+                    unix_ms,
+                    standing,
+                };
+                journal.note(&record, now);
+            }
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.flush(now);
+        }
+        self.waiting = 0;
+    }
+
+    /// When [`Ledger::look`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// Takes over what other processes have written, and compacts the file, if it is time.
+    pub fn look(&mut self, clients: &mut Clients, keyring: &mut Keyring, now: Now) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        if self.look_at.is_some_and(|at| now.instant < at) {
+            return;
+        }
+        self.look_at = Some(now.instant + LOOK_EVERY);
+        if journal.wants_compaction() {
+            journal.compact(now);
+        }
+        for record in journal.catch_up(now) {
+            apply(&record, clients, keyring, now);
+        }
+    }
+
+    /// Gives client keys that a new configuration brought what they have used before.
+    pub fn restore_added(&self, added: &[Digest], clients: &mut Clients, now: Now) {
+        let journal = self.journal.iter();
+        for spent in journal.flat_map(|journal| added.iter().filter_map(|key| journal.used_by(key)))
+        {
+            clients.restore(&spent, now);
+        }
+    }
+}
+
+fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now) {
+    match record {
+        Record::Used(spent) => clients.restore(spent, now),
+        Record::Key { key, standing, .. } => keyring.restore(key, standing, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::secret::Secret;
+    use crate::policy::access::ClientSpec;
+    use crate::policy::keyring::{NoKey, Outcome, PlatformId};
+
+    fn spec(key: &str) -> ClientSpec {
+        ClientSpec {
+            key: Secret::new(key.to_string()),
+            name: None,
+            is_root: false,
+            daily_limit: 3,
+            hourly_limit: 0,
+            cooldown_seconds: 10,
+            expires_unix_seconds: None,
+            platforms: None,
+        }
+    }
+
+    fn ring(keys: &[&str]) -> (Keyring, PlatformId) {
+        let secret = |key: &&str| Secret::new(key.to_string());
+        let secrets: Vec<Secret> = keys.iter().map(secret).collect();
+        let mut keyring = Keyring::new();
+        let ids = keyring.reload(&[("demo", &secrets)]);
+        (keyring, ids[0].0)
+    }
+
+    #[test]
+    fn a_restart_forgets_neither_requests_nor_dead_keys() {
+        let name = format!("ledger-{}.journal", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_file(&path);
+        let mut now = Now {
+            instant: Instant::now(),
+            unix_ms: 20_000 * 86_400_000,
+        };
+        let waits = [None, Some(Duration::from_secs(600))];
+        // Each round is a process that is killed after its write.
+        for round in 0..3 {
+            let mut clients = Clients::new(vec![spec("client-one")]);
+            let (mut keyring, platform) = ring(&["dead", "limited", "good"]);
+            let (mut ledger, findings) =
+                Ledger::open(&path, round, &mut clients, &mut keyring, now)
+                    .expect("it is a journal");
+            assert!(findings.is_empty(), "{findings:?}");
+            let id = clients.identify(b"client-one").expect("it is known");
+            assert_eq!(clients.usage(id, now).day.used, u64::from(round));
+            if round > 0 {
+                assert!(
+                    clients.admit(id, "demo", false, now).is_err(),
+                    "the pause goes on"
+                );
+                now = now.after(Duration::from_secs(10));
+            }
+            let admitted = clients.admit(id, "demo", false, now);
+            assert!(admitted.is_ok_and(|quota| quota.is_some()));
+            ledger.admitted(id, &clients, now);
+            assert!(ledger.holds_back());
+            let mut tried = Vec::new();
+            for wait in waits {
+                let Ok(permit) = keyring.pick(platform, &tried, now) else {
+                    panic!("the good key is there");
+                };
+                let outcome = match (round, wait) {
+                    (0, None) => Outcome::Rejected {
+                        reason: "401".to_string(),
+                    },
+                    (0, Some(_)) => Outcome::RateLimited { wait },
+                    (_, _) => Outcome::Answered,
+                };
+                tried.push(permit.key());
+                keyring.judge(&permit, outcome, now);
+                keyring.release(permit);
+                if round > 0 {
+                    assert_eq!(keyring.label(tried[0]), Digest::of(b"good").label());
+                    let none = keyring.pick(platform, &tried, now).err();
+                    assert!(matches!(none, Some(NoKey::RateLimited { .. })));
+                    break;
+                }
+            }
+            ledger.write(&mut keyring, now);
+            assert!(!ledger.holds_back() && keyring.next_change().is_none());
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+}

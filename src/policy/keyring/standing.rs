@@ -1,0 +1,109 @@
+//! A key's state as it is kept over a restart and shared with other processes.
+
+use std::time::Duration;
+
+use super::{
+    Cause, Cooling, Digest, Health, Key, KeyId, Keyring, Outcome, Permit, STATED_WAIT_MAX,
+};
+use crate::base::now::Now;
+
+/// What a key is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Usable,
+    Cooling { until_unix_ms: u64, cause: Cause },
+    Unhealthy { reason: String },
+}
+
+impl Keyring {
+    /// The next key whose standing has changed since this was last asked, by what stands for it and its platform.
+    pub fn next_change(&mut self) -> Option<(Digest, Standing)> {
+        let key = self.changed.pop()?;
+        let key = &self.keys[key.0 as usize];
+        Some((key.mark, key.standing()))
+    }
+
+    /// Takes over what was learnt of a key before the start or by another process. That is no change of its own, and
+    /// a key that is not known is passed over.
+    pub fn restore(&mut self, mark: &Digest, standing: &Standing, now: Now) {
+        for key in self.keys.iter_mut().filter(|key| key.mark == *mark) {
+            key.restore(standing, now);
+        }
+    }
+
+    pub(super) fn learn(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
+        let KeyId(place) = permit.key;
+        let key = &mut self.keys[place as usize];
+        let former = key.summary();
+        key.learn(outcome, permit.given_at, now);
+        if key.summary() != former {
+            self.changed.push(permit.key);
+        }
+    }
+}
+
+impl Key {
+    /// What makes one standing differ from another, at the price of no allocation.
+    fn summary(&self) -> (bool, Option<u64>) {
+        let is_unhealthy = matches!(self.health, Health::Unhealthy(_));
+        (
+            is_unhealthy,
+            self.cooling.map(|cooling| cooling.until_unix_ms),
+        )
+    }
+
+    fn standing(&self) -> Standing {
+        match (&self.health, self.cooling) {
+            (Health::Unhealthy(reason), _) => Standing::Unhealthy {
+                reason: reason.clone(),
+            },
+            (Health::Unknown | Health::Healthy, Some(cooling)) => Standing::Cooling {
+                until_unix_ms: cooling.until_unix_ms,
+                cause: cooling.cause,
+            },
+            (Health::Unknown | Health::Healthy, None) => Standing::Usable,
+        }
+    }
+
+    fn restore(&mut self, standing: &Standing, now: Now) {
+        match standing {
+            Standing::Usable => {
+                if matches!(self.health, Health::Unhealthy(_)) {
+                    self.health = Health::Unknown;
+                }
+                self.cooling = None;
+                self.last_error = None;
+                self.failures_in_a_row = 0;
+            }
+            Standing::Cooling {
+                until_unix_ms,
+                cause,
+            } => {
+                if matches!(self.health, Health::Unhealthy(_)) {
+                    self.health = Health::Unknown;
+                }
+                let left = Duration::from_millis(until_unix_ms.saturating_sub(now.unix_ms));
+                // More is left only if the clock was set back.
+                let left = left.min(STATED_WAIT_MAX);
+                self.cooling = (!left.is_zero()).then(|| Cooling {
+                    since: now.instant,
+                    until: now.instant + left,
+                    until_unix_ms: now.unix_ms + left.as_millis() as u64,
+                    cause: *cause,
+                });
+            }
+            Standing::Unhealthy { reason } => {
+                self.health = Health::Unhealthy(reason.clone());
+                self.last_error = Some(reason.clone());
+            }
+        }
+    }
+}
+
+/// What stands for a key of a platform: the same key at another platform is another.
+pub(super) fn mark(platform: &str, key: &Digest) -> Digest {
+    let mut text = platform.as_bytes().to_vec();
+    text.push(0);
+    text.extend_from_slice(key.bytes());
+    Digest::of(&text)
+}
