@@ -97,7 +97,8 @@ impl Reloader {
             log::warn!("{warning}");
         }
         log::set_max_level(site.settings.log_level);
-        core.clients.reload(clients);
+        let added = core.clients.reload(clients);
+        core.ledger.restore_added(&added, &mut core.clients, now);
         core.take_site(Rc::new(site), now);
         Ok(())
     }

@@ -172,6 +172,7 @@ impl Server {
                 for slot in left {
                     self.close(slot, Reason::Stopping);
                 }
+                self.core.write_ledger(self.now);
                 return Ok(stopped);
             }
         }
@@ -195,10 +196,17 @@ impl Server {
         }
         self.fire_timers();
         self.reloader.look(&mut self.core, self.now);
+        self.core.look_at_ledger(self.now);
         self.after_reload();
         self.accept();
         self.begin_probes();
         self.drive_all();
+        if self.core.ledger.holds_back() {
+            self.core.write_ledger(self.now);
+            self.core.wake(&mut self.queue);
+            self.drive_all();
+        }
+        self.core.write_ledger(self.now);
         self.wake();
         Ok(self.is_drained().then_some(Stopped::Drained))
     }
@@ -219,6 +227,7 @@ impl Server {
             self.timers.next(),
             self.network.deadline(),
             self.core.feed.deadline(),
+            self.core.ledger.deadline(),
             Some(self.reloader.deadline()),
             self.drained_by,
             probes_at,

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::{self, Config, Finding};
 use crate::exchange::core::Core;
+use crate::ledger::Ledger;
 use crate::net::network::random_seed;
 use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
@@ -93,14 +94,25 @@ fn prepare(
     let seed = random_seed().map_err(io)?;
     let demo_port = demo_door.local_addr().map_err(io)?.port();
     let warnings = config.warnings.clone();
-    let clients = Clients::new(client_specs(&config));
+    let mut clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
     let mut reloader = Reloader::new(dir, demo_port, now);
     let site = reloader
         .compile(config, &mut keyring, now)
         .map_err(|finding| refusal(dir, &[finding], &[]))?;
+    let ledger = match &site.settings.state_file {
+        None => Ledger::default(),
+        Some(path) => {
+            let writer = seed as u32;
+            let (ledger, findings) = Ledger::open(path, writer, &mut clients, &mut keyring, now)?;
+            for finding in findings {
+                log::warn!("{finding}");
+            }
+            ledger
+        }
+    };
     let banner = banner(&site, &clients_door.local_addr().map_err(io)?, &warnings);
-    let core = Core::new(Rc::new(site), clients, keyring, seed, now);
+    let core = Core::new(Rc::new(site), clients, keyring, ledger, seed, now);
     let signals = Signals {
         stop: catch(&[SIGTERM, SIGINT]).map_err(io)?,
         reload: catch(&[SIGHUP]).map_err(io)?,

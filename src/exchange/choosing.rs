@@ -1,4 +1,4 @@
-//! Picks a key for the next try. It takes no time.
+//! Picks a key for the next try, once the request is counted on disk. It takes no more than the turn.
 
 use std::rc::Rc;
 
@@ -56,6 +56,11 @@ impl Choosing {
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        if cx.core.ledger.holds_back() {
+            // Counted on disk first, in one write for all requests of the turn; it goes on before the turn ends.
+            cx.core.await_ledger(cx.session);
+            return (Exchange::Choosing(self), Step::Wait);
+        }
         let platform = self.request.route().id;
         let keyring = &mut cx.core.keyring;
         let (picked, tried) = match self.wish {

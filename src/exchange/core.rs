@@ -9,6 +9,7 @@ use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::text::Text;
 use crate::figures::{Figures, Finished, RetryReason};
+use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
 use crate::policy::keyring::{KeyId, Keyring, Outcome, Permit, PlatformId};
 use crate::policy::probes::{Found, Probes, Round};
@@ -40,6 +41,8 @@ pub struct Core {
     pub clients: Clients,
     pub keyring: Keyring,
     pub probes: Probes,
+    /// What survives a restart.
+    pub ledger: Ledger,
     pub figures: Figures,
     pub ids: Ids,
     pub blocks: BlockPool,
@@ -49,6 +52,8 @@ pub struct Core {
     pub connections: Connections,
     pub feed: Feed,
     round_waiters: Vec<usize>,
+    /// Sessions whose requests go on once the ledger has been written.
+    held_back: Vec<usize>,
     /// Sessions to be run although nothing of their own has happened.
     woken: Vec<usize>,
     /// Why the newest configuration is not in force.
@@ -61,7 +66,14 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(site: Rc<Site>, clients: Clients, keyring: Keyring, seed: u64, now: Now) -> Core {
+    pub fn new(
+        site: Rc<Site>,
+        clients: Clients,
+        keyring: Keyring,
+        ledger: Ledger,
+        seed: u64,
+        now: Now,
+    ) -> Core {
         let mut probes = Probes::default();
         probes.reload(&site.probed_keys(), now);
         let max = site.settings.retry_memory_bytes;
@@ -72,6 +84,7 @@ impl Core {
             clients,
             keyring,
             probes,
+            ledger,
             figures: Figures::default(),
             ids: Ids::new(seed),
             blocks: BlockPool::default(),
@@ -85,6 +98,7 @@ impl Core {
             },
             feed: Feed::default(),
             round_waiters: Vec::new(),
+            held_back: Vec::new(),
             woken: Vec::new(),
             config_error: None,
             draft: Vec::new(),
@@ -162,6 +176,22 @@ impl Core {
         };
         self.figures.retry(request.route().id.0, reason);
         self.figures.key_error(key.0, reason.error_kind());
+    }
+
+    /// Writes what must be on disk before this turn's requests go on, and wakes them.
+    pub fn write_ledger(&mut self, now: Now) {
+        self.ledger.write(&mut self.keyring, now);
+        self.woken.append(&mut self.held_back);
+    }
+
+    /// Takes over what other processes have counted, if it is time.
+    pub fn look_at_ledger(&mut self, now: Now) {
+        self.ledger.look(&mut self.clients, &mut self.keyring, now);
+    }
+
+    /// Awaits the next [`Core::write_ledger`].
+    pub fn await_ledger(&mut self, session: usize) {
+        self.held_back.push(session);
     }
 
     /// Awaits the end of the round of probes, or joins it.
