@@ -113,7 +113,7 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
-        if self.client.peer_closed() {
+        if self.client_has_gone() {
             return Driven::Close(Reason::ClientGone);
         }
         if self.client.is_handshaking() {
@@ -136,7 +136,7 @@ impl Session {
         let mut moved_bytes = 0;
         for _ in 0..STEPS_PER_TURN_MAX {
             let filled = self.fill(network, now);
-            if self.client.peer_closed() {
+            if self.client_has_gone() {
                 return Driven::Close(Reason::ClientGone);
             }
             let step = self.step(slot, core, now);
@@ -260,6 +260,7 @@ impl Session {
             Step::Hangup => self.hang_up(slot, network),
             Step::Release => self.release(core, network, now),
             Step::Shutdown => self.client.shutdown(),
+            Step::ShutdownUpstream => self.shut_upstream_down(),
             Step::Close(reason) => return Some(reason),
         }
         None
@@ -296,6 +297,18 @@ impl Session {
             Upstream::Dialing(dial) => network.abandon(dial, slot),
             Upstream::Open { connection, .. } => network.hangup(connection),
         }
+    }
+
+    fn shut_upstream_down(&mut self) {
+        match &mut self.upstream {
+            Upstream::Open { connection, .. } => connection.shutdown(),
+            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => {}
+        }
+    }
+
+    /// A client that ends its direction has gone, unless both sides speak a protocol of their own.
+    fn client_has_gone(&self) -> bool {
+        self.client.peer_closed() && !self.exchange.outlives_half_close()
     }
 
     /// Keeps the upstream for another request, unless its end is known already.

@@ -15,3 +15,5 @@ mod lifecycle;
 #[path = "end_to_end/pages.rs"]
 mod pages;
 mod support;
+#[path = "end_to_end/tunnel.rs"]
+mod tunnel;

@@ -18,6 +18,9 @@ const QUERY_KEY_BYTES_MAX: usize = 512;
 /// Fields in which a client key is looked for, besides the platform's own auth header.
 const KEY_FIELDS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
 
+/// Where browsers' Realtime clients show a key, since they can set no other field of a WebSocket's request.
+pub const SUBPROTOCOLS: &str = "sec-websocket-protocol";
+
 /// From where a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -146,6 +149,13 @@ impl Shown {
     pub fn find(head: &RequestHead<'_, '_>, route: Option<&Route>, clients: &Clients) -> Shown {
         let mut shown = Shown::default();
         for (place, field) in head.fields.iter().enumerate() {
+            if field.name.eq_ignore_ascii_case(SUBPROTOCOLS) {
+                // These items are never passed on, whatever they show.
+                for key in list_items(field.value).filter_map(subprotocol_key) {
+                    shown.look_at(key, clients);
+                }
+                continue;
+            }
             let platforms_own =
                 route.filter(|route| field.name.eq_ignore_ascii_case(&route.platform.auth_header));
             if platforms_own.is_none()
@@ -187,6 +197,11 @@ impl Shown {
         self.client = self.client.or(found);
         found.is_some()
     }
+}
+
+/// The key in an item `openai-insecure-api-key.KEY`.
+pub fn subprotocol_key(item: &[u8]) -> Option<&[u8]> {
+    item.strip_prefix(b"openai-insecure-api-key.")
 }
 
 /// The key in `Bearer KEY`, or the value itself. A key holds no space, so that only one of the two can be one.

@@ -164,6 +164,28 @@ pub fn relay_interim(out: &mut Buffer, head: &ResponseHead<'_, '_>) {
     out.put(b"\r\n");
 }
 
+/// Writes a 101 (RFC 9110 section 15.2.2) for the client.
+pub fn relay_switch(out: &mut Buffer, request: &Request, head: &ResponseHead<'_, '_>) {
+    put_status_line(out, head.status, head.reason);
+    let mut seen_id = false;
+    for field in head.fields {
+        let is_upgrade = field.name.eq_ignore_ascii_case("upgrade");
+        if is_framing(field.name) || !(is_upgrade || head.passes(field.name)) {
+            continue;
+        }
+        if field.name.eq_ignore_ascii_case("x-request-id") && std::mem::replace(&mut seen_id, true)
+        {
+            continue;
+        }
+        put_raw_field(out, field.name, field.value);
+    }
+    put_field(out, "connection", "upgrade");
+    if !seen_id {
+        put_field(out, "x-request-id", request.id.as_str());
+    }
+    out.put(b"\r\n");
+}
+
 fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, '_>) -> Coding {
     match (head.framing, request.version) {
         (Framing::Length(length), _) => {

@@ -1,11 +1,12 @@
 //! Writes a client's head anew for the platform: what is between two hops removed, the platform's key in place of the
 //! client's, all else unchanged and in order.
 
-use crate::http::Framing;
+use crate::http::field::list_items;
 use crate::http::request::RequestHead;
+use crate::http::{Field, Framing};
 use crate::site::Route;
 
-use super::admission::{Shown, query_without_key};
+use super::admission::{SUBPROTOCOLS, Shown, query_without_key, subprotocol_key};
 
 /// What of `path` lies below the platform's API path: `/name/v1/models` and `/name/models` both give `/models`.
 pub fn tail_below<'p>(path: &'p str, route: &Route) -> &'p str {
@@ -23,6 +24,7 @@ pub fn write_head(
     route: &Route,
     tail: &str,
     shown: &Shown,
+    offered: Option<&str>,
 ) {
     write_request_line(draft, head, route, tail, shown);
     put_line(draft, "Host", route.authority.as_bytes());
@@ -37,8 +39,44 @@ pub fn write_head(
             && !ends_here(field.name)
             && !route.sets_field(field.name)
         {
-            put_line(draft, field.name, field.value);
+            match field.name.eq_ignore_ascii_case(SUBPROTOCOLS) {
+                true => put_subprotocols(draft, field),
+                false => put_line(draft, field.name, field.value),
+            }
         }
+    }
+    if let Some(protocols) = offered {
+        put_line(draft, "Connection", b"Upgrade");
+        put_line(draft, "Upgrade", protocols.as_bytes());
+    }
+}
+
+/// The protocols to which a client offers to switch, as they are passed on. A request with a body keeps to HTTP/1.1,
+/// and nobody is offered HTTP/2.
+pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
+    if !head.upgrade || !matches!(head.framing, Framing::None | Framing::Length(0)) {
+        return None;
+    }
+    let fields = head
+        .fields
+        .iter()
+        .filter(|field| field.name.eq_ignore_ascii_case("upgrade"));
+    let protocols: Vec<&str> = fields
+        .flat_map(|field| list_items(field.value))
+        .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
+        .filter_map(|protocol| std::str::from_utf8(protocol).ok())
+        .collect();
+    (!protocols.is_empty()).then(|| protocols.join(", ").into())
+}
+
+/// Leaves out the items that show a key.
+fn put_subprotocols(draft: &mut Vec<u8>, field: &Field<'_>) {
+    let others = || list_items(field.value).filter(|item| subprotocol_key(item).is_none());
+    if others().count() == list_items(field.value).count() {
+        put_line(draft, field.name, field.value);
+    } else if others().next().is_some() {
+        let items: Vec<&[u8]> = others().collect();
+        put_line(draft, field.name, &items.join(&b", "[..]));
     }
 }
 

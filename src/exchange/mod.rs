@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Reading -> Choosing -> Trying -> Relaying -> Reading | Closing
-//!    |          ^___________|
+//!    |          ^___________|  '-> Tunnel -> Closed
 //!    |-> Collecting -> Replying -> Reading | Closing
 //! ```
 
@@ -22,6 +22,7 @@ pub mod replying;
 pub mod request;
 pub mod transfer;
 pub mod trying;
+pub mod tunnel;
 pub mod upload;
 
 use std::net::IpAddr;
@@ -48,6 +49,7 @@ use self::relaying::Relaying;
 use self::replying::Replying;
 use self::request::{Afterwards, Request, Role};
 use self::trying::Trying;
+use self::tunnel::Tunnel;
 use self::upload::Upload;
 
 /// Where a client's connection stands. Each state holds its data.
@@ -60,6 +62,8 @@ pub enum Exchange {
     Trying(Trying),
     /// Passes the answer on.
     Relaying(Relaying),
+    /// Passes bytes both ways after a 101.
+    Tunnel(Tunnel),
     /// Awaits the body of a request that the program itself answers.
     Collecting(Collecting),
     /// Sends an answer of the program's own.
@@ -86,8 +90,10 @@ pub enum Step {
     Hangup,
     /// The upstream connection kept for another request, and then to go on.
     Release,
-    /// The client's sending direction ended, once everything has been sent.
+    /// Our direction to the client ended; everything has been sent.
     Shutdown,
+    /// The same towards the platform.
+    ShutdownUpstream,
     /// Everything closed.
     Close(Reason),
 }
@@ -159,6 +165,7 @@ impl Exchange {
             Exchange::Choosing(state) => state.step(cx),
             Exchange::Trying(state) => state.step(cx),
             Exchange::Relaying(state) => state.step(cx),
+            Exchange::Tunnel(state) => state.step(cx),
             Exchange::Collecting(state) => state.step(cx),
             Exchange::Replying(state) => state.step(cx),
             Exchange::Draining(state) => state.step(cx),
@@ -180,6 +187,7 @@ impl Exchange {
             Exchange::Choosing(_) => None,
             Exchange::Trying(state) => Some(state.deadline(active_at)),
             Exchange::Relaying(state) => Some(state.deadline(active_at)),
+            Exchange::Tunnel(state) => Some(state.deadline(active_at)),
             Exchange::Collecting(state) => Some(state.deadline(client_at)),
             Exchange::Replying(state) => Some(state.deadline(client_at)),
             Exchange::Draining(state) => Some(state.deadline()),
@@ -191,7 +199,7 @@ impl Exchange {
     /// Whether bytes of the client are of use now.
     pub fn wants_client(&self) -> bool {
         match self {
-            Exchange::Reading(_) | Exchange::Draining(_) => true,
+            Exchange::Reading(_) | Exchange::Draining(_) | Exchange::Tunnel(_) => true,
             Exchange::Closing(state) => state.wants_client(),
             Exchange::Trying(state) => state.wants_client(),
             Exchange::Relaying(state) => state.wants_client(),
@@ -203,7 +211,7 @@ impl Exchange {
     /// Whether bytes of the platform are of use now, given the room towards the client.
     pub fn wants_upstream(&self, client_room: usize) -> bool {
         match self {
-            Exchange::Trying(_) => true,
+            Exchange::Trying(_) | Exchange::Tunnel(_) => true,
             Exchange::Relaying(_) => client_room >= transfer::ROOM_MIN,
             Exchange::Reading(_)
             | Exchange::Choosing(_)
@@ -223,10 +231,27 @@ impl Exchange {
             Exchange::Choosing(_)
             | Exchange::Trying(_)
             | Exchange::Relaying(_)
+            | Exchange::Tunnel(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
             | Exchange::Draining(_)
             | Exchange::Closing(_) => false,
+        }
+    }
+
+    /// Whether a client that has ended its direction is still there: in a tunnel only, everywhere else it has gone.
+    pub fn outlives_half_close(&self) -> bool {
+        match self {
+            Exchange::Tunnel(_) => true,
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Relaying(_)
+            | Exchange::Collecting(_)
+            | Exchange::Replying(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
         }
     }
 
@@ -238,6 +263,7 @@ impl Exchange {
             Exchange::Choosing(state) => state.abort(reason, core, now),
             Exchange::Trying(state) => state.abort(reason, core, now),
             Exchange::Relaying(state) => state.abort(reason, core, now),
+            Exchange::Tunnel(state) => state.abort(core, now),
             Exchange::Collecting(state) => state.abort(reason, core, now),
             Exchange::Replying(state) => state.abort(reason, core, now),
             Exchange::Reading(_)
@@ -255,6 +281,7 @@ impl Exchange {
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
+            | Exchange::Tunnel(_)
             | Exchange::Collecting(_)
             | Exchange::Draining(_)
             | Exchange::Closing(_)

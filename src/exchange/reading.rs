@@ -24,7 +24,7 @@ use super::answer::HEAD_ROOM_BYTES;
 use super::choosing::Choosing;
 use super::collecting::{self, Collecting};
 use super::core::{Core, Phase};
-use super::forward::{tail_below, write_head};
+use super::forward::{offered_protocols, tail_below, write_head};
 use super::reason::Reason;
 use super::replying::{Replying, preflight_reply};
 use super::request::{Afterwards, Cors, Request, Role};
@@ -277,7 +277,9 @@ fn forward(
     }
     let mut draft = std::mem::take(&mut core.draft);
     draft.clear();
-    write_head(&mut draft, head, route, tail, &shown);
+    request.offered = offered_protocols(head);
+    let offered = request.offered.as_deref();
+    write_head(&mut draft, head, route, tail, &shown, offered);
     let upload = upload_of(head, &draft, &site, core);
     core.draft = draft;
     Ok(Decision::Forward(upload))

@@ -60,6 +60,8 @@ pub struct Request {
     pub route: Option<usize>,
     pub client: Option<ClientId>,
     pub quota: Option<Quota>,
+    /// The protocols to which the client offers to switch.
+    pub offered: Option<Box<str>>,
     /// The platform's key of the last try.
     pub key: Option<KeyId>,
     pub tries: u32,
@@ -89,6 +91,7 @@ impl Request {
             route: None,
             client: None,
             quota: None,
+            offered: None,
             key: None,
             tries: 0,
             bytes_in: 0,

@@ -22,6 +22,7 @@ use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Request, Role};
+use super::tunnel::{Tunnel, switches};
 use super::upload::{Broken, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
@@ -198,10 +199,15 @@ impl Trying {
             }
         };
         if head.status == 101 {
-            return self.fail(
-                Failure::Unreachable("it switched protocols unasked".into()),
-                cx,
-            );
+            if !switches(&head, self.request.offered.as_deref()) {
+                return self.fail(
+                    Failure::Unreachable("it switched protocols unasked".into()),
+                    cx,
+                );
+            }
+            let tunnel = Tunnel::begin(self, &head, cx);
+            upstream.input.consume(range.end);
+            return (Exchange::Tunnel(tunnel), Step::Again);
         }
         if head.status < 200 {
             // The client gets it, so that there is no way back to another key.

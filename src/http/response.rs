@@ -77,6 +77,11 @@ impl<'b> ResponseHead<'_, 'b> {
         self.connection.passes(name)
     }
 
+    /// Whether its Upgrade fields may be heeded (RFC 9110 section 7.8).
+    pub fn has_upgrade(&self) -> bool {
+        self.connection.has_upgrade()
+    }
+
     /// The value of the first field of this name, in any case.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
         field::find(self.fields, name)
