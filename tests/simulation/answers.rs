@@ -4,7 +4,7 @@ use super::plan::Request;
 use super::reader::{Body, Head};
 use super::wire::End;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Answers {
     pub unread: Vec<u8>,
     current: Option<Current>,
@@ -13,6 +13,7 @@ pub struct Answers {
 }
 
 /// The answer whose body is being read.
+#[derive(Debug)]
 struct Current {
     answer: Final,
     body: Body,
