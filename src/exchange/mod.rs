@@ -168,7 +168,7 @@ impl Exchange {
     ) -> Option<Instant> {
         let active_at = client_at.max(upstream_at);
         match self {
-            Exchange::Reading(state) => Some(state.deadline(core)),
+            Exchange::Reading(state) => Some(state.deadline(core, client_at)),
             Exchange::Choosing(_) => None,
             Exchange::Trying(state) => Some(state.deadline(active_at)),
             Exchange::Relaying(state) => Some(state.deadline(active_at)),
