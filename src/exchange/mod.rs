@@ -173,7 +173,7 @@ impl Exchange {
             Exchange::Trying(state) => Some(state.deadline(active_at)),
             Exchange::Relaying(state) => Some(state.deadline(active_at)),
             Exchange::Collecting(state) => Some(state.deadline(client_at)),
-            Exchange::Replying(state) => Some(state.deadline(client_at)),
+            Exchange::Replying(state) => state.deadline(client_at),
             Exchange::Draining(state) => Some(state.deadline()),
             Exchange::Closing(state) => Some(state.deadline(core, client_at)),
             Exchange::Closed => None,
@@ -243,7 +243,7 @@ fn after_answer(request: &Request, decoder: Decoder, phase: core::Phase, now: No
     match (request.role, request.afterwards, phase) {
         (Role::Probe(_), ..) => Exchange::Closed,
         (_, Afterwards::Close, _) | (_, _, core::Phase::Draining) => {
-            Exchange::Closing(Closing::new())
+            Exchange::Closing(Closing::new(now))
         }
         (_, Afterwards::KeepAlive, core::Phase::Serving) if decoder.is_done() => {
             Exchange::Reading(Reading::idle(now))

@@ -39,7 +39,7 @@ pub struct Reading {
     since: Instant,
     scan: HeadScan,
     /// Answers before are still on their way to the client: the wait for the next request has not begun.
-    is_leaving: bool,
+    leaving_since: Option<Instant>,
 }
 
 /// What has come so far.
@@ -75,7 +75,7 @@ impl Reading {
             stage: Stage::Opening,
             since: now.instant,
             scan: HeadScan::default(),
-            is_leaving: false,
+            leaving_since: None,
         }
     }
 
@@ -94,8 +94,8 @@ impl Reading {
     /// `client_at` says when bytes of the client last moved.
     pub fn deadline(&self, core: &Core, client_at: Instant) -> Instant {
         let settings = &core.site.settings;
-        if self.is_leaving {
-            return client_at + settings.idle_timeout;
+        if let Some(since) = self.leaving_since {
+            return client_at.max(since) + settings.idle_timeout;
         }
         self.since
             + match self.stage {
@@ -106,12 +106,15 @@ impl Reading {
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let has_room = cx.client.output.room() >= HEAD_ROOM_BYTES;
-        self.is_leaving = match self.stage {
+        let is_leaving = match self.stage {
             Stage::Opening | Stage::Idle => !cx.client.output.is_empty(),
             Stage::Head => !has_room,
         };
-        if self.is_leaving {
+        if is_leaving {
+            self.leaving_since.get_or_insert(cx.now.instant);
             self.since = cx.now.instant;
+        } else {
+            self.leaving_since = None;
         }
         if !has_room {
             // Pipelined requests wait until the answers before them have left.
@@ -134,11 +137,11 @@ impl Reading {
         }
         if begun {
             self.stage = Stage::Head;
-            self.is_leaving = false;
+            self.leaving_since = None;
         }
         let is_due = self.deadline(cx.core, cx.client.active_at) <= cx.now.instant;
         match (is_due, self.stage) {
-            (true, Stage::Opening | Stage::Idle) if self.is_leaving => {
+            (true, Stage::Opening | Stage::Idle) if self.leaving_since.is_some() => {
                 (Exchange::Closed, Step::Close(Reason::Idle))
             }
             (false, _) => (Exchange::Reading(self), Step::Wait),
@@ -198,7 +201,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             (Exchange::Replying(replying), Step::Again)
         }
         Decision::Listen => {
-            let replying = Replying::listen(request, decoder);
+            let replying = Replying::listen(request, decoder, cx.now);
             (Exchange::Replying(replying), Step::Again)
         }
         Decision::Forward(upload) => {
