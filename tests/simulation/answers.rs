@@ -4,7 +4,7 @@ use super::plan::Request;
 use super::reader::{Body, Head};
 use super::wire::End;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Answers {
     pub unread: Vec<u8>,
     current: Option<Current>,
@@ -13,7 +13,6 @@ pub struct Answers {
 }
 
 /// The answer whose body is being read.
-#[derive(Debug)]
 struct Current {
     answer: Final,
     body: Body,
@@ -43,6 +42,18 @@ impl Answers {
 
     pub fn has_begun(&self) -> bool {
         self.current.is_some() || !self.unread.is_empty()
+    }
+
+    /// In words, for a failure.
+    pub fn describe(&self) -> String {
+        match &self.current {
+            None => format!("{} bytes of a head", self.unread.len()),
+            Some(Current { answer, body }) => format!(
+                "{} bytes of a {}'s body, then {body:?}",
+                answer.content.len(),
+                answer.status
+            ),
+        }
     }
 
     /// Reads on; the answer to `request` once it is whole.

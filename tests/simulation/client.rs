@@ -265,10 +265,10 @@ impl Client {
             let client_cut = client_cut && (request.flaw.is_some() || ledger.bodies_are_limited);
             assert!(
                 platform_cut || client_cut || may_miss,
-                "{}: a whole answer was cut off by {end:?}: {} at {:?}",
+                "{}: a whole answer was cut off by {end:?}: {} at {}",
                 request.id,
                 self.describe(),
-                line.answers
+                line.answers.describe()
             );
             log::trace!("client: {} was cut off", request.id);
             ledger.cut += 1;
