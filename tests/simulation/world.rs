@@ -90,10 +90,11 @@ impl World {
     }
 
     fn turn(&mut self, turn: usize) {
-        let mut acted = false;
+        // Not everybody comes along in every turn; whoever did not may have something to do.
+        let all_come = self.random.percent(50);
+        let mut acted = !all_come;
         for client in &mut self.clients {
-            // Not everybody comes along in every turn.
-            if self.random.percent(80) {
+            if all_come || self.random.percent(70) {
                 acted |= client.act(&mut self.server, &mut self.ledger, self.now);
             }
         }
@@ -101,7 +102,7 @@ impl World {
             self.platforms.push(Platform::new(wire, self.has_faults, &mut self.random));
         }
         for platform in &mut self.platforms {
-            if self.random.percent(80) {
+            if all_come || self.random.percent(70) {
                 acted |= platform.act(&mut self.ledger, self.now);
             }
         }
@@ -121,8 +122,7 @@ impl World {
             }
             return;
         }
-        if is_busy || self.random.percent(50) {
-            // Half of the quiet turns are only those in which nobody came along.
+        if is_busy {
             self.now = self.now.after(self.random.milliseconds(0, 2));
             return;
         }
