@@ -10,7 +10,7 @@ use mio::Token;
 use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 use crate::exchange::core::Core;
-use crate::exchange::reason::{Ending, Reason};
+use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
 use crate::exchange::{self, Cx, Ends, Exchange, Step};
 use crate::net::connection::{Connection, Filled, Flushed, Hints};
@@ -366,11 +366,13 @@ impl Session {
         now: Now,
     ) {
         let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
-        exchange.abort(reason, core, now);
-        self.hang_up(slot, network);
-        if reason.ending() == Ending::Reset {
+        let is_cut = exchange.ends_with_connection() || self.client.has_output();
+        if is_cut || matches!(reason, Reason::Bug) {
+            // The client must not take what it got for the whole.
             self.client.reset();
         }
+        exchange.abort(reason, core, now);
+        self.hang_up(slot, network);
         self.settle_buffers(&mut core.blocks);
         network.hangup(self.client);
     }

@@ -222,6 +222,21 @@ impl Exchange {
         }
     }
 
+    /// Whether an answer is under way that the client would take for whole if its connection ended in order now.
+    pub fn ends_with_connection(&self) -> bool {
+        match self {
+            Exchange::Relaying(state) => state.ends_with_connection(),
+            Exchange::Replying(state) => state.ends_with_connection(),
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Collecting(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
+        }
+    }
+
     /// Ends whatever is under way: the permit is settled, memory is given back, the figures get their line.
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
         match self {

@@ -63,7 +63,6 @@ pub enum Reason {
     AnswerCutOff {
         host: String,
         what: String,
-        ending: Ending,
     },
     /// No byte moved for `idle_timeout_seconds`.
     Idle,
@@ -71,15 +70,6 @@ pub enum Reason {
     Unused,
     /// The connection's last answer has been sent.
     Finished,
-}
-
-/// How a client's connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// In order.
-    Fin,
-    /// By a reset: where the end of the connection would end the body, the client must not take it for one.
-    Reset,
 }
 
 impl Reason {
@@ -225,7 +215,7 @@ impl Reason {
             Reason::UpstreamTimeout { host, what } => format!("{host}: {what}").into(),
             Reason::Bug => "The proxy failed at this request; its log says more.".into(),
             Reason::ClientGone => "the client has gone".into(),
-            Reason::AnswerCutOff { host, what, .. } => {
+            Reason::AnswerCutOff { host, what } => {
                 format!("{host}: the answer broke off: {what}").into()
             }
             Reason::Idle => "no byte moved for too long".into(),
@@ -253,14 +243,6 @@ impl Reason {
             Reason::KeysRateLimited { retry_after } => Some(whole_seconds(*retry_after)),
             Reason::NoHealthyKeys { retry_after } => retry_after.map(whole_seconds),
             _ => None,
-        }
-    }
-
-    /// How the client's connection is closed for it.
-    pub fn ending(&self) -> Ending {
-        match self {
-            Reason::AnswerCutOff { ending, .. } => *ending,
-            _ => Ending::Fin,
         }
     }
 

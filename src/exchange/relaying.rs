@@ -15,7 +15,7 @@ use crate::policy::verdict::{Verdict, judge};
 
 use super::answer::{HEAD_ROOM_BYTES, relay_head, relay_interim};
 use super::core::Core;
-use super::reason::{Ending, Reason};
+use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, transfer};
@@ -118,6 +118,17 @@ impl Relaying {
         match self.stage {
             Stage::Head { .. } => self.on_interim(upstream, cx),
             Stage::Body(_) => self.pass_on(upstream, cx),
+        }
+    }
+
+    /// Whether the client would take the end of its connection for the end of the answer.
+    pub fn ends_with_connection(&self) -> bool {
+        match &self.stage {
+            Stage::Head { .. } => false,
+            Stage::Body(body) => {
+                body.coding == Coding::Identity
+                    && !matches!(body.framing, Framing::Length(_) | Framing::None)
+            }
         }
     }
 
@@ -246,17 +257,9 @@ impl Relaying {
 
     /// The answer broke off: the client must not take what it has for the whole.
     fn cut_off(self, what: String) -> (Exchange, Step) {
-        let by_close = match &self.stage {
-            Stage::Head { .. } => false,
-            Stage::Body(body) => {
-                body.coding == Coding::Identity
-                    && !matches!(body.framing, Framing::Length(_) | Framing::None)
-            }
-        };
         let reason = Reason::AnswerCutOff {
             host: self.request.route().authority.clone(),
             what,
-            ending: if by_close { Ending::Reset } else { Ending::Fin },
         };
         (Exchange::Relaying(self), Step::Close(reason))
     }

@@ -221,6 +221,16 @@ impl Replying {
         }
     }
 
+    /// Whether the client would take the end of its connection for the end of the answer.
+    pub fn ends_with_connection(&self) -> bool {
+        match &self.stage {
+            Stage::Held(..) | Stage::Round | Stage::Listening | Stage::Whole { .. } => false,
+            Stage::Demo { coding, .. } | Stage::Event { coding, .. } => {
+                *coding == Coding::Identity
+            }
+        }
+    }
+
     fn stalls_at(&self, client_at: Instant) -> Instant {
         client_at.max(self.since) + self.patience()
     }
