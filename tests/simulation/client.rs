@@ -214,13 +214,16 @@ impl Client {
         let Some(line) = &mut self.line else {
             return;
         };
-        if !line.outgoing.is_empty() && line.next <= self.done || line.gate.is_some() {
+        // The gate is the last request's that was begun.
+        let is_last_begun = line.next <= self.done;
+        let was_gated = is_last_begun && line.gate.is_some();
+        if is_last_begun && !line.outgoing.is_empty() {
             // The answer came before the request was sent: its rest may cost the connection.
             line.may_close = true;
         }
-        if answer.closes || line.gate.is_some() {
+        if answer.closes || was_gated {
             line.may_close = true;
-            if self.random.percent(60) || line.gate.is_some() {
+            if was_gated || self.random.percent(60) {
                 self.hang_up();
             }
         } else if self.done == self.requests.len() && !self.manner.waits_at_end {
