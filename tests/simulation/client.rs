@@ -156,7 +156,8 @@ impl Client {
         if may_begin && (line.outgoing.is_empty() || self.manner.pipelined > 0) {
             line.begin(&self.requests[line.next], now);
         }
-        let count = line.outgoing.len().min(self.random.between(1, self.manner.sends_max));
+        let max = self.random.between(1, line.piece_max(self.manner.sends_max));
+        let count = line.outgoing.len().min(max);
         let bytes: Vec<u8> = line.outgoing.iter().take(count).copied().collect();
         let sent = line.wire.borrow_mut().send(&bytes);
         line.outgoing.drain(..sent);
@@ -168,7 +169,7 @@ impl Client {
         let Some(line) = &mut self.line else {
             return false;
         };
-        let max = self.random.between(1, self.manner.takes_max);
+        let max = self.random.between(1, line.piece_max(self.manner.takes_max));
         let got = line.wire.borrow_mut().receive(max);
         match got {
             Got::Nothing => false,
@@ -317,6 +318,14 @@ impl Line {
             answers: Answers::default(),
             moved_bytes: 0,
             may_close: false,
+        }
+    }
+
+    /// Small pieces to begin with; a long body in such pieces would take too many turns.
+    fn piece_max(&self, max: usize) -> usize {
+        match self.moved_bytes < 5_000 {
+            true => max,
+            false => max.max(5_000),
         }
     }
 

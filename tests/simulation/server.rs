@@ -87,7 +87,8 @@ impl Server {
         deadlines.into_iter().flatten().min()
     }
 
-    pub fn turn(&mut self, random: &mut Random, now: Now) {
+    /// Whether any session was driven.
+    pub fn turn(&mut self, random: &mut Random, now: Now) -> bool {
         self.deliver_events(random, now);
         while let Some(slot) = self.timers.pop(now.instant) {
             if self.sessions.contains(slot) {
@@ -101,12 +102,14 @@ impl Server {
         self.begin_probes(now);
         let mut running = Vec::new();
         self.queue.take_into(&mut running);
+        let has_driven = !running.is_empty();
         for slot in running {
             if self.sessions.contains(slot) {
                 self.drive(slot, now);
             }
         }
         self.core.wake(&mut self.queue);
+        has_driven
     }
 
     /// Most edges come at once, some late; now and then a hint comes for nothing.

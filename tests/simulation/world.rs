@@ -107,10 +107,8 @@ impl World {
             }
         }
         self.platforms.retain(|platform| !platform.is_over());
-        let worked = self.server.has_work();
-        self.server.turn(&mut self.random, self.now);
-        let works = worked || self.server.has_work() || !self.server.network.backlog.is_empty();
-        self.let_time_pass(acted || works, turn);
+        let worked = self.server.turn(&mut self.random, self.now);
+        self.let_time_pass(acted || worked || self.server.has_work(), turn);
     }
 
     /// A little while somebody has something to do, else up to the next time at which somebody has.
