@@ -99,8 +99,8 @@ impl Client {
 
     pub fn wakes_at(&self) -> Option<Instant> {
         let gate = self.line.as_ref().and_then(|line| line.gate.as_ref());
-        let times = [self.wakes_at, gate.map(|(_, until)| *until)];
-        times.into_iter().flatten().min().filter(|_| !self.has_gone)
+        let gate_at = gate.map(|(_, until)| *until);
+        self.wakes_at.or(gate_at).filter(|_| !self.has_gone)
     }
 
     /// Time has jumped: whatever is under way may be given up.
