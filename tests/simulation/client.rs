@@ -264,6 +264,10 @@ impl Client {
         let was_asked = ledger.requests[&request.id].tries > 0;
         let platform_cut = ledger.last_answer(&request.id).is_some_and(|answer| !answer.is_whole);
         let client_cut = request.flaw == Some(Flaw::ChunkSize) || request.content.len() > 5_000;
+        if self.is_excused {
+            // Those behind it may have been served, too, and their answers were lost.
+            ledger.doubtful += (line.next - self.done) as u64;
+        }
         let may_miss = self.is_excused || (line.may_close && !was_asked);
         if line.answers.has_begun() || was_asked {
             let client_cut = client_cut && (request.flaw.is_some() || ledger.bodies_are_limited);
@@ -282,7 +286,6 @@ impl Client {
         } else {
             assert!(may_miss, "{}: no answer, {end:?}", request.id);
             // It was not looked at: another connection may do better.
-            ledger.doubtful += u64::from(self.is_excused);
             self.done += usize::from(self.is_excused);
         }
     }
