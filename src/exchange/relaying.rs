@@ -40,6 +40,8 @@ enum Stage {
         scan: HeadScan,
         interims: u32,
         since: Instant,
+        /// The client must take what was sent before.
+        is_blocked: bool,
     },
     Body(Body),
 }
@@ -72,6 +74,7 @@ impl Relaying {
                 scan: HeadScan::default(),
                 interims: 0,
                 since: now.instant,
+                is_blocked: false,
             },
         }
     }
@@ -139,18 +142,38 @@ impl Relaying {
     pub fn deadline(&self, active_at: Instant) -> Instant {
         let settings = &self.request.site.settings;
         match &self.stage {
-            Stage::Head { since, .. } => *since + settings.response_timeout,
-            Stage::Body(_) => active_at + settings.idle_timeout,
+            Stage::Head {
+                since,
+                is_blocked: false,
+                ..
+            } => *since + settings.response_timeout,
+            Stage::Head {
+                is_blocked: true, ..
+            }
+            | Stage::Body(_) => active_at + settings.idle_timeout,
         }
     }
 
     /// Awaits the final head after an interim one, or reads the first interim one.
     fn on_interim(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let Stage::Head { scan, interims, .. } = &mut self.stage else {
+        let Stage::Head {
+            scan,
+            interims,
+            since,
+            is_blocked,
+        } = &mut self.stage
+        else {
             unreachable!("asked for in this stage alone");
         };
-        if cx.client.output.room() < HEAD_ROOM_BYTES {
-            return (Exchange::Relaying(self), Step::Wait);
+        *is_blocked = cx.client.output.room() < HEAD_ROOM_BYTES;
+        if *is_blocked {
+            // The platform's time stands still meanwhile.
+            *since = cx.now.instant;
+            let active_at = upstream.active_at.max(cx.client.active_at);
+            return match self.deadline(active_at) <= cx.now.instant {
+                true => (Exchange::Relaying(self), Step::Close(Reason::Idle)),
+                false => (Exchange::Relaying(self), Step::Wait),
+            };
         }
         let range = match scan.response(upstream.input.unread()) {
             Ok(Some(range)) => range,
