@@ -72,15 +72,19 @@ impl Request {
 
     /// Whether the request counts in the figures once its head was read: it is meant for a platform that there is.
     pub fn is_counted(&self) -> bool {
+        self.is_understood() && self.flaw != Some(Flaw::UnknownPlatform)
+    }
+
+    /// Whether its head is well-formed.
+    pub fn is_understood(&self) -> bool {
         match self.flaw {
-            None | Some(Flaw::WrongKey | Flaw::ChunkSize) => true,
+            None | Some(Flaw::WrongKey | Flaw::ChunkSize | Flaw::UnknownPlatform) => true,
             Some(
                 Flaw::RequestLine
                 | Flaw::NoHost
                 | Flaw::BothFramings
                 | Flaw::ControlByte
-                | Flaw::HugeHead
-                | Flaw::UnknownPlatform,
+                | Flaw::HugeHead,
             ) => false,
         }
     }
