@@ -65,7 +65,8 @@ impl Platform {
         if !self.has_ended || !self.unread.is_empty() {
             acted |= self.understand(ledger);
         }
-        if self.has_faults && self.is_idle() && self.random.percent(1) {
+        let is_drained = self.wire.borrow().is_drained();
+        if self.has_faults && self.is_idle() && is_drained && self.random.percent(1) {
             // It closes while it waits in the pool.
             let ending = self.random.pick(&[Ending::Finish, Ending::Close, Ending::Reset]);
             self.end(ending);

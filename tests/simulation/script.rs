@@ -66,6 +66,9 @@ pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answe
     let mut draft = Draft::new(tag, status, form, is_head, random);
     if random.percent(85) {
         draft.actions.push(Action::AwaitBody);
+    } else if draft.closes {
+        // Closing with the request unread is a reset, which may cost the answer.
+        draft.answer.is_whole = false;
     }
     if random.percent(30) {
         draft.actions.push(Action::Wait(random.milliseconds(0, 9_000)));

@@ -102,6 +102,11 @@ impl Wire {
         self.inbound_max = self.inbound_max.max(40_000);
     }
 
+    /// The proxy has read everything.
+    pub fn is_drained(&self) -> bool {
+        self.inbound.is_empty()
+    }
+
     /// The peer ends its direction.
     pub fn finish(&mut self) {
         if self.inbound_end.is_some() || self.fin_waits {
