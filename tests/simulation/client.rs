@@ -135,6 +135,7 @@ impl Client {
                 return true;
             }
             let wire = server.accept(self.address, now);
+            log::trace!("client: connects for {}", self.requests[self.done].id);
             self.line = Some(Line::new(wire, self.done));
             return true;
         }
@@ -218,7 +219,7 @@ impl Client {
         // The gate is the last request's that was begun.
         let is_last_begun = line.next <= self.done;
         let was_gated = is_last_begun && line.gate.is_some();
-        if is_last_begun && !line.outgoing.is_empty() {
+        if !line.outgoing.is_empty() {
             // The answer came before the request was sent: its rest may cost the connection.
             line.may_close = true;
         }
@@ -246,6 +247,7 @@ impl Client {
             return;
         };
         let request = self.requests.get(self.done).filter(|_| self.done < line.next).cloned();
+        log::trace!("client: {:?} ends by {end:?}", request.as_ref().map(|request| &request.id));
         if request.is_some()
             && let Some(answer) = line.answers.end(end)
         {
@@ -284,7 +286,7 @@ impl Client {
             ledger.doubtful += u64::from(!was_asked);
             self.done += 1;
         } else {
-            assert!(may_miss, "{}: no answer, {end:?}", request.id);
+            assert!(may_miss, "{}: no answer, {end:?}: {}", request.id, self.describe());
             // It was not looked at: another connection may do better.
             self.done += usize::from(self.is_excused);
         }

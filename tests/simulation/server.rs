@@ -70,6 +70,7 @@ impl Server {
         let (connection, wire) = self.network.connect(Owner::Client(slot), Hints::FRESH, now);
         entry.insert(Session::new(connection, address, Role::Proxy, now));
         self.queue.push(slot);
+        log::trace!("session {slot} begins");
         wire
     }
 
