@@ -154,11 +154,8 @@ impl Session {
                 return Driven::Close(Reason::ClientGone);
             };
             moved_bytes += flushed;
-            if !goes_on && filled + flushed == 0 {
-                debug_assert!(
-                    !self.could_move(),
-                    "nothing that can move is left when a session waits"
-                );
+            // A step that emptied a full buffer has made room for what no event will tell of again.
+            if !goes_on && filled + flushed == 0 && !self.could_move() {
                 return Driven::Waiting(self.deadline(core));
             }
             if moved_bytes > BYTES_PER_TURN_MAX {
@@ -341,7 +338,7 @@ impl Session {
         exchange_at.into_iter().chain(dial_at).min()
     }
 
-    /// Invariant: before a session waits, no connection both wants and can move.
+    /// Whether a connection both wants and can move: a session does not wait then.
     fn could_move(&self) -> bool {
         let room = self.client.output.room();
         let upstream = match &self.upstream {
