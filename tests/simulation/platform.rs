@@ -126,7 +126,13 @@ impl Platform {
             }
         }
         if asked.body.is_done() {
-            assert!(self.unread.is_empty(), "bytes behind the request");
+            assert!(
+                self.unread.is_empty(),
+                "{} bytes behind the request {:?}: {}",
+                self.unread.len(),
+                asked.request.as_ref().map(|request| &request.id),
+                self.unread[..self.unread.len().min(300)].escape_ascii()
+            );
             if self.script.is_empty() {
                 self.asked = None;
             }

@@ -149,10 +149,10 @@ impl Draft {
         }
     }
 
-    /// Ends the answer at any byte.
+    /// Ends the answer before any byte of it.
     fn cut(&mut self, random: &mut Random) {
         let bytes = self.bytes();
-        let end = random.between(0, bytes.len());
+        let end = random.between(0, bytes.len() - 1);
         self.actions.push(Action::Send(bytes[..end].to_vec()));
         // An end in order completes a body that lasts until the end.
         let last = match (self.form, random.between(0, 2)) {
@@ -232,6 +232,10 @@ impl Draft {
                 }
                 rest = &rest[size..];
             }
+        }
+        if let Some(Action::Wait(_)) = actions.last() {
+            // Once the answer is out, the next request may come.
+            actions.pop();
         }
         if closes {
             actions.push(Action::End(random.pick(&[Ending::Close, Ending::Finish])));
