@@ -363,7 +363,7 @@ impl Session {
         now: Now,
     ) {
         let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
-        let is_cut = exchange.ends_with_connection() || self.client.has_output();
+        let is_cut = exchange.ends_with_connection(self.client.has_output());
         if is_cut || matches!(reason, Reason::Bug) {
             // The client must not take what it got for the whole.
             self.client.reset();

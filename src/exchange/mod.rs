@@ -223,17 +223,18 @@ impl Exchange {
     }
 
     /// Whether an answer is under way that the client would take for whole if its connection ended in order now.
-    pub fn ends_with_connection(&self) -> bool {
+    /// `has_output`: not all that was written has been sent.
+    pub fn ends_with_connection(&self, has_output: bool) -> bool {
         match self {
+            // The last answer may be one that lasts until the end.
+            Exchange::Closing(_) | Exchange::Closed => has_output,
             Exchange::Relaying(state) => state.ends_with_connection(),
             Exchange::Replying(state) => state.ends_with_connection(),
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
             | Exchange::Collecting(_)
-            | Exchange::Draining(_)
-            | Exchange::Closing(_)
-            | Exchange::Closed => false,
+            | Exchange::Draining(_) => false,
         }
     }
 

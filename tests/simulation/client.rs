@@ -264,7 +264,15 @@ impl Client {
             return;
         };
         let was_asked = ledger.requests[&request.id].tries > 0;
-        let platform_cut = ledger.last_answer(&request.id).is_some_and(|answer| !answer.is_whole);
+        // An answer that is cut takes those before it along that have not left yet.
+        let begun = &self.requests[self.done..line.next];
+        let platform_cut = begun.iter().any(|request| {
+            ledger.last_answer(&request.id).is_some_and(|answer| !answer.is_whole)
+        });
+        let was_counted = |request: &&Request| ledger.requests[&request.id].tries > 0;
+        if !self.is_excused {
+            ledger.doubtful += begun.iter().skip(1).filter(was_counted).count() as u64;
+        }
         let client_cut = request.flaw == Some(Flaw::ChunkSize) || request.content.len() > 5_000;
         if self.is_excused {
             // Those behind it may have been served, too, and their answers were lost.
