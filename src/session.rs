@@ -12,7 +12,7 @@ use crate::base::now::Now;
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
-use crate::exchange::{self, Cx, Ending, Ends, Exchange, Step};
+use crate::exchange::{self, Cx, Ends, Exchange, Step};
 use crate::net::connection::{Connection, Filled, Flushed, Hints};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
 use crate::net::fault::Fault;
@@ -154,11 +154,8 @@ impl Session {
                 return Driven::Close(Reason::ClientGone);
             };
             moved_bytes += flushed;
-            if !goes_on && filled + flushed == 0 {
-                debug_assert!(
-                    !self.could_move(),
-                    "nothing that can move is left when a session waits"
-                );
+            // A step that emptied a full buffer has made room for what no event will tell of again.
+            if !goes_on && filled + flushed == 0 && !self.could_move() {
                 return Driven::Waiting(self.deadline(core));
             }
             if moved_bytes > BYTES_PER_TURN_MAX {
@@ -364,7 +361,7 @@ impl Session {
         exchange_at.into_iter().chain(dial_at).min()
     }
 
-    /// Invariant: before a session waits, no connection both wants and can move.
+    /// Whether a connection both wants and can move: a session does not wait then.
     fn could_move(&self) -> bool {
         let room = self.client.output.room();
         let upstream = match &self.upstream {
@@ -389,12 +386,15 @@ impl Session {
         now: Now,
     ) {
         let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
-        let ending = exchange.abort(reason, core, now);
-        self.hang_up(slot, network);
-        match ending {
-            Ending::Fin => self.client.notify_of_close(),
-            Ending::Reset => self.client.reset(),
+        let is_cut = exchange.ends_with_connection(self.client.has_output());
+        if is_cut || matches!(reason, Reason::Bug) {
+            // The client must not take what it got for the whole.
+            self.client.reset();
+        } else {
+            self.client.notify_of_close();
         }
+        exchange.abort(reason, core, now);
+        self.hang_up(slot, network);
         self.settle_buffers(&mut core.blocks);
         network.hangup(self.client);
     }

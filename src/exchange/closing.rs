@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::base::now::Now;
+
 use super::core::Core;
 use super::reason::Reason;
 use super::{Cx, Exchange, Step};
@@ -15,6 +17,7 @@ const LINGER: Duration = Duration::from_secs(5);
 const DROPPED_BYTES_MAX: usize = 256 * 1024;
 
 pub struct Closing {
+    since: Instant,
     stage: Stage,
     dropped_bytes: usize,
 }
@@ -28,8 +31,9 @@ enum Stage {
 }
 
 impl Closing {
-    pub(super) fn new() -> Closing {
+    pub(super) fn new(now: Now) -> Closing {
         Closing {
+            since: now.instant,
             stage: Stage::Sending,
             dropped_bytes: 0,
         }
@@ -61,7 +65,7 @@ impl Closing {
 
     pub fn deadline(&self, core: &Core, client_at: Instant) -> Instant {
         match self.stage {
-            Stage::Sending => client_at + core.site.settings.idle_timeout,
+            Stage::Sending => client_at.max(self.since) + core.site.settings.idle_timeout,
             Stage::Lingering(until) => until,
         }
     }

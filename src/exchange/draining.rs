@@ -61,7 +61,7 @@ impl Draining {
             Ok(Stopped::Done) => {
                 let next = match cx.core.phase {
                     Phase::Serving => Exchange::Reading(Reading::idle(cx.now)),
-                    Phase::Draining => Exchange::Closing(Closing::new()),
+                    Phase::Draining => Exchange::Closing(Closing::new(cx.now)),
                 };
                 (next, Step::Again)
             }
@@ -69,7 +69,7 @@ impl Draining {
                 (Exchange::Draining(self), Step::Wait)
             }
             Ok(Stopped::Starved | Stopped::Full) | Err(_) => {
-                (Exchange::Closing(Closing::new()), Step::Again)
+                (Exchange::Closing(Closing::new(cx.now)), Step::Again)
             }
         }
     }

@@ -155,7 +155,7 @@ impl Exchange {
     /// A connection on which the client did not begin with TLS, although it had to. The answer is in `out`.
     pub fn refuse_plain_text(out: &mut Buffer, core: &mut Core, now: Now) -> Exchange {
         answer::write_plain_text_refusal(out, core, now);
-        Exchange::Closing(Closing::new())
+        Exchange::Closing(Closing::new(now))
     }
 
     /// Goes one step on.
@@ -183,13 +183,13 @@ impl Exchange {
     ) -> Option<Instant> {
         let active_at = client_at.max(upstream_at);
         match self {
-            Exchange::Reading(state) => Some(state.deadline(core)),
+            Exchange::Reading(state) => Some(state.deadline(core, client_at)),
             Exchange::Choosing(_) => None,
             Exchange::Trying(state) => Some(state.deadline(active_at)),
             Exchange::Relaying(state) => Some(state.deadline(active_at)),
             Exchange::Tunnel(state) => Some(state.deadline(active_at)),
             Exchange::Collecting(state) => Some(state.deadline(client_at)),
-            Exchange::Replying(state) => Some(state.deadline(client_at)),
+            Exchange::Replying(state) => state.deadline(client_at),
             Exchange::Draining(state) => Some(state.deadline()),
             Exchange::Closing(state) => Some(state.deadline(core, client_at)),
             Exchange::Closed => None,
@@ -255,10 +255,25 @@ impl Exchange {
         }
     }
 
-    /// Ends whatever is under way: the permit is settled, memory is given back, the figures get their line. Tells how
-    /// the client's connection has to end.
-    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) -> Ending {
-        let ending = self.ending();
+    /// Whether an answer is under way that the client would take for whole if its connection ended in order now.
+    /// `has_output`: not all that was written has been sent.
+    pub fn ends_with_connection(&self, has_output: bool) -> bool {
+        match self {
+            // The last answer may be one that lasts until the end.
+            Exchange::Closing(_) | Exchange::Closed => has_output,
+            Exchange::Relaying(state) => state.ends_with_connection(),
+            Exchange::Replying(state) => state.ends_with_connection(),
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Collecting(_)
+            | Exchange::Draining(_) => false,
+        }
+    }
+
+    /// Ends whatever is under way: the permit is settled, memory is given back, the figures get their line.
+    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
         match self {
             Exchange::Choosing(state) => state.abort(reason, core, now),
             Exchange::Trying(state) => state.abort(reason, core, now),
@@ -271,32 +286,7 @@ impl Exchange {
             | Exchange::Closing(_)
             | Exchange::Closed => {}
         }
-        ending
     }
-
-    fn ending(&self) -> Ending {
-        match self {
-            Exchange::Relaying(state) => state.ending(),
-            Exchange::Replying(state) => state.ending(),
-            Exchange::Reading(_)
-            | Exchange::Choosing(_)
-            | Exchange::Trying(_)
-            | Exchange::Tunnel(_)
-            | Exchange::Collecting(_)
-            | Exchange::Draining(_)
-            | Exchange::Closing(_)
-            | Exchange::Closed => Ending::Fin,
-        }
-    }
-}
-
-/// How a client's connection is closed in the middle of an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// In order.
-    Fin,
-    /// By a reset: where the end of the connection would end the body, the client must not take it for one.
-    Reset,
 }
 
 /// The state after the answer to `request` has been handed over whole; `decoder` stands in the request's body.
@@ -304,7 +294,7 @@ fn after_answer(request: &Request, decoder: Decoder, phase: core::Phase, now: No
     match (request.role, request.afterwards, phase) {
         (Role::Probe(_), ..) => Exchange::Closed,
         (_, Afterwards::Close, _) | (_, _, core::Phase::Draining) => {
-            Exchange::Closing(Closing::new())
+            Exchange::Closing(Closing::new(now))
         }
         (_, Afterwards::KeepAlive, core::Phase::Serving) if decoder.is_done() => {
             Exchange::Reading(Reading::idle(now))

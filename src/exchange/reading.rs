@@ -38,6 +38,8 @@ pub struct Reading {
     stage: Stage,
     since: Instant,
     scan: HeadScan,
+    /// Answers before are still on their way to the client: the wait for the next request has not begun.
+    leaving_since: Option<Instant>,
 }
 
 /// What has come so far.
@@ -73,6 +75,7 @@ impl Reading {
             stage: Stage::Opening,
             since: now.instant,
             scan: HeadScan::default(),
+            leaving_since: None,
         }
     }
 
@@ -88,8 +91,12 @@ impl Reading {
         self.stage != Stage::Head
     }
 
-    pub fn deadline(&self, core: &Core) -> Instant {
+    /// `client_at` says when bytes of the client last moved.
+    pub fn deadline(&self, core: &Core, client_at: Instant) -> Instant {
         let settings = &core.site.settings;
+        if let Some(since) = self.leaving_since {
+            return client_at.max(since) + settings.idle_timeout;
+        }
         self.since
             + match self.stage {
                 Stage::Opening | Stage::Head => settings.header_timeout,
@@ -98,10 +105,23 @@ impl Reading {
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        if cx.client.output.room() < HEAD_ROOM_BYTES {
-            // Pipelined requests wait until the answers before them have left.
+        let has_room = cx.client.output.room() >= HEAD_ROOM_BYTES;
+        let is_leaving = match self.stage {
+            Stage::Opening | Stage::Idle => !cx.client.output.is_empty(),
+            Stage::Head => !has_room,
+        };
+        if is_leaving {
+            self.leaving_since.get_or_insert(cx.now.instant);
             self.since = cx.now.instant;
-            return (Exchange::Reading(self), Step::Wait);
+        } else {
+            self.leaving_since = None;
+        }
+        if !has_room {
+            // Pipelined requests wait until the answers before them have left.
+            return match self.deadline(cx.core, cx.client.active_at) <= cx.now.instant {
+                true => (Exchange::Closed, Step::Close(Reason::Idle)),
+                false => (Exchange::Reading(self), Step::Wait),
+            };
         }
         match self.scan.request(cx.client.input.unread()) {
             Err(malformed) => refuse_unread(Reason::Malformed(malformed), cx),
@@ -117,8 +137,13 @@ impl Reading {
         }
         if begun {
             self.stage = Stage::Head;
+            self.leaving_since = None;
         }
-        match (self.deadline(cx.core) <= cx.now.instant, self.stage) {
+        let is_due = self.deadline(cx.core, cx.client.active_at) <= cx.now.instant;
+        match (is_due, self.stage) {
+            (true, Stage::Opening | Stage::Idle) if self.leaving_since.is_some() => {
+                (Exchange::Closed, Step::Close(Reason::Idle))
+            }
             (false, _) => (Exchange::Reading(self), Step::Wait),
             (true, Stage::Head) => refuse_unread(Reason::RequestTimeout, cx),
             (true, Stage::Opening | Stage::Idle) => (Exchange::Closed, Step::Close(Reason::Unused)),
@@ -176,7 +201,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             (Exchange::Replying(replying), Step::Again)
         }
         Decision::Listen => {
-            let replying = Replying::listen(request, decoder);
+            let replying = Replying::listen(request, decoder, cx.now);
             (Exchange::Replying(replying), Step::Again)
         }
         Decision::Forward(upload) => {

@@ -222,7 +222,7 @@ impl Reason {
             Reason::UpstreamTimeout { host, what } => format!("{host}: {what}").into(),
             Reason::Bug => "The proxy failed at this request; its log says more.".into(),
             Reason::ClientGone => "the client has gone".into(),
-            Reason::AnswerCutOff { host, what, .. } => {
+            Reason::AnswerCutOff { host, what } => {
                 format!("{host}: the answer broke off: {what}").into()
             }
             Reason::Idle => "no byte moved for too long".into(),

@@ -21,7 +21,7 @@ use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, transfer};
 use super::trying::{Trying, facts};
 use super::upload::Upload;
-use super::{Cx, End, Ending, Ends, Exchange, Step, Upstream, after_answer};
+use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
 /// Interim answers to one request; a platform that sends more makes no sense.
 const INTERIM_MAX: u32 = 32;
@@ -40,6 +40,8 @@ enum Stage {
         scan: HeadScan,
         interims: u32,
         since: Instant,
+        /// The client must take what was sent before.
+        is_blocked: bool,
     },
     Body(Body),
 }
@@ -72,6 +74,7 @@ impl Relaying {
                 scan: HeadScan::default(),
                 interims: 0,
                 since: now.instant,
+                is_blocked: false,
             },
         }
     }
@@ -121,6 +124,17 @@ impl Relaying {
         }
     }
 
+    /// Whether the client would take the end of its connection for the end of the answer.
+    pub fn ends_with_connection(&self) -> bool {
+        match &self.stage {
+            Stage::Head { .. } => false,
+            Stage::Body(body) => {
+                body.coding == Coding::Identity
+                    && !matches!(body.framing, Framing::Length(_) | Framing::None)
+            }
+        }
+    }
+
     pub fn wants_client(&self) -> bool {
         !self.upload.is_received()
     }
@@ -128,18 +142,38 @@ impl Relaying {
     pub fn deadline(&self, active_at: Instant) -> Instant {
         let settings = &self.request.site.settings;
         match &self.stage {
-            Stage::Head { since, .. } => *since + settings.response_timeout,
-            Stage::Body(_) => active_at + settings.idle_timeout,
+            Stage::Head {
+                since,
+                is_blocked: false,
+                ..
+            } => *since + settings.response_timeout,
+            Stage::Head {
+                is_blocked: true, ..
+            }
+            | Stage::Body(_) => active_at + settings.idle_timeout,
         }
     }
 
     /// Awaits the final head after an interim one, or reads the first interim one.
     fn on_interim(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let Stage::Head { scan, interims, .. } = &mut self.stage else {
+        let Stage::Head {
+            scan,
+            interims,
+            since,
+            is_blocked,
+        } = &mut self.stage
+        else {
             unreachable!("asked for in this stage alone");
         };
-        if cx.client.output.room() < HEAD_ROOM_BYTES {
-            return (Exchange::Relaying(self), Step::Wait);
+        *is_blocked = cx.client.output.room() < HEAD_ROOM_BYTES;
+        if *is_blocked {
+            // The platform's time stands still meanwhile.
+            *since = cx.now.instant;
+            let active_at = upstream.active_at.max(cx.client.active_at);
+            return match self.deadline(active_at) <= cx.now.instant {
+                true => (Exchange::Relaying(self), Step::Close(Reason::Idle)),
+                false => (Exchange::Relaying(self), Step::Wait),
+            };
         }
         let range = match scan.response(upstream.input.unread()) {
             Ok(Some(range)) => range,
@@ -282,16 +316,6 @@ impl Relaying {
             .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
-    }
-
-    pub fn ending(&self) -> Ending {
-        match &self.stage {
-            Stage::Head { .. } => Ending::Fin,
-            Stage::Body(body) => match (body.coding, body.framing) {
-                (Coding::Chunked, _) | (_, Framing::Length(_) | Framing::None) => Ending::Fin,
-                (Coding::Identity, Framing::Chunked | Framing::Close) => Ending::Reset,
-            },
-        }
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {

@@ -21,7 +21,7 @@ use super::core::Core;
 use super::reason::Reason;
 use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN};
-use super::{Cx, End, Ending, Exchange, Step, after_answer};
+use super::{Cx, End, Exchange, Step, after_answer};
 
 /// How long a listener of `/events` may take nothing.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +33,10 @@ pub struct Replying {
     end: End,
     decoder: Decoder,
     stage: Stage,
+    /// When the stage began: the client cannot have been idle before.
+    since: Instant,
+    /// The client must take bytes before the stage can go on.
+    is_blocked: bool,
 }
 
 enum Stage {
@@ -67,6 +71,8 @@ impl Replying {
             request,
             decoder,
             stage: Stage::Held(now.instant + reply.delay, reply),
+            since: now.instant,
+            is_blocked: false,
         }
     }
 
@@ -101,22 +107,29 @@ impl Replying {
             request,
             decoder,
             stage: Stage::Round,
+            since: cx.now.instant,
+            is_blocked: false,
         }
     }
 
     /// Answers with the figures, again and again.
-    pub fn listen(request: Box<Request>, decoder: Decoder) -> Replying {
+    pub fn listen(request: Box<Request>, decoder: Decoder, now: Now) -> Replying {
         Replying {
             end: End::answered(200),
             request,
             decoder,
             stage: Stage::Listening,
+            since: now.instant,
+            is_blocked: false,
         }
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if !self.may_go_on(cx) {
-            return (Exchange::Replying(self), Step::Wait);
+            return self.wait(cx);
+        }
+        if !self.has_begun() {
+            self.since = cx.now.instant;
         }
         self.stage = match self.stage {
             Stage::Held(_, reply) => begin(reply, &mut self.request, cx),
@@ -149,11 +162,32 @@ impl Replying {
                 false
             }
         };
-        let stalled = cx.client.active_at + self.patience() <= cx.now.instant;
         match done {
             true => self.complete(cx),
-            false if stalled => (Exchange::Replying(self), Step::Close(Reason::Idle)),
+            false => self.wait(cx),
+        }
+    }
+
+    /// Waits for the client, or for what the stage needs besides.
+    fn wait(mut self, cx: &Cx<'_>) -> (Exchange, Step) {
+        let room = cx.client.output.room();
+        self.is_blocked = match &self.stage {
+            Stage::Held(..) | Stage::Round | Stage::Listening => room < HEAD_ROOM_BYTES,
+            Stage::Demo { .. } => room < ROOM_MIN,
+            Stage::Whole { .. } | Stage::Event { .. } => true,
+        };
+        let waits_for_client = self.is_blocked || self.has_begun();
+        match waits_for_client && self.stalls_at(cx.client.active_at) <= cx.now.instant {
+            true => (Exchange::Replying(self), Step::Close(Reason::Idle)),
             false => (Exchange::Replying(self), Step::Wait),
+        }
+    }
+
+    /// Whether the head has been written.
+    fn has_begun(&self) -> bool {
+        match &self.stage {
+            Stage::Held(..) | Stage::Round | Stage::Listening => false,
+            Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. } => true,
         }
     }
 
@@ -168,15 +202,35 @@ impl Replying {
         }
     }
 
-    pub fn deadline(&self, client_at: Instant) -> Instant {
-        let stalls_at = client_at + self.patience();
-        match &self.stage {
-            Stage::Held(until, _) => *until,
-            Stage::Demo { due, .. } => stalls_at.min(*due),
-            Stage::Round | Stage::Listening | Stage::Whole { .. } | Stage::Event { .. } => {
-                stalls_at
-            }
+    /// None where something else than time ends the waiting.
+    pub fn deadline(&self, client_at: Instant) -> Option<Instant> {
+        let stalls_at = self.stalls_at(client_at);
+        match (&self.stage, self.is_blocked) {
+            (Stage::Held(until, _), false) => Some(*until),
+            (Stage::Round, false) => None,
+            (Stage::Demo { due, .. }, false) => Some(stalls_at.min(*due)),
+            (
+                Stage::Held(..)
+                | Stage::Round
+                | Stage::Listening
+                | Stage::Whole { .. }
+                | Stage::Demo { .. }
+                | Stage::Event { .. },
+                _,
+            ) => Some(stalls_at),
         }
+    }
+
+    /// Whether the client would take the end of its connection for the end of the answer.
+    pub fn ends_with_connection(&self) -> bool {
+        match &self.stage {
+            Stage::Held(..) | Stage::Round | Stage::Listening | Stage::Whole { .. } => false,
+            Stage::Demo { coding, .. } | Stage::Event { coding, .. } => *coding == Coding::Identity,
+        }
+    }
+
+    fn stalls_at(&self, client_at: Instant) -> Instant {
+        client_at.max(self.since) + self.patience()
     }
 
     /// How long the client may take nothing. Who listens and does not read is dropped, not waited for.
@@ -193,16 +247,6 @@ impl Replying {
         let next = after_answer(&self.request, self.decoder, cx.core.phase, cx.now);
         cx.core.finish(self.request, self.end, cx.now);
         (next, Step::Again)
-    }
-
-    pub fn ending(&self) -> Ending {
-        match &self.stage {
-            Stage::Event { coding, .. } | Stage::Demo { coding, .. } => match coding {
-                Coding::Chunked => Ending::Fin,
-                Coding::Identity => Ending::Reset,
-            },
-            Stage::Held(..) | Stage::Round | Stage::Listening | Stage::Whole { .. } => Ending::Fin,
-        }
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {

@@ -188,7 +188,12 @@ impl Trying {
         cx: &mut Cx<'_>,
     ) -> (Exchange, Step) {
         if cx.client.output.room() < HEAD_ROOM_BYTES {
-            return (Exchange::Trying(self), Step::Wait);
+            // The client must take what was sent before; the time for that is bounded, too.
+            let active_at = upstream.active_at.max(cx.client.active_at);
+            return match self.deadline(active_at) <= cx.now.instant {
+                true => (Exchange::Trying(self), Step::Close(Reason::Idle)),
+                false => (Exchange::Trying(self), Step::Wait),
+            };
         }
         let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let bytes = upstream.input.unread();

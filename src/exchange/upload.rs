@@ -156,7 +156,12 @@ impl Upload {
     pub fn is_repeatable(&self) -> bool {
         match self.store {
             Store::Keeping(_) => true,
-            Store::Streaming(_) => self.received == 0,
+            // The end of an empty chunked body is part of the body, too: without it the next request on the platform's
+            // connection would be read as a chunk.
+            Store::Streaming(_) => {
+                let end_is_gone = self.coding == Coding::Chunked && self.decoder.is_done();
+                self.received == 0 && !end_is_gone
+            }
         }
     }
 

@@ -279,7 +279,7 @@ impl Network for Sockets {
 }
 
 /// Whether an idle connection can serve another request after what the poll said: only TLS's own messages may come.
-fn stays_idle(
+pub fn stays_idle(
     connection: &mut Connection,
     scratch: &mut [u8],
     blocks: &mut BlockPool,

@@ -1,0 +1,152 @@
+//! A strict little reader of HTTP/1.1 messages, written without a look at the proxy's. All it reads was written by the
+//! proxy: what it does not understand is a failure.
+
+/// A message's first line and fields, names in lower case.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub start: String,
+    pub fields: Vec<(String, String)>,
+}
+
+impl Head {
+    /// Takes a whole head off the front of `buffer`, if it is there.
+    pub fn take(buffer: &mut Vec<u8>) -> Option<Head> {
+        let end = buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let bytes: Vec<u8> = buffer.drain(..end + 4).collect();
+        let text = String::from_utf8(bytes).expect("the simulation sends ASCII only");
+        let mut lines = text[..end].split("\r\n");
+        let start = lines.next().unwrap_or_default().to_string();
+        let fields = lines.map(|line| {
+            let (name, value) = line.split_once(": ").expect("a field line has a colon");
+            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            assert!(
+                !name.is_empty() && name.bytes().all(is_token),
+                "field name {name:?}"
+            );
+            assert!(
+                value.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "value {value:?}"
+            );
+            (name.to_ascii_lowercase(), value.to_string())
+        });
+        Some(Head {
+            fields: fields.collect(),
+            start,
+        })
+    }
+
+    /// The value of the field that must not be there twice.
+    pub fn one(&self, name: &str) -> Option<&str> {
+        let mut found = self.fields.iter().filter(|(other, _)| other == name);
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(
+            found.next().is_none(),
+            "{name} stands there twice: {self:?}"
+        );
+        value
+    }
+
+    /// What the two framing fields say.
+    pub fn framing(&self) -> Option<Body> {
+        match (self.one("content-length"), self.one("transfer-encoding")) {
+            (None, None) => None,
+            (Some(length), None) => {
+                assert!(
+                    length.bytes().all(|byte| byte.is_ascii_digit()),
+                    "length {length:?}"
+                );
+                Some(Body::Length(length.parse().expect("a length is a number")))
+            }
+            (None, Some(coding)) => {
+                assert_eq!(coding, "chunked");
+                Some(Body::Chunked(Chunk::Size))
+            }
+            (Some(_), Some(_)) => panic!("two framings: {self:?}"),
+        }
+    }
+}
+
+/// How the rest of a body is delimited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// So many bytes are to come.
+    Length(usize),
+    Chunked(Chunk),
+    UntilEnd,
+}
+
+/// What comes next of a chunked body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    Size,
+    Data(usize),
+    DataEnd,
+    Trailers,
+    Done,
+}
+
+impl Body {
+    pub fn is_done(&self) -> bool {
+        matches!(self, Body::Length(0) | Body::Chunked(Chunk::Done))
+    }
+
+    /// Moves what is there of the body's content from `buffer` to `content`.
+    pub fn read(&mut self, buffer: &mut Vec<u8>, content: &mut Vec<u8>) {
+        match self {
+            Body::UntilEnd => content.append(buffer),
+            Body::Length(left) => {
+                let count = buffer.len().min(*left);
+                content.extend(buffer.drain(..count));
+                *left -= count;
+            }
+            Body::Chunked(chunk) => {
+                while let Some(next) = chunk.step(buffer, content) {
+                    *chunk = next;
+                }
+            }
+        }
+    }
+}
+
+impl Chunk {
+    fn step(&self, buffer: &mut Vec<u8>, content: &mut Vec<u8>) -> Option<Chunk> {
+        match self {
+            Chunk::Size => {
+                let line = take_line(buffer)?;
+                assert!((1..=16).contains(&line.len()), "chunk size {line:?}");
+                assert!(
+                    line.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                    "chunk size {line:?}"
+                );
+                Some(
+                    match usize::from_str_radix(&line, 16).expect("it was looked at") {
+                        0 => Chunk::Trailers,
+                        size => Chunk::Data(size),
+                    },
+                )
+            }
+            Chunk::Data(0) => Some(Chunk::DataEnd),
+            Chunk::Data(left) => {
+                let count = buffer.len().min(*left);
+                content.extend(buffer.drain(..count));
+                (count > 0).then_some(Chunk::Data(left - count))
+            }
+            Chunk::DataEnd => {
+                let line = take_line(buffer)?;
+                assert_eq!(line, "", "a chunk's data has a line end after it");
+                Some(Chunk::Size)
+            }
+            Chunk::Trailers => match take_line(buffer)?.is_empty() {
+                true => Some(Chunk::Done),
+                false => Some(Chunk::Trailers),
+            },
+            Chunk::Done => None,
+        }
+    }
+}
+
+fn take_line(buffer: &mut Vec<u8>) -> Option<String> {
+    let end = buffer.windows(2).position(|two| two == b"\r\n")?;
+    let line: Vec<u8> = buffer.drain(..end + 2).take(end).collect();
+    Some(String::from_utf8(line).expect("framing lines are ASCII"))
+}

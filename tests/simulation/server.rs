@@ -1,0 +1,285 @@
+//! The server's turn without a poll: it mirrors src/server.rs, with a clock that is set.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mio::Token;
+use slab::Slab;
+
+use ai_api_proxy::base::now::Now;
+use ai_api_proxy::base::queue::RunQueue;
+use ai_api_proxy::base::secret::Secret;
+use ai_api_proxy::base::timers::Timers;
+use ai_api_proxy::config::findings::Findings;
+use ai_api_proxy::config::json::Json;
+use ai_api_proxy::config::{ClientKey, Config, Origin, Platform, settings};
+use ai_api_proxy::exchange::Exchange;
+use ai_api_proxy::exchange::core::Core;
+use ai_api_proxy::exchange::reason::Reason;
+use ai_api_proxy::exchange::request::Role;
+use ai_api_proxy::ledger::Ledger;
+use ai_api_proxy::net::connection::Hints;
+use ai_api_proxy::net::network::Owner;
+use ai_api_proxy::policy::access::Clients;
+use ai_api_proxy::policy::keyring::Keyring;
+use ai_api_proxy::session::{Driven, Session};
+use ai_api_proxy::site::{Lasting, Site, client_specs};
+
+use super::network::Wires;
+use super::plan::{PLATFORMS, client_key};
+use super::random::Random;
+use super::wire::Shared;
+
+/// Reads and writes of one session in one turn; more is a loop that does not end.
+const CALLS_PER_TURN_MAX: u64 = 20_000;
+
+/// Turns in a row in which a session asks for another one although nothing moves.
+const IDLE_TURNS_MAX: u32 = 3;
+
+pub struct Server {
+    pub core: Core,
+    pub network: Wires,
+    pub sessions: Slab<Session>,
+    timers: Timers,
+    queue: RunQueue,
+    idle_turns: u32,
+}
+
+impl Server {
+    pub fn new(clients: usize, has_faults: bool, random: &mut Random, now: Now) -> Server {
+        let config = config(clients, has_faults, random);
+        let specs = Clients::new(client_specs(&config));
+        let mut keyring = Keyring::new();
+        let mut lasting = Lasting::default();
+        let site = Site::compile(config, &mut keyring, &mut lasting, 1, now).expect("it is valid");
+        Server {
+            core: Core::new(
+                Rc::new(site),
+                specs,
+                keyring,
+                Ledger::default(),
+                random.next(),
+                now,
+            ),
+            network: Wires::new(has_faults, random.fork()),
+            sessions: Slab::new(),
+            timers: Timers::default(),
+            queue: RunQueue::default(),
+            idle_turns: 0,
+        }
+    }
+
+    /// A client connects.
+    pub fn accept(&mut self, address: IpAddr, now: Now) -> Shared {
+        let entry = self.sessions.vacant_entry();
+        let slot = entry.key();
+        let (connection, wire) = self.network.connect(Owner::Client(slot), Hints::FRESH, now);
+        entry.insert(Session::new(connection, address, Role::Proxy, now));
+        self.queue.push(slot);
+        log::trace!("session {slot} begins");
+        wire
+    }
+
+    pub fn has_work(&self) -> bool {
+        let pending = |(_, wire): &(Token, Shared)| wire.borrow().pending.any();
+        !self.queue.is_empty() || self.network.known.iter().any(pending)
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.timers.next(),
+            self.network.deadline(),
+            self.core.probes.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Whether any session was driven.
+    pub fn turn(&mut self, random: &mut Random, now: Now) -> bool {
+        self.deliver_events(random, now);
+        while let Some(slot) = self.timers.pop(now.instant) {
+            if self.sessions.contains(slot) {
+                self.queue.push(slot);
+            }
+        }
+        self.network.expire(now);
+        for slot in self.network.due(now) {
+            self.queue.push(slot);
+        }
+        self.begin_probes(now);
+        let mut running = Vec::new();
+        self.queue.take_into(&mut running);
+        let has_driven = !running.is_empty();
+        for slot in running {
+            if self.sessions.contains(slot) {
+                self.drive(slot, now);
+            }
+        }
+        self.core.wake(&mut self.queue);
+        has_driven
+    }
+
+    /// Most edges come at once, some late; now and then a hint comes for nothing.
+    fn deliver_events(&mut self, random: &mut Random, now: Now) {
+        for (token, wire) in self.network.known.clone() {
+            let mut news = Hints::NONE;
+            let has_news = wire.borrow().pending.any();
+            if has_news && random.percent(85) {
+                news = std::mem::replace(&mut wire.borrow_mut().pending, Hints::NONE);
+            } else if random.percent(1) {
+                news = Hints::new(random.percent(50), random.percent(50), false);
+            }
+            let owner = self.network.owners.get(token.0).copied();
+            let Some(owner) = owner.filter(|_| news.any()) else {
+                continue;
+            };
+            match owner {
+                Owner::Client(slot) => {
+                    self.sessions[slot].hint_client(news);
+                    self.queue.push(slot);
+                }
+                Owner::Upstream(slot) => {
+                    self.sessions[slot].hint_upstream(token, news);
+                    self.queue.push(slot);
+                }
+                Owner::Idle(endpoint) => {
+                    let blocks = &mut self.core.blocks;
+                    self.network
+                        .on_idle_event(endpoint, token, news, blocks, now);
+                }
+                Owner::Listener | Owner::DemoListener | Owner::StopSignal | Owner::ReloadSignal => {
+                    unreachable!("the simulation has none")
+                }
+            }
+        }
+    }
+
+    fn begin_probes(&mut self, now: Now) {
+        while let Some((platform, key)) = self.core.probes.next(now) {
+            let place = self.core.site.place_of(platform).expect("it stays");
+            let entry = self.sessions.vacant_entry();
+            let slot = entry.key();
+            let token = Token(self.network.owners.insert(Owner::Client(slot)));
+            let exchange = Exchange::probe(place, key, &mut self.core, now);
+            entry.insert(Session::probe(token, key, exchange, now));
+            self.queue.push(slot);
+        }
+    }
+
+    fn drive(&mut self, slot: usize, now: Now) {
+        let calls_before = self.network.calls.get();
+        let session = &mut self.sessions[slot];
+        let driven = session.drive(slot, &mut self.core, &mut self.network, now);
+        let calls = self.network.calls.get() - calls_before;
+        assert!(
+            calls <= CALLS_PER_TURN_MAX,
+            "session {slot}: {calls} calls in one turn"
+        );
+        match driven {
+            Driven::Waiting(None) => self.idle_turns = 0,
+            Driven::Waiting(Some(deadline)) => {
+                assert!(
+                    deadline > now.instant,
+                    "session {slot} waits for the past: a busy loop"
+                );
+                self.idle_turns = 0;
+                self.timers.set(slot, deadline);
+            }
+            Driven::Again => {
+                self.idle_turns = if calls == 0 { self.idle_turns + 1 } else { 0 };
+                assert!(self.idle_turns <= IDLE_TURNS_MAX, "session {slot} spins");
+                self.queue.push(slot);
+            }
+            Driven::Close(reason) => self.close(slot, &reason, now),
+        }
+    }
+
+    fn close(&mut self, slot: usize, reason: &Reason, now: Now) {
+        log::trace!("session {slot} closes: {reason:?}");
+        let session = self.sessions.remove(slot);
+        session.close(slot, reason, &mut self.core, &mut self.network, now);
+    }
+
+    /// What must be true when nobody is left.
+    pub fn check_settled(&self, now: Now) {
+        assert!(self.sessions.is_empty(), "a session remains");
+        assert_eq!(self.network.dial_count(), 0, "a dial remains");
+        assert_eq!(
+            self.network.known.len(),
+            self.network.idle_count(),
+            "a connection remains"
+        );
+        assert_eq!(
+            self.network.owners.len(),
+            self.network.idle_count(),
+            "a token remains"
+        );
+        assert_eq!(self.core.retry_memory.used, 0, "retry memory remains");
+        for route in &self.core.site.routes {
+            for view in self.core.keyring.views(route.id, now) {
+                assert_eq!(view.in_flight, 0, "a permit remains: {view:?}");
+            }
+        }
+    }
+}
+
+fn config(clients: usize, has_faults: bool, random: &mut Random) -> Config {
+    let nothing = Json::parse("{}").expect("it is JSON");
+    let mut findings = Findings::of("config.json");
+    let mut settings = settings::read(&nothing, Path::new("."), &mut findings);
+    settings.response_timeout = Duration::from_secs(60);
+    settings.idle_timeout = Duration::from_secs(30);
+    settings.retry_buffer_bytes = random.pick(&[0, 100, 5_000, 1 << 20]);
+    settings.retry_memory_bytes = random.pick(&[0, 500, 20_000, 64 << 20]);
+    if has_faults && random.percent(10) {
+        settings.max_body_bytes = 5_000;
+    }
+    let clients = (0..clients).map(|client| ClientKey {
+        key: Secret::new(client_key(client)),
+        name: None,
+        is_root: false,
+        daily_limit: 0,
+        hourly_limit: 0,
+        cooldown_seconds: 0,
+        expires_unix_seconds: None,
+        platforms: None,
+    });
+    Config {
+        settings,
+        clients: clients.collect(),
+        platforms: (0..PLATFORMS.len())
+            .map(|place| platform(place, random))
+            .collect(),
+        warnings: Vec::new(),
+    }
+}
+
+fn platform(place: usize, random: &mut Random) -> Platform {
+    let (name, auth_header, auth_prefix) = PLATFORMS[place];
+    let key = |number| Secret::new(format!("platform-key-{name}-{number}"));
+    Platform {
+        name: name.to_string(),
+        display_name: name.to_string(),
+        base_url: format!("http://{name}.test"),
+        origin: Origin::Web {
+            tls: false,
+            host: format!("{name}.test"),
+            port: 80,
+        },
+        base_path: "/base".to_string(),
+        api_path: "/v1".to_string(),
+        auth_header: auth_header.to_string(),
+        auth_prefix: auth_prefix.to_string(),
+        auth_suffix: String::new(),
+        health_path: "/v1/models".to_string(),
+        health_method: "GET".to_string(),
+        health_body: None,
+        enabled: true,
+        keys: (0..random.between(1, 4)).map(key).collect(),
+        headers: Vec::new(),
+        ca_pem: None,
+        max_attempts: random.between(1, 4) as u32,
+    }
+}

@@ -1,0 +1,168 @@
+//! One run: clients, the proxy and platforms take turns until everybody has gone.
+
+use std::time::{Duration, Instant};
+
+use ai_api_proxy::base::now::Now;
+
+use super::client::Client;
+use super::ledger::Ledger;
+use super::platform::Platform;
+use super::random::Random;
+use super::server::Server;
+
+/// More turns than any run needs; one that goes on is a loop without end.
+const TURNS_MAX: usize = 60_000;
+
+/// What one run did, for the sum of all.
+#[derive(Debug, Default)]
+pub struct Summary {
+    pub turns: usize,
+    pub answered: u64,
+    pub answered_by_platform: u64,
+    pub cut: u64,
+    pub canceled: u64,
+    pub probes: u64,
+}
+
+struct World {
+    server: Server,
+    clients: Vec<Client>,
+    platforms: Vec<Platform>,
+    ledger: Ledger,
+    random: Random,
+    now: Now,
+    has_faults: bool,
+    /// The turn in which a day passes.
+    jumps_at: Option<usize>,
+}
+
+/// Runs the world of `seed` to its end.
+pub fn run(seed: u64) -> Summary {
+    let mut world = World::new(seed);
+    let mut turns = 0;
+    while !world.is_over() {
+        world.turn(turns);
+        turns += 1;
+        assert!(
+            turns < TURNS_MAX,
+            "no end after {turns} turns: {}",
+            world.describe()
+        );
+    }
+    world.check();
+    Summary {
+        turns,
+        answered: world.ledger.answered,
+        answered_by_platform: world.ledger.answered_by_platform,
+        cut: world.ledger.cut,
+        canceled: world.ledger.doubtful,
+        probes: world.ledger.probes,
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut random = Random::new(seed);
+        // Every eighth world is without faults: there everything must succeed.
+        let has_faults = !seed.is_multiple_of(8);
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 1_700_000_000_000,
+        };
+        let count = random.between(1, 8);
+        let server = Server::new(count, has_faults, &mut random, now);
+        let mut ledger = Ledger::new(has_faults);
+        ledger.bodies_are_limited = server.core.site.settings.max_body_bytes < 10_000;
+        let clients = (0..count)
+            .map(|number| Client::draw(number, has_faults, &mut ledger, &mut random))
+            .collect();
+        let jumps = has_faults && random.percent(5);
+        World {
+            clients,
+            server,
+            platforms: Vec::new(),
+            ledger,
+            now,
+            has_faults,
+            jumps_at: jumps.then(|| random.between(1, 400)),
+            random,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.clients.iter().all(Client::has_gone) && self.server.sessions.is_empty()
+    }
+
+    fn turn(&mut self, turn: usize) {
+        // Not everybody comes along in every turn; whoever did not may have something to do.
+        let all_come = self.random.percent(50);
+        let mut acted = !all_come;
+        for client in &mut self.clients {
+            if all_come || self.random.percent(70) {
+                acted |= client.act(&mut self.server, &mut self.ledger, self.now);
+            }
+        }
+        for wire in std::mem::take(&mut self.server.network.backlog) {
+            self.platforms
+                .push(Platform::new(wire, self.has_faults, &mut self.random));
+        }
+        for platform in &mut self.platforms {
+            if all_come || self.random.percent(70) {
+                acted |= platform.act(&mut self.ledger, self.now);
+            }
+        }
+        self.platforms.retain(|platform| !platform.is_over());
+        let worked = self.server.turn(&mut self.random, self.now);
+        self.let_time_pass(acted || worked || self.server.has_work(), turn);
+    }
+
+    /// A little while somebody has something to do, else up to the next time at which somebody has.
+    fn let_time_pass(&mut self, is_busy: bool, turn: usize) {
+        if self.jumps_at == Some(turn) {
+            self.now = self.now.after(Duration::from_secs(24 * 3600));
+            for client in &mut self.clients {
+                client.excuse();
+            }
+            return;
+        }
+        if is_busy {
+            self.now = self.now.after(self.random.milliseconds(0, 2));
+            return;
+        }
+        let clients = self.clients.iter().filter_map(Client::wakes_at);
+        let platforms = self.platforms.iter().filter_map(Platform::wakes_at);
+        let next = clients.chain(platforms).chain(self.server.deadline()).min();
+        let next = next.unwrap_or_else(|| panic!("stuck: {}", self.describe()));
+        let wait = next.saturating_duration_since(self.now.instant);
+        // Whole milliseconds, rounded up, as the poll sleeps.
+        let wait = Duration::from_millis(wait.as_nanos().div_ceil(1_000_000) as u64);
+        self.now = self.now.after(wait);
+    }
+
+    fn describe(&self) -> String {
+        let clients: Vec<String> = self.clients.iter().map(Client::describe).collect();
+        format!(
+            "{} sessions, clients:\n{}",
+            self.server.sessions.len(),
+            clients.join("\n")
+        )
+    }
+
+    fn check(&self) {
+        self.server.check_settled(self.now);
+        let totals = self.server.core.figures.totals();
+        let (counted, doubtful) = (self.ledger.counted, self.ledger.doubtful);
+        assert!(
+            (counted..=counted + doubtful).contains(&totals.requests),
+            "{counted} requests ended, up to {doubtful} more may have; counted: {}",
+            totals.requests
+        );
+        if !self.has_faults {
+            assert_eq!(
+                self.ledger.answered_by_platform,
+                self.ledger.requests.len() as u64
+            );
+            assert!(self.ledger.requests.values().all(|entry| entry.tries == 1));
+        }
+    }
+}
