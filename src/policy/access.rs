@@ -326,3 +326,6 @@ impl Quota {
         text
     }
 }
+
+#[cfg(test)]
+mod tests;
