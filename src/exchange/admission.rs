@@ -241,3 +241,6 @@ fn percent_decode(text: &[u8], decoded: &mut [u8; QUERY_KEY_BYTES_MAX]) -> Optio
     }
     Some(length)
 }
+
+#[cfg(test)]
+mod tests;

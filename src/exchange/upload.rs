@@ -335,3 +335,6 @@ impl Sink for Keeper<'_> {
         self.memory.used += bytes.len() as u64;
     }
 }
+
+#[cfg(test)]
+mod tests;
