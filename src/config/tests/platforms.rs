@@ -97,106 +97,108 @@ fn names() {
     }
 }
 
+const WRONG_URLS: &[(&str, &str)] = &[
+    (
+        "ftp://h",
+        r#"the scheme "ftp" is not known; write https:// or http://"#,
+    ),
+    (
+        "://h",
+        r#"the scheme "" is not known; write https:// or http://"#,
+    ),
+    (
+        "h.example",
+        "begins with no scheme; write https:// or http:// before it",
+    ),
+    (
+        "",
+        "begins with no scheme; write https:// or http:// before it",
+    ),
+    (
+        "demo",
+        "begins with no scheme; write https:// or http:// before it",
+    ),
+    (
+        "https:/h",
+        "begins with no scheme; write https:// or http:// before it",
+    ),
+    (
+        "https://h?q=1",
+        "a query or fragment has no place here; end the URL with its path",
+    ),
+    (
+        "https://h/v1#f",
+        "a query or fragment has no place here; end the URL with its path",
+    ),
+    (
+        "https://user@h",
+        "a user name or password has no place here; put keys into `keys`",
+    ),
+    (
+        "https://u:p@h/v1",
+        "a user name or password has no place here; put keys into `keys`",
+    ),
+    (
+        "https://",
+        "the host name is missing or too long; write https://api.example.com",
+    ),
+    (
+        "https:///v1",
+        "the host name is missing or too long; write https://api.example.com",
+    ),
+    (
+        "https://:443",
+        "the host name is missing or too long; write https://api.example.com",
+    ),
+    (
+        "https://h:0",
+        r#""0" is no port; write a number from 1 to 65535"#,
+    ),
+    (
+        "https://h:65536",
+        r#""65536" is no port; write a number from 1 to 65535"#,
+    ),
+    (
+        "https://h:x",
+        r#""x" is no port; write a number from 1 to 65535"#,
+    ),
+    (
+        "https://h:+80",
+        r#""+80" is no port; write a number from 1 to 65535"#,
+    ),
+    (
+        "https://h:1:2",
+        r#""1:2" is no port; write a number from 1 to 65535"#,
+    ),
+    (
+        "https://[::1",
+        "the address has no closing bracket; write https://[::1]:8080",
+    ),
+    (
+        "https://[h]",
+        "[h] is no IPv6 address; write https://[::1]:8080",
+    ),
+    (
+        "https://[::1]x",
+        "something other than a port follows the address; write https://[::1]:8080",
+    ),
+    (
+        "https://h .example",
+        "holds ' ', which no URL may; write a plain URL",
+    ),
+    (
+        "https://h\r\nX: 1",
+        "holds '\\r', which no URL may; write a plain URL",
+    ),
+    (
+        "https://h/{x}",
+        "holds '{', which no URL may; write a plain URL",
+    ),
+];
+
 #[test]
 fn base_urls_that_are_wrong() {
-    for (url, want) in [
-        (
-            "ftp://h",
-            r#"the scheme "ftp" is not known; write https:// or http://"#,
-        ),
-        (
-            "://h",
-            r#"the scheme "" is not known; write https:// or http://"#,
-        ),
-        (
-            "h.example",
-            "begins with no scheme; write https:// or http:// before it",
-        ),
-        (
-            "",
-            "begins with no scheme; write https:// or http:// before it",
-        ),
-        (
-            "demo",
-            "begins with no scheme; write https:// or http:// before it",
-        ),
-        (
-            "https:/h",
-            "begins with no scheme; write https:// or http:// before it",
-        ),
-        (
-            "https://h?q=1",
-            "a query or fragment has no place here; end the URL with its path",
-        ),
-        (
-            "https://h/v1#f",
-            "a query or fragment has no place here; end the URL with its path",
-        ),
-        (
-            "https://user@h",
-            "a user name or password has no place here; put keys into `keys`",
-        ),
-        (
-            "https://u:p@h/v1",
-            "a user name or password has no place here; put keys into `keys`",
-        ),
-        (
-            "https://",
-            "the host name is missing or too long; write https://api.example.com",
-        ),
-        (
-            "https:///v1",
-            "the host name is missing or too long; write https://api.example.com",
-        ),
-        (
-            "https://:443",
-            "the host name is missing or too long; write https://api.example.com",
-        ),
-        (
-            "https://h:0",
-            r#""0" is no port; write a number from 1 to 65535"#,
-        ),
-        (
-            "https://h:65536",
-            r#""65536" is no port; write a number from 1 to 65535"#,
-        ),
-        (
-            "https://h:x",
-            r#""x" is no port; write a number from 1 to 65535"#,
-        ),
-        (
-            "https://h:+80",
-            r#""+80" is no port; write a number from 1 to 65535"#,
-        ),
-        (
-            "https://h:1:2",
-            r#""1:2" is no port; write a number from 1 to 65535"#,
-        ),
-        (
-            "https://[::1",
-            "the address has no closing bracket; write https://[::1]:8080",
-        ),
-        (
-            "https://[h]",
-            "[h] is no IPv6 address; write https://[::1]:8080",
-        ),
-        (
-            "https://[::1]x",
-            "something other than a port follows the address; write https://[::1]:8080",
-        ),
-        (
-            "https://h .example",
-            "holds ' ', which no URL may; write a plain URL",
-        ),
-        (
-            "https://h\r\nX: 1",
-            "holds '\\r', which no URL may; write a plain URL",
-        ),
-        (
-            "https://h/{x}",
-            "holds '{', which no URL may; write a plain URL",
-        ),
-    ] {
+    for (url, want) in WRONG_URLS {
         let text = format!(r#"[{{"name": "p", "base_url": {url:?}, "enabled": false}}]"#);
         let found = lines(&load_files(&[("platform.json", &text)], &[]));
         assert_eq!(
@@ -261,6 +263,55 @@ fn base_urls_that_are_right() {
     }
 }
 
+const WRONG_FIELDS: &[(&str, &[&str])] = &[
+    (
+        r#""enabled": "on""#,
+        &[r#"@enabled: expected true or false, found "on"; write true"#],
+    ),
+    (
+        r#""max_attempts": 0"#,
+        &["@max_attempts: 0 is out of range; write a whole number of tries from 1 to 100"],
+    ),
+    (
+        r#""max_attempts": "3""#,
+        &[
+            r#"@max_attempts: expected a whole number of tries, found "3"; write 3, or 1 for no retry"#,
+        ],
+    ),
+    (
+        r#""headers": []"#,
+        &[r#"@headers: expected an object, found a list; write { "name": "value" }"#],
+    ),
+    (
+        r#""enable": true"#,
+        &[r#"@enable: unknown field; did you mean "enabled"?"#],
+    ),
+    (
+        r#""header": {}"#,
+        &[r#"@header: unknown field; did you mean "headers"?"#],
+    ),
+    (r#""name": "p""#, &["@name: given more than once; keep one"]),
+    (r#""keys": []"#, &["@keys: given more than once; keep one"]),
+    (
+        r#""api_path": "/v1?x""#,
+        &[r#"@api_path: "/v1?x" is no path; write one such as "/v1""#],
+    ),
+    (
+        r#""api_path": "/v 1""#,
+        &[r#"@api_path: "/v 1" is no path; write one such as "/v1""#],
+    ),
+    (
+        r##""health_check_endpoint": "/m#x""##,
+        &[r##"@health_check_endpoint: "/m#x" is no path; write one such as "/models""##],
+    ),
+    (
+        r#""health_check_endpoint": "/m HTTP/1.1\r\nX: 1""#,
+        &[
+            r#"@health_check_endpoint: "/m HTTP/1.1\r\nX: 1" is no path; write one such as "/models""#,
+        ],
+    ),
+];
+
 #[test]
 fn types() {
     for name in [
@@ -275,54 +326,7 @@ fn types() {
         let want = format!("@{name}: expected a text, found a list; write it in double quotes");
         expect(&[(&format!(r#""{name}": []"#), &[&want])]);
     }
-    expect(&[
-        (
-            r#""enabled": "on""#,
-            &[r#"@enabled: expected true or false, found "on"; write true"#],
-        ),
-        (
-            r#""max_attempts": 0"#,
-            &["@max_attempts: 0 is out of range; write a whole number of tries from 1 to 100"],
-        ),
-        (
-            r#""max_attempts": "3""#,
-            &[
-                r#"@max_attempts: expected a whole number of tries, found "3"; write 3, or 1 for no retry"#,
-            ],
-        ),
-        (
-            r#""headers": []"#,
-            &[r#"@headers: expected an object, found a list; write { "name": "value" }"#],
-        ),
-        (
-            r#""enable": true"#,
-            &[r#"@enable: unknown field; did you mean "enabled"?"#],
-        ),
-        (
-            r#""header": {}"#,
-            &[r#"@header: unknown field; did you mean "headers"?"#],
-        ),
-        (r#""name": "p""#, &["@name: given more than once; keep one"]),
-        (r#""keys": []"#, &["@keys: given more than once; keep one"]),
-        (
-            r#""api_path": "/v1?x""#,
-            &[r#"@api_path: "/v1?x" is no path; write one such as "/v1""#],
-        ),
-        (
-            r#""api_path": "/v 1""#,
-            &[r#"@api_path: "/v 1" is no path; write one such as "/v1""#],
-        ),
-        (
-            r##""health_check_endpoint": "/m#x""##,
-            &[r##"@health_check_endpoint: "/m#x" is no path; write one such as "/models""##],
-        ),
-        (
-            r#""health_check_endpoint": "/m HTTP/1.1\r\nX: 1""#,
-            &[
-                r#"@health_check_endpoint: "/m HTTP/1.1\r\nX: 1" is no path; write one such as "/models""#,
-            ],
-        ),
-    ]);
+    expect(WRONG_FIELDS);
     for method in [
         "",
         "GET POST",

@@ -63,136 +63,138 @@ fn peers_without_trusted_proxies() {
     );
 }
 
+const FORWARDED: &[(&str, &str, &str, bool)] = &[
+    ("", "10.0.0.1", "10.0.0.1", false),
+    ("", "127.0.0.1", "127.0.0.1", true),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "::ffff:10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "2001:db8::1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 2001:db9::9\r\n",
+        "10.0.0.1",
+        "2001:db9::9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: ::ffff:192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9:4711\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: [2001:db9::9]:4711\r\n",
+        "10.0.0.1",
+        "2001:db9::9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: [2001:db9::9]\r\n",
+        "10.0.0.1",
+        "2001:db9::9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.8, 192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.8,192.0.2.9 , 10.9.9.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.8\r\nx-forwarded-for: 192.0.2.9, 10.1.1.1\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: garbage, 192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9, garbage\r\n",
+        "10.0.0.1",
+        "10.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9, unknown, 10.1.1.1\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9, 999.1.1.1\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 10.2.2.2, 10.1.1.1\r\n",
+        "10.0.0.1",
+        "10.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "127.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    ("X-Forwarded-For: ::1\r\n", "127.0.0.1", "::1", true),
+    ("X-Forwarded-For: ::1\r\n", "10.0.0.1", "::1", false),
+    (
+        "X-Forwarded-For: 127.0.0.1\r\n",
+        "10.0.0.1",
+        "10.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 10.0.0.1\r\n",
+        "192.0.2.7",
+        "192.0.2.7",
+        false,
+    ),
+    (
+        "Forwarded: for=192.0.2.9\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        false,
+    ),
+];
+
 #[test]
 fn peers_behind_trusted_proxies() {
     expect_peers(
         r#"{"trusted_proxies": ["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]}"#,
-        &[
-            ("", "10.0.0.1", "10.0.0.1", false),
-            ("", "127.0.0.1", "127.0.0.1", true),
-            (
-                "X-Forwarded-For: 192.0.2.9\r\n",
-                "10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.9\r\n",
-                "::ffff:10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.9\r\n",
-                "2001:db8::1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 2001:db9::9\r\n",
-                "10.0.0.1",
-                "2001:db9::9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: ::ffff:192.0.2.9\r\n",
-                "10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.9:4711\r\n",
-                "10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: [2001:db9::9]:4711\r\n",
-                "10.0.0.1",
-                "2001:db9::9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: [2001:db9::9]\r\n",
-                "10.0.0.1",
-                "2001:db9::9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.8, 192.0.2.9\r\n",
-                "10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.8,192.0.2.9 , 10.9.9.9\r\n",
-                "10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.8\r\nx-forwarded-for: 192.0.2.9, 10.1.1.1\r\n",
-                "10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: garbage, 192.0.2.9\r\n",
-                "10.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.9, garbage\r\n",
-                "10.0.0.1",
-                "10.0.0.1",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.9, unknown, 10.1.1.1\r\n",
-                "127.0.0.1",
-                "127.0.0.1",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.9, 999.1.1.1\r\n",
-                "127.0.0.1",
-                "127.0.0.1",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 10.2.2.2, 10.1.1.1\r\n",
-                "10.0.0.1",
-                "10.0.0.1",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 192.0.2.9\r\n",
-                "127.0.0.1",
-                "192.0.2.9",
-                false,
-            ),
-            ("X-Forwarded-For: ::1\r\n", "127.0.0.1", "::1", true),
-            ("X-Forwarded-For: ::1\r\n", "10.0.0.1", "::1", false),
-            (
-                "X-Forwarded-For: 127.0.0.1\r\n",
-                "10.0.0.1",
-                "10.0.0.1",
-                false,
-            ),
-            (
-                "X-Forwarded-For: 10.0.0.1\r\n",
-                "192.0.2.7",
-                "192.0.2.7",
-                false,
-            ),
-            (
-                "Forwarded: for=192.0.2.9\r\n",
-                "127.0.0.1",
-                "127.0.0.1",
-                false,
-            ),
-        ],
+        FORWARDED,
     );
 }
 

@@ -1,5 +1,7 @@
 //! Heads as a client gets them, byte by byte.
 
+use super::Afterwards::{Close, KeepAlive};
+use super::Coding::{Chunked, Identity};
 use super::*;
 use crate::exchange::testing::{buffer, core, drain, now, request, shown};
 use crate::http::{FIELDS_MAX, response};
@@ -119,99 +121,99 @@ fn what_passes_and_what_is_added() {
     }
 }
 
+const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
+const CLOSE: &str = "connection: close\r\n";
+const KEEP: &str = "connection: keep-alive\r\n";
+
+const FRAMINGS: &[(&str, &str, Change, &str, Coding, Afterwards)] = &[
+    (
+        "200 OK",
+        "content-length: 007\r\n",
+        plain,
+        "Content-Length: 7\r\n",
+        Identity,
+        KeepAlive,
+    ),
+    ("200 OK", CHUNKED, plain, CHUNKED, Chunked, KeepAlive),
+    ("200 OK", "", plain, CLOSE, Identity, Close),
+    (
+        "200 OK",
+        "Content-Length: 7\r\n",
+        closing,
+        "Content-Length: 7\r\nconnection: close\r\n",
+        Identity,
+        Close,
+    ),
+    (
+        "200 OK",
+        "Content-Length: 7\r\n",
+        http10,
+        "Content-Length: 7\r\nconnection: keep-alive\r\n",
+        Identity,
+        KeepAlive,
+    ),
+    ("200 OK", CHUNKED, http10, CLOSE, Identity, Close),
+    ("200 OK", "", http10, CLOSE, Identity, Close),
+    ("204 No Content", "", plain, "", Identity, KeepAlive),
+    (
+        "204 No Content",
+        "Content-Length: 0\r\n",
+        plain,
+        "",
+        Identity,
+        KeepAlive,
+    ),
+    ("204 No Content", "", http10, KEEP, Identity, KeepAlive),
+    ("304 Not Modified", "", plain, "", Identity, KeepAlive),
+    (
+        "304 Not Modified",
+        "Content-Length: 9\r\n",
+        plain,
+        "Content-Length: 9\r\n",
+        Identity,
+        KeepAlive,
+    ),
+    (
+        "200 OK",
+        "Content-Length: 9\r\n",
+        for_head,
+        "Content-Length: 9\r\n",
+        Identity,
+        KeepAlive,
+    ),
+    ("200 OK", "", for_head, "", Identity, KeepAlive),
+    (
+        "204 No Content",
+        "Content-Length: 9\r\n",
+        for_head,
+        "",
+        Identity,
+        KeepAlive,
+    ),
+    (
+        "404 Nope",
+        "Content-Length: 0\r\n",
+        plain,
+        "Content-Length: 0\r\n",
+        Identity,
+        KeepAlive,
+    ),
+    (
+        "529 ",
+        "Content-Length: 1\r\n",
+        plain,
+        "Content-Length: 1\r\n",
+        Identity,
+        KeepAlive,
+    ),
+];
+
 #[test]
 fn framings() {
-    use Afterwards::{Close, KeepAlive};
-    use Coding::{Chunked, Identity};
-    const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
-    const CLOSE: &str = "connection: close\r\n";
-    const KEEP: &str = "connection: keep-alive\r\n";
-    let rows: [(&str, &str, Change, &str, Coding, Afterwards); 17] = [
-        (
-            "200 OK",
-            "content-length: 007\r\n",
-            plain,
-            "Content-Length: 7\r\n",
-            Identity,
-            KeepAlive,
-        ),
-        ("200 OK", CHUNKED, plain, CHUNKED, Chunked, KeepAlive),
-        ("200 OK", "", plain, CLOSE, Identity, Close),
-        (
-            "200 OK",
-            "Content-Length: 7\r\n",
-            closing,
-            "Content-Length: 7\r\nconnection: close\r\n",
-            Identity,
-            Close,
-        ),
-        (
-            "200 OK",
-            "Content-Length: 7\r\n",
-            http10,
-            "Content-Length: 7\r\nconnection: keep-alive\r\n",
-            Identity,
-            KeepAlive,
-        ),
-        ("200 OK", CHUNKED, http10, CLOSE, Identity, Close),
-        ("200 OK", "", http10, CLOSE, Identity, Close),
-        ("204 No Content", "", plain, "", Identity, KeepAlive),
-        (
-            "204 No Content",
-            "Content-Length: 0\r\n",
-            plain,
-            "",
-            Identity,
-            KeepAlive,
-        ),
-        ("204 No Content", "", http10, KEEP, Identity, KeepAlive),
-        ("304 Not Modified", "", plain, "", Identity, KeepAlive),
-        (
-            "304 Not Modified",
-            "Content-Length: 9\r\n",
-            plain,
-            "Content-Length: 9\r\n",
-            Identity,
-            KeepAlive,
-        ),
-        (
-            "200 OK",
-            "Content-Length: 9\r\n",
-            for_head,
-            "Content-Length: 9\r\n",
-            Identity,
-            KeepAlive,
-        ),
-        ("200 OK", "", for_head, "", Identity, KeepAlive),
-        (
-            "204 No Content",
-            "Content-Length: 9\r\n",
-            for_head,
-            "",
-            Identity,
-            KeepAlive,
-        ),
-        (
-            "404 Nope",
-            "Content-Length: 0\r\n",
-            plain,
-            "Content-Length: 0\r\n",
-            Identity,
-            KeepAlive,
-        ),
-        (
-            "529 ",
-            "Content-Length: 1\r\n",
-            plain,
-            "Content-Length: 1\r\n",
-            Identity,
-            KeepAlive,
-        ),
-    ];
-    for (status, fields, change, want, coding, afterwards) in rows {
-        let found = relayed(&format!("HTTP/1.1 {status}\r\n{fields}"), change);
+    for (status, fields, change, want, coding, afterwards) in FRAMINGS {
+        let found = relayed(&format!("HTTP/1.1 {status}\r\n{fields}"), *change);
         let head = format!("HTTP/1.1 {status}\r\n{DATE}{ID}{want}\r\n");
-        assert_eq!(found, (head, coding, afterwards), "{status} {fields:?}");
+        assert_eq!(found, (head, *coding, *afterwards), "{status} {fields:?}");
     }
     let (found, _, _) = relayed("HTTP/1.0 200\r\nContent-Length: 1\r\n", plain);
     assert!(found.starts_with("HTTP/1.1 200 \r\n"), "{found}");

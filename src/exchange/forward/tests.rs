@@ -101,83 +101,85 @@ fn request_lines() {
     }
 }
 
+const FIELDS: &[(&str, &str)] = &[
+    ("", ""),
+    (
+        "User-Agent: a\r\naCCept: */*\r\n",
+        "User-Agent: a\r\naCCept: */*\r\n",
+    ),
+    ("B: 2\r\nA: 1\r\nB: 1\r\n", "B: 2\r\nA: 1\r\nB: 1\r\n"),
+    ("Empty:\r\nBlank:  x  \r\n", "Empty: \r\nBlank: x\r\n"),
+    (
+        "Accept-Encoding: gzip, br\r\n",
+        "Accept-Encoding: gzip, br\r\n",
+    ),
+    (
+        "Cookie: a=b\r\nOrigin: https://o\r\n",
+        "Cookie: a=b\r\nOrigin: https://o\r\n",
+    ),
+    ("Max-Forwards: 3\r\n", "Max-Forwards: 3\r\n"),
+    (
+        "Content-Length: 5\r\nA: 1\r\n",
+        "Content-Length: 5\r\nA: 1\r\n",
+    ),
+    (
+        "A: 1\r\ncontent-length: 05\r\n",
+        "A: 1\r\nContent-Length: 5\r\n",
+    ),
+    ("Content-Length: 0\r\n", "Content-Length: 0\r\n"),
+    (
+        "transfer-encoding: Chunked\r\nA: 1\r\n",
+        "Transfer-Encoding: chunked\r\nA: 1\r\n",
+    ),
+    (
+        "Connection: close\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n",
+        "",
+    ),
+    ("TE: trailers\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n", ""),
+    (
+        "Proxy-Authorization: Basic x\r\nProxy-Authenticate: x\r\n",
+        "",
+    ),
+    (
+        "Connection: X-Hop, A\r\nx-hop: 1\r\nA: 1\r\nB: 1\r\n",
+        "B: 1\r\n",
+    ),
+    ("X-Hop: 1\r\nConnection: x\r\nConnection: X-HOP\r\n", ""),
+    (
+        "Connection: Content-Length, host\r\nContent-Length: 1\r\n",
+        "Content-Length: 1\r\n",
+    ),
+    (
+        "X-Forwarded-For: 1\r\nx-forwarded-proto: 2\r\nX-Forwarded-Any: 3\r\n",
+        "",
+    ),
+    ("Forwarded: for=x\r\nVia: 1.1 x\r\n", ""),
+    (
+        "X-Forwarded: 1\r\nX-Real-IP: 2\r\n",
+        "X-Forwarded: 1\r\nX-Real-IP: 2\r\n",
+    ),
+    (
+        "Expect: 100-continue\r\nContent-Length: 1\r\n",
+        "Content-Length: 1\r\n",
+    ),
+    ("Authorization: Bearer client-key-1\r\n", ""),
+    ("AUTHORIZATION: Basic other\r\nA: 1\r\n", "A: 1\r\n"),
+    ("x-api-key: client-key-1\r\nA: 1\r\n", "A: 1\r\n"),
+    (
+        "x-api-key: dummy\r\nAuthorization: client-key-1\r\n",
+        "x-api-key: dummy\r\n",
+    ),
+    (
+        "x-goog-api-key: client-key-1\r\napi-key: client-key-1\r\n",
+        "",
+    ),
+    ("Version: 2024\r\n", "Version: 2024\r\n"),
+];
+
 #[test]
 fn fields() {
     const LINE: &str = "POST /p/v1/x HTTP/1.1";
-    for (fields, want) in [
-        ("", ""),
-        (
-            "User-Agent: a\r\naCCept: */*\r\n",
-            "User-Agent: a\r\naCCept: */*\r\n",
-        ),
-        ("B: 2\r\nA: 1\r\nB: 1\r\n", "B: 2\r\nA: 1\r\nB: 1\r\n"),
-        ("Empty:\r\nBlank:  x  \r\n", "Empty: \r\nBlank: x\r\n"),
-        (
-            "Accept-Encoding: gzip, br\r\n",
-            "Accept-Encoding: gzip, br\r\n",
-        ),
-        (
-            "Cookie: a=b\r\nOrigin: https://o\r\n",
-            "Cookie: a=b\r\nOrigin: https://o\r\n",
-        ),
-        ("Max-Forwards: 3\r\n", "Max-Forwards: 3\r\n"),
-        (
-            "Content-Length: 5\r\nA: 1\r\n",
-            "Content-Length: 5\r\nA: 1\r\n",
-        ),
-        (
-            "A: 1\r\ncontent-length: 05\r\n",
-            "A: 1\r\nContent-Length: 5\r\n",
-        ),
-        ("Content-Length: 0\r\n", "Content-Length: 0\r\n"),
-        (
-            "transfer-encoding: Chunked\r\nA: 1\r\n",
-            "Transfer-Encoding: chunked\r\nA: 1\r\n",
-        ),
-        (
-            "Connection: close\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n",
-            "",
-        ),
-        ("TE: trailers\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n", ""),
-        (
-            "Proxy-Authorization: Basic x\r\nProxy-Authenticate: x\r\n",
-            "",
-        ),
-        (
-            "Connection: X-Hop, A\r\nx-hop: 1\r\nA: 1\r\nB: 1\r\n",
-            "B: 1\r\n",
-        ),
-        ("X-Hop: 1\r\nConnection: x\r\nConnection: X-HOP\r\n", ""),
-        (
-            "Connection: Content-Length, host\r\nContent-Length: 1\r\n",
-            "Content-Length: 1\r\n",
-        ),
-        (
-            "X-Forwarded-For: 1\r\nx-forwarded-proto: 2\r\nX-Forwarded-Any: 3\r\n",
-            "",
-        ),
-        ("Forwarded: for=x\r\nVia: 1.1 x\r\n", ""),
-        (
-            "X-Forwarded: 1\r\nX-Real-IP: 2\r\n",
-            "X-Forwarded: 1\r\nX-Real-IP: 2\r\n",
-        ),
-        (
-            "Expect: 100-continue\r\nContent-Length: 1\r\n",
-            "Content-Length: 1\r\n",
-        ),
-        ("Authorization: Bearer client-key-1\r\n", ""),
-        ("AUTHORIZATION: Basic other\r\nA: 1\r\n", "A: 1\r\n"),
-        ("x-api-key: client-key-1\r\nA: 1\r\n", "A: 1\r\n"),
-        (
-            "x-api-key: dummy\r\nAuthorization: client-key-1\r\n",
-            "x-api-key: dummy\r\n",
-        ),
-        (
-            "x-goog-api-key: client-key-1\r\napi-key: client-key-1\r\n",
-            "",
-        ),
-        ("Version: 2024\r\n", "Version: 2024\r\n"),
-    ] {
+    for (fields, want) in FIELDS {
         let found = written(PLAIN, LINE, fields);
         assert_eq!(
             found,

@@ -11,7 +11,9 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// The reason, its status and code, `Retry-After`, and whether the SDKs are told not to try again.
-fn answered() -> Vec<(Reason, u16, &'static str, Option<u64>, bool)> {
+type Row = (Reason, u16, &'static str, Option<u64>, bool);
+
+fn of_limits() -> Vec<Row> {
     let cooldown = |retry_after_seconds| {
         Reason::Refused(Refusal::Cooldown {
             retry_after_seconds,
@@ -31,6 +33,46 @@ fn answered() -> Vec<(Reason, u16, &'static str, Option<u64>, bool)> {
     };
     let limited = |retry_after| Reason::KeysRateLimited { retry_after };
     let unhealthy = |retry_after| Reason::NoHealthyKeys { retry_after };
+    vec![
+        (cooldown(60), 429, "cooldown", Some(60), false),
+        (cooldown(61), 429, "cooldown", Some(61), true),
+        (hourly(1), 429, "hourly_limit", Some(1), false),
+        (hourly(3600), 429, "hourly_limit", Some(3600), true),
+        (daily(60), 429, "daily_limit", Some(60), false),
+        (daily(86_400), 429, "daily_limit", Some(86_400), true),
+        (
+            limited(Duration::ZERO),
+            429,
+            "keys_rate_limited",
+            Some(1),
+            false,
+        ),
+        (
+            limited(Duration::from_millis(59_001)),
+            429,
+            "keys_rate_limited",
+            Some(60),
+            false,
+        ),
+        (
+            limited(Duration::from_millis(60_001)),
+            429,
+            "keys_rate_limited",
+            Some(61),
+            true,
+        ),
+        (unhealthy(None), 503, "no_healthy_keys", None, false),
+        (
+            unhealthy(Some(seconds(7))),
+            503,
+            "no_healthy_keys",
+            Some(7),
+            false,
+        ),
+    ]
+}
+
+fn of_heads() -> Vec<Row> {
     vec![
         (
             Reason::Malformed(Malformed::Host),
@@ -88,6 +130,11 @@ fn answered() -> Vec<(Reason, u16, &'static str, Option<u64>, bool)> {
             None,
             false,
         ),
+    ]
+}
+
+fn of_clients() -> Vec<Row> {
+    vec![
         (Reason::PathClimbs, 400, "bad_request", None, false),
         (Reason::RequestTimeout, 408, "request_timeout", None, false),
         (
@@ -117,6 +164,11 @@ fn answered() -> Vec<(Reason, u16, &'static str, Option<u64>, bool)> {
         (Reason::NoKeys { name: name() }, 503, "no_keys", None, true),
         (Reason::MissingApiKey, 401, "missing_api_key", None, false),
         (Reason::InvalidApiKey, 401, "invalid_api_key", None, false),
+    ]
+}
+
+fn of_others() -> Vec<Row> {
+    vec![
         (
             Reason::Refused(Refusal::SampleKey),
             403,
@@ -138,12 +190,6 @@ fn answered() -> Vec<(Reason, u16, &'static str, Option<u64>, bool)> {
             None,
             false,
         ),
-        (cooldown(60), 429, "cooldown", Some(60), false),
-        (cooldown(61), 429, "cooldown", Some(61), true),
-        (hourly(1), 429, "hourly_limit", Some(1), false),
-        (hourly(3600), 429, "hourly_limit", Some(3600), true),
-        (daily(60), 429, "daily_limit", Some(60), false),
-        (daily(86_400), 429, "daily_limit", Some(86_400), true),
         (
             Reason::PageDisabled("enable_gui"),
             403,
@@ -157,35 +203,6 @@ fn answered() -> Vec<(Reason, u16, &'static str, Option<u64>, bool)> {
             405,
             "method_not_allowed",
             None,
-            false,
-        ),
-        (
-            limited(Duration::ZERO),
-            429,
-            "keys_rate_limited",
-            Some(1),
-            false,
-        ),
-        (
-            limited(Duration::from_millis(59_001)),
-            429,
-            "keys_rate_limited",
-            Some(60),
-            false,
-        ),
-        (
-            limited(Duration::from_millis(60_001)),
-            429,
-            "keys_rate_limited",
-            Some(61),
-            true,
-        ),
-        (unhealthy(None), 503, "no_healthy_keys", None, false),
-        (
-            unhealthy(Some(seconds(7))),
-            503,
-            "no_healthy_keys",
-            Some(7),
             false,
         ),
         (
@@ -214,7 +231,10 @@ fn answered() -> Vec<(Reason, u16, &'static str, Option<u64>, bool)> {
 
 #[test]
 fn answers() {
-    for (reason, status, code, retry_after, forbids_retry) in answered() {
+    let rows = [of_limits(), of_heads(), of_clients(), of_others()]
+        .into_iter()
+        .flatten();
+    for (reason, status, code, retry_after, forbids_retry) in rows {
         let found = (
             reason.status(),
             reason.code(),

@@ -153,7 +153,7 @@ fn times(count: usize, what: &Do) -> Vec<Do> {
 
 #[test]
 fn round_robin_over_what_is_usable() {
-    let rows: [(&str, usize, Vec<Do>); 8] = [
+    let rows: [(&str, usize, Vec<Do>); 4] = [
         ("no key", 0, vec![Refused(NoKey::NoKeys)]),
         (
             "one key",
@@ -188,6 +188,15 @@ fn round_robin_over_what_is_usable() {
                 States("hhh"),
             ],
         ),
+    ];
+    for (name, count, script) in rows {
+        Bench::new(count).run(name, &script);
+    }
+}
+
+#[test]
+fn keys_that_probes_look_at() {
+    let rows: [(&str, usize, Vec<Do>); 4] = [
         (
             "an unhealthy one is skipped until a probe finds it well",
             2,
@@ -238,8 +247,7 @@ fn round_robin_over_what_is_usable() {
 
 #[test]
 fn when_none_is_usable() {
-    let fail = |key| times(5, &Try(key, SERVER_ERROR));
-    let rows: [(&str, usize, Vec<Vec<Do>>); 8] = [
+    let rows: [(&str, usize, Vec<Vec<Do>>); 4] = [
         (
             "all unhealthy",
             2,
@@ -277,6 +285,16 @@ fn when_none_is_usable() {
                 Refused(ALL_UNHEALTHY),
             ]],
         ),
+    ];
+    for (name, count, script) in rows {
+        Bench::new(count).run(name, &script.concat());
+    }
+}
+
+#[test]
+fn failing_keys_are_tried_anyway() {
+    let fail = |key| times(5, &Try(key, SERVER_ERROR));
+    let rows: [(&str, usize, Vec<Vec<Do>>); 4] = [
         (
             "failing ones are tried anyway",
             1,
