@@ -124,13 +124,8 @@ fn read_entry(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<ClientK
 }
 
 fn read_key(fields: &mut Fields<'_, '_>) -> Option<Secret> {
-    let Some(key) = fields.text("key") else {
-        fields.problem(
-            "key",
-            format!("missing; write a secret of {KEY_CHARACTERS_MIN} characters or more"),
-        );
-        return None;
-    };
+    let hint = format!("write a secret of {KEY_CHARACTERS_MIN} characters or more");
+    let key = fields.required_text("key", &hint)?;
     if key.chars().count() < KEY_CHARACTERS_MIN {
         fields.problem(
             "key",

@@ -1,6 +1,7 @@
 //! Variables: the process environment first, then `.env`.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::findings::Findings;
@@ -20,19 +21,18 @@ impl<'e> Environment<'e> {
         process: &'e dyn Fn(&str) -> Option<String>,
         findings: &mut Findings,
     ) -> Environment<'e> {
-        let path = dir.join(FILE);
         let mut file = HashMap::new();
-        if path.exists() {
-            match dotenvy::from_path_iter(&path) {
-                Ok(pairs) => {
-                    for pair in pairs {
-                        match pair {
-                            Ok((name, value)) => drop(file.insert(name, value)),
-                            Err(error) => findings.problem("", describe(&error)),
-                        }
-                    }
+        let text = read_text(dir, findings);
+        // dotenvy skips a byte order mark only where it sets the process's own variables.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        for pair in dotenvy::from_read_iter(text.as_bytes()) {
+            match pair {
+                // As dotenvy does it, the first one counts.
+                Ok((name, value)) => drop(file.entry(name).or_insert(value)),
+                Err(error) => {
+                    let (path, problem) = describe(&error, text);
+                    findings.problem(&path, problem);
                 }
-                Err(error) => findings.problem("", describe(&error)),
             }
         }
         Environment { process, file }
@@ -45,22 +45,29 @@ impl<'e> Environment<'e> {
     }
 }
 
-/// Without the line itself, which may hold a key.
-fn describe(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(line, place) => {
-            let name = line.split('=').next().unwrap_or_default().trim();
-            let shown = if line.contains('=') {
-                name
-            } else {
-                "a line without `=`"
-            };
-            format!(
-                "{shown}: cannot be read (at character {place}); write NAME=value, or NAME=\"value\" with blanks in it"
-            )
+fn read_text(dir: &Path, findings: &mut Findings) -> String {
+    let bytes = match std::fs::read(dir.join(FILE)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return String::new(),
+        Err(error) => {
+            findings.problem("", format!("cannot be read: {error}"));
+            return String::new();
         }
-        dotenvy::Error::Io(error) => format!("cannot be read: {error}"),
-        dotenvy::Error::EnvVar(error) => format!("cannot be read: {error}"),
-        _ => "cannot be read".to_string(),
-    }
+    };
+    String::from_utf8(bytes).unwrap_or_else(|_| {
+        findings.problem("", "not UTF-8; save it as UTF-8".to_string());
+        String::new()
+    })
+}
+
+/// Where and what; without the line itself, which may hold a key. What dotenvy calls the line is sometimes the value.
+fn describe(error: &dotenvy::Error, text: &str) -> (String, String) {
+    let dotenvy::Error::LineParse(piece, _) = error else {
+        return (String::new(), "cannot be read".to_string());
+    };
+    let path = text.find(piece.as_str()).map_or(String::new(), |place| {
+        format!("line {}", text[..place].matches('\n').count() + 1)
+    });
+    let problem = "cannot be read; write NAME=value, or NAME=\"value\" with blanks in it";
+    (path, problem.to_string())
 }

@@ -76,7 +76,7 @@ impl<'j, 'f> Fields<'j, 'f> {
                 self.problem(
                     name,
                     format!(
-                        "{} cannot be read: {error}; write a PEM file's path",
+                        "{} cannot be read: {error}; write the path of a PEM file",
                         path.display()
                     ),
                 );
@@ -99,7 +99,7 @@ impl<'j, 'f> Fields<'j, 'f> {
         }
     }
 
-    /// A whole number of `unit` from `min` to `max`; `hint` says what to write instead of a wrong one.
+    /// A whole number of `unit` (empty for none) from `min` to `max`; `hint` says what to write instead of a wrong one.
     pub fn whole(
         &mut self,
         name: &'static str,
@@ -109,19 +109,23 @@ impl<'j, 'f> Fields<'j, 'f> {
         hint: &str,
     ) -> u64 {
         let (min, max) = range;
+        let of_unit = match unit.is_empty() {
+            true => String::new(),
+            false => format!(" of {unit}"),
+        };
         match self.value(name) {
             None => default,
             Some(Json::Whole(value)) if (min..=max).contains(value) => *value,
             Some(Json::Whole(value)) => {
                 let text = format!(
-                    "{value} is out of range; write a whole number of {unit} from {min} to {max}"
+                    "{value} is out of range; write a whole number{of_unit} from {min} to {max}"
                 );
                 self.problem(name, text);
                 default
             }
             Some(other) => {
                 let text = format!(
-                    "expected a whole number of {unit}, found {}; {hint}",
+                    "expected a whole number{of_unit}, found {}; {hint}",
                     shown(other)
                 );
                 self.problem(name, text);
@@ -145,6 +149,19 @@ impl<'j, 'f> Fields<'j, 'f> {
         }
     }
 
+    /// A text that must be there; `hint` says what to write.
+    pub fn required_text(&mut self, name: &'static str, hint: &str) -> Option<&'j str> {
+        let is_missing = !self
+            .fields
+            .iter()
+            .any(|(field, value)| field == name && *value != Json::Null);
+        let text = self.text(name);
+        if is_missing {
+            self.problem(name, format!("missing; {hint}"));
+        }
+        text
+    }
+
     /// A list of texts, each with its path's end (`name[2]`); what is no text is a problem and left out.
     pub fn texts(&mut self, name: &'static str) -> Option<Vec<(String, &'j str)>> {
         let items = match self.value(name)? {
@@ -163,7 +180,13 @@ impl<'j, 'f> Fields<'j, 'f> {
             let place = format!("{name}[{place}]");
             match item {
                 Json::Text(text) => texts.push((place, text.as_str())),
-                other => self.problem(&place, format!("expected a text, found {}", other.kind())),
+                other => {
+                    let text = format!(
+                        "expected a text, found {}; write it in double quotes",
+                        other.kind()
+                    );
+                    self.problem(&place, text);
+                }
             }
         }
         Some(texts)
@@ -196,9 +219,17 @@ fn shown(value: &Json) -> String {
     }
 }
 
-/// The valid name that `name` probably is: at most a third of its letters differ.
+/// A shorter name is the beginning of too many.
+const NAME_BYTES_TELLING: usize = 4;
+
+/// The valid name that `name` probably is: at most a third of its letters differ, or one begins with the other.
 pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let distance = |valid: &&'n str| strsim::damerau_levenshtein(&name.to_lowercase(), valid);
     let best = names.iter().copied().min_by_key(distance)?;
-    (distance(&best) * 3 <= best.len().max(name.len())).then_some(best)
+    if distance(&best) * 3 <= best.len().max(name.len()) {
+        return Some(best);
+    }
+    let begins = |valid: &&&str| valid.starts_with(name) || name.starts_with(**valid);
+    let is_telling = name.len() >= NAME_BYTES_TELLING;
+    names.iter().find(begins).copied().filter(|_| is_telling)
 }

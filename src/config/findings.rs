@@ -42,7 +42,7 @@ impl Findings {
     fn finding(&self, path: &str, text: String) -> Finding {
         Finding {
             file: self.file,
-            path: path.to_string(),
+            path: one_line(path),
             text,
         }
     }
@@ -53,6 +53,18 @@ impl Findings {
         self.warnings.extend(other.warnings);
         self.named_files.extend(other.named_files);
     }
+}
+
+/// A name of a field may hold anything; a finding is one line.
+fn one_line(path: &str) -> String {
+    let mut line = String::with_capacity(path.len());
+    for letter in path.chars() {
+        match letter.is_control() {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    line
 }
 
 impl fmt::Display for Finding {

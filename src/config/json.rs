@@ -25,7 +25,7 @@ impl Json {
     pub fn parse(text: &str) -> Result<Json, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim().is_empty() {
-            return Err("the file is empty".to_string());
+            return Err("the file is empty; write { } or [ ]".to_string());
         }
         serde_json::from_str(text).map_err(|error| error.to_string())
     }

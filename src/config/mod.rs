@@ -132,3 +132,6 @@ fn read_file(dir: &Path, name: &str, missing: Missing, findings: &mut Findings) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

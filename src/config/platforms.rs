@@ -166,13 +166,8 @@ fn read_entry(
 }
 
 fn read_name(fields: &mut Fields<'_, '_>) -> Option<String> {
-    let Some(name) = fields.text("name") else {
-        fields.problem(
-            "name",
-            "missing; write the first part of the platform's path, such as \"openai\"",
-        );
-        return None;
-    };
+    let hint = "write the first part of the platform's path, such as \"openai\"";
+    let name = fields.required_text("name", hint)?;
     let is_segment = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if name.is_empty() || !name.bytes().all(is_segment) {
         fields.problem(
@@ -198,13 +193,8 @@ struct Base {
 }
 
 fn read_base_url(fields: &mut Fields<'_, '_>) -> Option<Base> {
-    let Some(url) = fields.text("base_url") else {
-        fields.problem(
-            "base_url",
-            "missing; write a URL such as \"https://api.example.com\"",
-        );
-        return None;
-    };
+    let hint = "write a URL such as \"https://api.example.com\"";
+    let url = fields.required_text("base_url", hint)?;
     match parse_base_url(url) {
         Ok(base) => {
             if let Origin::Web {
@@ -288,10 +278,10 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
         Some(rest) => {
             let (literal, after) = rest
                 .split_once(']')
-                .ok_or("the address has no closing bracket")?;
+                .ok_or("the address has no closing bracket; write https://[::1]:8080")?;
             literal
                 .parse::<std::net::Ipv6Addr>()
-                .map_err(|_| format!("[{literal}] is no IPv6 address"))?;
+                .map_err(|_| format!("[{literal}] is no IPv6 address; write https://[::1]:8080"))?;
             (
                 literal,
                 after.strip_prefix(':').or(after.is_empty().then_some("")),
@@ -302,10 +292,12 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
             None => (authority, Some("")),
         },
     };
-    let port = match port.ok_or("something other than a port follows the address")? {
+    let follows = "something other than a port follows the address; write https://[::1]:8080";
+    let port = match port.ok_or(follows)? {
         "" => None,
+        // A number's own parser would take a sign, too.
         digits => match digits.parse::<u16>() {
-            Ok(port) if port > 0 => Some(port),
+            Ok(port) if port > 0 && !digits.starts_with('+') => Some(port),
             _ => {
                 return Err(format!(
                     "{digits:?} is no port; write a number from 1 to 65535"
@@ -314,7 +306,9 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
         },
     };
     if host.is_empty() || host.len() > 253 || host.split('.').any(|label| label.len() > 63) {
-        return Err("the host name is missing or too long".to_string());
+        return Err(
+            "the host name is missing or too long; write https://api.example.com".to_string(),
+        );
     }
     Ok((host, port))
 }
@@ -418,7 +412,8 @@ fn read_method(fields: &mut Fields<'_, '_>) -> String {
     }
 }
 
-/// An entry is a key, or the name of a variable that holds one or several.
+/// An entry is a key, or the name of a variable that holds one or several. Several in one entry are each looked at,
+/// so that no variable's name goes upstream as if it were a key.
 fn read_keys(
     fields: &mut Fields<'_, '_>,
     environment: &Environment<'_>,
@@ -426,29 +421,28 @@ fn read_keys(
 ) -> Vec<Secret> {
     let mut keys: Vec<Secret> = Vec::new();
     for (place, entry) in fields.texts("keys").unwrap_or_default() {
-        let value = match environment.value(entry) {
-            Some(value) => value,
-            None if is_variable_name(entry) => {
-                if enabled {
+        if parts(entry).next().is_none() && enabled {
+            fields.warning(&place, "empty: it gives no key");
+        }
+        for part in parts(entry) {
+            let Some(value) = environment.value(part) else {
+                if !is_variable_name(part) {
+                    add_key(fields, &place, part, &mut keys);
+                } else if enabled {
                     let text = format!(
-                        "the variable {entry} is not set; set it in .env or leave the entry out"
+                        "the variable {part} is not set; set it in .env or leave the entry out"
                     );
                     fields.warning(&place, text);
                 }
                 continue;
+            };
+            if parts(&value).next().is_none() && enabled {
+                let text = format!("the variable {part} is empty: it gives no key");
+                fields.warning(&place, text);
             }
-            None => entry.to_string(),
-        };
-        let before = keys.len();
-        for part in value
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
-            add_key(fields, &place, part, &mut keys);
-        }
-        if keys.len() == before && enabled && value.trim_matches([',', ' ']).is_empty() {
-            fields.warning(&place, "empty: it gives no key");
+            for key in parts(&value) {
+                add_key(fields, &place, key, &mut keys);
+            }
         }
     }
     if enabled && keys.is_empty() {
@@ -458,6 +452,13 @@ fn read_keys(
         );
     }
     keys
+}
+
+/// What stands between commas, without blanks.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
 }
 
 fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<Secret>) {
@@ -503,11 +504,15 @@ fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, 
         let value = match value {
             Json::Text(value) if is_value(value) => value.trim().to_string(),
             Json::Text(_) => {
-                fields.problem(&place, "holds a control character; write one line of text");
+                fields.problem(&place, "holds a control character or a letter outside ASCII; write one line of visible ASCII");
                 continue;
             }
             other => {
-                fields.problem(&place, format!("expected a text, found {}", other.kind()));
+                let text = format!(
+                    "expected a text, found {}; write it in double quotes",
+                    other.kind()
+                );
+                fields.problem(&place, text);
                 continue;
             }
         };

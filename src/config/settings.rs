@@ -76,7 +76,7 @@ pub fn read(value: &Json, dir: &Path, findings: &mut Findings) -> Settings {
             "write 60, or 0 for never",
         ),
         host: host(&mut fields),
-        port: fields.whole("port", 5000, (0, 65535), "a port", "write 5000") as u16,
+        port: fields.whole("port", 5000, (0, 65535), "", "write 5000") as u16,
         tls: tls_files(&mut fields, dir),
         cors_origins: origins(&mut fields),
         max_attempts: attempts(&mut fields, 3),

@@ -83,9 +83,10 @@ impl Peer {
                 address: socket_address,
                 is_loopback: false,
             },
+            // `Forwarded` alone is not read, but tells of somebody else.
             None => Peer {
                 address: socket_address,
-                is_loopback: socket_address.is_loopback(),
+                is_loopback: socket_address.is_loopback() && (forwarded || !is_forwarded),
             },
         }
     }
@@ -166,22 +167,25 @@ impl Shown {
                 continue;
             }
             let value = field.value.trim_ascii();
+            let plain = without_bearer(value);
+            if plain.is_empty() {
+                // An SDK without a key sends the scheme alone: it has shown none.
+                continue;
+            }
             let bare = match platforms_own {
                 Some(route) => without_format(value, route),
                 None => value,
             };
-            let key = without_bearer(value);
-            // A scheme alone shows nothing, whatever the platform's own format is.
-            let found = !key.is_empty()
-                && (shown.look_at(key, clients) || (bare != key && shown.look_at(bare, clients)));
+            let found =
+                shown.look_at(plain, clients) || (bare != plain && shown.look_at(bare, clients));
             if found {
                 shown.fields |= 1 << place;
             }
         }
-        if let Some(value) = head.target.query.and_then(query_key) {
+        for value in head.target.query.into_iter().flat_map(query_keys) {
             let mut decoded = [0; QUERY_KEY_BYTES_MAX];
             if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
-                shown.in_query = shown.look_at(&decoded[..length], clients);
+                shown.in_query |= shown.look_at(&decoded[..length], clients);
             }
         }
         shown
@@ -227,9 +231,11 @@ fn without_format<'v>(value: &'v [u8], route: &Route) -> &'v [u8] {
     stripped.unwrap_or(value)
 }
 
-/// The value of the query's parameter `key`.
-fn query_key(query: &str) -> Option<&str> {
-    query.split('&').find_map(|pair| pair.strip_prefix("key="))
+/// The values of the query's parameter `key`: a leftover one does not hide the real one.
+fn query_keys(query: &str) -> impl Iterator<Item = &str> {
+    query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("key="))
 }
 
 /// The query without its parameter `key`, in pieces that are joined by `&`.
@@ -253,3 +259,6 @@ fn percent_decode(text: &[u8], decoded: &mut [u8; QUERY_KEY_BYTES_MAX]) -> Optio
     }
     Some(length)
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,3 +140,6 @@ fn put_line(draft: &mut Vec<u8>, name: &str, value: &[u8]) {
     draft.extend_from_slice(value);
     draft.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ pub mod reason;
 pub mod relaying;
 pub mod replying;
 pub mod request;
+#[cfg(test)]
+pub mod testing;
 pub mod transfer;
 pub mod trying;
 pub mod tunnel;

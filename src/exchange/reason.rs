@@ -293,3 +293,6 @@ fn refusal_message(refusal: &Refusal) -> Cow<'static, str> {
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_millis().div_ceil(1000) as u64).max(1)
 }
+
+#[cfg(test)]
+mod tests;

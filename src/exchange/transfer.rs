@@ -116,3 +116,6 @@ fn put_end(sink: &mut impl Sink, coding: Coding, section: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -340,3 +340,6 @@ impl Sink for Keeper<'_> {
         self.memory.used += bytes.len() as u64;
     }
 }
+
+#[cfg(test)]
+mod tests;

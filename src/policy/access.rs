@@ -396,3 +396,6 @@ impl Quota {
         text
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -420,6 +420,9 @@ impl Key {
     }
 
     fn learn(&mut self, outcome: Outcome, given_at: Instant, now: Now) {
+        if outcome.breaks_a_row_of_failures() {
+            self.failures_in_a_row = 0;
+        }
         match outcome {
             Outcome::Canceled => return,
             Outcome::Answered => self.succeed(given_at),
@@ -439,7 +442,6 @@ impl Key {
     /// An answer to a try that began before the present cooling does not end it: it left before the limit was met.
     fn succeed(&mut self, given_at: Instant) {
         self.health = Health::Healthy;
-        self.failures_in_a_row = 0;
         if self.cooling.is_none_or(|cooling| cooling.since <= given_at) {
             self.cooling = None;
             self.rate_limited_times = 0;
@@ -468,10 +470,13 @@ impl Key {
 
     fn on_failure(&mut self, what: String, given_at: Instant, now: Now) {
         self.last_error = Some(what);
-        if self
+        let is_waiting =
+            self.cooling_now(now).map(|cooling| cooling.cause) == Some(Cause::RateLimited);
+        let is_old = self
             .cooling
-            .is_some_and(|cooling| given_at <= cooling.since)
-        {
+            .is_some_and(|cooling| given_at <= cooling.since);
+        if is_old || is_waiting {
+            // A probe that fails does not free a key before the time that its platform gave.
             return;
         }
         self.failures_in_a_row += 1;
@@ -548,6 +553,20 @@ impl Drop for Permit {
 }
 
 impl Outcome {
+    /// Whether the platform spoke as one that works, whatever it said.
+    fn breaks_a_row_of_failures(&self) -> bool {
+        match self {
+            Outcome::Answered
+            | Outcome::Rejected { .. }
+            | Outcome::Forbidden
+            | Outcome::RateLimited { .. } => true,
+            Outcome::ServerError { .. }
+            | Outcome::NetworkFailure { .. }
+            | Outcome::Timeout { .. }
+            | Outcome::Canceled => false,
+        }
+    }
+
     /// Whether another key may do better.
     pub fn is_for_another_key(&self) -> bool {
         match self {
@@ -576,3 +595,6 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,6 +253,7 @@ fn config(clients: usize, has_faults: bool, random: &mut Random) -> Config {
             .map(|place| platform(place, random))
             .collect(),
         warnings: Vec::new(),
+        named_files: Vec::new(),
     }
 }
 

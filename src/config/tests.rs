@@ -1,0 +1,87 @@
+//! The four files as texts, and what is said of them: `FILE: JSON-PATH: what is wrong; what to write instead`.
+
+mod clients;
+mod environment;
+mod files;
+mod headers;
+mod platforms;
+mod settings;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+/// A key.json and a platform.json that give neither a problem nor a warning.
+const KEYS: &str = r#"[{"key": "client-key-1"}]"#;
+const PLATFORMS: &str =
+    r#"[{"name": "p", "base_url": "https://h.example", "keys": ["sk-platform-1"]}]"#;
+
+/// A folder of its own, gone with the value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(files: &[(&str, &[u8])]) -> Folder {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("config-tests-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).expect("a folder can be made");
+        for (name, content) in files {
+            std::fs::write(dir.join(name), content).expect("a file can be written");
+        }
+        Folder(dir)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that stays behind does no harm.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Loads `files`; what is not among them is valid. `variables` are the process's own.
+fn load_files(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, Findings> {
+    let mut all: Vec<(&str, &[u8])> = vec![
+        ("key.json", KEYS.as_bytes()),
+        ("platform.json", PLATFORMS.as_bytes()),
+    ];
+    all.extend(files.iter().map(|(name, text)| (*name, text.as_bytes())));
+    let folder = Folder::with(&all);
+    let process = |name: &str| {
+        let variable = variables.iter().find(|(known, _)| *known == name);
+        variable.map(|(_, value)| value.to_string())
+    };
+    load(&folder.0, &process)
+}
+
+/// Loads files that must be valid.
+fn valid(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Config {
+    match load_files(files, variables) {
+        Ok(config) => config,
+        Err(findings) => panic!("{files:?}: {:?}", findings.problems),
+    }
+}
+
+/// What is said: each problem, then each warning after `warning: `.
+fn lines(result: &Result<Config, Findings>) -> Vec<String> {
+    let (problems, warnings): (&[Finding], &[Finding]) = match result {
+        Ok(config) => (&[], &config.warnings),
+        Err(findings) => (&findings.problems, &findings.warnings),
+    };
+    let problems = problems.iter().map(Finding::to_string);
+    let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+    problems.chain(warnings).collect()
+}
+
+/// Loads `file` with each row's text within `before` and `after`, and expects the row's lines; in them `@` stands for
+/// `at`, the file's name and the way to the object that the rows fill.
+fn expect_lines(file: &str, frame: (&str, &str), at: &str, rows: &[(&str, &[&str])]) {
+    for (text, want) in rows {
+        let content = format!("{}{text}{}", frame.0, frame.1);
+        let found = lines(&load_files(&[(file, &content)], &[]));
+        let want: Vec<String> = want.iter().map(|line| line.replace('@', at)).collect();
+        assert_eq!(found, want, "{content}");
+    }
+}

@@ -1,0 +1,440 @@
+//! From where a request comes and which key it shows.
+
+use super::*;
+use crate::exchange::testing::{core, now, request, with_head};
+
+const PLATFORM: &str = r#""base_url": "http://h.example", "api_path": "/v1""#;
+
+/// `X-Forwarded-For` lines or others, the socket's address; who it is, and whether it is a process of this machine.
+fn expect_peers(settings: &str, rows: &[(&str, &str, &str, bool)]) {
+    let core = core(settings, PLATFORM);
+    for (fields, socket_address, address, is_loopback) in rows {
+        let socket_address: IpAddr = socket_address.parse().expect("an address");
+        let peer = with_head("GET / HTTP/1.1", fields, |head| {
+            Peer::of(socket_address, head, &core.site)
+        });
+        let want = Peer {
+            address: address.parse().expect("an address"),
+            is_loopback: *is_loopback,
+        };
+        assert_eq!(peer, want, "{fields:?} from {socket_address}");
+    }
+}
+
+#[test]
+fn peers_without_trusted_proxies() {
+    expect_peers(
+        "{}",
+        &[
+            ("", "192.0.2.1", "192.0.2.1", false),
+            ("", "127.0.0.1", "127.0.0.1", true),
+            ("", "127.1.2.3", "127.1.2.3", true),
+            ("", "::1", "::1", true),
+            ("", "::ffff:127.0.0.1", "127.0.0.1", true),
+            ("", "::ffff:192.0.2.1", "192.0.2.1", false),
+            (
+                "X-Forwarded-For: 127.0.0.1\r\n",
+                "192.0.2.1",
+                "192.0.2.1",
+                false,
+            ),
+            (
+                "X-Forwarded-For: 192.0.2.9\r\n",
+                "127.0.0.1",
+                "127.0.0.1",
+                false,
+            ),
+            (
+                "x-forwarded-for: 127.0.0.1\r\n",
+                "127.0.0.1",
+                "127.0.0.1",
+                false,
+            ),
+            ("X-Forwarded-For:\r\n", "::1", "::1", false),
+            (
+                "Forwarded: for=192.0.2.9\r\n",
+                "127.0.0.1",
+                "127.0.0.1",
+                false,
+            ),
+            ("X-Real-IP: 192.0.2.9\r\n", "127.0.0.1", "127.0.0.1", true),
+        ],
+    );
+}
+
+const FORWARDED: &[(&str, &str, &str, bool)] = &[
+    ("", "10.0.0.1", "10.0.0.1", false),
+    ("", "127.0.0.1", "127.0.0.1", true),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "::ffff:10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "2001:db8::1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 2001:db9::9\r\n",
+        "10.0.0.1",
+        "2001:db9::9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: ::ffff:192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9:4711\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: [2001:db9::9]:4711\r\n",
+        "10.0.0.1",
+        "2001:db9::9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: [2001:db9::9]\r\n",
+        "10.0.0.1",
+        "2001:db9::9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.8, 192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.8,192.0.2.9 , 10.9.9.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.8\r\nx-forwarded-for: 192.0.2.9, 10.1.1.1\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: garbage, 192.0.2.9\r\n",
+        "10.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9, garbage\r\n",
+        "10.0.0.1",
+        "10.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9, unknown, 10.1.1.1\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9, 999.1.1.1\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 10.2.2.2, 10.1.1.1\r\n",
+        "10.0.0.1",
+        "10.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 192.0.2.9\r\n",
+        "127.0.0.1",
+        "192.0.2.9",
+        false,
+    ),
+    ("X-Forwarded-For: ::1\r\n", "127.0.0.1", "::1", true),
+    ("X-Forwarded-For: ::1\r\n", "10.0.0.1", "::1", false),
+    (
+        "X-Forwarded-For: 127.0.0.1\r\n",
+        "10.0.0.1",
+        "10.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 10.0.0.1\r\n",
+        "192.0.2.7",
+        "192.0.2.7",
+        false,
+    ),
+    (
+        "Forwarded: for=192.0.2.9\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        false,
+    ),
+];
+
+#[test]
+fn peers_behind_trusted_proxies() {
+    expect_peers(
+        r#"{"trusted_proxies": ["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"]}"#,
+        FORWARDED,
+    );
+}
+
+/// What of a head was found to be a key: the fields by place (Host is 0), the query, the client, anything at all.
+type Found = (u128, bool, Option<u32>, bool);
+
+fn expect_shown(platform: &str, rows: &[(&str, &str, Found)]) {
+    let core = core("{}", platform);
+    for (query, fields, want) in rows {
+        let line = format!("GET /p/v1/models{query} HTTP/1.1");
+        let found = with_head(&line, fields, |head| {
+            Shown::find(head, core.site.routes.first(), &core.clients)
+        });
+        let client = found.client.map(|client| client.0);
+        assert_eq!(
+            (found.fields, found.in_query, client, found.any),
+            *want,
+            "{query} {fields:?}"
+        );
+    }
+}
+
+const NOTHING: Found = (0, false, None, false);
+const UNKNOWN: Found = (0, false, None, true);
+const FIRST_FIELD: Found = (0b10, false, Some(0), true);
+const SECOND_FIELD: Found = (0b100, false, Some(0), true);
+const IN_QUERY: Found = (0, true, Some(0), true);
+
+#[test]
+fn keys_in_fields() {
+    expect_shown(
+        PLATFORM,
+        &[
+            ("", "", NOTHING),
+            ("", "Authorization: Bearer client-key-1\r\n", FIRST_FIELD),
+            ("", "AUTHORIZATION: bEaReR client-key-1\r\n", FIRST_FIELD),
+            (
+                "",
+                "Authorization: Bearer \t client-key-1 \r\n",
+                FIRST_FIELD,
+            ),
+            ("", "Authorization: client-key-1\r\n", FIRST_FIELD),
+            ("", "Authorization: Bearerclient-key-1\r\n", UNKNOWN),
+            ("", "Authorization: Basic client-key-1\r\n", UNKNOWN),
+            ("", "Authorization: Bearer Client-Key-1\r\n", UNKNOWN),
+            ("", "Authorization: Bearer client-key-1x\r\n", UNKNOWN),
+            ("", "Authorization: Bearer\r\n", NOTHING),
+            ("", "Authorization:\r\n", NOTHING),
+            ("", "x-api-key: client-key-1\r\n", FIRST_FIELD),
+            ("", "X-Api-Key: Bearer client-key-1\r\n", FIRST_FIELD),
+            ("", "x-goog-api-key: client-key-1\r\n", FIRST_FIELD),
+            ("", "Api-Key: client-key-1\r\n", FIRST_FIELD),
+            ("", "X-Other: client-key-1\r\n", NOTHING),
+            ("", "Cookie: client-key-1\r\n", NOTHING),
+            (
+                "",
+                "Authorization: Bearer dummy\r\nx-api-key: client-key-1\r\n",
+                SECOND_FIELD,
+            ),
+            (
+                "",
+                "x-api-key: dummy\r\nAuthorization: Bearer client-key-1\r\n",
+                SECOND_FIELD,
+            ),
+            (
+                "",
+                "Authorization: Bearer x\r\nAuthorization: Bearer client-key-1\r\n",
+                SECOND_FIELD,
+            ),
+            (
+                "",
+                "api-key: client-key-1\r\nx-api-key: client-key-1\r\n",
+                (0b110, false, Some(0), true),
+            ),
+            (
+                "",
+                "api-key: client-key-2\r\nx-api-key: client-key-1\r\n",
+                (0b110, false, Some(1), true),
+            ),
+            ("", "api-key: root_key\r\n", (0b10, false, Some(2), true)),
+        ],
+    );
+}
+
+#[test]
+fn keys_in_the_query() {
+    expect_shown(
+        PLATFORM,
+        &[
+            ("?key=client-key-1", "", IN_QUERY),
+            ("?a=b&key=client-key-1&c=d", "", IN_QUERY),
+            ("?key=client%2Dkey%2d1", "", IN_QUERY),
+            ("?key=%63%6cient-key-1", "", IN_QUERY),
+            ("?key=client%2-key-1", "", UNKNOWN),
+            ("?key=dummy&key=client-key-1", "", IN_QUERY),
+            ("?key=client-key-1&key=dummy", "", IN_QUERY),
+            ("?key=", "", NOTHING),
+            ("?key", "", NOTHING),
+            ("?", "", NOTHING),
+            ("?akey=client-key-1", "", NOTHING),
+            ("?Key=client-key-1", "", NOTHING),
+            ("?key=Bearer%20client-key-1", "", UNKNOWN),
+            ("?key=dummy", "x-api-key: client-key-1\r\n", FIRST_FIELD),
+            ("?key=client-key-1", "x-api-key: dummy\r\n", IN_QUERY),
+            (
+                "?key=client-key-2",
+                "x-api-key: client-key-1\r\n",
+                (0b10, true, Some(0), true),
+            ),
+        ],
+    );
+    let long = format!("?key={}&key=client-key-1", "x".repeat(600));
+    expect_shown(PLATFORM, &[(&long, "", IN_QUERY)]);
+}
+
+#[test]
+fn keys_in_the_platform_s_own_field() {
+    let token = r#""base_url": "http://h.example", "auth_header": "X-Token", "auth_format": "Token <{key}>""#;
+    expect_shown(
+        token,
+        &[
+            ("", "x-token: Token <client-key-1>\r\n", FIRST_FIELD),
+            ("", "x-token: client-key-1\r\n", FIRST_FIELD),
+            ("", "X-TOKEN: Bearer client-key-1\r\n", FIRST_FIELD),
+            ("", "x-token: Token <client-key-1\r\n", UNKNOWN),
+            (
+                "",
+                "x-token: Token <dummy>\r\nAuthorization: Bearer client-key-1\r\n",
+                SECOND_FIELD,
+            ),
+            ("", "x-api-key: Token <client-key-1>\r\n", UNKNOWN),
+        ],
+    );
+    expect_shown(PLATFORM, &[("", "x-token: client-key-1\r\n", NOTHING)]);
+}
+
+#[test]
+fn queries_without_the_key() {
+    for (query, want) in [
+        ("key=k", ""),
+        ("a=1&key=k", "a=1"),
+        ("key=k&a=1", "a=1"),
+        ("a=%2F&key=k&b", "a=%2F&b"),
+        ("key=k&key=l", ""),
+        ("a=1&&key=k", "a=1&"),
+        ("akey=1&key2=2&key", "akey=1&key2=2&key"),
+    ] {
+        let left: Vec<&str> = query_without_key(query).collect();
+        assert_eq!(left.join("&"), want, "{query}");
+    }
+}
+
+/// The code of the refusal, or nothing.
+fn admitted(
+    settings: &str,
+    platform: &str,
+    has_keys: bool,
+    shown: Shown,
+    is_loopback: bool,
+) -> &'static str {
+    // The route of a core of its own, so that its keys can be taken away.
+    let mut other = core(settings, platform);
+    let site = std::rc::Rc::get_mut(&mut other.site).expect("nobody shares it yet");
+    let mut route = site.routes.remove(0);
+    if !has_keys {
+        route.keys.clear();
+    }
+    let mut core = core(settings, platform);
+    let mut request = request(&mut core);
+    let peer = Peer {
+        address: IpAddr::from([127, 0, 0, 1]),
+        is_loopback,
+    };
+    let found = admit(&mut core, &mut request, &route, peer, shown, now());
+    found.map_or_else(|reason| reason.code(), |()| "")
+}
+
+#[test]
+fn refusals_in_their_order() {
+    let shown = |client: Option<u32>, any| Shown {
+        client: client.map(ClientId),
+        any,
+        ..Shown::default()
+    };
+    let disabled = format!(r#"{PLATFORM}, "enabled": false"#);
+    let no_validation = r#"{"enable_key_validation": false}"#;
+    for (settings, platform, has_keys, shown, is_loopback, want) in [
+        (
+            "{}",
+            disabled.as_str(),
+            false,
+            shown(None, false),
+            true,
+            "platform_disabled",
+        ),
+        ("{}", PLATFORM, false, shown(None, false), true, "no_keys"),
+        (
+            "{}",
+            PLATFORM,
+            true,
+            shown(None, false),
+            true,
+            "missing_api_key",
+        ),
+        (
+            "{}",
+            PLATFORM,
+            true,
+            shown(None, true),
+            true,
+            "invalid_api_key",
+        ),
+        ("{}", PLATFORM, true, shown(Some(0), true), false, ""),
+        ("{}", PLATFORM, true, shown(Some(2), true), true, ""),
+        (
+            "{}",
+            PLATFORM,
+            true,
+            shown(Some(2), true),
+            false,
+            "sample_key",
+        ),
+        (no_validation, PLATFORM, true, shown(None, true), false, ""),
+        (
+            no_validation,
+            PLATFORM,
+            false,
+            shown(None, false),
+            false,
+            "no_keys",
+        ),
+        (
+            no_validation,
+            disabled.as_str(),
+            true,
+            shown(None, false),
+            false,
+            "platform_disabled",
+        ),
+    ] {
+        let code = admitted(settings, platform, has_keys, shown, is_loopback);
+        assert_eq!(code, want, "{platform} {shown:?}");
+    }
+}

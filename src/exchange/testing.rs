@@ -1,0 +1,91 @@
+//! For tests: a core with a configuration from texts, heads from texts, buffers as bytes.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::base::buffer::{BlockPool, Buffer};
+use crate::base::now::Now;
+use crate::config::environment::Environment;
+use crate::config::json::Json;
+use crate::config::{Config, Findings, clients, platforms, settings};
+use crate::http::FIELDS_MAX;
+use crate::http::request::{self, RequestHead};
+use crate::ledger::Ledger;
+use crate::policy::access::Clients;
+use crate::policy::keyring::Keyring;
+use crate::site::{Lasting, Site, client_specs};
+
+use super::core::Core;
+use super::request::{Request, Role};
+
+/// A Monday, 2026-09-21T14:13:20Z.
+pub fn now() -> Now {
+    Now {
+        instant: Instant::now(),
+        unix_ms: 1_790_000_000_000,
+    }
+}
+
+/// A core with these files. The platform `p` has the key `sk-1`; `platform` holds its other fields.
+pub fn core(settings: &str, platform: &str) -> Core {
+    let platforms = format!(r#"[{{"name": "p", "keys": ["sk-1"], {platform}}}]"#);
+    let keys = r#"[{"key": "client-key-1"}, {"key": "client-key-2"}, {"key": "root_key", "is_root": true}]"#;
+    let config = config(settings, &platforms, keys);
+    let clients = Clients::new(client_specs(&config));
+    let mut keyring = Keyring::new();
+    let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 1, now());
+    let site = site.expect("plain HTTP needs no certificate");
+    Core::new(Rc::new(site), clients, keyring, Ledger::default(), 7, now())
+}
+
+fn config(settings: &str, platforms: &str, keys: &str) -> Config {
+    let (dir, mut findings) = (Path::new("/nowhere"), Findings::default());
+    let environment = Environment::read(dir, &|_| None, &mut findings);
+    let parse = |text: &str| Json::parse(text).expect("JSON");
+    let settings = settings::read(&parse(settings), dir, &mut findings);
+    let tries = settings.max_attempts;
+    let platforms = platforms::read(&parse(platforms), dir, &environment, tries, &mut findings);
+    let clients = clients::read(&parse(keys), &["p"], &mut findings);
+    assert!(findings.problems.is_empty(), "{:?}", findings.problems);
+    Config {
+        settings,
+        clients,
+        platforms,
+        warnings: Vec::new(),
+        named_files: Vec::new(),
+    }
+}
+
+/// A client's request of which nothing is known yet.
+pub fn request(core: &mut Core) -> Box<Request> {
+    core.new_request(Role::Proxy, now())
+}
+
+/// Calls `tell` with the head of `line` and `fields` (which end in CRLF each).
+pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_, '_>) -> T) -> T {
+    let text = format!("{line}\r\nHost: proxy.example\r\n{fields}\r\n");
+    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let head = request::parse(text.as_bytes(), &mut storage);
+    tell(&head.expect("a well-formed head"))
+}
+
+/// An open buffer that holds `bytes`.
+pub fn buffer(bytes: &[u8]) -> Buffer {
+    let mut buffer = Buffer::new();
+    buffer.open(&mut BlockPool::default());
+    buffer.put(bytes);
+    buffer
+}
+
+/// Takes everything out of `buffer`.
+pub fn drain(buffer: &mut Buffer) -> Vec<u8> {
+    let bytes = buffer.unread().to_vec();
+    buffer.consume(bytes.len());
+    bytes
+}
+
+/// Bytes as a text that a row can hold.
+pub fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

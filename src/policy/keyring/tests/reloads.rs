@@ -1,0 +1,84 @@
+//! What stays of a key over reloads, and what pages show of it.
+
+use super::*;
+
+#[test]
+fn a_reload_keeps_what_stays() {
+    let mut bench = Bench::new(0);
+    let reload = |bench: &mut Bench, names: &[&str], want: &str| {
+        bench.keys = bench.keyring.reload(&[("p", &secrets(names))]).remove(0).1;
+        assert_eq!(bench.states(), want, "{names:?}");
+    };
+    reload(&mut bench, &["a", "b", "c"], "uuu");
+    bench.run(
+        "used",
+        &[
+            Try(0, Answered),
+            Try(1, limited_for(60)),
+            Try(2, rejected()),
+        ],
+    );
+    let (first, last) = (bench.keys[0], bench.keys[2]);
+    reload(&mut bench, &["c", "a", "b"], "xhc");
+    assert_eq!((bench.keys[1], bench.keys[0]), (first, last));
+    reload(&mut bench, &["a", "d"], "hu");
+    assert!(!bench.keyring.is_listed(last));
+    reload(&mut bench, &["a", "b", "c", "d"], "huuu");
+    assert_eq!(bench.keys[2], last, "numbers are not given to other keys");
+    let ids = bench
+        .keyring
+        .reload(&[("q", &secrets(&["a"])), ("p", &secrets(&["a"]))]);
+    assert_ne!(
+        ids[0].1, ids[1].1,
+        "the same key of another platform is another one"
+    );
+    assert_eq!(bench.states(), "h");
+    bench.keyring.reload(&[]);
+    assert_eq!(bench.states(), "");
+    bench.run("gone", &[Refused(NoKey::NoKeys)]);
+}
+
+#[test]
+fn a_permit_outlives_its_key() {
+    let mut bench = Bench::new(2);
+    let permit = bench.pick();
+    bench.keyring.reload(&[("p", &secrets(&["sk-1"]))]);
+    bench.keyring.reload(&[("p", &secrets(&["sk-0", "sk-1"]))]);
+    let in_flight = |bench: &Bench| -> Vec<u32> {
+        let views = bench.keyring.views(bench.platform, bench.now);
+        views.map(|view| view.in_flight).collect()
+    };
+    assert_eq!(in_flight(&bench), [1, 0]);
+    bench.end(permit, Answered);
+    assert_eq!(in_flight(&bench), [0, 0]);
+}
+
+#[test]
+fn what_pages_show() {
+    let mut bench = Bench::new(1);
+    bench
+        .keyring
+        .reload(&[("p", &secrets(&["sk-live-0123456789"]))]);
+    for (outcome, error) in [
+        (LIMITED, Some("429")),
+        (Forbidden, Some("403")),
+        (SERVER_ERROR, Some("503")),
+        (TIMEOUT, Some("no head")),
+        (network(), Some("connection refused")),
+        (Answered, None),
+        (rejected(), Some("401")),
+    ] {
+        bench.pass(86_400);
+        let permit = bench.pick();
+        bench.pass(2);
+        bench.end(permit, outcome);
+        let view = bench
+            .keyring
+            .views(bench.platform, bench.now)
+            .next()
+            .expect("one key");
+        assert_eq!((view.error, view.preview), (error, "sk-l…6789"));
+        assert_eq!(view.last_check_unix_ms, Some(bench.now.unix_ms));
+        assert_eq!(view.last_used_unix_ms, Some(bench.now.unix_ms - 2000));
+    }
+}
