@@ -1,0 +1,3 @@
+pub fn rows() -> Vec<crate::answers_run::Row> {
+    Vec::new()
+}
