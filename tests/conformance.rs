@@ -14,18 +14,24 @@ mod answers_run;
 mod arrivals;
 #[path = "conformance/requests_chunked.rs"]
 mod requests_chunked;
+#[path = "conformance/requests_coding.rs"]
+mod requests_coding;
 #[path = "conformance/requests_fields.rs"]
 mod requests_fields;
 #[path = "conformance/requests_forwarding.rs"]
 mod requests_forwarding;
-#[path = "conformance/requests_framing.rs"]
-mod requests_framing;
 #[path = "conformance/requests_host.rs"]
 mod requests_host;
+#[path = "conformance/requests_length.rs"]
+mod requests_length;
 #[path = "conformance/requests_line.rs"]
 mod requests_line;
+#[path = "conformance/requests_pipelined.rs"]
+mod requests_pipelined;
 #[path = "conformance/requests_run.rs"]
 mod requests_run;
+#[path = "conformance/requests_target.rs"]
+mod requests_target;
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,10 +44,13 @@ const ANSWERS_MIN: usize = 80;
 fn requests() {
     let rows: Vec<_> = [
         requests_line::rows(),
+        requests_target::rows(),
         requests_host::rows(),
         requests_fields::rows(),
-        requests_framing::rows(),
+        requests_length::rows(),
+        requests_coding::rows(),
         requests_chunked::rows(),
+        requests_pipelined::rows(),
         requests_forwarding::rows(),
     ]
     .into_iter()

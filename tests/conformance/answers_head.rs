@@ -1,3 +1,503 @@
-pub fn rows() -> Vec<crate::answers_run::Row> {
-    Vec::new()
+//! Status lines, field lines and interim answers of platforms.
+
+use crate::answers_run::{Row, row};
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = status_lines();
+    rows.extend(refused_status_lines());
+    rows.extend(no_answers());
+    rows.extend(statuses());
+    rows.extend(fields());
+    rows.extend(refused_fields());
+    rows.extend(interims());
+    rows
+}
+
+const OK: &str = "Content-Length: 2||ok";
+
+fn status_lines() -> Vec<Row> {
+    const LINE: &str = "9112 4";
+    vec![
+        row("a status line", LINE, format!("HTTP/1.1 200 OK|{OK}"))
+            .delivered(200, "ok")
+            .has("HTTP/1.1 200 OK"),
+        row("an empty reason", LINE, format!("HTTP/1.1 200 |{OK}"))
+            .delivered(200, "ok")
+            .has("HTTP/1.1 200 "),
+        row("no reason and no space", LINE, format!("HTTP/1.1 200|{OK}"))
+            .delivered(200, "ok")
+            .has("HTTP/1.1 200 "),
+        row(
+            "a long reason",
+            LINE,
+            format!("HTTP/1.1 200 all is \t well: 200|{OK}"),
+        )
+        .delivered(200, "ok")
+        .has("HTTP/1.1 200 all is \t well: 200"),
+        row(
+            "UTF-8 in the reason",
+            LINE,
+            format!("HTTP/1.1 200 caf\u{e9}|{OK}"),
+        )
+        .delivered(200, "ok")
+        .has("HTTP/1.1 200 caf\u{e9}"),
+        row("HTTP/1.2", "9110 2.5", format!("HTTP/1.2 200 OK|{OK}"))
+            .delivered(200, "ok")
+            .has("HTTP/1.1 200 OK"),
+        row("HTTP/1.0", "9112 9.3", format!("HTTP/1.0 200 OK|{OK}"))
+            .delivered_once(200, "ok")
+            .has("HTTP/1.1 200 OK"),
+        row(
+            "HTTP/1.0 and keep-alive",
+            "9112 9.3",
+            format!("HTTP/1.0 200 OK|Connection: keep-alive|{OK}"),
+        )
+        .delivered(200, "ok")
+        .lacks("connection"),
+    ]
+}
+
+fn refused_status_lines() -> Vec<Row> {
+    const LINE: &str = "9112 4";
+    const STATUS: &str = "9110 15";
+    let refused: [(&str, &str, &[u8]); 31] = [
+        ("HTTP/2.0", "9110 2.5", b"HTTP/2.0 200 OK"),
+        ("HTTP/0.9", "9110 2.5", b"HTTP/0.9 200 OK"),
+        ("HTTP/2", "9112 2.3", b"HTTP/2 200 OK"),
+        ("HTTP/1.10", "9112 2.3", b"HTTP/1.10 200 OK"),
+        ("http in small letters", "9112 2.3", b"http/1.1 200 OK"),
+        ("another protocol", "9112 2.3", b"ICY 200 OK"),
+        ("RTSP", "9112 2.3", b"RTSP/1.0 200 OK"),
+        ("a status of 0", STATUS, b"HTTP/1.1 000 x"),
+        ("a status of 99", STATUS, b"HTTP/1.1 099 x"),
+        ("a status of 600", STATUS, b"HTTP/1.1 600 x"),
+        ("a status of 999", STATUS, b"HTTP/1.1 999 x"),
+        ("a status of two digits", LINE, b"HTTP/1.1 20 OK"),
+        ("a status of four digits", LINE, b"HTTP/1.1 2000 OK"),
+        ("a status with a letter", LINE, b"HTTP/1.1 2x0 OK"),
+        ("a negative status", LINE, b"HTTP/1.1 -20 OK"),
+        ("a status with a plus", LINE, b"HTTP/1.1 +20 OK"),
+        ("a status with a fraction", LINE, b"HTTP/1.1 200.1 OK"),
+        ("no status", LINE, b"HTTP/1.1"),
+        ("a reason instead of a status", LINE, b"HTTP/1.1 OK"),
+        ("two spaces before the status", LINE, b"HTTP/1.1  200 OK"),
+        ("a tab before the status", LINE, b"HTTP/1.1\t200 OK"),
+        ("a tab after the status", LINE, b"HTTP/1.1 200\tOK"),
+        ("a reason at once", LINE, b"HTTP/1.1 200OK"),
+        ("NUL in the reason", LINE, b"HTTP/1.1 200 O\0K"),
+        ("a bare CR in the reason", LINE, b"HTTP/1.1 200 O\rK"),
+        ("a control byte in the reason", LINE, b"HTTP/1.1 200 O\x07K"),
+        ("DEL in the reason", LINE, b"HTTP/1.1 200 O\x7fK"),
+        (
+            "a space before the status line",
+            "9112 2.2",
+            b" HTTP/1.1 200 OK",
+        ),
+        (
+            "an empty line before the status line",
+            "9112 2.2",
+            b"|HTTP/1.1 200 OK",
+        ),
+        (
+            "a bare LF after the status line",
+            "9112 2.2",
+            b"HTTP/1.1 200 OK\nX: y",
+        ),
+        (
+            "a fold after the status line",
+            "9112 5.2",
+            b"HTTP/1.1 200 OK| X: y",
+        ),
+    ];
+    refused
+        .into_iter()
+        .map(|(name, section, line)| {
+            let bytes = [line, b"|", OK.as_bytes()].concat();
+            row(name, section, bytes).bad_gateway()
+        })
+        .collect()
+}
+
+/// What is not an answer at all.
+fn no_answers() -> Vec<Row> {
+    const PARTIAL: &str = "9112 8";
+    vec![
+        row("nothing", PARTIAL, "").then_closes().bad_gateway(),
+        row("a line that does not end", PARTIAL, "HTTP/1.1 20")
+            .then_closes()
+            .bad_gateway(),
+        row(
+            "a head that does not end",
+            PARTIAL,
+            "HTTP/1.1 200 OK|Content-Length: 2|",
+        )
+        .then_closes()
+        .bad_gateway(),
+        row(
+            "a head without its last LF",
+            PARTIAL,
+            "HTTP/1.1 200 OK|Content-Length: 2|\r",
+        )
+        .then_closes()
+        .bad_gateway(),
+        row("a body of HTTP/0.9", "9112 2.1", "<html>hello</html>").bad_gateway(),
+        row(
+            "an alert of TLS",
+            "9112 2.1",
+            b"\x15\x03\x03\x00\x02\x02\x46",
+        )
+        .bad_gateway(),
+        row("a banner of SSH", "9112 2.1", "SSH-2.0-x|").bad_gateway(),
+        row(
+            "a preface of HTTP/2",
+            "9112 2.1",
+            b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0d",
+        )
+        .bad_gateway(),
+        row(
+            "bare LFs only",
+            "9112 2.2",
+            "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+        )
+        .bad_gateway(),
+        row("a request", "9112 2.1", "GET / HTTP/1.1|Host: h||").bad_gateway(),
+    ]
+}
+
+fn statuses() -> Vec<Row> {
+    let delivered = [
+        ("201", 201),
+        ("202", 202),
+        ("206", 206),
+        ("299", 299),
+        ("301", 301),
+        ("307", 307),
+        ("400", 400),
+        ("404", 404),
+        ("407", 407),
+        ("418", 418),
+        ("426", 426),
+        ("499", 499),
+        ("500", 500),
+        ("501", 501),
+        ("503", 503),
+        ("505", 505),
+        ("599", 599),
+    ];
+    let mut rows: Vec<Row> = delivered
+        .into_iter()
+        .map(|(name, status)| {
+            row(name, "9110 15", format!("HTTP/1.1 {status} x|{OK}")).delivered(status, "ok")
+        })
+        .collect();
+    rows.extend([
+        row(
+            "a place elsewhere",
+            "9110 10.2.2",
+            format!("HTTP/1.1 302 Found|Location: http://i/a#b|{OK}"),
+        )
+        .delivered(302, "ok")
+        .has("Location: http://i/a#b"),
+        row(
+            "a key that is refused",
+            "9110 11.6.1",
+            format!("HTTP/1.1 401 x|WWW-Authenticate: Bearer|{OK}"),
+        )
+        .from("denied")
+        .in_one_piece()
+        .delivered(401, "ok")
+        .has("WWW-Authenticate: Bearer"),
+        row(
+            "a rate limit",
+            "6585 4",
+            format!("HTTP/1.1 429 x|Retry-After: 7|{OK}"),
+        )
+        .from("limited")
+        .in_one_piece()
+        .delivered(429, "ok")
+        .has("Retry-After: 7"),
+    ]);
+    rows
+}
+
+fn fields() -> Vec<Row> {
+    const VALUE: &str = "9110 5.5";
+    const HOP: &str = "9110 7.6.1";
+    let passed = [
+        ("a field", VALUE, "X: y", "X: y"),
+        ("blanks around a value", "9112 5.1", "X:\t y \t", "X: y"),
+        ("an empty value", VALUE, "X:", "X: "),
+        ("UTF-8 in a value", VALUE, "X: caf\u{e9}", "X: caf\u{e9}"),
+        (
+            "a name's letters are kept",
+            "9110 5.1",
+            "x-CuStOm: y",
+            "x-CuStOm: y",
+        ),
+        (
+            "Server",
+            "9110 10.2.4",
+            "Server: x/1.0 (y)",
+            "Server: x/1.0 (y)",
+        ),
+        (
+            "an encoding",
+            "9110 8.4",
+            "Content-Encoding: gzip",
+            "Content-Encoding: gzip",
+        ),
+        (
+            "an entity tag",
+            "9110 8.8.3",
+            "ETag: W/\"a\"",
+            "ETag: W/\"a\"",
+        ),
+        (
+            "a Date",
+            "9110 6.6.1",
+            "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+            "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+        ),
+        (
+            "a request's id",
+            "9110 5.1",
+            "x-request-id: req_1",
+            "x-request-id: req_1",
+        ),
+        (
+            "a first cookie",
+            "6265 3",
+            "Set-Cookie: a=b|Set-Cookie: c=d",
+            "Set-Cookie: a=b",
+        ),
+        (
+            "a second cookie",
+            "6265 3",
+            "Set-Cookie: a=b|Set-Cookie: c=d",
+            "Set-Cookie: c=d",
+        ),
+    ];
+    let mut rows: Vec<Row> = passed
+        .into_iter()
+        .map(|(name, section, line, want)| {
+            row(name, section, format!("HTTP/1.1 200 OK|{line}|{OK}"))
+                .delivered(200, "ok")
+                .has(want)
+        })
+        .collect();
+    let removed = [
+        ("Keep-Alive", HOP, "Keep-Alive: timeout=5", "keep-alive"),
+        (
+            "Connection: keep-alive",
+            HOP,
+            "Connection: keep-alive",
+            "connection",
+        ),
+        (
+            "Proxy-Connection",
+            "9112 C.2.2",
+            "Proxy-Connection: x",
+            "proxy-connection",
+        ),
+        (
+            "Proxy-Authenticate",
+            "9110 11.7.1",
+            "Proxy-Authenticate: Basic",
+            "proxy-authenticate",
+        ),
+        (
+            "Upgrade that is only an offer",
+            "9110 7.8",
+            "Connection: upgrade|Upgrade: h2c",
+            "upgrade",
+        ),
+        (
+            "a field that Connection names",
+            HOP,
+            "Connection: x-y|X-Y: z",
+            "x-y",
+        ),
+        (
+            "a field that Connection names later",
+            HOP,
+            "X-Y: z|connection: X-Y",
+            "x-y",
+        ),
+    ];
+    rows.extend(removed.into_iter().map(|(name, section, line, field)| {
+        row(name, section, format!("HTTP/1.1 200 OK|{line}|{OK}"))
+            .delivered(200, "ok")
+            .lacks(field)
+    }));
+    rows.extend([
+        row(
+            "Connection names the length",
+            HOP,
+            format!("HTTP/1.1 200 OK|Connection: content-length|{OK}"),
+        )
+        .delivered(200, "ok")
+        .has("Content-Length: 2"),
+        row(
+            "close",
+            "9112 9.3",
+            format!("HTTP/1.1 200 OK|Connection: close|{OK}"),
+        )
+        .then_closes()
+        .delivered_once(200, "ok")
+        .lacks("connection"),
+        row(
+            "close, and it stays open",
+            "9112 9.6",
+            format!("HTTP/1.1 200 OK|Connection: x, CLOSE|{OK}"),
+        )
+        .delivered_once(200, "ok")
+        .lacks("connection"),
+    ]);
+    rows
+}
+
+fn refused_fields() -> Vec<Row> {
+    const NAME: &str = "9112 5.1";
+    const VALUE: &str = "9110 5.5";
+    let refused: [(&str, &str, &[u8]); 17] = [
+        ("a space before the colon", NAME, b"X : y|"),
+        ("a tab before the colon", NAME, b"X\t: y|"),
+        ("a space in the name", NAME, b"X Y: z|"),
+        ("an empty name", "9112 5", b": y|"),
+        ("no colon", "9112 5", b"X|"),
+        ("a fold", "9112 5.2", b"X: y| z|"),
+        ("a fold with a tab", "9112 5.2", b"X: y|\tz|"),
+        ("NUL in a name", NAME, b"X\0: y|"),
+        ("UTF-8 in a name", NAME, b"X\xc3\xa9: y|"),
+        ("a parenthesis in a name", NAME, b"X(: y|"),
+        ("NUL in a value", VALUE, b"X: \0|"),
+        ("a bare CR in a value", VALUE, b"X: a\rb|"),
+        ("a CR before the line end", VALUE, b"X: a\r|"),
+        ("a control byte in a value", VALUE, b"X: a\x01|"),
+        ("DEL in a value", VALUE, b"X: a\x7f|"),
+        ("a bare LF after a field", "9112 2.2", b"X: a\nY: b|"),
+        ("a space before the first field", "9112 2.2", b" X: y|"),
+    ];
+    let mut rows: Vec<Row> = refused
+        .into_iter()
+        .map(|(name, section, line)| {
+            let bytes = [b"HTTP/1.1 200 OK|".as_slice(), line, OK.as_bytes()].concat();
+            row(name, section, bytes).bad_gateway()
+        })
+        .collect();
+    let many = "X: y|".repeat(100);
+    let long = "y".repeat(70 * 1024);
+    rows.extend([
+        row(
+            "101 fields",
+            "9110 5.4",
+            format!("HTTP/1.1 200 OK|{many}{OK}"),
+        )
+        .bad_gateway(),
+        row(
+            "99 fields",
+            "9110 5.4",
+            format!("HTTP/1.1 200 OK|{}{OK}", &many[5..]),
+        )
+        .delivered(200, "ok"),
+        row(
+            "a value of 70 KiB",
+            "9110 5.4",
+            format!("HTTP/1.1 200 OK|X: {long}|{OK}"),
+        )
+        .bad_gateway(),
+    ]);
+    rows
+}
+
+fn interims() -> Vec<Row> {
+    const INTERIM: &str = "9110 15.2";
+    const SWITCH: &str = "9110 15.2.2";
+    let ok = format!("HTTP/1.1 200 OK|{OK}");
+    let after = |name, interims: &str| row(name, INTERIM, format!("{interims}{ok}"));
+    vec![
+        after("100", "HTTP/1.1 100 Continue||")
+            .interim(&["HTTP/1.1 100 Continue"])
+            .delivered(200, "ok"),
+        after("102", "HTTP/1.1 102 Processing||")
+            .interim(&["HTTP/1.1 102 Processing"])
+            .delivered(200, "ok"),
+        after("103", "HTTP/1.1 103 Early Hints|Link: </a>; rel=preload||")
+            .interim(&["HTTP/1.1 103 Early Hints", "Link: </a>; rel=preload"])
+            .delivered(200, "ok"),
+        after(
+            "an interim status that nobody knows",
+            "HTTP/1.1 199 x|X: y||",
+        )
+        .interim(&["HTTP/1.1 199 x", "X: y"])
+        .delivered(200, "ok"),
+        after(
+            "two interim answers",
+            "HTTP/1.1 100 Continue||HTTP/1.1 103 Early Hints|X: y||",
+        )
+        .interim(&["HTTP/1.1 100 Continue"])
+        .interim(&["HTTP/1.1 103 Early Hints", "X: y"])
+        .delivered(200, "ok"),
+        after(
+            "an interim answer with a length",
+            "HTTP/1.1 103 x|Content-Length: 5||",
+        )
+        .interim(&["HTTP/1.1 103 x"])
+        .delivered(200, "ok"),
+        after(
+            "an interim answer with Connection",
+            "HTTP/1.1 103 x|Connection: X-Y|X-Y: z||",
+        )
+        .interim(&["HTTP/1.1 103 x"])
+        .delivered(200, "ok"),
+        after(
+            "an interim answer for HTTP/1.0",
+            "HTTP/1.1 100 Continue||HTTP/1.1 103 x||",
+        )
+        .to_old()
+        .delivered(200, "ok"),
+        row(
+            "an interim answer before HEAD's",
+            INTERIM,
+            "HTTP/1.1 103 x||HTTP/1.1 200 OK|Content-Length: 2||",
+        )
+        .to("HEAD")
+        .interim(&["HTTP/1.1 103 x"])
+        .delivered(200, ""),
+        after(
+            "an interim answer with a coding",
+            "HTTP/1.1 103 x|Transfer-Encoding: chunked||",
+        )
+        .bad_gateway(),
+        after("a malformed interim answer", "HTTP/1.1 103 x|X : y||").bad_gateway(),
+        row(
+            "an interim answer and nothing else",
+            INTERIM,
+            "HTTP/1.1 103 x||",
+        )
+        .then_closes()
+        .interim(&["HTTP/1.1 103 x"])
+        .bad_gateway(),
+        row(
+            "an interim answer and nonsense",
+            INTERIM,
+            "HTTP/1.1 103 x||nonsense|",
+        )
+        .interim(&["HTTP/1.1 103 x"])
+        .bad_gateway(),
+        row(
+            "a switch that nobody asked for",
+            SWITCH,
+            "HTTP/1.1 101 x|Connection: upgrade|Upgrade: x||",
+        )
+        .bad_gateway(),
+        row("a switch to nothing", SWITCH, "HTTP/1.1 101 x||").bad_gateway(),
+        row(
+            "a switch after an interim answer",
+            SWITCH,
+            "HTTP/1.1 103 x||HTTP/1.1 101 x|Upgrade: x||",
+        )
+        .interim(&["HTTP/1.1 103 x"])
+        .bad_gateway(),
+    ]
 }
