@@ -6,8 +6,12 @@
 
 #[path = "conformance/answers_body.rs"]
 mod answers_body;
-#[path = "conformance/answers_head.rs"]
-mod answers_head;
+#[path = "conformance/answers_chunked.rs"]
+mod answers_chunked;
+#[path = "conformance/answers_fields.rs"]
+mod answers_fields;
+#[path = "conformance/answers_line.rs"]
+mod answers_line;
 #[path = "conformance/answers_run.rs"]
 mod answers_run;
 #[path = "conformance/arrivals.rs"]
@@ -70,10 +74,15 @@ fn requests() {
 
 #[test]
 fn answers() {
-    let rows: Vec<_> = [answers_head::rows(), answers_body::rows()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let rows: Vec<_> = [
+        answers_line::rows(),
+        answers_fields::rows(),
+        answers_body::rows(),
+        answers_chunked::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     assert!(rows.len() >= ANSWERS_MIN, "{} answers", rows.len());
     let names: Vec<_> = rows.iter().map(|row| row.name).collect();
     assert_distinct(&names);

@@ -18,6 +18,8 @@ pub struct Row {
     /// What is asked.
     method: &'static str,
     version: &'static str,
+    /// More field lines of the request.
+    lines: &'static str,
     /// The platform's entry that is asked.
     platform: &'static str,
     bytes: Vec<u8>,
@@ -60,6 +62,7 @@ pub fn row(name: &'static str, section: &'static str, bytes: impl AsRef<[u8]>) -
         section,
         method: "GET",
         version: "1.1",
+        lines: "",
         platform: "test",
         bytes: wire(bytes.as_ref()),
         after: After::Stays,
@@ -81,9 +84,15 @@ impl Row {
     }
 
     /// The client speaks HTTP/1.0.
-    pub fn to_old(mut self) -> Row {
+    pub fn for_old(mut self) -> Row {
         self.version = "1.0";
         self
+    }
+
+    /// The client speaks HTTP/1.0 and wants to keep its connection.
+    pub fn for_old_that_stays(mut self) -> Row {
+        self.lines = "Connection: keep-alive\r\n";
+        self.for_old()
     }
 
     /// From an entry of its own, whose keys it spoils.
@@ -223,8 +232,8 @@ impl Bench {
         self.platform.all();
         let mut client = self.proxy.connect();
         client.send(format!(
-            "{} /{}/row HTTP/{}\r\nHost: h\r\n\r\n",
-            row.method, row.platform, row.version
+            "{} /{}/row HTTP/{}\r\nHost: h\r\n{}\r\n",
+            row.method, row.platform, row.version, row.lines
         ));
         for lines in &row.interims {
             check_interim(&client.head(), lines);
@@ -232,7 +241,7 @@ impl Bench {
         match &row.want {
             Want::Delivered { status, body } => check_delivered(row, *status, body, &mut client),
             Want::BadGateway => {
-                let answer = client.answer_to(row.method);
+                let answer = client.answer_at_once_to(row.method);
                 assert_eq!(answer.status, 502, "cut at {cut}: {answer:?}");
                 assert_eq!(answer.field("x-proxy-error"), Some("upstream_error"));
             }
@@ -290,7 +299,7 @@ fn check_interim(head: &str, lines: &[&str]) {
 }
 
 fn check_delivered(row: &Row, status: u16, body: &[u8], client: &mut Client) {
-    let answer = client.answer_to(row.method);
+    let answer = client.answer_at_once_to(row.method);
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.text(), String::from_utf8_lossy(body), "{answer:?}");
     for name in ["date", "x-request-id"] {
@@ -307,7 +316,7 @@ fn check_delivered(row: &Row, status: u16, body: &[u8], client: &mut Client) {
     check_end(row, &answer, client);
 }
 
-/// The client's connection goes on, or has been announced to end and ends.
+/// The client's connection goes on, or its end has been announced and comes.
 fn check_end(row: &Row, answer: &Answer, client: &mut Client) {
     if answer.status == 204 {
         assert!(answer.fields("content-length").is_empty(), "{answer:?}");
@@ -315,13 +324,13 @@ fn check_end(row: &Row, answer: &Answer, client: &mut Client) {
     if row.version == "1.0" {
         assert!(answer.fields("transfer-encoding").is_empty(), "{answer:?}");
     }
-    match answer.field("connection") {
-        Some("close") => client.ends(),
-        other => {
-            assert_eq!((other, row.version), (None, "1.1"), "{answer:?}");
+    match (answer.field("connection"), row.version) {
+        (Some("close"), _) => client.ends(),
+        (None, "1.1") | (Some("keep-alive"), "1.0") => {
             client.send("GET /routes HTTP/1.1\r\nHost: h\r\n\r\n");
             assert_eq!(client.answer().status, 200, "after it");
         }
+        (other, version) => panic!("{other:?} in {version}: {answer:?}"),
     }
 }
 

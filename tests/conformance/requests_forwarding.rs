@@ -137,6 +137,14 @@ fn hop_by_hop() -> Vec<Row> {
         .has("Transfer-Encoding: chunked")
         .body("hello"),
         row(
+            "a protocol that HTTP/1.0 offers",
+            "9110 7.8",
+            "GET /test/a HTTP/1.0|Connection: upgrade|Upgrade: websocket||",
+        )
+        .passes("GET /v1/a")
+        .lacks("upgrade")
+        .closes(),
+        row(
             "a client's own Authorization",
             "9110 11.6.2",
             get("Authorization: Bearer smuggled|AUTHORIZATION: Basic x|"),
@@ -264,6 +272,7 @@ fn expectations() -> Vec<Row> {
             EXPECT,
             post("Expect: 100-continue|Content-Length: 5", "hello"),
         )
+        .may_continue()
         .passes("POST /v1/a")
         .body("hello"),
         row(
@@ -272,6 +281,13 @@ fn expectations() -> Vec<Row> {
             get("Expect: 100-continue|"),
         )
         .passes("GET /v1/a"),
+        row(
+            "100-continue, and a body that is empty",
+            EXPECT,
+            post("Expect: 100-continue|Content-Length: 0", ""),
+        )
+        .may_continue()
+        .passes("POST /v1/a"),
         row(
             "100-continue in HTTP/1.0",
             EXPECT,

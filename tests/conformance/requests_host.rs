@@ -123,6 +123,25 @@ fn in_other_forms() -> Vec<Row> {
         .passes("GET /v1/a")
         .closes(),
         row("an asterisk without Host", HOST, "OPTIONS * HTTP/1.1||").refused(400),
+        row("HEAD without Host", "9110 9.3.2", "HEAD /test/a HTTP/1.1||").refused(400),
+        row(
+            "HEAD with two lengths",
+            "9110 9.3.2",
+            "HEAD /test/a HTTP/1.1|Host: h|Content-Length: 1|Content-Length: 1||",
+        )
+        .refused(400),
+        row(
+            "HEAD with a bare LF",
+            "9110 9.3.2",
+            "HEAD /test/a HTTP/1.1|Host: h\n|",
+        )
+        .refused(400),
+        row(
+            "HEAD of HTTP/2.0",
+            "9110 9.3.2",
+            "HEAD /test/a HTTP/2.0|Host: h||",
+        )
+        .refused(505),
         row("a page without Host", HOST, "GET /info HTTP/1.1||").refused(400),
     ]
 }

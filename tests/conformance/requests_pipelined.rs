@@ -9,7 +9,11 @@ pub fn rows() -> Vec<Row> {
     const PIPELINE: &str = "9112 9.3.2";
     const NEXT: &str = "GET /test/b HTTP/1.1|Host: h||";
     let after = |name, first: &str| row(name, PIPELINE, format!("{first}{NEXT}"));
+    let many = "GET /test/c HTTP/1.1|Host: h||".repeat(40);
+    let forty = after("forty requests", &many);
+    let forty = (0..40).fold(forty, |row, _| row.passes("GET /v1/c"));
     vec![
+        forty.passes("GET /v1/b"),
         after("two requests", "GET /test/a HTTP/1.1|Host: h||")
             .passes("GET /v1/a")
             .passes("GET /v1/b"),
