@@ -256,6 +256,14 @@ fn without_bodies() -> Vec<Row> {
         .to("HEAD")
         .delivered(404, ""),
         row(
+            "the head of 204 with a length",
+            "9110 8.6",
+            "HTTP/1.1 204 No Content|Content-Length: 0||",
+        )
+        .to("HEAD")
+        .delivered(204, "")
+        .lacks("content-length"),
+        row(
             "the head of two lengths",
             BODY,
             ok("Content-Length: 5|Content-Length: 5|"),

@@ -1,7 +1,5 @@
 //! Runs the rows of requests.
 
-use std::cell::Cell;
-
 use serde_json::json;
 
 use crate::arrivals::{Arrival, Arrivals, Request};
@@ -148,6 +146,13 @@ impl Row {
         self
     }
 
+    /// Whether a request may begin at the platform that never ends. When the platform notices is not known, so that
+    /// these rows come last.
+    pub fn may_begin(&self) -> bool {
+        let may_begin = |want: &Want| matches!(want, Want::RefusedInBody(_) | Want::Waits);
+        self.wants.iter().any(may_begin)
+    }
+
     fn passed(&mut self) -> &mut Passed {
         match self.wants.last_mut() {
             Some(Want::Passed(passed)) => passed,
@@ -161,8 +166,6 @@ pub struct Bench {
     proxy: Proxy,
     authority: String,
     arrivals: Arrivals,
-    /// The former run may have begun a request at the platform that is noticed only now.
-    may_be_late: Cell<bool>,
 }
 
 impl Bench {
@@ -190,7 +193,6 @@ impl Bench {
             proxy,
             authority,
             arrivals,
-            may_be_late: Cell::new(false),
         }
     }
 
@@ -241,17 +243,16 @@ impl Bench {
     }
 
     fn check_arrivals(&self, row: &Row, cut: usize) {
-        let arrivals = self.arrivals.take();
+        let mut arrivals = self.arrivals.take();
+        if row.may_begin() {
+            arrivals.retain(|arrival| *arrival != Arrival::Begun);
+        }
         let (last, arrivals) = arrivals.split_last().expect("the last request arrived");
         assert!(
             matches!(last, Arrival::Whole(request) if request.first_line() == "GET /v1/next HTTP/1.1"),
             "cut at {cut}: {last:?}"
         );
-        let may_begin =
-            (row.wants.iter()).any(|want| matches!(want, Want::RefusedInBody(_) | Want::Waits));
-        let is_excused = self.may_be_late.replace(may_begin) || may_begin;
-        let mut arrivals =
-            (arrivals.iter()).filter(|arrival| !is_excused || !matches!(arrival, Arrival::Begun));
+        let mut arrivals = arrivals.iter();
         for want in &row.wants {
             match want {
                 Want::Passed(passed) => match arrivals.next() {
