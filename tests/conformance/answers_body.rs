@@ -6,9 +6,12 @@ const BODY: &str = "9112 6.3";
 
 pub fn rows() -> Vec<Row> {
     let mut rows = framings();
+    rows.extend(unframed());
     rows.extend(refused_framings());
     rows.extend(without_bodies());
+    rows.extend(heads());
     rows.extend(for_old_clients());
+    rows.extend(cut_off_for_old_clients());
     rows.extend(left_overs());
     rows
 }
@@ -59,6 +62,11 @@ fn framings() -> Vec<Row> {
         )
         .then_closes()
         .delivered_once(200, "hello"),
+    ]
+}
+
+fn unframed() -> Vec<Row> {
+    vec![
         row("a body up to the end", BODY, ok("X: y|") + "hello")
             .then_closes()
             .delivered_once(200, "hello")
@@ -164,7 +172,6 @@ fn refused_framings() -> Vec<Row> {
 }
 
 fn without_bodies() -> Vec<Row> {
-    const HEAD: &str = "9110 9.3.2";
     vec![
         row("204", "9110 15.3.5", "HTTP/1.1 204 No Content||").delivered(204, ""),
         row(
@@ -229,6 +236,12 @@ fn without_bodies() -> Vec<Row> {
             "HTTP/1.1 205 x|Transfer-Encoding: chunked||0||",
         )
         .delivered(205, ""),
+    ]
+}
+
+fn heads() -> Vec<Row> {
+    const HEAD: &str = "9110 9.3.2";
+    vec![
         row("the head of a length", HEAD, ok("Content-Length: 5|"))
             .to("HEAD")
             .delivered(200, "")
@@ -300,7 +313,7 @@ fn for_old_clients() -> Vec<Row> {
             "9112 9.3",
             ok("Content-Length: 5|") + "hello",
         )
-        .for_old_that_stays()
+        .for_http_1_0_that_stays()
         .delivered(200, "hello")
         .has("connection: keep-alive"),
         row(
@@ -308,7 +321,7 @@ fn for_old_clients() -> Vec<Row> {
             OLD,
             ok("Transfer-Encoding: chunked|") + "5|hello|0||",
         )
-        .for_old_that_stays()
+        .for_http_1_0_that_stays()
         .delivered(200, "hello")
         .has("connection: close"),
         row(
@@ -316,7 +329,7 @@ fn for_old_clients() -> Vec<Row> {
             OLD,
             ok("Transfer-Encoding: chunked|") + "2|he|3|llo|0|X: y||",
         )
-        .for_old()
+        .for_http_1_0()
         .delivered(200, "hello")
         .lacks("content-length"),
         row(
@@ -324,30 +337,35 @@ fn for_old_clients() -> Vec<Row> {
             OLD,
             ok("Content-Length: 5|") + "hello",
         )
-        .for_old()
+        .for_http_1_0()
         .delivered(200, "hello")
         .has("Content-Length: 5"),
         row("a body up to the end for HTTP/1.0", BODY, ok("") + "hello")
-            .for_old()
+            .for_http_1_0()
             .then_closes()
             .delivered_once(200, "hello"),
         row("no body for HTTP/1.0", "9110 15.3.5", "HTTP/1.1 204 x||")
-            .for_old()
+            .for_http_1_0()
             .delivered(204, ""),
         row(
             "a head for HTTP/1.0",
             OLD,
             ok("Transfer-Encoding: chunked|"),
         )
-        .for_old()
+        .for_http_1_0()
         .to("HEAD")
         .delivered(200, ""),
+    ]
+}
+
+fn cut_off_for_old_clients() -> Vec<Row> {
+    vec![
         row(
             "chunks that do not end for HTTP/1.0",
             "9112 8",
             ok("Transfer-Encoding: chunked|") + "5|hello|",
         )
-        .for_old()
+        .for_http_1_0()
         .then_closes()
         .cut_off(200),
         row(
@@ -355,14 +373,14 @@ fn for_old_clients() -> Vec<Row> {
             "9112 8",
             ok("Transfer-Encoding: chunked|") + "5|hello|x|",
         )
-        .for_old()
+        .for_http_1_0()
         .cut_off(200),
         row(
             "a length that is not reached for HTTP/1.0",
             "9112 8",
             ok("Content-Length: 9|") + "hello",
         )
-        .for_old()
+        .for_http_1_0()
         .then_closes()
         .cut_off(200),
     ]

@@ -7,73 +7,119 @@ pub fn rows() -> Vec<Row> {
     let mut rows = fields();
     rows.extend(refused_fields());
     rows.extend(interims());
+    rows.extend(refused_interims());
     rows
 }
 
+const VALUE: &str = "9110 5.5";
+
+/// Name, section, what the platform sends, a line that the client sees.
+const PASSED: [(&str, &str, &str, &str); 13] = [
+    ("a field", VALUE, "X: y", "X: y"),
+    ("blanks around a value", "9112 5.1", "X:\t y \t", "X: y"),
+    ("an empty value", VALUE, "X:", "X: "),
+    ("UTF-8 in a value", VALUE, "X: caf\u{e9}", "X: caf\u{e9}"),
+    (
+        "a name's letters are kept",
+        "9110 5.1",
+        "x-CuStOm: y",
+        "x-CuStOm: y",
+    ),
+    (
+        "Server",
+        "9110 10.2.4",
+        "Server: x/1.0 (y)",
+        "Server: x/1.0 (y)",
+    ),
+    (
+        "an encoding",
+        "9110 8.4",
+        "Content-Encoding: gzip",
+        "Content-Encoding: gzip",
+    ),
+    (
+        "an entity tag",
+        "9110 8.8.3",
+        "ETag: W/\"a\"",
+        "ETag: W/\"a\"",
+    ),
+    (
+        "a Date",
+        "9110 6.6.1",
+        "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+        "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+    ),
+    (
+        "a request's id",
+        "9110 5.1",
+        "x-request-id: req_1",
+        "x-request-id: req_1",
+    ),
+    (
+        "two ids of a request",
+        "9110 5.3",
+        "x-request-id: req_1|x-request-id: req_2",
+        "x-request-id: req_1",
+    ),
+    (
+        "a first cookie",
+        "6265 3",
+        "Set-Cookie: a=b|Set-Cookie: c=d",
+        "Set-Cookie: a=b",
+    ),
+    (
+        "a second cookie",
+        "6265 3",
+        "Set-Cookie: a=b|Set-Cookie: c=d",
+        "Set-Cookie: c=d",
+    ),
+];
+
+const HOP: &str = "9110 7.6.1";
+
+/// Name, section, what the platform sends, a field that the client does not see.
+const REMOVED: [(&str, &str, &str, &str); 7] = [
+    ("Keep-Alive", HOP, "Keep-Alive: timeout=5", "keep-alive"),
+    (
+        "Connection: keep-alive",
+        HOP,
+        "Connection: keep-alive",
+        "connection",
+    ),
+    (
+        "Proxy-Connection",
+        "9112 C.2.2",
+        "Proxy-Connection: x",
+        "proxy-connection",
+    ),
+    (
+        "Proxy-Authenticate",
+        "9110 11.7.1",
+        "Proxy-Authenticate: Basic",
+        "proxy-authenticate",
+    ),
+    (
+        "Upgrade that is only an offer",
+        "9110 7.8",
+        "Connection: upgrade|Upgrade: h2c",
+        "upgrade",
+    ),
+    (
+        "a field that Connection names",
+        HOP,
+        "Connection: x-y|X-Y: z",
+        "x-y",
+    ),
+    (
+        "a field that Connection names later",
+        HOP,
+        "X-Y: z|connection: X-Y",
+        "x-y",
+    ),
+];
+
 fn fields() -> Vec<Row> {
-    const VALUE: &str = "9110 5.5";
-    const HOP: &str = "9110 7.6.1";
-    let passed = [
-        ("a field", VALUE, "X: y", "X: y"),
-        ("blanks around a value", "9112 5.1", "X:\t y \t", "X: y"),
-        ("an empty value", VALUE, "X:", "X: "),
-        ("UTF-8 in a value", VALUE, "X: caf\u{e9}", "X: caf\u{e9}"),
-        (
-            "a name's letters are kept",
-            "9110 5.1",
-            "x-CuStOm: y",
-            "x-CuStOm: y",
-        ),
-        (
-            "Server",
-            "9110 10.2.4",
-            "Server: x/1.0 (y)",
-            "Server: x/1.0 (y)",
-        ),
-        (
-            "an encoding",
-            "9110 8.4",
-            "Content-Encoding: gzip",
-            "Content-Encoding: gzip",
-        ),
-        (
-            "an entity tag",
-            "9110 8.8.3",
-            "ETag: W/\"a\"",
-            "ETag: W/\"a\"",
-        ),
-        (
-            "a Date",
-            "9110 6.6.1",
-            "Date: Sun, 06 Nov 1994 08:49:37 GMT",
-            "Date: Sun, 06 Nov 1994 08:49:37 GMT",
-        ),
-        (
-            "a request's id",
-            "9110 5.1",
-            "x-request-id: req_1",
-            "x-request-id: req_1",
-        ),
-        (
-            "two ids of a request",
-            "9110 5.3",
-            "x-request-id: req_1|x-request-id: req_2",
-            "x-request-id: req_1",
-        ),
-        (
-            "a first cookie",
-            "6265 3",
-            "Set-Cookie: a=b|Set-Cookie: c=d",
-            "Set-Cookie: a=b",
-        ),
-        (
-            "a second cookie",
-            "6265 3",
-            "Set-Cookie: a=b|Set-Cookie: c=d",
-            "Set-Cookie: c=d",
-        ),
-    ];
-    let mut rows: Vec<Row> = passed
+    let mut rows: Vec<Row> = PASSED
         .into_iter()
         .map(|(name, section, line, want)| {
             row(name, section, format!("HTTP/1.1 200 OK|{line}|{OK}"))
@@ -81,46 +127,7 @@ fn fields() -> Vec<Row> {
                 .has(want)
         })
         .collect();
-    let removed = [
-        ("Keep-Alive", HOP, "Keep-Alive: timeout=5", "keep-alive"),
-        (
-            "Connection: keep-alive",
-            HOP,
-            "Connection: keep-alive",
-            "connection",
-        ),
-        (
-            "Proxy-Connection",
-            "9112 C.2.2",
-            "Proxy-Connection: x",
-            "proxy-connection",
-        ),
-        (
-            "Proxy-Authenticate",
-            "9110 11.7.1",
-            "Proxy-Authenticate: Basic",
-            "proxy-authenticate",
-        ),
-        (
-            "Upgrade that is only an offer",
-            "9110 7.8",
-            "Connection: upgrade|Upgrade: h2c",
-            "upgrade",
-        ),
-        (
-            "a field that Connection names",
-            HOP,
-            "Connection: x-y|X-Y: z",
-            "x-y",
-        ),
-        (
-            "a field that Connection names later",
-            HOP,
-            "X-Y: z|connection: X-Y",
-            "x-y",
-        ),
-    ];
-    rows.extend(removed.into_iter().map(|(name, section, line, field)| {
+    rows.extend(REMOVED.into_iter().map(|(name, section, line, field)| {
         row(name, section, format!("HTTP/1.1 200 OK|{line}|{OK}"))
             .delivered(200, "ok")
             .lacks(field)
@@ -208,7 +215,6 @@ fn refused_fields() -> Vec<Row> {
 
 fn interims() -> Vec<Row> {
     const INTERIM: &str = "9110 15.2";
-    const SWITCH: &str = "9110 15.2.2";
     let ok = format!("HTTP/1.1 200 OK|{OK}");
     let after = |name, interims: &str| row(name, INTERIM, format!("{interims}{ok}"));
     vec![
@@ -250,7 +256,7 @@ fn interims() -> Vec<Row> {
             "an interim answer for HTTP/1.0",
             "HTTP/1.1 100 Continue||HTTP/1.1 103 x||",
         )
-        .for_old()
+        .for_http_1_0()
         .delivered(200, "ok"),
         row(
             "an interim answer before HEAD's",
@@ -260,6 +266,15 @@ fn interims() -> Vec<Row> {
         .to("HEAD")
         .interim(&["HTTP/1.1 103 x"])
         .delivered(200, ""),
+    ]
+}
+
+fn refused_interims() -> Vec<Row> {
+    const INTERIM: &str = "9110 15.2";
+    const SWITCH: &str = "9110 15.2.2";
+    let ok = format!("HTTP/1.1 200 OK|{OK}");
+    let after = |name, interims: &str| row(name, INTERIM, format!("{interims}{ok}"));
+    vec![
         after(
             "an interim answer with a coding",
             "HTTP/1.1 103 x|Transfer-Encoding: chunked||",

@@ -84,15 +84,15 @@ impl Row {
     }
 
     /// The client speaks HTTP/1.0.
-    pub fn for_old(mut self) -> Row {
+    pub fn for_http_1_0(mut self) -> Row {
         self.version = "1.0";
         self
     }
 
     /// The client speaks HTTP/1.0 and wants to keep its connection.
-    pub fn for_old_that_stays(mut self) -> Row {
+    pub fn for_http_1_0_that_stays(mut self) -> Row {
         self.lines = "Connection: keep-alive\r\n";
-        self.for_old()
+        self.for_http_1_0()
     }
 
     /// From an entry of its own, whose keys it spoils.
@@ -110,16 +110,16 @@ impl Row {
     /// Whole, and the connection to the platform serves the next request.
     pub fn delivered(mut self, status: u16, body: impl AsRef<[u8]>) -> Row {
         self.reused = true;
-        self.dropped(status, body)
+        self.whole(status, body)
     }
 
     /// Whole, and the connection to the platform is not used again.
     pub fn delivered_once(mut self, status: u16, body: impl AsRef<[u8]>) -> Row {
         self.reused = false;
-        self.dropped(status, body)
+        self.whole(status, body)
     }
 
-    fn dropped(mut self, status: u16, body: impl AsRef<[u8]>) -> Row {
+    fn whole(mut self, status: u16, body: impl AsRef<[u8]>) -> Row {
         let body = body.as_ref().to_vec();
         self.want = Want::Delivered { status, body };
         self

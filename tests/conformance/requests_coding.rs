@@ -74,164 +74,166 @@ fn codings() -> Vec<Row> {
     ]
 }
 
+/// Name, lines after Host, the status.
+const REFUSED: [(&str, &str, u16); 42] = [
+    ("an empty coding", "Transfer-Encoding:", 400),
+    ("only commas as codings", "Transfer-Encoding: ,,", 400),
+    ("identity", "Transfer-Encoding: identity", 400),
+    ("gzip alone", "Transfer-Encoding: gzip", 400),
+    ("an unknown coding", "Transfer-Encoding: cow", 400),
+    ("a coding that begins so", "Transfer-Encoding: chunk", 400),
+    ("a coding that goes on", "Transfer-Encoding: chunkedx", 400),
+    ("a coding that ends so", "Transfer-Encoding: xchunked", 400),
+    ("chunked in quotes", "Transfer-Encoding: \"chunked\"", 400),
+    (
+        "chunked in other quotes",
+        "Transfer-Encoding: 'chunked'",
+        400,
+    ),
+    (
+        "chunked with a parameter",
+        "Transfer-Encoding: chunked;q=1",
+        400,
+    ),
+    (
+        "chunked with a semicolon",
+        "Transfer-Encoding: chunked;",
+        400,
+    ),
+    ("chunked twice", "Transfer-Encoding: chunked, chunked", 400),
+    (
+        "chunked twice on two lines",
+        "Transfer-Encoding: chunked|Transfer-Encoding: chunked",
+        400,
+    ),
+    (
+        "identity after chunked",
+        "Transfer-Encoding: chunked, identity",
+        400,
+    ),
+    (
+        "gzip after chunked",
+        "Transfer-Encoding: chunked, gzip",
+        400,
+    ),
+    (
+        "another coding on a second line",
+        "Transfer-Encoding: chunked|Transfer-encoding: cow",
+        400,
+    ),
+    (
+        "identity on a second line",
+        "Transfer-Encoding: chunked|Transfer-Encoding: identity",
+        400,
+    ),
+    (
+        "gzip before chunked",
+        "Transfer-Encoding: gzip, chunked",
+        501,
+    ),
+    (
+        "gzip before chunked on two lines",
+        "Transfer-Encoding: gzip|Transfer-Encoding: chunked",
+        501,
+    ),
+    (
+        "identity before chunked",
+        "Transfer-Encoding: identity, chunked",
+        501,
+    ),
+    (
+        "an unknown coding before chunked",
+        "Transfer-Encoding: x, chunked",
+        501,
+    ),
+    (
+        "two words as one coding",
+        "Transfer-Encoding: x chunked",
+        400,
+    ),
+    (
+        "a vertical tab before chunked",
+        "Transfer-Encoding: \x0bchunked",
+        400,
+    ),
+    (
+        "a form feed after chunked",
+        "Transfer-Encoding: chunked\x0c",
+        400,
+    ),
+    ("NUL before chunked", "Transfer-Encoding: \0chunked", 400),
+    ("NUL after chunked", "Transfer-Encoding: chunked\0", 400),
+    (
+        "a wide blank before chunked",
+        "Transfer-Encoding: \u{a0}chunked",
+        400,
+    ),
+    (
+        "a letter that becomes a k",
+        "Transfer-Encoding: chun\u{212a}ed",
+        400,
+    ),
+    ("a CR after chunked", "Transfer-Encoding: chunked\r", 400),
+    ("a CR within chunked", "Transfer-Encoding: chu\rnked", 400),
+    (
+        "chunked on the next line",
+        "Transfer-Encoding:| chunked",
+        400,
+    ),
+    (
+        "a fold after chunked",
+        "Transfer-Encoding: chunked| , cow",
+        400,
+    ),
+    (
+        "a space before the coding's colon",
+        "Transfer-Encoding : chunked",
+        400,
+    ),
+    (
+        "a tab before the coding's colon",
+        "Transfer-Encoding\t: chunked",
+        400,
+    ),
+    (
+        "a space before the coding's name",
+        " Transfer-Encoding: chunked",
+        400,
+    ),
+    (
+        "a space in the coding's name",
+        "Transfer Encoding: chunked",
+        400,
+    ),
+    (
+        "NUL in the coding's name",
+        "Transfer-\0Encoding: chunked",
+        400,
+    ),
+    (
+        "a coding hidden behind a bare LF",
+        "X: y\nTransfer-Encoding: chunked",
+        400,
+    ),
+    (
+        "a coding hidden behind a bare CR",
+        "X: y\rTransfer-Encoding: chunked",
+        400,
+    ),
+    (
+        "a coding behind LF and CR",
+        "X: y\n\rTransfer-Encoding: chunked",
+        400,
+    ),
+    (
+        "a backtick instead of a colon",
+        "Transfer-Encoding`: chunked|Transfer-Encoding chunked",
+        400,
+    ),
+];
+
 fn refused_codings() -> Vec<Row> {
-    let refused = [
-        ("an empty coding", "Transfer-Encoding:", 400),
-        ("only commas as codings", "Transfer-Encoding: ,,", 400),
-        ("identity", "Transfer-Encoding: identity", 400),
-        ("gzip alone", "Transfer-Encoding: gzip", 400),
-        ("an unknown coding", "Transfer-Encoding: cow", 400),
-        ("a coding that begins so", "Transfer-Encoding: chunk", 400),
-        ("a coding that goes on", "Transfer-Encoding: chunkedx", 400),
-        ("a coding that ends so", "Transfer-Encoding: xchunked", 400),
-        ("chunked in quotes", "Transfer-Encoding: \"chunked\"", 400),
-        (
-            "chunked in other quotes",
-            "Transfer-Encoding: 'chunked'",
-            400,
-        ),
-        (
-            "chunked with a parameter",
-            "Transfer-Encoding: chunked;q=1",
-            400,
-        ),
-        (
-            "chunked with a semicolon",
-            "Transfer-Encoding: chunked;",
-            400,
-        ),
-        ("chunked twice", "Transfer-Encoding: chunked, chunked", 400),
-        (
-            "chunked twice on two lines",
-            "Transfer-Encoding: chunked|Transfer-Encoding: chunked",
-            400,
-        ),
-        (
-            "identity after chunked",
-            "Transfer-Encoding: chunked, identity",
-            400,
-        ),
-        (
-            "gzip after chunked",
-            "Transfer-Encoding: chunked, gzip",
-            400,
-        ),
-        (
-            "another coding on a second line",
-            "Transfer-Encoding: chunked|Transfer-encoding: cow",
-            400,
-        ),
-        (
-            "identity on a second line",
-            "Transfer-Encoding: chunked|Transfer-Encoding: identity",
-            400,
-        ),
-        (
-            "gzip before chunked",
-            "Transfer-Encoding: gzip, chunked",
-            501,
-        ),
-        (
-            "gzip before chunked on two lines",
-            "Transfer-Encoding: gzip|Transfer-Encoding: chunked",
-            501,
-        ),
-        (
-            "identity before chunked",
-            "Transfer-Encoding: identity, chunked",
-            501,
-        ),
-        (
-            "an unknown coding before chunked",
-            "Transfer-Encoding: x, chunked",
-            501,
-        ),
-        (
-            "two words as one coding",
-            "Transfer-Encoding: x chunked",
-            400,
-        ),
-        (
-            "a vertical tab before chunked",
-            "Transfer-Encoding: \x0bchunked",
-            400,
-        ),
-        (
-            "a form feed after chunked",
-            "Transfer-Encoding: chunked\x0c",
-            400,
-        ),
-        ("NUL before chunked", "Transfer-Encoding: \0chunked", 400),
-        ("NUL after chunked", "Transfer-Encoding: chunked\0", 400),
-        (
-            "a wide blank before chunked",
-            "Transfer-Encoding: \u{a0}chunked",
-            400,
-        ),
-        (
-            "a letter that becomes a k",
-            "Transfer-Encoding: chun\u{212a}ed",
-            400,
-        ),
-        ("a CR after chunked", "Transfer-Encoding: chunked\r", 400),
-        ("a CR within chunked", "Transfer-Encoding: chu\rnked", 400),
-        (
-            "chunked on the next line",
-            "Transfer-Encoding:| chunked",
-            400,
-        ),
-        (
-            "a fold after chunked",
-            "Transfer-Encoding: chunked| , cow",
-            400,
-        ),
-        (
-            "a space before the coding's colon",
-            "Transfer-Encoding : chunked",
-            400,
-        ),
-        (
-            "a tab before the coding's colon",
-            "Transfer-Encoding\t: chunked",
-            400,
-        ),
-        (
-            "a space before the coding's name",
-            " Transfer-Encoding: chunked",
-            400,
-        ),
-        (
-            "a space in the coding's name",
-            "Transfer Encoding: chunked",
-            400,
-        ),
-        (
-            "NUL in the coding's name",
-            "Transfer-\0Encoding: chunked",
-            400,
-        ),
-        (
-            "a coding hidden behind a bare LF",
-            "X: y\nTransfer-Encoding: chunked",
-            400,
-        ),
-        (
-            "a coding hidden behind a bare CR",
-            "X: y\rTransfer-Encoding: chunked",
-            400,
-        ),
-        (
-            "a coding behind LF and CR",
-            "X: y\n\rTransfer-Encoding: chunked",
-            400,
-        ),
-        (
-            "a backtick instead of a colon",
-            "Transfer-Encoding`: chunked|Transfer-Encoding chunked",
-            400,
-        ),
-    ];
-    refused
+    REFUSED
         .into_iter()
         .map(|(name, lines, status)| row(name, CODING, post(lines, "0||")).refused(status))
         .collect()

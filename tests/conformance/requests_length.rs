@@ -7,6 +7,8 @@ const BODY: &str = "9112 6.3";
 
 pub fn rows() -> Vec<Row> {
     let mut rows = lengths();
+    rows.extend(other_lengths());
+    rows.extend(lengths_elsewhere());
     rows.extend(refused_lengths());
     rows
 }
@@ -44,6 +46,11 @@ fn lengths() -> Vec<Row> {
             "Content-Length: 18",
             "GET / HTTP/1.1\r\n\r\n",
         ),
+    ]
+}
+
+fn other_lengths() -> Vec<Row> {
+    vec![
         row(
             "no length and no body",
             BODY,
@@ -80,6 +87,11 @@ fn lengths() -> Vec<Row> {
         )
         .passes("BREW /v1/a")
         .body("hello"),
+    ]
+}
+
+fn lengths_elsewhere() -> Vec<Row> {
+    vec![
         row(
             "a length in HTTP/1.0",
             LENGTH,

@@ -69,6 +69,19 @@ fn before_the_line() -> Vec<Row> {
     ]
 }
 
+/// Name, method.
+const REFUSED_METHODS: [(&str, &str); 9] = [
+    ("a parenthesis in the method", "GE(T"),
+    ("a colon in the method", "GET:"),
+    ("a quote in the method", "\"GET\""),
+    ("a slash in the method", "GET/x"),
+    ("a comma in the method", "GET,POST"),
+    ("a bracket in the method", "[GET]"),
+    ("a NUL in the method", "GE\0T"),
+    ("DEL in the method", "GET\x7f"),
+    ("a letter beyond ASCII in the method", "G\u{c9}T"),
+];
+
 fn methods() -> Vec<Row> {
     const METHOD: &str = "9110 9.1";
     let mut rows: Vec<Row> = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"]
@@ -83,18 +96,7 @@ fn methods() -> Vec<Row> {
             .passes(format!("{method} /v1/a"))
         })
         .collect();
-    let refused = [
-        ("a parenthesis in the method", "GE(T"),
-        ("a colon in the method", "GET:"),
-        ("a quote in the method", "\"GET\""),
-        ("a slash in the method", "GET/x"),
-        ("a comma in the method", "GET,POST"),
-        ("a bracket in the method", "[GET]"),
-        ("a NUL in the method", "GE\0T"),
-        ("DEL in the method", "GET\x7f"),
-        ("a letter beyond ASCII in the method", "G\u{c9}T"),
-    ];
-    rows.extend(refused.into_iter().map(|(name, method)| {
+    rows.extend(REFUSED_METHODS.into_iter().map(|(name, method)| {
         let bytes = format!("{method} /test/a HTTP/1.1|Host: h||");
         row(name, METHOD, bytes).refused(400)
     }));
