@@ -153,8 +153,13 @@ impl Reading {
 
 /// Answers what is not understood as a request. Where it ends is not known, so that the connection ends with it.
 fn refuse_unread(reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    let mut request = cx.core.new_request(cx.role, cx.now);
+    // Empty lines may stand before it. Whatever else is wrong, HEAD gets no body (RFC 9110 section 9.3.2).
+    let unread = cx.client.input.unread().trim_ascii_start();
+    if unread.starts_with(b"HEAD ") {
+        request.asked = Asked::Head;
+    }
     cx.client.input.consume(cx.client.input.len());
-    let request = cx.core.new_request(cx.role, cx.now);
     let replying = Replying::refuse(request, reason, Decoder::new(Framing::None), cx);
     (Exchange::Replying(replying), Step::Again)
 }

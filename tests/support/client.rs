@@ -88,6 +88,17 @@ impl Client {
     /// The final answer to a request with this method.
     pub fn answer_to(&mut self, method: &str) -> Answer {
         let head = self.final_head();
+        self.after_head(head, method)
+    }
+
+    /// As [`Client::answer_to`], where no interim answer may come first.
+    pub fn answer_at_once_to(&mut self, method: &str) -> Answer {
+        let head = self.head();
+        assert!(status_of(&head) >= 200, "an interim answer: {head:?}");
+        self.after_head(head, method)
+    }
+
+    fn after_head(&mut self, head: String, method: &str) -> Answer {
         let status = status_of(&head);
         let mut answer = Answer {
             status,
