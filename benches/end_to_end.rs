@@ -1,0 +1,270 @@
+//! The whole program under load, next to HAProxy and nginx where they are installed: `cargo bench --bench end_to_end`,
+//! with `-- --quick` for a first look. Platform and load generator are its own, everything stays on loopback, and it
+//! ends by itself. Entries take turns in rounds: compare figures of one run only.
+
+#[path = "end_to_end/entry.rs"]
+mod entry;
+#[path = "end_to_end/load.rs"]
+mod load;
+#[path = "end_to_end/platform.rs"]
+mod platform;
+#[path = "end_to_end/process.rs"]
+mod process;
+#[path = "end_to_end/table.rs"]
+mod table;
+#[path = "end_to_end/wire.rs"]
+mod wire;
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use entry::{Entry, Running, Way};
+use load::{Crowd, Tally};
+use platform::Platform;
+use table::{Figure, Sheet};
+
+/// A request such as an SDK sends it.
+const CHAT: &[u8] = br#"{"model":"mock-1","temperature":0.7,"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"What does a reverse proxy do? Answer in two sentences."}]}"#;
+
+const CONNECTIONS: usize = 64;
+const STREAMS: usize = 200;
+const EVENTS_PER_STREAM_AND_SECOND: u32 = 50;
+const BODY_BYTES: usize = 10 * 1024 * 1024;
+/// Files that this program needs besides two for each stream: client's end and platform's end.
+const FILES_BESIDES_STREAMS: usize = 200;
+const FILES_WANTED: usize = 8192;
+/// Set for the program when it was started again with more files.
+const FILES_RAISED: &str = "AI_API_PROXY_BENCH_FILES_RAISED";
+const STREAMS_BEGIN_MAX: Duration = Duration::from_secs(10);
+
+/// How much is done.
+struct Plan {
+    rounds: usize,
+    starts: usize,
+    idle_streams: usize,
+    /// How long one measurement takes; some take a share of it.
+    span: Duration,
+}
+
+const FULL: Plan = Plan {
+    rounds: 4,
+    starts: 7,
+    idle_streams: 1000,
+    span: Duration::from_millis(1200),
+};
+
+const QUICK: Plan = Plan {
+    rounds: 1,
+    starts: 3,
+    idle_streams: 400,
+    span: Duration::from_millis(500),
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if !has("--bench") {
+        println!("nothing is measured here; write: cargo bench --bench end_to_end [-- --quick]");
+        return ExitCode::SUCCESS;
+    }
+    raise_files(&arguments);
+    let plan = if has("--quick") { QUICK } else { FULL };
+    match measure(&plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the benchmark failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Starts this program again in its place with more files, for it and for what it starts; goes on when that fails.
+fn raise_files(arguments: &[String]) {
+    let (false, Ok(program)) = (
+        std::env::var_os(FILES_RAISED).is_some(),
+        std::env::current_exe(),
+    ) else {
+        return;
+    };
+    let script = format!(
+        "ulimit -n {FILES_WANTED} 2>/dev/null || ulimit -n \"$(ulimit -H -n)\"; exec \"$0\" \"$@\""
+    );
+    let error = Command::new("sh")
+        .args(["-c", &script])
+        .arg(program)
+        .args(arguments)
+        .env(FILES_RAISED, "1")
+        .exec();
+    eprintln!("the limit of open files stays as it is: {error}");
+}
+
+fn measure(plan: &Plan) -> io::Result<()> {
+    let mut entries = vec![Entry::Project];
+    for rival in [Entry::Haproxy, Entry::Nginx] {
+        match rival.program() {
+            Some(_) => entries.push(rival),
+            None => println!("{} is not installed: its column is left out", rival.name()),
+        }
+    }
+    let platform = Platform::start()?;
+    for (way, title) in [
+        (Way::Plain, "HTTP to the platform"),
+        (Way::Tls, "TLS to the platform"),
+    ] {
+        let mut entries = entries.clone();
+        if way == Way::Plain {
+            entries.push(Entry::Direct);
+        }
+        let sheet = measure_all(entries, way, platform, plan)?;
+        println!("\n{}", sheet.render(title));
+    }
+    println!(
+        "Medians of {} rounds. Clients speak plain HTTP with every entry; CPU is that of the entry's own processes.",
+        plan.rounds
+    );
+    println!("The last columns show the share that ai-api-proxy needs of what the other one does.");
+    Ok(())
+}
+
+fn measure_all(
+    entries: Vec<Entry>,
+    way: Way,
+    platform: Platform,
+    plan: &Plan,
+) -> io::Result<Sheet> {
+    let mut sheet = Sheet::new(entries.clone());
+    let mut all = Vec::new();
+    for entry in entries {
+        for _ in 1..plan.starts {
+            if entry != Entry::Direct {
+                note_start(&entry.start(way, platform)?, &mut sheet);
+            }
+        }
+        let running = entry.start(way, platform)?;
+        if entry != Entry::Direct {
+            note_start(&running, &mut sheet);
+            measure_memory(&running, plan, &mut sheet)?;
+        }
+        all.push(running);
+    }
+    for round in 1..=plan.rounds {
+        eprintln!("{way:?}: round {round} of {}", plan.rounds);
+        for running in &all {
+            measure_round(running, plan, &mut sheet)?;
+        }
+    }
+    Ok(sheet)
+}
+
+fn note_start(running: &Running, sheet: &mut Sheet) {
+    let milliseconds = running.start_took.as_secs_f64() * 1e3;
+    sheet.note(Figure::Start, running.entry, milliseconds);
+}
+
+/// What a program holds after its first request, and for streams on which nothing happens.
+fn measure_memory(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Result<()> {
+    let limit = process::open_files_max().saturating_sub(FILES_BESIDES_STREAMS) / 2;
+    let count = plan.idle_streams.min(limit);
+    let before = process::resident_bytes(&running.processes) as f64;
+    let path = format!("/events/2/{}", Duration::from_secs(3600).as_micros());
+    let crowd = open_streams(running, &path, count)?;
+    let after = process::resident_bytes(&running.processes) as f64;
+    drop(crowd);
+    sheet.note(Figure::IdleMemory, running.entry, before / 1024.0 / 1024.0);
+    let each = (after - before) / 1024.0 / count as f64;
+    sheet.note(Figure::StreamMemory, running.entry, each);
+    Ok(())
+}
+
+/// Streams of which each has brought its first event.
+fn open_streams(running: &Running, path: &str, count: usize) -> io::Result<Crowd> {
+    let request = running.request("POST", path, CHAT);
+    let mut crowd = Crowd::connect(running.port, &request, count)?;
+    let begun = |tally: &Tally| tally.events() >= count as u64;
+    let tally = crowd.run_until(STREAMS_BEGIN_MAX, begun)?;
+    check(running, &tally)?;
+    match begun(&tally) {
+        true => Ok(crowd),
+        false => Err(io::Error::other(format!(
+            "{}: only {} of {count} streams began",
+            running.entry.name(),
+            tally.events()
+        ))),
+    }
+}
+
+fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Result<()> {
+    let entry = running.entry;
+    let chat = running.request("POST", "/chat/completions", CHAT);
+
+    let (tally, cpu) = closed_loop(running, &chat, CONNECTIONS, plan.span)?;
+    sheet.note(Figure::RequestsPerSecond, entry, tally.per_second());
+    sheet.note(Figure::RequestCpu, entry, cpu * 1e6 / tally.requests as f64);
+
+    let (mut tally, _) = closed_loop(running, &chat, 1, plan.span / 2)?;
+    for (figure, share) in [(Figure::LatencyMedian, 0.5), (Figure::LatencyHigh, 0.99)] {
+        if let Some(latency) = tally.latency(share) {
+            sheet.note(figure, entry, latency.as_secs_f64() * 1e6);
+        }
+    }
+    if entry == Entry::Direct {
+        return Ok(());
+    }
+
+    let every = 1_000_000 / EVENTS_PER_STREAM_AND_SECOND;
+    let mut crowd = open_streams(running, &format!("/events/1000000/{every}"), STREAMS)?;
+    let (tally, cpu) = watched(running, &mut crowd, plan.span)?;
+    drop(crowd);
+    sheet.note(Figure::EventCpu, entry, cpu * 1e6 / tally.events() as f64);
+
+    let bodies = |bytes: u64| BODY_BYTES as f64 / bytes as f64;
+    let download = running.request("GET", &format!("/bytes/{BODY_BYTES}"), &[]);
+    let (tally, cpu) = closed_loop(running, &download, 1, plan.span / 2)?;
+    sheet.note(
+        Figure::DownloadCpu,
+        entry,
+        cpu * 1e3 * bodies(tally.content_bytes),
+    );
+
+    let upload = running.request("POST", "/upload", &vec![b'x'; BODY_BYTES]);
+    let (tally, cpu) = closed_loop(running, &upload, 1, plan.span / 2)?;
+    sheet.note(
+        Figure::UploadCpu,
+        entry,
+        cpu * 1e3 * bodies(tally.sent_bytes),
+    );
+    Ok(())
+}
+
+/// Each connection sends its next request when it has the answer. A tenth of the time is for warming up.
+fn closed_loop(
+    running: &Running,
+    request: &[u8],
+    connections: usize,
+    span: Duration,
+) -> io::Result<(Tally, f64)> {
+    let mut crowd = Crowd::connect(running.port, request, connections)?;
+    crowd.run(span / 10)?;
+    watched(running, &mut crowd, span)
+}
+
+/// A run, and the seconds of CPU that it took the entry.
+fn watched(running: &Running, crowd: &mut Crowd, span: Duration) -> io::Result<(Tally, f64)> {
+    let before = process::cpu_time(&running.processes);
+    let tally = crowd.run(span)?;
+    let cpu = process::cpu_time(&running.processes).saturating_sub(before);
+    check(running, &tally)?;
+    Ok((tally, cpu.as_secs_f64()))
+}
+
+fn check(running: &Running, tally: &Tally) -> io::Result<()> {
+    match tally.failures {
+        0 => Ok(()),
+        count => Err(io::Error::other(format!(
+            "{}: {count} connections failed",
+            running.entry.name()
+        ))),
+    }
+}
