@@ -137,15 +137,16 @@ fn measure_all(
     let mut sheet = Sheet::new(entries.clone());
     let mut all = Vec::new();
     for entry in entries {
-        for _ in 1..plan.starts {
-            if entry != Entry::Direct {
+        if entry != Entry::Direct {
+            for _ in 1..plan.starts {
                 note_start(&entry.start(way, platform)?, &mut sheet);
             }
+            // It ends here: HAProxy keeps what belongs to a silent stream although its client has gone.
+            measure_memory(&entry.start(way, platform)?, plan, &mut sheet)?;
         }
         let running = entry.start(way, platform)?;
         if entry != Entry::Direct {
             note_start(&running, &mut sheet);
-            measure_memory(&running, plan, &mut sheet)?;
         }
         all.push(running);
     }
@@ -199,9 +200,15 @@ fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resul
     let entry = running.entry;
     let chat = running.request("POST", "/chat/completions", CHAT);
 
+    let accepted = Platform::accepted();
     let (tally, cpu) = closed_loop(running, &chat, CONNECTIONS, plan.span)?;
+    let accepted = (Platform::accepted() - accepted) as f64;
     sheet.note(Figure::RequestsPerSecond, entry, tally.per_second());
-    sheet.note(Figure::RequestCpu, entry, cpu * 1e6 / tally.requests as f64);
+    if entry != Entry::Direct {
+        sheet.note(Figure::RequestCpu, entry, cpu * 1e6 / tally.requests as f64);
+        let share = accepted * 1e3 / tally.requests as f64;
+        sheet.note(Figure::NewConnections, entry, share);
+    }
 
     let (mut tally, _) = closed_loop(running, &chat, 1, plan.span / 2)?;
     for (figure, share) in [(Figure::LatencyMedian, 0.5), (Figure::LatencyHigh, 0.99)] {

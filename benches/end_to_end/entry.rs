@@ -217,7 +217,7 @@ frontend clients
     default_backend platform
 backend platform
     http-reuse always
-    server mock {server} pool-max-conn 256
+    server mock {server} pool-max-conn 256 pool-low-conn 256 pool-purge-delay 75s
 "
     )
 }

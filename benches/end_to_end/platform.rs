@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Tokens of the listeners, above those of connections.
 const PLAIN: Token = Token(usize::MAX - 1);
 const TLS: Token = Token(usize::MAX - 2);
+
+static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
 /// Where the platform listens. Its thread ends with the program.
 #[derive(Clone, Copy)]
@@ -103,6 +106,11 @@ impl Platform {
         });
         Ok(platform)
     }
+
+    /// How many connections it has accepted so far.
+    pub fn accepted() -> u64 {
+        ACCEPTED.load(Ordering::Relaxed)
+    }
 }
 
 impl Server {
@@ -139,6 +147,7 @@ impl Server {
                 .registry()
                 .register(wire.socket(), Token(entry.key()), both)?;
             self.visits += 1;
+            ACCEPTED.store(self.visits, Ordering::Relaxed);
             entry.insert(Visitor {
                 wire,
                 visit: self.visits,

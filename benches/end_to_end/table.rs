@@ -9,6 +9,7 @@ use super::entry::Entry;
 pub enum Figure {
     RequestsPerSecond,
     RequestCpu,
+    NewConnections,
     LatencyMedian,
     LatencyHigh,
     EventCpu,
@@ -25,9 +26,10 @@ pub struct Sheet {
     samples: Vec<(Figure, Entry, f64)>,
 }
 
-const ALL: [Figure; 10] = [
+const ALL: [Figure; 11] = [
     Figure::RequestsPerSecond,
     Figure::RequestCpu,
+    Figure::NewConnections,
     Figure::LatencyMedian,
     Figure::LatencyHigh,
     Figure::EventCpu,
@@ -43,6 +45,7 @@ impl Figure {
         match self {
             Figure::RequestsPerSecond => "requests/s, 64 connections (more is better)",
             Figure::RequestCpu => "CPU per request, 64 connections (us)",
+            Figure::NewConnections => "new connections to the platform, per 1000",
             Figure::LatencyMedian => "latency p50, 1 connection (us)",
             Figure::LatencyHigh => "latency p99, 1 connection (us)",
             Figure::EventCpu => "CPU per event, 200 streams (us)",
@@ -114,6 +117,7 @@ impl Sheet {
             for rival in &rivals {
                 let rivals = self.value(figure, *rival);
                 let share = own.zip(rivals).map(|(own, rival)| own / rival);
+                let share = share.filter(|share| share.is_finite());
                 let share = share.map_or("-".to_string(), |share| format!("{share:.2}"));
                 let _ = write!(text, " {share:>10} |");
             }
