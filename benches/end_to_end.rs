@@ -20,7 +20,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use entry::{Entry, Running, Way};
+use entry::{Entry, Running, Surroundings, Way};
 use load::{Crowd, Tally};
 use platform::Platform;
 use table::{Figure, Sheet};
@@ -108,6 +108,12 @@ fn measure(plan: &Plan) -> io::Result<()> {
             None => println!("{} is not installed: its column is left out", rival.name()),
         }
     }
+    let processor = process::part_processors();
+    if processor.is_none() {
+        println!(
+            "no processor for the entries alone (one processor, or no taskset): expect more noise"
+        );
+    }
     let platform = Platform::start()?;
     for (way, title) in [
         (Way::Plain, "HTTP to the platform"),
@@ -117,7 +123,12 @@ fn measure(plan: &Plan) -> io::Result<()> {
         if way == Way::Plain {
             entries.push(Entry::Direct);
         }
-        let sheet = measure_all(entries, way, platform, plan)?;
+        let around = Surroundings {
+            platform,
+            way,
+            processor,
+        };
+        let sheet = measure_all(entries, around, plan)?;
         println!("\n{}", sheet.render(title));
     }
     println!(
@@ -128,30 +139,25 @@ fn measure(plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-fn measure_all(
-    entries: Vec<Entry>,
-    way: Way,
-    platform: Platform,
-    plan: &Plan,
-) -> io::Result<Sheet> {
+fn measure_all(entries: Vec<Entry>, around: Surroundings, plan: &Plan) -> io::Result<Sheet> {
     let mut sheet = Sheet::new(entries.clone());
     let mut all = Vec::new();
     for entry in entries {
         if entry != Entry::Direct {
             for _ in 1..plan.starts {
-                note_start(&entry.start(way, platform)?, &mut sheet);
+                note_start(&entry.start(around)?, &mut sheet);
             }
             // It ends here: HAProxy keeps what belongs to a silent stream although its client has gone.
-            measure_memory(&entry.start(way, platform)?, plan, &mut sheet)?;
+            measure_memory(&entry.start(around)?, plan, &mut sheet)?;
         }
-        let running = entry.start(way, platform)?;
+        let running = entry.start(around)?;
         if entry != Entry::Direct {
             note_start(&running, &mut sheet);
         }
         all.push(running);
     }
     for round in 1..=plan.rounds {
-        eprintln!("{way:?}: round {round} of {}", plan.rounds);
+        eprintln!("{:?}: round {round} of {}", around.way, plan.rounds);
         for running in &all {
             measure_round(running, plan, &mut sheet)?;
         }

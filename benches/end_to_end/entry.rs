@@ -31,6 +31,15 @@ pub enum Way {
     Tls,
 }
 
+/// What an entry finds when it starts.
+#[derive(Clone, Copy)]
+pub struct Surroundings {
+    pub platform: Platform,
+    pub way: Way,
+    /// The processor on which entries run, if there is one for them alone.
+    pub processor: Option<usize>,
+}
+
 /// What stands between client and platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -86,11 +95,11 @@ impl Entry {
         }
     }
 
-    /// Starts the program between clients and `platform`.
+    /// Starts the program between clients and platform.
     ///
     /// # Errors
     /// When it does not answer in time; with what it wrote.
-    pub fn start(self, way: Way, platform: Platform) -> io::Result<Running> {
+    pub fn start(self, around: Surroundings) -> io::Result<Running> {
         let folder = std::env::temp_dir().join(format!(
             "ai-api-proxy-bench-{}-{}",
             std::process::id(),
@@ -106,13 +115,13 @@ impl Entry {
             folder,
         };
         let Some(program) = self.program() else {
-            running.port = platform.plain_port;
+            running.port = around.platform.plain_port;
             return Ok(running);
         };
         fs::write(running.folder.join("ca.pem"), AUTHORITY_PEM)?;
         running.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = Command::new(program);
-        self.configure(&mut command, &running, way, platform)?;
+        self.configure(&mut command, &running, around)?;
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -129,6 +138,11 @@ impl Entry {
             .iter()
             .flat_map(|child| process::family(child.id()))
             .collect();
+        if let Some(processor) = around.processor {
+            for process in &running.processes {
+                process::move_to(*process, &processor.to_string());
+            }
+        }
         Ok(running)
     }
 
@@ -137,9 +151,9 @@ impl Entry {
         self,
         command: &mut Command,
         running: &Running,
-        way: Way,
-        platform: Platform,
+        around: Surroundings,
     ) -> io::Result<()> {
+        let Surroundings { platform, way, .. } = around;
         let folder = &running.folder;
         match self {
             Entry::Direct => {}

@@ -1,6 +1,7 @@
-//! What the kernel says of running processes: time on a processor and memory.
+//! What the kernel says of running processes, time on a processor and memory, and where they run.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// The unit of times in `/proc/PID/stat`, which Linux shows in hundredths of a second on all its platforms.
@@ -88,4 +89,39 @@ pub fn open_files_max() -> usize {
         .find_map(|line| line.strip_prefix("Max open files"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
         .unwrap_or(1024)
+}
+
+/// Leaves the first of this program's processors to the entries and moves this program, which has one thread yet, to the
+/// others: else every figure depends on where the scheduler has put whom. Nothing without a second processor or taskset.
+pub fn part_processors() -> Option<usize> {
+    let (entries, own) = allowed_processors().split_first().map(|(first, rest)| {
+        let rest: Vec<String> = rest.iter().map(usize::to_string).collect();
+        (*first, rest.join(","))
+    })?;
+    let moved = !own.is_empty() && move_to(std::process::id(), &own);
+    moved.then_some(entries)
+}
+
+/// Moves a process with all its threads to these processors; whether that went well.
+pub fn move_to(process: u32, processors: &str) -> bool {
+    let status = Command::new("taskset")
+        .args(["-a", "-c", "-p", processors, &process.to_string()])
+        .stdout(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn allowed_processors() -> Vec<usize> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let ranges = list.unwrap_or_default().trim().split(',');
+    ranges
+        .filter_map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        })
+        .flatten()
+        .collect()
 }
