@@ -68,6 +68,29 @@ fn stat(process: u32) -> Option<Vec<u64>> {
     )
 }
 
+/// Time that the whole machine's processors were busy so far.
+pub fn machine_time() -> Duration {
+    const IDLE: [usize; 2] = [3, 4]; // and waiting for disks; what follows the first eight is counted before
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields
+        .skip(1)
+        .take(8)
+        .enumerate()
+        .filter(|(place, _)| !IDLE.contains(place))
+        .filter_map(|(_, field)| field.parse::<u64>().ok())
+        .sum();
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+/// Time that this program took so far, with those that it has started and that have ended.
+pub fn own_time() -> Duration {
+    const OWN: std::ops::RangeInclusive<usize> = USER_TICKS..=USER_TICKS + 3;
+    let fields = stat(std::process::id()).unwrap_or_default();
+    let ticks: u64 = fields.get(OWN).unwrap_or_default().iter().sum();
+    TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
 /// Resident memory of these processes. What two of them share counts twice.
 pub fn resident_bytes(processes: &[u32]) -> u64 {
     processes

@@ -72,21 +72,21 @@ impl Sheet {
         }
     }
 
-    /// The median of the rounds.
-    fn value(&self, figure: Figure, entry: Entry) -> Option<f64> {
-        let mut values: Vec<f64> = self
-            .samples
+    /// All samples, in the order of the rounds.
+    fn values(&self, figure: Figure, entry: Entry) -> Vec<f64> {
+        self.samples
             .iter()
             .filter(|sample| (sample.0, sample.1) == (figure, entry))
             .map(|sample| sample.2)
-            .collect();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        match values.len() {
-            0 => None,
-            odd if odd % 2 == 1 => Some(values[middle]),
-            _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-        }
+            .collect()
+    }
+
+    /// The project's share of a rival's figure. Each round is compared with itself, since what else the machine does
+    /// changes between rounds more than within one.
+    fn share(&self, figure: Figure, rival: Entry) -> Option<f64> {
+        let own = self.values(figure, Entry::Project);
+        let shares = own.into_iter().zip(self.values(figure, rival));
+        median(shares.map(|(own, rivals)| own / rivals).collect()).filter(|share| share.is_finite())
     }
 
     /// One line for each figure: each entry's value, then the project's share of each rival's.
@@ -111,19 +111,27 @@ impl Sheet {
         for figure in ALL {
             let _ = write!(text, "| {:<44}|", figure.label());
             for entry in &self.entries {
-                let _ = write!(text, " {:>12} |", shown(self.value(figure, *entry)));
+                let value = median(self.values(figure, *entry));
+                let _ = write!(text, " {:>12} |", shown(value));
             }
-            let own = self.value(figure, Entry::Project);
             for rival in &rivals {
-                let rivals = self.value(figure, *rival);
-                let share = own.zip(rivals).map(|(own, rival)| own / rival);
-                let share = share.filter(|share| share.is_finite());
+                let share = self.share(figure, *rival);
                 let share = share.map_or("-".to_string(), |share| format!("{share:.2}"));
                 let _ = write!(text, " {share:>10} |");
             }
             text.push('\n');
         }
         text
+    }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
     }
 }
 
