@@ -31,13 +31,16 @@ const CHAT: &[u8] = br#"{"model":"mock-1","temperature":0.7,"messages":[{"role":
 const CONNECTIONS: usize = 64;
 const STREAMS: usize = 200;
 const EVENTS_PER_STREAM_AND_SECOND: u32 = 50;
+/// Per connection, on average.
+const WARM_UP_REQUESTS: u64 = 4;
 const BODY_BYTES: usize = 10 * 1024 * 1024;
 /// Files that this program needs besides two for each stream: client's end and platform's end.
 const FILES_BESIDES_STREAMS: usize = 200;
 const FILES_WANTED: usize = 8192;
 /// Set for the program when it was started again with more files.
 const FILES_RAISED: &str = "AI_API_PROXY_BENCH_FILES_RAISED";
-const STREAMS_BEGIN_MAX: Duration = Duration::from_secs(10);
+/// How long it may take until all streams have begun, or all connections are warm.
+const BEGIN_MAX: Duration = Duration::from_secs(10);
 
 /// How much is done.
 struct Plan {
@@ -202,7 +205,7 @@ fn open_streams(running: &Running, path: &str, count: usize) -> io::Result<Crowd
     let request = running.request("POST", path, CHAT);
     let mut crowd = Crowd::connect(running.port, &request, count)?;
     let begun = |tally: &Tally| tally.events() >= count as u64;
-    let tally = crowd.run_until(STREAMS_BEGIN_MAX, begun)?;
+    let tally = crowd.run_until(BEGIN_MAX, begun)?;
     check(running, &tally)?;
     match begun(&tally) {
         true => Ok(crowd),
@@ -218,14 +221,16 @@ fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resul
     let entry = running.entry;
     let chat = running.request("POST", "/chat/completions", CHAT);
 
-    let accepted = Platform::accepted();
-    let (tally, cpu) = closed_loop(running, &chat, CONNECTIONS, plan.span)?;
-    let accepted = (Platform::accepted() - accepted) as f64;
+    let (tally, cost) = closed_loop(running, &chat, CONNECTIONS, plan.span)?;
     sheet.note(Figure::RequestsPerSecond, entry, tally.per_second());
     if entry != Entry::Direct {
-        sheet.note(Figure::RequestCpu, entry, cpu * 1e6 / tally.requests as f64);
-        let share = accepted * 1e3 / tally.requests as f64;
-        sheet.note(Figure::NewConnections, entry, share);
+        let requests = tally.requests as f64;
+        sheet.note(Figure::RequestCpu, entry, cost.cpu_seconds * 1e6 / requests);
+        sheet.note(
+            Figure::NewConnections,
+            entry,
+            cost.connections * 1e3 / requests,
+        );
     }
 
     let (mut tally, _) = closed_loop(running, &chat, 1, plan.span / 2)?;
@@ -240,48 +245,65 @@ fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resul
 
     let every = 1_000_000 / EVENTS_PER_STREAM_AND_SECOND;
     let mut crowd = open_streams(running, &format!("/events/1000000/{every}"), STREAMS)?;
-    let (tally, cpu) = watched(running, &mut crowd, plan.span)?;
+    let (tally, cost) = watched(running, &mut crowd, plan.span)?;
     drop(crowd);
-    sheet.note(Figure::EventCpu, entry, cpu * 1e6 / tally.events() as f64);
+    sheet.note(
+        Figure::EventCpu,
+        entry,
+        cost.cpu_seconds * 1e6 / tally.events() as f64,
+    );
 
     let bodies = |bytes: u64| BODY_BYTES as f64 / bytes as f64;
     let download = running.request("GET", &format!("/bytes/{BODY_BYTES}"), &[]);
-    let (tally, cpu) = closed_loop(running, &download, 1, plan.span / 2)?;
+    let (tally, cost) = closed_loop(running, &download, 1, plan.span / 2)?;
     sheet.note(
         Figure::DownloadCpu,
         entry,
-        cpu * 1e3 * bodies(tally.content_bytes),
+        cost.cpu_seconds * 1e3 * bodies(tally.content_bytes),
     );
 
     let upload = running.request("POST", "/upload", &vec![b'x'; BODY_BYTES]);
-    let (tally, cpu) = closed_loop(running, &upload, 1, plan.span / 2)?;
+    let (tally, cost) = closed_loop(running, &upload, 1, plan.span / 2)?;
     sheet.note(
         Figure::UploadCpu,
         entry,
-        cpu * 1e3 * bodies(tally.sent_bytes),
+        cost.cpu_seconds * 1e3 * bodies(tally.sent_bytes),
     );
     Ok(())
 }
 
-/// Each connection sends its next request when it has the answer. A tenth of the time is for warming up.
+/// What a run took of the entry.
+struct Cost {
+    cpu_seconds: f64,
+    /// Made to the platform.
+    connections: f64,
+}
+
+/// Each connection sends its next request when it has the answer. Before it counts, every one has got some answers, so
+/// that all connections to the platform are there.
 fn closed_loop(
     running: &Running,
     request: &[u8],
     connections: usize,
     span: Duration,
-) -> io::Result<(Tally, f64)> {
+) -> io::Result<(Tally, Cost)> {
     let mut crowd = Crowd::connect(running.port, request, connections)?;
-    crowd.run(span / 10)?;
+    let warm = WARM_UP_REQUESTS * connections as u64;
+    crowd.run_until(BEGIN_MAX, |tally| tally.requests >= warm)?;
     watched(running, &mut crowd, span)
 }
 
-/// A run, and the seconds of CPU that it took the entry.
-fn watched(running: &Running, crowd: &mut Crowd, span: Duration) -> io::Result<(Tally, f64)> {
-    let before = process::cpu_time(&running.processes);
+fn watched(running: &Running, crowd: &mut Crowd, span: Duration) -> io::Result<(Tally, Cost)> {
+    let cpu = process::cpu_time(&running.processes);
+    let accepted = Platform::accepted();
     let tally = crowd.run(span)?;
-    let cpu = process::cpu_time(&running.processes).saturating_sub(before);
+    let cpu = process::cpu_time(&running.processes).saturating_sub(cpu);
     check(running, &tally)?;
-    Ok((tally, cpu.as_secs_f64()))
+    let cost = Cost {
+        cpu_seconds: cpu.as_secs_f64(),
+        connections: (Platform::accepted() - accepted) as f64,
+    };
+    Ok((tally, cost))
 }
 
 fn check(running: &Running, tally: &Tally) -> io::Result<()> {
