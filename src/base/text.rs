@@ -34,6 +34,23 @@ impl<const N: usize> Text<N> {
     }
 }
 
+/// Appends what fits; an error when that is not all.
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let start = usize::from(self.length);
+        let mut count = more.len().min(N - start);
+        while !more.is_char_boundary(count) {
+            count -= 1;
+        }
+        self.bytes[start..start + count].copy_from_slice(&more.as_bytes()[..count]);
+        self.length += count as u8;
+        match count == more.len() {
+            true => Ok(()),
+            false => Err(fmt::Error),
+        }
+    }
+}
+
 impl<const N: usize> Default for Text<N> {
     fn default() -> Self {
         Text {
@@ -70,5 +87,15 @@ mod tests {
         ] {
             assert_eq!(Text::<4>::new(text).as_str(), want);
         }
+    }
+
+    #[test]
+    fn writing_appends_up_to_the_bound() {
+        use std::fmt::Write;
+        let mut text = Text::<6>::default();
+        assert_eq!(write!(text, "{}m{}", 1, 2), Ok(()));
+        assert_eq!(text.as_str(), "1m2");
+        assert_eq!(write!(text, "abé"), Err(fmt::Error));
+        assert_eq!(text.as_str(), "1m2ab");
     }
 }

@@ -133,7 +133,7 @@ pub fn relay_head(
     {
         put_number(out, QUOTA_FIELDS[0], quota.limit);
         put_number(out, QUOTA_FIELDS[1], quota.remaining);
-        put_field(out, QUOTA_FIELDS[2], &quota.reset_text());
+        put_field(out, QUOTA_FIELDS[2], quota.reset_text().as_str());
     }
     let limits = head
         .fields

@@ -1,6 +1,8 @@
 //! Writes a client's head anew for the platform: what is between two hops removed, the platform's key in place of the
 //! client's, all else unchanged and in order.
 
+use std::io::Write;
+
 use crate::http::field::list_items;
 use crate::http::request::RequestHead;
 use crate::http::{Field, Framing};
@@ -129,7 +131,10 @@ fn is_framing(name: &str) -> bool {
 fn put_framing(draft: &mut Vec<u8>, framing: Framing) {
     match framing {
         Framing::None | Framing::Close => {}
-        Framing::Length(length) => put_line(draft, "Content-Length", length.to_string().as_bytes()),
+        Framing::Length(length) => {
+            // Writing to a vector does not fail.
+            let _ = write!(draft, "Content-Length: {length}\r\n");
+        }
         Framing::Chunked => put_line(draft, "Transfer-Encoding", b"chunked"),
     }
 }

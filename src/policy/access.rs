@@ -7,6 +7,7 @@ use super::digest::{Digest, KeyLabel};
 use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
+use crate::base::text::Text;
 
 /// The key that the shipped `key.json` holds: accepted from this machine only.
 pub const SAMPLE_KEY: &str = "root_key";
@@ -376,23 +377,19 @@ impl Spent {
 
 impl Quota {
     /// The time until the reset as OpenAI writes it: `1h2m3s`, `6m0s`, `59s`.
-    pub fn reset_text(&self) -> String {
+    pub fn reset_text(&self) -> Text<32> {
         let (hours, minutes, seconds) = (
             self.resets_in_seconds / 3600,
             self.resets_in_seconds / 60 % 60,
             self.resets_in_seconds % 60,
         );
-        let mut text = String::with_capacity(16);
-        if hours > 0 {
-            text.push_str(&hours.to_string());
-            text.push('h');
-        }
-        if hours > 0 || minutes > 0 {
-            text.push_str(&minutes.to_string());
-            text.push('m');
-        }
-        // Writing to a string does not fail.
-        let _ = write!(text, "{seconds}s");
+        let mut text = Text::default();
+        // Writing to a text does not fail, and the longest fits.
+        let _ = match (hours, minutes) {
+            (0, 0) => write!(text, "{seconds}s"),
+            (0, _) => write!(text, "{minutes}m{seconds}s"),
+            (_, _) => write!(text, "{hours}h{minutes}m{seconds}s"),
+        };
         text
     }
 }

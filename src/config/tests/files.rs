@@ -134,7 +134,7 @@ fn ca_files() {
         ),
         (
             "none.pem",
-            "DIR/none.pem cannot be read: No such file or directory (os error 2); write the path of a file with -----BEGIN CERTIFICATE-----",
+            "DIR/none.pem cannot be read: No such file or directory (os error 2); write the path of a PEM file",
         ),
     ] {
         let folder = files(name);

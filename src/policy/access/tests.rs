@@ -299,7 +299,7 @@ fn the_limit_that_is_nearer_its_end() {
         let reset = quota.map(|quota| quota.reset_text());
         let found = quota.map(|quota| (quota.limit, quota.remaining));
         let found = found
-            .zip(reset.as_deref())
+            .zip(reset.as_ref().map(|reset| reset.as_str()))
             .map(|((limit, left), reset)| (limit, left, reset));
         assert_eq!(found, want, "{hourly_limit} {daily_limit}");
     }
@@ -323,7 +323,7 @@ fn resets_as_openai_writes_them() {
             remaining: 0,
             resets_in_seconds,
         };
-        assert_eq!(quota.reset_text(), want);
+        assert_eq!(quota.reset_text().as_str(), want);
     }
 }
 
