@@ -35,7 +35,10 @@ struct Replay(u64);
 impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the world that failed: SIM_SEED={} cargo test --test simulation", self.0);
+            eprintln!(
+                "the world that failed: SIM_SEED={} cargo test --test simulation",
+                self.0
+            );
         }
     }
 }

@@ -225,9 +225,7 @@ impl Replying {
     pub fn ends_with_connection(&self) -> bool {
         match &self.stage {
             Stage::Held(..) | Stage::Round | Stage::Listening | Stage::Whole { .. } => false,
-            Stage::Demo { coding, .. } | Stage::Event { coding, .. } => {
-                *coding == Coding::Identity
-            }
+            Stage::Demo { coding, .. } | Stage::Event { coding, .. } => *coding == Coding::Identity,
         }
     }
 

@@ -63,7 +63,9 @@ impl Answers {
             self.begin(&head, request);
         }
         let current = self.current.as_mut()?;
-        current.body.read(&mut self.unread, &mut current.answer.content);
+        current
+            .body
+            .read(&mut self.unread, &mut current.answer.content);
         if !current.body.is_done() {
             return None;
         }
@@ -73,9 +75,9 @@ impl Answers {
 
     /// The connection has ended; an answer that lasts until then is whole if it ended in order.
     pub fn end(&mut self, end: End) -> Option<Final> {
-        let current = self.current.take_if(|current| {
-            end == End::Fin && current.body == Body::UntilEnd
-        })?;
+        let current = self
+            .current
+            .take_if(|current| end == End::Fin && current.body == Body::UntilEnd)?;
         Some(current.answer)
     }
 
@@ -103,7 +105,10 @@ impl Answers {
             Some(Body::Chunked(_)) if request.is_http10 => panic!("{id}: chunks for HTTP/1.0"),
             Some(body) => body,
             None => {
-                assert!(closes, "{id}: a body until the end of a connection that stays");
+                assert!(
+                    closes,
+                    "{id}: a body until the end of a connection that stays"
+                );
                 Body::UntilEnd
             }
         };

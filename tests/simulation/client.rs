@@ -59,11 +59,17 @@ struct Line {
 }
 
 impl Client {
-    pub fn draw(number: usize, has_faults: bool, ledger: &mut Ledger, random: &mut Random) -> Client {
+    pub fn draw(
+        number: usize,
+        has_faults: bool,
+        ledger: &mut Ledger,
+        random: &mut Random,
+    ) -> Client {
         let mut random = random.fork();
         let count = random.between(1, 5);
-        let requests: Vec<Request> =
-            (0..count).map(|place| Request::draw(number, place, has_faults, &mut random)).collect();
+        let requests: Vec<Request> = (0..count)
+            .map(|place| Request::draw(number, place, has_faults, &mut random))
+            .collect();
         for request in &requests {
             ledger.add_request(request);
         }
@@ -111,10 +117,23 @@ impl Client {
     /// In words, for a failure.
     pub fn describe(&self) -> String {
         let request = self.requests.get(self.done).map(|request| {
-            (&request.id, request.method, request.is_http10, request.flaw, request.expects)
+            (
+                &request.id,
+                request.method,
+                request.is_http10,
+                request.flaw,
+                request.expects,
+            )
         });
-        let rest = self.line.as_ref().map(|line| (line.outgoing.len(), line.next, line.may_close));
-        format!("{} of {} done, at {request:?}, line {rest:?}", self.done, self.requests.len())
+        let rest = self
+            .line
+            .as_ref()
+            .map(|line| (line.outgoing.len(), line.next, line.may_close));
+        format!(
+            "{} of {} done, at {request:?}, line {rest:?}",
+            self.done,
+            self.requests.len()
+        )
     }
 
     /// Does what it can; whether anything happened.
@@ -147,7 +166,11 @@ impl Client {
         let Some(line) = &mut self.line else {
             return false;
         };
-        if line.gate.as_ref().is_some_and(|(_, until)| *until <= now.instant) {
+        if line
+            .gate
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= now.instant)
+        {
             line.open_gate();
         }
         let may_begin = line.next < self.requests.len()
@@ -157,7 +180,9 @@ impl Client {
         if may_begin && (line.outgoing.is_empty() || self.manner.pipelined > 0) {
             line.begin(&self.requests[line.next], now);
         }
-        let max = self.random.between(1, line.piece_max(self.manner.sends_max));
+        let max = self
+            .random
+            .between(1, line.piece_max(self.manner.sends_max));
         let count = line.outgoing.len().min(max);
         let bytes: Vec<u8> = line.outgoing.iter().take(count).copied().collect();
         let sent = line.wire.borrow_mut().send(&bytes);
@@ -170,7 +195,9 @@ impl Client {
         let Some(line) = &mut self.line else {
             return false;
         };
-        let max = self.random.between(1, line.piece_max(self.manner.takes_max));
+        let max = self
+            .random
+            .between(1, line.piece_max(self.manner.takes_max));
         let got = line.wire.borrow_mut().receive(max);
         match got {
             Got::Nothing => false,
@@ -189,7 +216,11 @@ impl Client {
 
     fn read_answers(&mut self, ledger: &mut Ledger, now: Now) {
         while let Some(line) = &mut self.line {
-            let Some(request) = self.requests.get(self.done).filter(|_| self.done < line.next) else {
+            let Some(request) = self
+                .requests
+                .get(self.done)
+                .filter(|_| self.done < line.next)
+            else {
                 assert!(line.answers.unread.is_empty(), "an answer to nothing");
                 return;
             };
@@ -206,9 +237,14 @@ impl Client {
 
     /// An answer is there, whole by its framing.
     fn finish_request(&mut self, answer: &Final, ledger: &mut Ledger, now: Now) {
-        let request = &self.requests[self.done];
-        log::trace!("client: {} got {} {:?}", request.id, answer.status, answer.proxy_error);
-        check_answer(request, answer, ledger);
+        let request = self.requests[self.done].clone();
+        log::trace!(
+            "client: {} got {} {:?}",
+            request.id,
+            answer.status,
+            answer.proxy_error
+        );
+        check_answer(&request, answer, ledger);
         let was_read = answer.proxy_error.as_deref() != Some("request_timeout");
         ledger.counted += u64::from(request.is_counted() && was_read);
         ledger.answered += 1;
@@ -219,7 +255,11 @@ impl Client {
         // The gate is the last request's that was begun.
         let is_last_begun = line.next <= self.done;
         let was_gated = is_last_begun && line.gate.is_some();
-        if !line.outgoing.is_empty() {
+        let came_early = match &answer.tag {
+            Some(tag) => ledger.answer(tag).is_early,
+            None => !request.body_bytes.is_empty(),
+        };
+        if came_early || !line.outgoing.is_empty() {
             // The answer came before the request was sent: its rest may cost the connection.
             line.may_close = true;
         }
@@ -246,8 +286,15 @@ impl Client {
         let Some(line) = &mut self.line else {
             return;
         };
-        let request = self.requests.get(self.done).filter(|_| self.done < line.next).cloned();
-        log::trace!("client: {:?} ends by {end:?}", request.as_ref().map(|request| &request.id));
+        let request = self
+            .requests
+            .get(self.done)
+            .filter(|_| self.done < line.next)
+            .cloned();
+        log::trace!(
+            "client: {:?} ends by {end:?}",
+            request.as_ref().map(|request| &request.id)
+        );
         if request.is_some()
             && let Some(answer) = line.answers.end(end)
         {
@@ -267,7 +314,9 @@ impl Client {
         // An answer that is cut takes those before it along that have not left yet.
         let begun = &self.requests[self.done..line.next];
         let platform_cut = begun.iter().any(|request| {
-            ledger.last_answer(&request.id).is_some_and(|answer| !answer.is_whole)
+            ledger
+                .last_answer(&request.id)
+                .is_some_and(|answer| !answer.is_whole)
         });
         let was_counted = |request: &&Request| ledger.requests[&request.id].tries > 0;
         if !self.is_excused {
@@ -294,7 +343,12 @@ impl Client {
             ledger.doubtful += u64::from(!was_asked);
             self.done += 1;
         } else {
-            assert!(may_miss, "{}: no answer, {end:?}: {}", request.id, self.describe());
+            assert!(
+                may_miss,
+                "{}: no answer, {end:?}: {}",
+                request.id,
+                self.describe()
+            );
             // It was not looked at: another connection may do better.
             self.done += usize::from(self.is_excused);
         }
@@ -304,11 +358,18 @@ impl Client {
         let Some(line) = &self.line else {
             return false;
         };
-        if self.manner.leaves_after.is_none_or(|bytes| line.moved_bytes < bytes) {
+        if self
+            .manner
+            .leaves_after
+            .is_none_or(|bytes| line.moved_bytes < bytes)
+        {
             return false;
         }
         let mut wire = line.wire.borrow_mut();
-        log::trace!("client: leaves at {:?}", self.requests.get(self.done).map(|r| &r.id));
+        log::trace!(
+            "client: leaves at {:?}",
+            self.requests.get(self.done).map(|r| &r.id)
+        );
         match self.random.between(0, 2) {
             0 => wire.close(),
             1 => wire.finish(),
@@ -365,13 +426,25 @@ impl Line {
 fn check_answer(request: &Request, answer: &Final, ledger: &mut Ledger) {
     let id = &request.id;
     let Some(tag) = &answer.tag else {
-        assert!(answer.proxy_error.is_some(), "{id}: an answer of nobody's: {answer:?}");
+        assert!(
+            answer.proxy_error.is_some(),
+            "{id}: an answer of nobody's: {answer:?}"
+        );
         assert!(ledger.has_faults, "{id}: {answer:?} without a fault");
-        assert!(answer.status >= 400 && answer.content.starts_with(b"{") || request.method == "HEAD");
+        assert!(
+            answer.status >= 400 && answer.content.starts_with(b"{") || request.method == "HEAD"
+        );
         return;
     };
-    assert_eq!(answer.proxy_error, None, "{id}: both the platform's and the proxy's");
-    assert_eq!(Some(tag), ledger.requests[id].last.as_ref(), "{id}: not the last try's");
+    assert_eq!(
+        answer.proxy_error, None,
+        "{id}: both the platform's and the proxy's"
+    );
+    assert_eq!(
+        Some(tag),
+        ledger.requests[id].last.as_ref(),
+        "{id}: not the last try's"
+    );
     let meant = ledger.answer(tag);
     assert_eq!(answer.status, meant.status, "{id}");
     assert!(

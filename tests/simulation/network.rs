@@ -185,7 +185,10 @@ impl Network for Wires {
     }
 
     fn abandon(&mut self, dial: Dial, session: usize) {
-        assert!(dial.tokens().is_empty(), "a dial of the simulation holds no socket");
+        assert!(
+            dial.tokens().is_empty(),
+            "a dial of the simulation holds no socket"
+        );
         self.dials.remove(&session);
     }
 

@@ -44,7 +44,11 @@ impl Platform {
             asked: None,
             script: VecDeque::new(),
             sleeps_until: None,
-            deaf_after: if is_deaf { random.size(50_000) } else { usize::MAX },
+            deaf_after: if is_deaf {
+                random.size(50_000)
+            } else {
+                usize::MAX
+            },
             has_ended: false,
             random: random.fork(),
         }
@@ -68,7 +72,9 @@ impl Platform {
         let is_drained = self.wire.borrow().is_drained();
         if self.has_faults && self.is_idle() && is_drained && self.random.percent(1) {
             // It closes while it waits in the pool.
-            let ending = self.random.pick(&[Ending::Finish, Ending::Close, Ending::Reset]);
+            let ending = self
+                .random
+                .pick(&[Ending::Finish, Ending::Close, Ending::Reset]);
             self.end(ending);
             return true;
         }
@@ -111,7 +117,10 @@ impl Platform {
             let Some(head) = Head::take(&mut self.unread) else {
                 return false;
             };
-            assert!(self.script.is_empty(), "a request before the former one was answered");
+            assert!(
+                self.script.is_empty(),
+                "a request before the former one was answered"
+            );
             self.begin(&head, ledger);
         }
         let Some(asked) = &mut self.asked else {
@@ -158,7 +167,11 @@ impl Platform {
         let (name, ..) = PLATFORMS[request.platform];
         assert_eq!(head.one("host"), Some(format!("{name}.test").as_str()));
         let (script, answer) = self.draw(&tag, is_head);
-        log::trace!("platform: {tag}: {} whole {}", answer.status, answer.is_whole);
+        log::trace!(
+            "platform: {tag}: {} whole {}",
+            answer.status,
+            answer.is_whole
+        );
         ledger.add_answer(tag, answer);
         self.take(Some(request), body, script);
     }
@@ -201,7 +214,11 @@ impl Platform {
         };
         match action {
             Action::AwaitBody => {
-                if self.asked.as_ref().is_none_or(|asked| !asked.body.is_done()) {
+                if self
+                    .asked
+                    .as_ref()
+                    .is_none_or(|asked| !asked.body.is_done())
+                {
                     self.script.push_front(Action::AwaitBody);
                     return false;
                 }
@@ -223,7 +240,12 @@ impl Platform {
                 return false;
             }
         }
-        if self.script.is_empty() && self.asked.as_ref().is_some_and(|asked| asked.body.is_done()) {
+        if self.script.is_empty()
+            && self
+                .asked
+                .as_ref()
+                .is_some_and(|asked| asked.body.is_done())
+        {
             self.asked = None;
         }
         true
@@ -249,8 +271,16 @@ fn check_secrets(head: &Head) {
         .into_iter()
         .find(|(name, ..)| host == format!("{name}.test"))
         .expect("a platform's host");
-    let shown = head.one(&auth_header.to_ascii_lowercase()).expect("a key is shown");
-    assert!(shown.starts_with(&format!("{auth_prefix}platform-key-{name}-")), "{shown}");
+    let shown = head
+        .one(&auth_header.to_ascii_lowercase())
+        .expect("a key is shown");
+    assert!(
+        shown.starts_with(&format!("{auth_prefix}platform-key-{name}-")),
+        "{shown}"
+    );
     let everything = format!("{head:?}");
-    assert!(!everything.contains("client-key"), "a client's key went out: {everything}");
+    assert!(
+        !everything.contains("client-key"),
+        "a client's key went out: {everything}"
+    );
 }

@@ -19,18 +19,30 @@ impl Head {
         let fields = lines.map(|line| {
             let (name, value) = line.split_once(": ").expect("a field line has a colon");
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-            assert!(!name.is_empty() && name.bytes().all(is_token), "field name {name:?}");
-            assert!(value.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "value {value:?}");
+            assert!(
+                !name.is_empty() && name.bytes().all(is_token),
+                "field name {name:?}"
+            );
+            assert!(
+                value.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "value {value:?}"
+            );
             (name.to_ascii_lowercase(), value.to_string())
         });
-        Some(Head { fields: fields.collect(), start })
+        Some(Head {
+            fields: fields.collect(),
+            start,
+        })
     }
 
     /// The value of the field that must not be there twice.
     pub fn one(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(other, _)| other == name);
         let value = found.next().map(|(_, value)| value.as_str());
-        assert!(found.next().is_none(), "{name} stands there twice: {self:?}");
+        assert!(
+            found.next().is_none(),
+            "{name} stands there twice: {self:?}"
+        );
         value
     }
 
@@ -39,7 +51,10 @@ impl Head {
         match (self.one("content-length"), self.one("transfer-encoding")) {
             (None, None) => None,
             (Some(length), None) => {
-                assert!(length.bytes().all(|byte| byte.is_ascii_digit()), "length {length:?}");
+                assert!(
+                    length.bytes().all(|byte| byte.is_ascii_digit()),
+                    "length {length:?}"
+                );
                 Some(Body::Length(length.parse().expect("a length is a number")))
             }
             (None, Some(coding)) => {
@@ -99,11 +114,16 @@ impl Chunk {
             Chunk::Size => {
                 let line = take_line(buffer)?;
                 assert!((1..=16).contains(&line.len()), "chunk size {line:?}");
-                assert!(line.bytes().all(|byte| byte.is_ascii_hexdigit()), "chunk size {line:?}");
-                Some(match usize::from_str_radix(&line, 16).expect("it was looked at") {
-                    0 => Chunk::Trailers,
-                    size => Chunk::Data(size),
-                })
+                assert!(
+                    line.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                    "chunk size {line:?}"
+                );
+                Some(
+                    match usize::from_str_radix(&line, 16).expect("it was looked at") {
+                        0 => Chunk::Trailers,
+                        size => Chunk::Data(size),
+                    },
+                )
             }
             Chunk::Data(0) => Some(Chunk::DataEnd),
             Chunk::Data(left) => {

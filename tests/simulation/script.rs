@@ -57,7 +57,9 @@ pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answe
     if random.percent(40) {
         return clean(tag, is_head, random);
     }
-    let statuses = [200, 200, 200, 204, 304, 400, 401, 402, 403, 404, 429, 429, 500, 503, 529];
+    let statuses = [
+        200, 200, 200, 204, 304, 400, 401, 402, 403, 404, 429, 429, 500, 503, 529,
+    ];
     let status = random.pick(&statuses);
     let form = match status {
         204 | 304 => Form::Nothing,
@@ -66,12 +68,15 @@ pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answe
     let mut draft = Draft::new(tag, status, form, is_head, random);
     if random.percent(85) {
         draft.actions.push(Action::AwaitBody);
-    } else if draft.closes {
+    } else {
+        draft.answer.is_early = true;
         // Closing with the request unread is a reset, which may cost the answer.
-        draft.answer.is_whole = false;
+        draft.answer.is_whole = !draft.closes;
     }
     if random.percent(30) {
-        draft.actions.push(Action::Wait(random.milliseconds(0, 9_000)));
+        draft
+            .actions
+            .push(Action::Wait(random.milliseconds(0, 9_000)));
     }
     if random.percent(15) {
         draft.add_interims(random);
@@ -89,7 +94,11 @@ pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answe
 
 impl Draft {
     fn new(tag: &str, status: u16, form: Form, is_head: bool, random: &mut Random) -> Draft {
-        let form = if is_head && form == Form::UntilEnd { Form::Length } else { form };
+        let form = if is_head && form == Form::UntilEnd {
+            Form::Length
+        } else {
+            form
+        };
         let size = random.size(120_000);
         let content = filler(tag, size, random);
         let closes = form == Form::UntilEnd || random.percent(10);
@@ -98,7 +107,10 @@ impl Draft {
             head.push_str("Connection: close\r\n");
         }
         if status == 429 && random.percent(60) {
-            head.push_str(&format!("Retry-After: {}\r\n", random.pick(&[0, 1, 30, 4000])));
+            head.push_str(&format!(
+                "Retry-After: {}\r\n",
+                random.pick(&[0, 1, 30, 4000])
+            ));
         }
         let body = match form {
             Form::Nothing => Vec::new(),
@@ -114,7 +126,11 @@ impl Draft {
         };
         head.push_str("\r\n");
         let has_body = form != Form::Nothing && !is_head;
-        let (body, content) = if has_body { (body, content) } else { (Vec::new(), Vec::new()) };
+        let (body, content) = if has_body {
+            (body, content)
+        } else {
+            (Vec::new(), Vec::new())
+        };
         Draft {
             actions: Vec::new(),
             pieces: vec![head.into_bytes(), body],
@@ -122,6 +138,7 @@ impl Draft {
                 status,
                 content,
                 is_whole: true,
+                is_early: false,
             },
             form: if has_body { form } else { Form::Nothing },
             closes,
@@ -139,7 +156,10 @@ impl Draft {
             let text = match random.percent(50) {
                 true => "HTTP/1.1 100 Continue\r\n\r\n".to_string(),
                 false => {
-                    format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "l".repeat(padding))
+                    format!(
+                        "HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n",
+                        "l".repeat(padding)
+                    )
                 }
             };
             self.actions.push(Action::Send(text.into_bytes()));
@@ -195,7 +215,11 @@ impl Draft {
         if self.form == Form::Chunked {
             let body = &mut self.pieces[1];
             body.truncate(body.len() - 5);
-            body.extend_from_slice(random.pick(&["x\r\n", "-1\r\n", "0\n\r\n\n", "fffffffffffffffff\r\n"]).as_bytes());
+            body.extend_from_slice(
+                random
+                    .pick(&["x\r\n", "-1\r\n", "0\n\r\n\n", "fffffffffffffffff\r\n"])
+                    .as_bytes(),
+            );
             self.answer.is_whole = false;
         }
     }

@@ -138,12 +138,12 @@ impl Server {
                 }
                 Owner::Idle(endpoint) => {
                     let blocks = &mut self.core.blocks;
-                    self.network.on_idle_event(endpoint, token, news, blocks, now);
+                    self.network
+                        .on_idle_event(endpoint, token, news, blocks, now);
                 }
-                Owner::Listener
-                | Owner::DemoListener
-                | Owner::StopSignal
-                | Owner::ReloadSignal => unreachable!("the simulation has none"),
+                Owner::Listener | Owner::DemoListener | Owner::StopSignal | Owner::ReloadSignal => {
+                    unreachable!("the simulation has none")
+                }
             }
         }
     }
@@ -165,11 +165,17 @@ impl Server {
         let session = &mut self.sessions[slot];
         let driven = session.drive(slot, &mut self.core, &mut self.network, now);
         let calls = self.network.calls.get() - calls_before;
-        assert!(calls <= CALLS_PER_TURN_MAX, "session {slot}: {calls} calls in one turn");
+        assert!(
+            calls <= CALLS_PER_TURN_MAX,
+            "session {slot}: {calls} calls in one turn"
+        );
         match driven {
             Driven::Waiting(None) => self.idle_turns = 0,
             Driven::Waiting(Some(deadline)) => {
-                assert!(deadline > now.instant, "session {slot} waits for the past: a busy loop");
+                assert!(
+                    deadline > now.instant,
+                    "session {slot} waits for the past: a busy loop"
+                );
                 self.idle_turns = 0;
                 self.timers.set(slot, deadline);
             }
@@ -192,8 +198,16 @@ impl Server {
     pub fn check_settled(&self, now: Now) {
         assert!(self.sessions.is_empty(), "a session remains");
         assert_eq!(self.network.dial_count(), 0, "a dial remains");
-        assert_eq!(self.network.known.len(), self.network.idle_count(), "a connection remains");
-        assert_eq!(self.network.owners.len(), self.network.idle_count(), "a token remains");
+        assert_eq!(
+            self.network.known.len(),
+            self.network.idle_count(),
+            "a connection remains"
+        );
+        assert_eq!(
+            self.network.owners.len(),
+            self.network.idle_count(),
+            "a token remains"
+        );
         assert_eq!(self.core.retry_memory.used, 0, "retry memory remains");
         for route in &self.core.site.routes {
             for view in self.core.keyring.views(route.id, now) {
@@ -227,7 +241,9 @@ fn config(clients: usize, has_faults: bool, random: &mut Random) -> Config {
     Config {
         settings,
         clients: clients.collect(),
-        platforms: (0..PLATFORMS.len()).map(|place| platform(place, random)).collect(),
+        platforms: (0..PLATFORMS.len())
+            .map(|place| platform(place, random))
+            .collect(),
         warnings: Vec::new(),
     }
 }

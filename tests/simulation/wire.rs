@@ -79,7 +79,10 @@ impl Wire {
 
     /// The peer sends; how much was taken.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        assert!(self.inbound_end.is_none() && !self.fin_waits, "the peer has ended");
+        assert!(
+            self.inbound_end.is_none() && !self.fin_waits,
+            "the peer has ended"
+        );
         if bytes.is_empty() {
             return 0;
         }
@@ -202,7 +205,10 @@ impl Wire {
         assert!(!bytes.is_empty(), "a write of nothing");
         assert!(self.outbound_end.is_none(), "a write after the end");
         if self.inbound_end == Some(End::Reset) {
-            return Err(self.random.pick(&[ErrorKind::ConnectionReset, ErrorKind::BrokenPipe]).into());
+            return Err(self
+                .random
+                .pick(&[ErrorKind::ConnectionReset, ErrorKind::BrokenPipe])
+                .into());
         }
         if self.peer_is_gone {
             self.inbound.clear();

@@ -43,7 +43,11 @@ pub fn run(seed: u64) -> Summary {
     while !world.is_over() {
         world.turn(turns);
         turns += 1;
-        assert!(turns < TURNS_MAX, "no end after {turns} turns: {}", world.describe());
+        assert!(
+            turns < TURNS_MAX,
+            "no end after {turns} turns: {}",
+            world.describe()
+        );
     }
     world.check();
     Summary {
@@ -99,7 +103,8 @@ impl World {
             }
         }
         for wire in std::mem::take(&mut self.server.network.backlog) {
-            self.platforms.push(Platform::new(wire, self.has_faults, &mut self.random));
+            self.platforms
+                .push(Platform::new(wire, self.has_faults, &mut self.random));
         }
         for platform in &mut self.platforms {
             if all_come || self.random.percent(70) {
@@ -136,7 +141,11 @@ impl World {
 
     fn describe(&self) -> String {
         let clients: Vec<String> = self.clients.iter().map(Client::describe).collect();
-        format!("{} sessions, clients:\n{}", self.server.sessions.len(), clients.join("\n"))
+        format!(
+            "{} sessions, clients:\n{}",
+            self.server.sessions.len(),
+            clients.join("\n")
+        )
     }
 
     fn check(&self) {
@@ -149,7 +158,10 @@ impl World {
             totals.requests
         );
         if !self.has_faults {
-            assert_eq!(self.ledger.answered_by_platform, self.ledger.requests.len() as u64);
+            assert_eq!(
+                self.ledger.answered_by_platform,
+                self.ledger.requests.len() as u64
+            );
             assert!(self.ledger.requests.values().all(|entry| entry.tries == 1));
         }
     }
