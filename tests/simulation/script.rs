@@ -42,6 +42,8 @@ struct Draft {
     answer: Answer,
     form: Form,
     closes: bool,
+    /// It leaves at once, in one piece.
+    is_prompt: bool,
 }
 
 /// Draws a flawless 200.
@@ -142,6 +144,7 @@ impl Draft {
             },
             form: if has_body { form } else { Form::Nothing },
             closes,
+            is_prompt: false,
         }
     }
 
@@ -230,6 +233,7 @@ impl Draft {
             let stray = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-sim-answer: stray\r\n\r\nstray";
             self.pieces = vec![self.bytes(), Vec::new()];
             self.pieces[0].extend_from_slice(stray);
+            self.is_prompt = true;
         }
     }
 
@@ -239,12 +243,13 @@ impl Draft {
             pieces,
             answer,
             closes,
+            is_prompt,
             ..
         } = self;
         for piece in pieces {
             let mut rest = piece.as_slice();
             // Event streams come in pieces over time.
-            let is_slow = random.percent(25);
+            let is_slow = !is_prompt && random.percent(25);
             while !rest.is_empty() {
                 let size = match is_slow {
                     true => random.between(1, rest.len().min(1 + rest.len() / 5)),
