@@ -327,7 +327,10 @@ impl Client {
             // Those behind it may have been served, too, and their answers were lost.
             ledger.doubtful += (line.next - self.done) as u64;
         }
-        let may_miss = self.is_excused || (line.may_close && !was_asked);
+        // Who sends more behind a last answer and takes that answer slowly may lose it to the reset.
+        let outlived_linger =
+            end == End::Reset && self.manner.pauses_percent > 0 && line.next > self.done + 1;
+        let may_miss = outlived_linger || self.is_excused || (line.may_close && !was_asked);
         if line.answers.has_begun() || was_asked {
             let client_cut = client_cut && (request.flaw.is_some() || ledger.bodies_are_limited);
             assert!(
