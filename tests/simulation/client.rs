@@ -237,14 +237,14 @@ impl Client {
 
     /// An answer is there, whole by its framing.
     fn finish_request(&mut self, answer: &Final, ledger: &mut Ledger, now: Now) {
-        let request = &self.requests[self.done];
+        let request = self.requests[self.done].clone();
         log::trace!(
             "client: {} got {} {:?}",
             request.id,
             answer.status,
             answer.proxy_error
         );
-        check_answer(request, answer, ledger);
+        check_answer(&request, answer, ledger);
         let was_read = answer.proxy_error.as_deref() != Some("request_timeout");
         ledger.counted += u64::from(request.is_counted() && was_read);
         ledger.answered += 1;
@@ -255,7 +255,11 @@ impl Client {
         // The gate is the last request's that was begun.
         let is_last_begun = line.next <= self.done;
         let was_gated = is_last_begun && line.gate.is_some();
-        if !line.outgoing.is_empty() {
+        let came_early = match &answer.tag {
+            Some(tag) => ledger.answer(tag).is_early,
+            None => !request.body_bytes.is_empty(),
+        };
+        if came_early || !line.outgoing.is_empty() {
             // The answer came before the request was sent: its rest may cost the connection.
             line.may_close = true;
         }
@@ -323,7 +327,10 @@ impl Client {
             // Those behind it may have been served, too, and their answers were lost.
             ledger.doubtful += (line.next - self.done) as u64;
         }
-        let may_miss = self.is_excused || (line.may_close && !was_asked);
+        // Who sends more behind a last answer and takes that answer slowly may lose it to the reset.
+        let outlived_linger =
+            end == End::Reset && self.manner.pauses_percent > 0 && line.next > self.done + 1;
+        let may_miss = outlived_linger || self.is_excused || (line.may_close && !was_asked);
         if line.answers.has_begun() || was_asked {
             let client_cut = client_cut && (request.flaw.is_some() || ledger.bodies_are_limited);
             assert!(

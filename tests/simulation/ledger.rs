@@ -38,6 +38,8 @@ pub struct Answer {
     pub content: Vec<u8>,
     /// Nothing cuts it off: the client must get all of it.
     pub is_whole: bool,
+    /// It may come before the request was read.
+    pub is_early: bool,
 }
 
 impl Ledger {

@@ -42,6 +42,8 @@ struct Draft {
     answer: Answer,
     form: Form,
     closes: bool,
+    /// It leaves at once, in one piece.
+    is_prompt: bool,
 }
 
 /// Draws a flawless 200.
@@ -68,9 +70,10 @@ pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answe
     let mut draft = Draft::new(tag, status, form, is_head, random);
     if random.percent(85) {
         draft.actions.push(Action::AwaitBody);
-    } else if draft.closes {
+    } else {
+        draft.answer.is_early = true;
         // Closing with the request unread is a reset, which may cost the answer.
-        draft.answer.is_whole = false;
+        draft.answer.is_whole = !draft.closes;
     }
     if random.percent(30) {
         draft
@@ -137,9 +140,11 @@ impl Draft {
                 status,
                 content,
                 is_whole: true,
+                is_early: false,
             },
             form: if has_body { form } else { Form::Nothing },
             closes,
+            is_prompt: false,
         }
     }
 
@@ -228,6 +233,7 @@ impl Draft {
             let stray = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-sim-answer: stray\r\n\r\nstray";
             self.pieces = vec![self.bytes(), Vec::new()];
             self.pieces[0].extend_from_slice(stray);
+            self.is_prompt = true;
         }
     }
 
@@ -237,12 +243,13 @@ impl Draft {
             pieces,
             answer,
             closes,
+            is_prompt,
             ..
         } = self;
         for piece in pieces {
             let mut rest = piece.as_slice();
             // Event streams come in pieces over time.
-            let is_slow = random.percent(25);
+            let is_slow = !is_prompt && random.percent(25);
             while !rest.is_empty() {
                 let size = match is_slow {
                     true => random.between(1, rest.len().min(1 + rest.len() / 5)),
