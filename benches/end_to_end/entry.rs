@@ -347,7 +347,9 @@ impl Drop for Running {
             if let Ok(None) = child.try_wait() {
                 // A signal to stop lets nginx take its worker along.
                 let id = child.id().to_string();
-                let _ = Command::new("kill").arg("-TERM").arg(id).status();
+                let _ = Command::new("sh")
+                    .args(["-c", "kill -TERM \"$0\"", &id])
+                    .status();
             }
             let asked = Instant::now();
             while asked.elapsed() < END_MAX && matches!(child.try_wait(), Ok(None)) {
