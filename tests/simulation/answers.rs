@@ -96,11 +96,11 @@ impl Answers {
         assert!(!self.is_last, "{id}: an answer behind the last one");
         let closes = head.one("connection") == Some("close")
             || request.is_http10 && head.one("connection") != Some("keep-alive");
-        // Of a head that was not understood, or did not come whole, the method is not known.
-        let is_unread = status == 408 || !request.is_understood();
-        let is_head = request.method == "HEAD" && !(is_unread && closes);
+        let is_head = request.method == "HEAD";
         let has_body = !is_head && status != 204 && status != 304;
         let body = match head.framing() {
+            // Of a head that did not come whole the method may be known or not.
+            _ if is_head && status == 408 && closes => Body::UntilEnd,
             _ if !has_body => Body::Length(0),
             Some(Body::Chunked(_)) if request.is_http10 => panic!("{id}: chunks for HTTP/1.0"),
             Some(body) => body,
