@@ -76,7 +76,7 @@ struct Key {
 enum Health {
     Unknown,
     Healthy,
-    Unhealthy(String),
+    Unhealthy { reason: String, since: Instant },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -313,7 +313,7 @@ impl Keyring {
     }
 
     pub fn is_unhealthy(&self, key: KeyId) -> bool {
-        matches!(self.keys[key.0 as usize].health, Health::Unhealthy(_))
+        matches!(self.keys[key.0 as usize].health, Health::Unhealthy { .. })
     }
 
     pub fn preview(&self, key: KeyId) -> &str {
@@ -405,7 +405,7 @@ impl Key {
     /// An unhealthy key does not cool: no time makes it well.
     fn cooling_now(&self, now: Now) -> Option<Cooling> {
         match self.health {
-            Health::Unhealthy(_) => None,
+            Health::Unhealthy { .. } => None,
             Health::Unknown | Health::Healthy => {
                 self.cooling.filter(|cooling| now.instant < cooling.until)
             }
@@ -414,7 +414,7 @@ impl Key {
 
     fn is_usable(&self, now: Now) -> bool {
         match self.health {
-            Health::Unhealthy(_) => false,
+            Health::Unhealthy { .. } => false,
             Health::Unknown | Health::Healthy => self.cooling_now(now).is_none(),
         }
     }
@@ -428,7 +428,10 @@ impl Key {
             Outcome::Answered => self.succeed(given_at),
             Outcome::Rejected { reason } => {
                 self.last_error = Some(reason.clone());
-                self.health = Health::Unhealthy(reason);
+                self.health = Health::Unhealthy {
+                    reason,
+                    since: now.instant,
+                };
             }
             Outcome::Forbidden => self.last_error = Some("403".to_string()),
             Outcome::RateLimited { wait } => self.on_rate_limit(wait, given_at, now),
@@ -441,6 +444,11 @@ impl Key {
 
     /// An answer to a try that began before the present cooling does not end it: it left before the limit was met.
     fn succeed(&mut self, given_at: Instant) {
+        match self.health {
+            // It was asked before the platform refused the key.
+            Health::Unhealthy { since, .. } if given_at < since => return,
+            Health::Unhealthy { .. } | Health::Unknown | Health::Healthy => {}
+        }
         self.health = Health::Healthy;
         if self.cooling.is_none_or(|cooling| cooling.since <= given_at) {
             self.cooling = None;
@@ -501,7 +509,7 @@ impl Key {
 
     fn view(&self, id: KeyId, now: Now) -> KeyView<'_> {
         let state = match (&self.health, self.cooling_now(now)) {
-            (Health::Unhealthy(_), _) => KeyState::Unhealthy,
+            (Health::Unhealthy { .. }, _) => KeyState::Unhealthy,
             (_, Some(cooling)) => KeyState::Cooling {
                 until_unix_ms: cooling.until_unix_ms,
                 cause: cooling.cause,
