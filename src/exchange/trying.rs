@@ -226,7 +226,7 @@ impl Trying {
             Verdict::TryNext(outcome) => outcome,
             Verdict::LookAtBody => match invalid_key(&head, &bytes[range.end..], upstream.ended) {
                 Look::Invalid => Outcome::Rejected {
-                    reason: "400 API_KEY_INVALID".to_string(),
+                    reason: "400: the platform says API_KEY_INVALID".to_string(),
                 },
                 Look::Other => Outcome::Answered,
                 Look::NeedMore if self.deadline(upstream.active_at) <= cx.now.instant => {
@@ -256,10 +256,13 @@ impl Trying {
 
     fn retry(mut self, outcome: Outcome, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let route = self.request.route();
+        let (keyring, key) = (&cx.core.keyring, self.permit.key());
         log::info!(
-            "{}: key {} failed ({outcome}), trying the next one",
+            "{} {}: key {} ({}) failed, trying the next one: {outcome}",
+            self.request.id,
             route.platform.name,
-            cx.core.keyring.preview(self.permit.key()),
+            keyring.label(key).as_str(),
+            keyring.preview(key),
         );
         cx.core
             .note_retry(&self.request, self.permit.key(), &outcome);

@@ -23,6 +23,9 @@ const FAILURES_MAX: u32 = 5;
 /// A platform's own time is believed up to here: a date far off is likelier a wrong clock than a plan.
 const STATED_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
+const FORBIDDEN: &str = "403: the platform forbids it";
+const RATE_LIMITED: &str = "429: rate-limited";
+
 /// A platform's number; it stays the same as long as the platform is configured.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct PlatformId(pub u32);
@@ -295,7 +298,7 @@ impl Keyring {
                 key.last_check_unix_ms = Some(now.unix_ms);
             }
             Outcome::Forbidden => {
-                let reason = "403".to_string();
+                let reason = "403: the platform forbids this key its health check too".to_string();
                 self.learn(permit, Outcome::Rejected { reason }, now);
             }
             other => self.learn(permit, other, now),
@@ -433,9 +436,9 @@ impl Key {
                     since: now.instant,
                 };
             }
-            Outcome::Forbidden => self.last_error = Some("403".to_string()),
+            Outcome::Forbidden => self.last_error = Some(FORBIDDEN.to_string()),
             Outcome::RateLimited { wait } => self.on_rate_limit(wait, given_at, now),
-            Outcome::ServerError { status } => self.on_failure(status.to_string(), given_at, now),
+            Outcome::ServerError { .. } => self.on_failure(outcome.to_string(), given_at, now),
             Outcome::NetworkFailure { what } => self.on_failure(what, given_at, now),
             Outcome::Timeout { what } => self.on_failure(what.to_string(), given_at, now),
         }
@@ -459,7 +462,7 @@ impl Key {
     }
 
     fn on_rate_limit(&mut self, wait: Option<Duration>, given_at: Instant, now: Now) {
-        self.last_error = Some("429".to_string());
+        self.last_error = Some(RATE_LIMITED.to_string());
         if let (Some(cooling), None) = (self.cooling, wait)
             && given_at <= cooling.since
         {
@@ -594,9 +597,9 @@ impl fmt::Display for Outcome {
         match self {
             Outcome::Answered => out.write_str("answered"),
             Outcome::Rejected { reason } => out.write_str(reason),
-            Outcome::Forbidden => out.write_str("403"),
-            Outcome::RateLimited { .. } => out.write_str("429"),
-            Outcome::ServerError { status } => write!(out, "{status}"),
+            Outcome::Forbidden => out.write_str(FORBIDDEN),
+            Outcome::RateLimited { .. } => out.write_str(RATE_LIMITED),
+            Outcome::ServerError { status } => write!(out, "{status}: a fault of the platform"),
             Outcome::NetworkFailure { what } => out.write_str(what),
             Outcome::Timeout { what } => out.write_str(what),
             Outcome::Canceled => out.write_str("canceled"),

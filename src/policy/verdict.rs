@@ -40,8 +40,11 @@ pub enum Verdict {
 pub fn judge(answer: &Answer<'_>, now: Now) -> Verdict {
     match answer.status {
         400 => Verdict::LookAtBody,
-        401 | 402 => Verdict::TryNext(Outcome::Rejected {
-            reason: answer.status.to_string(),
+        401 => Verdict::TryNext(Outcome::Rejected {
+            reason: "401: the platform does not accept this key".to_string(),
+        }),
+        402 => Verdict::TryNext(Outcome::Rejected {
+            reason: "402: the platform asks for payment".to_string(),
         }),
         403 => Verdict::TryNext(Outcome::Forbidden),
         429 => Verdict::TryNext(Outcome::RateLimited {
@@ -233,8 +236,11 @@ mod tests {
         }
         assert_eq!(plain(400), Verdict::LookAtBody);
         assert_eq!(plain(403), Verdict::TryNext(Outcome::Forbidden));
-        for status in [401, 402] {
-            let reason = status.to_string();
+        for (status, reason) in [
+            (401, "401: the platform does not accept this key"),
+            (402, "402: the platform asks for payment"),
+        ] {
+            let reason = reason.to_string();
             assert_eq!(
                 plain(status),
                 Verdict::TryNext(Outcome::Rejected { reason })

@@ -60,9 +60,9 @@ fn what_pages_show() {
         .keyring
         .reload(&[("p", &secrets(&["sk-live-0123456789"]))]);
     for (outcome, error) in [
-        (LIMITED, Some("429")),
-        (Forbidden, Some("403")),
-        (SERVER_ERROR, Some("503")),
+        (LIMITED, Some("429: rate-limited")),
+        (Forbidden, Some("403: the platform forbids it")),
+        (SERVER_ERROR, Some("503: a fault of the platform")),
         (TIMEOUT, Some("no head")),
         (network(), Some("connection refused")),
         (Answered, None),
