@@ -11,7 +11,7 @@ use crate::base::text::Text;
 use crate::figures::{Figures, Finished, RetryReason};
 use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
-use crate::policy::keyring::{KeyId, Keyring, Outcome, Permit, PlatformId};
+use crate::policy::keyring::{Condition, KeyId, Keyring, Outcome, Permit, PlatformId};
 use crate::policy::probes::{Found, Probes, Round};
 use crate::service::gather::View;
 use crate::service::stats;
@@ -225,8 +225,30 @@ impl Core {
         self.woken.extend(listeners);
     }
 
-    /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
+    /// Takes note of what became of a try, and tells the log when a key's state changes by it. The permit is released
+    /// when the answer's body has ended, too.
     pub fn judge(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
+        let key = permit.key();
+        let before = self.keyring.condition(key, now);
+        self.learn(request, permit, outcome, now);
+        let after = self.keyring.condition(key, now);
+        if after != before {
+            let (platform, keyring) = (&request.route().platform.name, &self.keyring);
+            let label = keyring.label(key);
+            let what = keyring.last_error(key).unwrap_or("it works");
+            let level = match after {
+                Condition::Usable => log::Level::Info,
+                Condition::Cooling | Condition::Unhealthy => log::Level::Warn,
+            };
+            let preview = keyring.preview(key);
+            log::log!(
+                level,
+                "{platform}: key {label} ({preview}) is {after} now: {what}"
+            );
+        }
+    }
+
+    fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
         let period = Duration::from_secs(request.site.settings.unhealthy_key_retry_minutes * 60);
         let key = permit.key();
         if let Role::Probe(_) = request.role {

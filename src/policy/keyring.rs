@@ -106,6 +106,15 @@ pub enum KeyState {
     Unhealthy,
 }
 
+/// Whether a key serves, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Healthy, or not tried yet.
+    Usable,
+    Cooling,
+    Unhealthy,
+}
+
 /// The right to use a key for one try. It is judged and released exactly once.
 #[must_use]
 #[derive(Debug)]
@@ -317,6 +326,19 @@ impl Keyring {
 
     pub fn is_unhealthy(&self, key: KeyId) -> bool {
         matches!(self.keys[key.0 as usize].health, Health::Unhealthy { .. })
+    }
+
+    pub fn condition(&self, key: KeyId, now: Now) -> Condition {
+        let key = &self.keys[key.0 as usize];
+        match (&key.health, key.cooling_now(now)) {
+            (Health::Unhealthy { .. }, _) => Condition::Unhealthy,
+            (Health::Unknown | Health::Healthy, Some(_)) => Condition::Cooling,
+            (Health::Unknown | Health::Healthy, None) => Condition::Usable,
+        }
+    }
+
+    pub fn last_error(&self, key: KeyId) -> Option<&str> {
+        self.keys[key.0 as usize].last_error.as_deref()
     }
 
     pub fn preview(&self, key: KeyId) -> &str {
@@ -589,6 +611,16 @@ impl Outcome {
             | Outcome::NetworkFailure { .. }
             | Outcome::Timeout { .. } => true,
         }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Condition::Usable => "usable",
+            Condition::Cooling => "cooling",
+            Condition::Unhealthy => "unhealthy",
+        })
     }
 }
 
