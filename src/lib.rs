@@ -1,4 +1,50 @@
-//! The map.
+//! One thread, one poll loop, one way through it.
+//!
+//! # Layers
+//!
+//! ```text
+//! base                                       buffers, timers, ids, secrets
+//!  ^-- http  policy  net  config  figures    none of these knows another of them
+//!       ^-- site  journal  ledger  service   the configuration compiled; what survives; the program's own pages
+//!            ^-- exchange                    one request as a state machine
+//!                 ^-- session                moves bytes between two connections and one exchange
+//!                      ^-- reload  server    new configurations; the turn
+//!                           ^-- start        from the files to a running server
+//! ```
+//!
+//! - [`http`]: bytes in, facts out. Strict: what two parsers could read differently is refused.
+//! - [`policy`]: who may pass ([`policy::access`]), which key serves ([`policy::keyring`]), what an answer means
+//!   ([`policy::verdict`]), when keys are probed ([`policy::probes`]). It is told facts and time.
+//! - [`net`]: sockets, TLS, the pool of idle connections, dials, names.
+//! - [`config`]: the four files, every problem told at once.
+//! - [`figures`]: counters, histograms, the last requests: plain integers.
+//! - [`exchange`]: the states of a request. It never sees a socket or a clock.
+//!
+//! # One request's way
+//!
+//! 1. [`server::Server`] polls, gives each event to its session as a hint, and drives the sessions that have one.
+//! 2. [`session::Session::drive`] reads what is wanted, lets the exchange step, and sends, until nothing moves.
+//! 3. `Reading` finds the head's end, parses it, admits the request ([`exchange::admission`]) and writes it anew
+//!    ([`exchange::forward`]).
+//! 4. `Choosing` waits until the request is counted on disk ([`ledger`]) and asks the keyring for a permit. The session
+//!    gets a connection: out of the pool, or dialed.
+//! 5. `Trying` sends head, key and body and awaits the answer's head. By the verdict it goes back to `Choosing` with
+//!    another key, or on.
+//! 6. `Relaying` passes the answer on as it comes; `Tunnel` passes bytes both ways after a 101. From here no retry
+//!    compiles: what it would need has been given up.
+//! 7. The permit is released, the figures get their line, the connection goes to the pool or is closed.
+//!
+//! Health probes are sessions without a client; the built-in demo platform is a session of another role, reached over
+//! a real connection. What the program itself answers goes through `Replying`.
+//!
+//! # Invariants
+//!
+//! - A session waits only when no connection both wants and can move, and every state that waits has a deadline.
+//! - Room decides what is read: a full buffer is not filled, so that TCP slows the sender. There is no other flag for it.
+//! - One request gets one final head; a permit is judged and released exactly once (dropping one asserts).
+//! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
+//! - The clock is read once a turn, in one place; sleeping happens in the poll alone.
+//! - A defect that panics ends one session, not the others.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
