@@ -1,7 +1,7 @@
 //! Names become addresses without blocking: hosts file, resolv.conf, UDP, TCP where an answer does not fit, a cache. It
 //! owns its sockets and knows nothing of whom the addresses are for.
 //!
-//! [`Core`] decides and is told bytes and time; [`Resolver`] moves the bytes. Which sockets there are follows from
+//! `Core` decides and is told bytes and time; [`Resolver`] moves the bytes. Which sockets there are follows from
 //! what the core asks: after each call they are brought into line with it.
 
 mod cache;
