@@ -1,15 +1,15 @@
 //! The turn: poll, hints, timers, accept, drive, close. It owns everything and knows no HTTP.
 
+mod door;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
-use mio::net::{TcpListener, UnixStream};
-use mio::{Events, Interest, Poll, Token};
-use rustls::{ServerConfig, ServerConnection};
+use mio::net::UnixStream;
+use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use crate::base::now::Now;
@@ -20,22 +20,19 @@ use crate::exchange::core::{Core, Phase};
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
 use crate::listen;
-use crate::net::connection::{Connection, Hints};
-use crate::net::dial::is_out_of_descriptors;
+use crate::net::connection::Hints;
 use crate::net::network::{Owner, Sockets};
 use crate::net::resolver::{Resolver, SOCKETS_MAX};
-use crate::net::transport::Transport;
 use crate::reload::Reloader;
 use crate::session::{Driven, Session};
+
+use door::{Door, welcome};
 
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 1024;
 
 /// Connections accepted before those that exist get their turn.
 const ACCEPTS_PER_TURN: usize = 256;
-
-/// How long accepting pauses when no file descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The resolver's tokens lie above those of all slabs.
 const RESOLVER_TOKEN: usize = usize::MAX / 2;
@@ -85,21 +82,6 @@ pub struct Doors {
 pub struct Signals {
     pub stop: std::os::unix::net::UnixStream,
     pub reload: std::os::unix::net::UnixStream,
-}
-
-/// A listening socket and what is known of it.
-struct Door {
-    listener: Option<TcpListener>,
-    role: Role,
-    /// What clients are served with; none: without TLS.
-    tls: Option<Arc<ServerConfig>>,
-    /// Sticky, as for connections: only `WouldBlock` clears it.
-    readable: bool,
-    /// Open connections that came in here.
-    open: usize,
-    open_max: usize,
-    /// No descriptor was free: not before then.
-    paused_until: Option<Instant>,
 }
 
 /// Reads both clocks. The only place that does.
@@ -433,99 +415,9 @@ impl Server {
     }
 }
 
-impl Door {
-    fn new(listener: std::net::TcpListener, role: Role, open_max: usize) -> Door {
-        Door {
-            listener: Some(TcpListener::from_std(listener)),
-            role,
-            tls: None,
-            readable: true,
-            open: 0,
-            open_max,
-            paused_until: None,
-        }
-    }
-
-    fn register(&mut self, owner: Owner, network: &mut Sockets) -> io::Result<()> {
-        match &mut self.listener {
-            Some(listener) => network.register_readable(listener, owner),
-            None => Ok(()),
-        }
-    }
-
-    /// The next connection that waits, if there is room for it.
-    fn accept(&mut self, now: Now) -> Option<(mio::net::TcpStream, SocketAddr)> {
-        if self.paused_until.is_some_and(|until| until <= now.instant) {
-            self.paused_until = None;
-        }
-        if !self.is_open() {
-            return None;
-        }
-        match self.listener.as_ref()?.accept() {
-            Ok(accepted) => Some(accepted),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.readable = false;
-                None
-            }
-            Err(error) if is_out_of_descriptors(&error) => {
-                log::warn!("no file descriptor is free: accepting pauses");
-                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
-                None
-            }
-            // The client gave up before it was accepted; the next one may not have.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
-            Err(error) => {
-                log::warn!("accepting a connection failed: {error}");
-                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
-                None
-            }
-        }
-    }
-
-    /// Whether accepting is worth an attempt.
-    fn is_open(&self) -> bool {
-        self.listener.is_some()
-            && self.readable
-            && self.paused_until.is_none()
-            && self.open < self.open_max
-    }
-}
-
 /// How many bytes a pipe has.
 fn read_count(pipe: &mut UnixStream) -> usize {
     io::Read::read(pipe, &mut [0; 64]).unwrap_or(0)
-}
-
-/// Makes a session of an accepted socket.
-fn welcome(
-    mut socket: mio::net::TcpStream,
-    address: SocketAddr,
-    door: &Door,
-    slot: usize,
-    network: &mut Sockets,
-    now: Now,
-) -> Option<Session> {
-    let peer: IpAddr = address.ip();
-    let tls = match door.tls.clone().map(ServerConnection::new).transpose() {
-        Ok(tls) => tls,
-        Err(error) => {
-            log::warn!("TLS cannot be offered: {error}");
-            return None;
-        }
-    };
-    let token = Token(network.owners.insert(Owner::Client(slot)));
-    let both = Interest::READABLE | Interest::WRITABLE;
-    if let Err(error) = network.registry.register(&mut socket, token, both) {
-        log::warn!("a connection could not be registered: {error}");
-        network.owners.remove(token.0);
-        return None;
-    }
-    let transport = match tls {
-        None => Transport::Plain(socket),
-        Some(session) => Transport::tls(socket, session.into()),
-    };
-    let connection = Connection::new(transport, token, Hints::FRESH, now);
-    Some(Session::new(connection, peer, door.role, now))
 }
 
 /// Opens the doors.

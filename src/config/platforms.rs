@@ -1,6 +1,8 @@
 //! platform.json: where requests go, and the keys for it.
 
-use std::net::IpAddr;
+mod base_url;
+mod keys;
+
 use std::path::Path;
 
 use super::clients::KEY_BYTES_MAX;
@@ -10,6 +12,9 @@ use super::findings::Findings;
 use super::json::Json;
 use super::settings::attempts;
 use crate::base::secret::Secret;
+
+use base_url::read_base_url;
+use keys::read_keys;
 
 pub const FILE: &str = "platform.json";
 
@@ -186,133 +191,6 @@ fn read_name(fields: &mut Fields<'_, '_>) -> Option<String> {
     Some(name.to_string())
 }
 
-struct Base {
-    url: String,
-    origin: Origin,
-    path: String,
-}
-
-fn read_base_url(fields: &mut Fields<'_, '_>) -> Option<Base> {
-    let hint = "write a URL such as \"https://api.example.com\"";
-    let url = fields.required_text("base_url", hint)?;
-    match parse_base_url(url) {
-        Ok(base) => {
-            if let Origin::Web {
-                tls: false, host, ..
-            } = &base.origin
-                && !is_local(host)
-            {
-                fields.warning(
-                    "base_url",
-                    "keys travel unencrypted over http://; write https://",
-                );
-            }
-            Some(base)
-        }
-        Err(text) => {
-            fields.problem("base_url", text);
-            None
-        }
-    }
-}
-
-fn is_local(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-fn parse_base_url(url: &str) -> Result<Base, String> {
-    let base = |origin, path: &str| Base {
-        url: url.to_string(),
-        origin,
-        path: path.trim_end_matches('/').to_string(),
-    };
-    if url == "demo:" {
-        return Ok(base(Origin::Demo, ""));
-    }
-    if let Some(byte) = url
-        .bytes()
-        .find(|byte| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte))
-    {
-        return Err(format!(
-            "holds {:?}, which no URL may; write a plain URL",
-            char::from(byte)
-        ));
-    }
-    let (tls, rest) = match url.split_once("://") {
-        Some(("https", rest)) => (true, rest),
-        Some(("http", rest)) => (false, rest),
-        Some((scheme, _)) => {
-            return Err(format!(
-                "the scheme {scheme:?} is not known; write https:// or http://"
-            ));
-        }
-        None => {
-            return Err("begins with no scheme; write https:// or http:// before it".to_string());
-        }
-    };
-    if rest.contains(['?', '#']) {
-        return Err("a query or fragment has no place here; end the URL with its path".to_string());
-    }
-    let (authority, path) = match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, ""),
-    };
-    if authority.contains('@') {
-        return Err("a user name or password has no place here; put keys into `keys`".to_string());
-    }
-    let (host, port) = split_authority(authority)?;
-    let default_port = if tls { 443 } else { 80 };
-    let origin = Origin::Web {
-        tls,
-        host: host.to_string(),
-        port: port.unwrap_or(default_port),
-    };
-    Ok(base(origin, path))
-}
-
-fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (literal, after) = rest
-                .split_once(']')
-                .ok_or("the address has no closing bracket; write https://[::1]:8080")?;
-            literal
-                .parse::<std::net::Ipv6Addr>()
-                .map_err(|_| format!("[{literal}] is no IPv6 address; write https://[::1]:8080"))?;
-            (
-                literal,
-                after.strip_prefix(':').or(after.is_empty().then_some("")),
-            )
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, Some("")),
-        },
-    };
-    let follows = "something other than a port follows the address; write https://[::1]:8080";
-    let port = match port.ok_or(follows)? {
-        "" => None,
-        // A number's own parser would take a sign, too.
-        digits => match digits.parse::<u16>() {
-            Ok(port) if port > 0 && !digits.starts_with('+') => Some(port),
-            _ => {
-                return Err(format!(
-                    "{digits:?} is no port; write a number from 1 to 65535"
-                ));
-            }
-        },
-    };
-    if host.is_empty() || host.len() > 253 || host.split('.').any(|label| label.len() > 63) {
-        return Err(
-            "the host name is missing or too long; write https://api.example.com".to_string(),
-        );
-    }
-    Ok((host, port))
-}
-
 /// Empty, or with a leading slash and no final one.
 fn read_path(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
     let text = fields.text(name)?;
@@ -410,79 +288,6 @@ fn read_method(fields: &mut Fields<'_, '_>) -> String {
             "GET".to_string()
         }
     }
-}
-
-/// An entry is a key, or the name of a variable that holds one or several. Several in one entry are each looked at,
-/// so that no variable's name goes upstream as if it were a key.
-fn read_keys(
-    fields: &mut Fields<'_, '_>,
-    environment: &Environment<'_>,
-    enabled: bool,
-) -> Vec<Secret> {
-    let mut keys: Vec<Secret> = Vec::new();
-    for (place, entry) in fields.texts("keys").unwrap_or_default() {
-        if parts(entry).next().is_none() && enabled {
-            fields.warning(&place, "empty: it gives no key");
-        }
-        for part in parts(entry) {
-            let Some(value) = environment.value(part) else {
-                if !is_variable_name(part) {
-                    add_key(fields, &place, part, &mut keys);
-                } else if enabled {
-                    let text = format!(
-                        "the variable {part} is not set; set it in .env or leave the entry out"
-                    );
-                    fields.warning(&place, text);
-                }
-                continue;
-            };
-            if parts(&value).next().is_none() && enabled {
-                let text = format!("the variable {part} is empty: it gives no key");
-                fields.warning(&place, text);
-            }
-            for key in parts(&value) {
-                add_key(fields, &place, key, &mut keys);
-            }
-        }
-    }
-    if enabled && keys.is_empty() {
-        fields.warning(
-            "keys",
-            "no usable key: the platform answers 503 until it has one",
-        );
-    }
-    keys
-}
-
-/// What stands between commas, without blanks.
-fn parts(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-}
-
-fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<Secret>) {
-    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let text = "holds a space, a control character or a letter outside ASCII, which no header carries; copy the key again";
-        fields.problem(place, text);
-    } else if key.len() > KEY_BYTES_MAX {
-        fields.problem(
-            place,
-            format!("longer than {KEY_BYTES_MAX} bytes; copy the key again"),
-        );
-    } else if keys.iter().any(|known| known.expose() == key) {
-        fields.warning(place, "the same key again; it is used once");
-    } else {
-        keys.push(Secret::new(key));
-    }
-}
-
-/// `^[A-Z][A-Z0-9_]*$`
-fn is_variable_name(text: &str) -> bool {
-    text.starts_with(|letter: char| letter.is_ascii_uppercase())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, String)> {

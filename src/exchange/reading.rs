@@ -374,7 +374,17 @@ fn on_page(
     match page {
         Page::Health if core.probes.begin_round(now) == Round::Running => Decision::AwaitRound,
         Page::Events if request.asked == Asked::Other => Decision::Listen,
-        _ => match pages::reply(page, &core.view(now), preferences) {
+        Page::Home
+        | Page::Info
+        | Page::Routes
+        | Page::HealthQuick
+        | Page::Health
+        | Page::Stats
+        | Page::Events
+        | Page::Metrics
+        | Page::Dashboard
+        | Page::Static(_)
+        | Page::Nothing => match pages::reply(page, &core.view(now), preferences) {
             Some(reply) => Decision::Reply(reply),
             None => Decision::Refuse(Reason::NotFound),
         },

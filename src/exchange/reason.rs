@@ -250,7 +250,31 @@ impl Reason {
             ) => Some(*retry_after_seconds),
             Reason::KeysRateLimited { retry_after } => Some(whole_seconds(*retry_after)),
             Reason::NoHealthyKeys { retry_after } => retry_after.map(whole_seconds),
-            _ => None,
+            Reason::Refused(
+                Refusal::SampleKey | Refusal::KeyExpired | Refusal::PlatformNotAllowed,
+            )
+            | Reason::Malformed(_)
+            | Reason::PathClimbs
+            | Reason::RequestTimeout
+            | Reason::BodyTooLarge { .. }
+            | Reason::IpNotAllowed
+            | Reason::UnknownPlatform { .. }
+            | Reason::PlatformDisabled { .. }
+            | Reason::NoKeys { .. }
+            | Reason::MissingApiKey
+            | Reason::InvalidApiKey
+            | Reason::PageDisabled(_)
+            | Reason::NotFound
+            | Reason::MethodNotAllowed(_)
+            | Reason::Upstream { .. }
+            | Reason::UpstreamTimeout { .. }
+            | Reason::Bug
+            | Reason::ClientGone
+            | Reason::AnswerCutOff { .. }
+            | Reason::Idle
+            | Reason::Stopping
+            | Reason::Unused
+            | Reason::Finished => None,
         }
     }
 

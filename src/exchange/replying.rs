@@ -396,12 +396,14 @@ pub fn error_reply(reason: &Reason) -> Reply {
     if reason.forbids_retry() {
         reply = reply.with("x-should-retry", "false");
     }
-    match reason {
-        Reason::MethodNotAllowed(allow) => reply.with("allow", *allow),
-        // RFC 9110 section 11.6.1: a 401 names the scheme.
-        _ if reason.status() == 401 => reply.with("www-authenticate", "Bearer"),
-        _ => reply,
+    if let Reason::MethodNotAllowed(allow) = reason {
+        reply = reply.with("allow", *allow);
     }
+    if reason.status() == 401 {
+        // RFC 9110 section 11.6.1: it names the scheme.
+        reply = reply.with("www-authenticate", "Bearer");
+    }
+    reply
 }
 
 /// The answer to a browser's question whether its script may call (Fetch standard, CORS preflight).

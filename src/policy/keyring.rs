@@ -1,5 +1,7 @@
 //! Which of a platform's keys serves the next try, and what became of each. It is told outcomes and time.
 
+mod key;
+mod outcome;
 mod standing;
 
 use std::cell::Cell;
@@ -11,20 +13,9 @@ use super::digest::{Digest, KeyLabel};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
 
+use key::{Cooling, Health, Key};
+pub use outcome::Outcome;
 pub use standing::Standing;
-
-/// A rate limit without a time cools a key for this long, doubling up to the maximum.
-const RATE_LIMIT_COOLING: Duration = Duration::from_secs(30);
-/// Failures in a row cool a key for this long, doubling up to the maximum.
-const FAILURE_COOLING: Duration = Duration::from_secs(10);
-const COOLING_MAX: Duration = Duration::from_secs(600);
-/// So many failures in a row cool a key.
-const FAILURES_MAX: u32 = 5;
-/// A platform's own time is believed up to here: a date far off is likelier a wrong clock than a plan.
-const STATED_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
-
-const FORBIDDEN: &str = "403: the platform forbids it";
-const RATE_LIMITED: &str = "429: rate-limited";
 
 /// A platform's number; it stays the same as long as the platform is configured.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -49,45 +40,6 @@ struct Ring {
     keys: Vec<KeyId>,
     /// Where the next pick begins.
     next: usize,
-}
-
-struct Key {
-    platform: PlatformId,
-    digest: Digest,
-    /// What stands for platform and key where states are kept.
-    mark: Digest,
-    label: KeyLabel,
-    preview: String,
-    /// Whether the present configuration has it. Numbers are not given to other keys, since requests in flight and
-    /// figures bear them.
-    listed: bool,
-    health: Health,
-    cooling: Option<Cooling>,
-    /// How often a rate limit, and failing, have cooled it since its last success.
-    rate_limited_times: u32,
-    failed_times: u32,
-    failures_in_a_row: u32,
-    last_error: Option<String>,
-    last_check_unix_ms: Option<u64>,
-    last_used_unix_ms: Option<u64>,
-    /// How long the last probe took.
-    probe_ms: Option<u64>,
-    in_flight: Rc<Cell<u32>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Health {
-    Unknown,
-    Healthy,
-    Unhealthy { reason: String, since: Instant },
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Cooling {
-    since: Instant,
-    until: Instant,
-    until_unix_ms: u64,
-    cause: Cause,
 }
 
 /// Why a key cools.
@@ -115,6 +67,16 @@ pub enum Condition {
     Unhealthy,
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Condition::Usable => "usable",
+            Condition::Cooling => "cooling",
+            Condition::Unhealthy => "unhealthy",
+        })
+    }
+}
+
 /// The right to use a key for one try. It is judged and released exactly once.
 #[must_use]
 #[derive(Debug)]
@@ -136,36 +98,6 @@ pub enum NoKey {
     NoneHealthy {
         retry_after: Option<Duration>,
     },
-}
-
-/// What became of a try.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// An answer that the key has earned: 2xx, 3xx, or a 4xx that is the client's doing.
-    Answered,
-    /// The platform does not accept the key, and why.
-    Rejected {
-        reason: String,
-    },
-    /// 403: the key may be to blame or the request.
-    Forbidden,
-    /// 429, with the time that the platform gave.
-    RateLimited {
-        wait: Option<Duration>,
-    },
-    ServerError {
-        status: u16,
-    },
-    /// No answer: connecting, TLS, DNS, or a connection lost.
-    NetworkFailure {
-        what: String,
-    },
-    /// No answer in time.
-    Timeout {
-        what: &'static str,
-    },
-    /// Nothing was learnt: the client went away, or it was settled before.
-    Canceled,
 }
 
 /// What pages show of a key.
@@ -395,173 +327,6 @@ impl Keyring {
     }
 }
 
-impl Key {
-    fn new(platform: PlatformId, digest: Digest, mark: Digest, preview: String) -> Key {
-        Key {
-            platform,
-            mark,
-            label: digest.label(),
-            digest,
-            preview,
-            listed: true,
-            health: Health::Unknown,
-            cooling: None,
-            rate_limited_times: 0,
-            failed_times: 0,
-            failures_in_a_row: 0,
-            last_error: None,
-            last_check_unix_ms: None,
-            last_used_unix_ms: None,
-            probe_ms: None,
-            in_flight: Rc::new(Cell::new(0)),
-        }
-    }
-
-    /// Begins anew; what is in flight stays counted.
-    fn forget(&mut self) {
-        let preview = std::mem::take(&mut self.preview);
-        let in_flight = Rc::clone(&self.in_flight);
-        *self = Key {
-            in_flight,
-            ..Key::new(self.platform, self.digest, self.mark, preview)
-        };
-    }
-
-    /// An unhealthy key does not cool: no time makes it well.
-    fn cooling_now(&self, now: Now) -> Option<Cooling> {
-        match self.health {
-            Health::Unhealthy { .. } => None,
-            Health::Unknown | Health::Healthy => {
-                self.cooling.filter(|cooling| now.instant < cooling.until)
-            }
-        }
-    }
-
-    fn is_usable(&self, now: Now) -> bool {
-        match self.health {
-            Health::Unhealthy { .. } => false,
-            Health::Unknown | Health::Healthy => self.cooling_now(now).is_none(),
-        }
-    }
-
-    fn learn(&mut self, outcome: Outcome, given_at: Instant, now: Now) {
-        if outcome.breaks_a_row_of_failures() {
-            self.failures_in_a_row = 0;
-        }
-        match outcome {
-            Outcome::Canceled => return,
-            Outcome::Answered => self.succeed(given_at),
-            Outcome::Rejected { reason } => {
-                self.last_error = Some(reason.clone());
-                self.health = Health::Unhealthy {
-                    reason,
-                    since: now.instant,
-                };
-            }
-            Outcome::Forbidden => self.last_error = Some(FORBIDDEN.to_string()),
-            Outcome::RateLimited { wait } => self.on_rate_limit(wait, given_at, now),
-            Outcome::ServerError { .. } => self.on_failure(outcome.to_string(), given_at, now),
-            Outcome::NetworkFailure { what } => self.on_failure(what, given_at, now),
-            Outcome::Timeout { what } => self.on_failure(what.to_string(), given_at, now),
-        }
-        self.last_check_unix_ms = Some(now.unix_ms);
-    }
-
-    /// An answer to a try that began before the present cooling does not end it: it left before the limit was met.
-    fn succeed(&mut self, given_at: Instant) {
-        match self.health {
-            // It was asked before the platform refused the key.
-            Health::Unhealthy { since, .. } if given_at < since => return,
-            Health::Unhealthy { .. } | Health::Unknown | Health::Healthy => {}
-        }
-        self.health = Health::Healthy;
-        if self.cooling.is_none_or(|cooling| cooling.since <= given_at) {
-            self.cooling = None;
-            self.rate_limited_times = 0;
-            self.failed_times = 0;
-            self.last_error = None;
-        }
-    }
-
-    fn on_rate_limit(&mut self, wait: Option<Duration>, given_at: Instant, now: Now) {
-        self.last_error = Some(RATE_LIMITED.to_string());
-        if let (Some(cooling), None) = (self.cooling, wait)
-            && given_at <= cooling.since
-        {
-            // One of many that were under way together: they meet one limit, not many.
-            return;
-        }
-        let wait = match wait {
-            Some(wait) => wait.min(STATED_WAIT_MAX),
-            None => {
-                self.rate_limited_times += 1;
-                doubled(RATE_LIMIT_COOLING, self.rate_limited_times)
-            }
-        };
-        self.cool(wait, Cause::RateLimited, now);
-    }
-
-    fn on_failure(&mut self, what: String, given_at: Instant, now: Now) {
-        self.last_error = Some(what);
-        let is_waiting =
-            self.cooling_now(now).map(|cooling| cooling.cause) == Some(Cause::RateLimited);
-        let is_old = self
-            .cooling
-            .is_some_and(|cooling| given_at <= cooling.since);
-        if is_old || is_waiting {
-            // A probe that fails does not free a key before the time that its platform gave.
-            return;
-        }
-        self.failures_in_a_row += 1;
-        if self.failures_in_a_row >= FAILURES_MAX {
-            self.failed_times += 1;
-            self.cool(
-                doubled(FAILURE_COOLING, self.failed_times),
-                Cause::Failing,
-                now,
-            );
-        }
-    }
-
-    fn cool(&mut self, wait: Duration, cause: Cause, now: Now) {
-        self.cooling = Some(Cooling {
-            since: now.instant,
-            until: now.instant + wait,
-            until_unix_ms: now.unix_ms + wait.as_millis() as u64,
-            cause,
-        });
-    }
-
-    fn view(&self, id: KeyId, now: Now) -> KeyView<'_> {
-        let state = match (&self.health, self.cooling_now(now)) {
-            (Health::Unhealthy { .. }, _) => KeyState::Unhealthy,
-            (_, Some(cooling)) => KeyState::Cooling {
-                until_unix_ms: cooling.until_unix_ms,
-                cause: cooling.cause,
-            },
-            (Health::Unknown, None) => KeyState::Unknown,
-            (Health::Healthy, None) => KeyState::Healthy,
-        };
-        KeyView {
-            id,
-            label: self.label,
-            preview: &self.preview,
-            state,
-            error: self.last_error.as_deref(),
-            last_check_unix_ms: self.last_check_unix_ms,
-            last_used_unix_ms: self.last_used_unix_ms,
-            probe_ms: self.probe_ms,
-            in_flight: self.in_flight.get(),
-        }
-    }
-}
-
-/// `base` the first time, doubled each further time, up to the maximum.
-fn doubled(base: Duration, times: u32) -> Duration {
-    let factor = 1u32 << times.saturating_sub(1).min(10);
-    (base * factor).min(COOLING_MAX)
-}
-
 impl Permit {
     pub fn key(&self) -> KeyId {
         self.key
@@ -582,60 +347,6 @@ impl Drop for Permit {
             "a permit is released, not dropped"
         );
         self.give_back();
-    }
-}
-
-impl Outcome {
-    /// Whether the platform spoke as one that works, whatever it said.
-    fn breaks_a_row_of_failures(&self) -> bool {
-        match self {
-            Outcome::Answered
-            | Outcome::Rejected { .. }
-            | Outcome::Forbidden
-            | Outcome::RateLimited { .. } => true,
-            Outcome::ServerError { .. }
-            | Outcome::NetworkFailure { .. }
-            | Outcome::Timeout { .. }
-            | Outcome::Canceled => false,
-        }
-    }
-
-    /// Whether another key may do better.
-    pub fn is_for_another_key(&self) -> bool {
-        match self {
-            Outcome::Answered | Outcome::Canceled => false,
-            Outcome::Rejected { .. }
-            | Outcome::Forbidden
-            | Outcome::RateLimited { .. }
-            | Outcome::ServerError { .. }
-            | Outcome::NetworkFailure { .. }
-            | Outcome::Timeout { .. } => true,
-        }
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Condition::Usable => "usable",
-            Condition::Cooling => "cooling",
-            Condition::Unhealthy => "unhealthy",
-        })
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Outcome::Answered => out.write_str("answered"),
-            Outcome::Rejected { reason } => out.write_str(reason),
-            Outcome::Forbidden => out.write_str(FORBIDDEN),
-            Outcome::RateLimited { .. } => out.write_str(RATE_LIMITED),
-            Outcome::ServerError { status } => write!(out, "{status}: a fault of the platform"),
-            Outcome::NetworkFailure { what } => out.write_str(what),
-            Outcome::Timeout { what } => out.write_str(what),
-            Outcome::Canceled => out.write_str("canceled"),
-        }
     }
 }
 

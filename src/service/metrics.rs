@@ -27,6 +27,9 @@ pub fn render(view: &StatsView, process: &Process) -> String {
     text.out
 }
 
+/// Counts by the values of their labels.
+type Sums<'v> = BTreeMap<[&'v str; 4], u64>;
+
 fn requests_and_tokens(text: &mut Text, view: &StatsView) {
     let platforms: HashMap<u32, &str> = view
         .platforms
@@ -40,8 +43,8 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
         .iter()
         .map(|row| (row.id, row.label()))
         .collect();
-    let mut requests = BTreeMap::new();
-    let mut tokens = BTreeMap::new();
+    let mut requests = Sums::new();
+    let mut tokens = Sums::new();
     for (id, series) in view.figures.series() {
         let Some(platform) = platforms.get(&id.platform).copied() else {
             continue;
@@ -64,12 +67,24 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
             }
         }
         for (direction, count) in [("in", series.tokens_in), ("out", series.tokens_out)] {
-            let sum: &mut u64 = tokens
+            let sum = tokens
                 .entry([platform, key, client, direction])
                 .or_default();
             *sum = sum.saturating_add(count);
         }
     }
+    write_requests_and_tokens(text, requests, tokens);
+    text.family(
+        "aiproxy_refused_total",
+        "counter",
+        "Requests refused at admission, by the error's code.",
+    );
+    for (code, count) in view.figures.refusals() {
+        text.sample("aiproxy_refused_total", &[("code", code)], count);
+    }
+}
+
+fn write_requests_and_tokens(text: &mut Text, requests: Sums<'_>, tokens: Sums<'_>) {
     text.family(
         "aiproxy_requests_total",
         "counter",
@@ -93,14 +108,6 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
             &pairs(["platform", "key_id", "client", "direction"], labels),
             count,
         );
-    }
-    text.family(
-        "aiproxy_refused_total",
-        "counter",
-        "Requests refused at admission, by the error's code.",
-    );
-    for (code, count) in view.figures.refusals() {
-        text.sample("aiproxy_refused_total", &[("code", code)], count);
     }
 }
 

@@ -214,7 +214,7 @@ impl Query {
         match (self.family, &record.rdata) {
             (Family::V4, RData::A(found)) => Some(Ipv4Addr::from(found.address).into()),
             (Family::V6, RData::AAAA(found)) => Some(Ipv6Addr::from(found.address).into()),
-            _ => None,
+            (Family::V4 | Family::V6, _) => None,
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::{
-    Cause, Cooling, Digest, Health, Key, KeyId, Keyring, Outcome, Permit, STATED_WAIT_MAX,
-};
+use super::key::STATED_WAIT_MAX;
+use super::{Cause, Cooling, Digest, Health, Key, KeyId, Keyring, Outcome, Permit};
 use crate::base::now::Now;
 
 /// What a key is good for.

@@ -1,0 +1,133 @@
+//! `base_url`: where a platform is.
+
+use std::net::IpAddr;
+
+use super::{Fields, Origin};
+
+/// A `base_url` in its parts.
+pub(super) struct Base {
+    pub(super) url: String,
+    pub(super) origin: Origin,
+    pub(super) path: String,
+}
+
+pub(super) fn read_base_url(fields: &mut Fields<'_, '_>) -> Option<Base> {
+    let hint = "write a URL such as \"https://api.example.com\"";
+    let url = fields.required_text("base_url", hint)?;
+    match parse_base_url(url) {
+        Ok(base) => {
+            if let Origin::Web {
+                tls: false, host, ..
+            } = &base.origin
+                && !is_local(host)
+            {
+                fields.warning(
+                    "base_url",
+                    "keys travel unencrypted over http://; write https://",
+                );
+            }
+            Some(base)
+        }
+        Err(text) => {
+            fields.problem("base_url", text);
+            None
+        }
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn parse_base_url(url: &str) -> Result<Base, String> {
+    let base = |origin, path: &str| Base {
+        url: url.to_string(),
+        origin,
+        path: path.trim_end_matches('/').to_string(),
+    };
+    if url == "demo:" {
+        return Ok(base(Origin::Demo, ""));
+    }
+    if let Some(byte) = url
+        .bytes()
+        .find(|byte| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte))
+    {
+        return Err(format!(
+            "holds {:?}, which no URL may; write a plain URL",
+            char::from(byte)
+        ));
+    }
+    let (tls, rest) = match url.split_once("://") {
+        Some(("https", rest)) => (true, rest),
+        Some(("http", rest)) => (false, rest),
+        Some((scheme, _)) => {
+            return Err(format!(
+                "the scheme {scheme:?} is not known; write https:// or http://"
+            ));
+        }
+        None => {
+            return Err("begins with no scheme; write https:// or http:// before it".to_string());
+        }
+    };
+    if rest.contains(['?', '#']) {
+        return Err("a query or fragment has no place here; end the URL with its path".to_string());
+    }
+    let (authority, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    if authority.contains('@') {
+        return Err("a user name or password has no place here; put keys into `keys`".to_string());
+    }
+    let (host, port) = split_authority(authority)?;
+    let default_port = if tls { 443 } else { 80 };
+    let origin = Origin::Web {
+        tls,
+        host: host.to_string(),
+        port: port.unwrap_or(default_port),
+    };
+    Ok(base(origin, path))
+}
+
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (literal, after) = rest
+                .split_once(']')
+                .ok_or("the address has no closing bracket; write https://[::1]:8080")?;
+            literal
+                .parse::<std::net::Ipv6Addr>()
+                .map_err(|_| format!("[{literal}] is no IPv6 address; write https://[::1]:8080"))?;
+            (
+                literal,
+                after.strip_prefix(':').or(after.is_empty().then_some("")),
+            )
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, Some("")),
+        },
+    };
+    let follows = "something other than a port follows the address; write https://[::1]:8080";
+    let port = match port.ok_or(follows)? {
+        "" => None,
+        // A number's own parser would take a sign, too.
+        digits => match digits.parse::<u16>() {
+            Ok(port) if port > 0 && !digits.starts_with('+') => Some(port),
+            _ => {
+                return Err(format!(
+                    "{digits:?} is no port; write a number from 1 to 65535"
+                ));
+            }
+        },
+    };
+    if host.is_empty() || host.len() > 253 || host.split('.').any(|label| label.len() > 63) {
+        return Err(
+            "the host name is missing or too long; write https://api.example.com".to_string(),
+        );
+    }
+    Ok((host, port))
+}

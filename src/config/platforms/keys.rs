@@ -1,0 +1,76 @@
+//! `keys`: the keys themselves, or the variables that hold them.
+
+use super::{Environment, Fields, KEY_BYTES_MAX, Secret};
+
+/// An entry is a key, or the name of a variable that holds one or several. Several in one entry are each looked at,
+/// so that no variable's name goes upstream as if it were a key.
+pub(super) fn read_keys(
+    fields: &mut Fields<'_, '_>,
+    environment: &Environment<'_>,
+    enabled: bool,
+) -> Vec<Secret> {
+    let mut keys: Vec<Secret> = Vec::new();
+    for (place, entry) in fields.texts("keys").unwrap_or_default() {
+        if parts(entry).next().is_none() && enabled {
+            fields.warning(&place, "empty: it gives no key");
+        }
+        for part in parts(entry) {
+            let Some(value) = environment.value(part) else {
+                if !is_variable_name(part) {
+                    add_key(fields, &place, part, &mut keys);
+                } else if enabled {
+                    let text = format!(
+                        "the variable {part} is not set; set it in .env or leave the entry out"
+                    );
+                    fields.warning(&place, text);
+                }
+                continue;
+            };
+            if parts(&value).next().is_none() && enabled {
+                let text = format!("the variable {part} is empty: it gives no key");
+                fields.warning(&place, text);
+            }
+            for key in parts(&value) {
+                add_key(fields, &place, key, &mut keys);
+            }
+        }
+    }
+    if enabled && keys.is_empty() {
+        fields.warning(
+            "keys",
+            "no usable key: the platform answers 503 until it has one",
+        );
+    }
+    keys
+}
+
+/// What stands between commas, without blanks.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
+fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<Secret>) {
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let text = "holds a space, a control character or a letter outside ASCII, which no header carries; copy the key again";
+        fields.problem(place, text);
+    } else if key.len() > KEY_BYTES_MAX {
+        fields.problem(
+            place,
+            format!("longer than {KEY_BYTES_MAX} bytes; copy the key again"),
+        );
+    } else if keys.iter().any(|known| known.expose() == key) {
+        fields.warning(place, "the same key again; it is used once");
+    } else {
+        keys.push(Secret::new(key));
+    }
+}
+
+/// `^[A-Z][A-Z0-9_]*$`
+fn is_variable_name(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_uppercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}

@@ -1,0 +1,225 @@
+//! One key's states: what each outcome makes of its health, and how long it cools.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{Cause, Digest, KeyId, KeyLabel, KeyState, KeyView, Outcome, PlatformId};
+use crate::base::now::Now;
+
+/// A rate limit without a time cools a key for this long, doubling up to the maximum.
+const RATE_LIMIT_COOLING: Duration = Duration::from_secs(30);
+/// Failures in a row cool a key for this long, doubling up to the maximum.
+const FAILURE_COOLING: Duration = Duration::from_secs(10);
+const COOLING_MAX: Duration = Duration::from_secs(600);
+/// So many failures in a row cool a key.
+const FAILURES_MAX: u32 = 5;
+/// A platform's own time is believed up to here: a date far off is likelier a wrong clock than a plan.
+pub(super) const STATED_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A key and all that is known of it.
+pub(super) struct Key {
+    pub(super) platform: PlatformId,
+    pub(super) digest: Digest,
+    /// What stands for platform and key where states are kept.
+    pub(super) mark: Digest,
+    pub(super) label: KeyLabel,
+    pub(super) preview: String,
+    /// Whether the present configuration has it. Numbers are not given to other keys, since requests in flight and
+    /// figures bear them.
+    pub(super) listed: bool,
+    pub(super) health: Health,
+    pub(super) cooling: Option<Cooling>,
+    /// How often a rate limit, and failing, have cooled it since its last success.
+    pub(super) rate_limited_times: u32,
+    pub(super) failed_times: u32,
+    pub(super) failures_in_a_row: u32,
+    pub(super) last_error: Option<String>,
+    pub(super) last_check_unix_ms: Option<u64>,
+    pub(super) last_used_unix_ms: Option<u64>,
+    /// How long the last probe took.
+    pub(super) probe_ms: Option<u64>,
+    pub(super) in_flight: Rc<Cell<u32>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    Unknown,
+    Healthy,
+    Unhealthy { reason: String, since: Instant },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cooling {
+    pub(super) since: Instant,
+    pub(super) until: Instant,
+    pub(super) until_unix_ms: u64,
+    pub(super) cause: Cause,
+}
+
+impl Key {
+    pub(super) fn new(platform: PlatformId, digest: Digest, mark: Digest, preview: String) -> Key {
+        Key {
+            platform,
+            mark,
+            label: digest.label(),
+            digest,
+            preview,
+            listed: true,
+            health: Health::Unknown,
+            cooling: None,
+            rate_limited_times: 0,
+            failed_times: 0,
+            failures_in_a_row: 0,
+            last_error: None,
+            last_check_unix_ms: None,
+            last_used_unix_ms: None,
+            probe_ms: None,
+            in_flight: Rc::new(Cell::new(0)),
+        }
+    }
+
+    /// Begins anew; what is in flight stays counted.
+    pub(super) fn forget(&mut self) {
+        let preview = std::mem::take(&mut self.preview);
+        let in_flight = Rc::clone(&self.in_flight);
+        *self = Key {
+            in_flight,
+            ..Key::new(self.platform, self.digest, self.mark, preview)
+        };
+    }
+
+    /// An unhealthy key does not cool: no time makes it well.
+    pub(super) fn cooling_now(&self, now: Now) -> Option<Cooling> {
+        match self.health {
+            Health::Unhealthy { .. } => None,
+            Health::Unknown | Health::Healthy => {
+                self.cooling.filter(|cooling| now.instant < cooling.until)
+            }
+        }
+    }
+
+    pub(super) fn is_usable(&self, now: Now) -> bool {
+        match self.health {
+            Health::Unhealthy { .. } => false,
+            Health::Unknown | Health::Healthy => self.cooling_now(now).is_none(),
+        }
+    }
+
+    pub(super) fn learn(&mut self, outcome: Outcome, given_at: Instant, now: Now) {
+        if outcome.breaks_a_row_of_failures() {
+            self.failures_in_a_row = 0;
+        }
+        match outcome {
+            Outcome::Canceled => return,
+            Outcome::Answered => self.succeed(given_at),
+            Outcome::Rejected { reason } => {
+                self.last_error = Some(reason.clone());
+                self.health = Health::Unhealthy {
+                    reason,
+                    since: now.instant,
+                };
+            }
+            Outcome::Forbidden => self.last_error = Some(outcome.to_string()),
+            Outcome::RateLimited { wait } => self.on_rate_limit(wait, given_at, now),
+            Outcome::ServerError { .. } => self.on_failure(outcome.to_string(), given_at, now),
+            Outcome::NetworkFailure { what } => self.on_failure(what, given_at, now),
+            Outcome::Timeout { what } => self.on_failure(what.to_string(), given_at, now),
+        }
+        self.last_check_unix_ms = Some(now.unix_ms);
+    }
+
+    /// An answer to a try that began before the present cooling does not end it: it left before the limit was met.
+    fn succeed(&mut self, given_at: Instant) {
+        match self.health {
+            // It was asked before the platform refused the key.
+            Health::Unhealthy { since, .. } if given_at < since => return,
+            Health::Unhealthy { .. } | Health::Unknown | Health::Healthy => {}
+        }
+        self.health = Health::Healthy;
+        if self.cooling.is_none_or(|cooling| cooling.since <= given_at) {
+            self.cooling = None;
+            self.rate_limited_times = 0;
+            self.failed_times = 0;
+            self.last_error = None;
+        }
+    }
+
+    fn on_rate_limit(&mut self, wait: Option<Duration>, given_at: Instant, now: Now) {
+        self.last_error = Some(Outcome::RateLimited { wait }.to_string());
+        if let (Some(cooling), None) = (self.cooling, wait)
+            && given_at <= cooling.since
+        {
+            // One of many that were under way together: they meet one limit, not many.
+            return;
+        }
+        let wait = match wait {
+            Some(wait) => wait.min(STATED_WAIT_MAX),
+            None => {
+                self.rate_limited_times += 1;
+                doubled(RATE_LIMIT_COOLING, self.rate_limited_times)
+            }
+        };
+        self.cool(wait, Cause::RateLimited, now);
+    }
+
+    fn on_failure(&mut self, what: String, given_at: Instant, now: Now) {
+        self.last_error = Some(what);
+        let is_waiting =
+            self.cooling_now(now).map(|cooling| cooling.cause) == Some(Cause::RateLimited);
+        let is_old = self
+            .cooling
+            .is_some_and(|cooling| given_at <= cooling.since);
+        if is_old || is_waiting {
+            // A probe that fails does not free a key before the time that its platform gave.
+            return;
+        }
+        self.failures_in_a_row += 1;
+        if self.failures_in_a_row >= FAILURES_MAX {
+            self.failed_times += 1;
+            self.cool(
+                doubled(FAILURE_COOLING, self.failed_times),
+                Cause::Failing,
+                now,
+            );
+        }
+    }
+
+    fn cool(&mut self, wait: Duration, cause: Cause, now: Now) {
+        self.cooling = Some(Cooling {
+            since: now.instant,
+            until: now.instant + wait,
+            until_unix_ms: now.unix_ms + wait.as_millis() as u64,
+            cause,
+        });
+    }
+
+    pub(super) fn view(&self, id: KeyId, now: Now) -> KeyView<'_> {
+        let state = match (&self.health, self.cooling_now(now)) {
+            (Health::Unhealthy { .. }, _) => KeyState::Unhealthy,
+            (_, Some(cooling)) => KeyState::Cooling {
+                until_unix_ms: cooling.until_unix_ms,
+                cause: cooling.cause,
+            },
+            (Health::Unknown, None) => KeyState::Unknown,
+            (Health::Healthy, None) => KeyState::Healthy,
+        };
+        KeyView {
+            id,
+            label: self.label,
+            preview: &self.preview,
+            state,
+            error: self.last_error.as_deref(),
+            last_check_unix_ms: self.last_check_unix_ms,
+            last_used_unix_ms: self.last_used_unix_ms,
+            probe_ms: self.probe_ms,
+            in_flight: self.in_flight.get(),
+        }
+    }
+}
+
+/// `base` the first time, doubled each further time, up to the maximum.
+fn doubled(base: Duration, times: u32) -> Duration {
+    let factor = 1u32 << times.saturating_sub(1).min(10);
+    (base * factor).min(COOLING_MAX)
+}

@@ -1,0 +1,78 @@
+//! What can become of a try.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What became of a try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer that the key has earned: 2xx, 3xx, or a 4xx that is the client's doing.
+    Answered,
+    /// The platform does not accept the key, and why.
+    Rejected {
+        reason: String,
+    },
+    /// 403: the key may be to blame or the request.
+    Forbidden,
+    /// 429, with the time that the platform gave.
+    RateLimited {
+        wait: Option<Duration>,
+    },
+    ServerError {
+        status: u16,
+    },
+    /// No answer: connecting, TLS, DNS, or a connection lost.
+    NetworkFailure {
+        what: String,
+    },
+    /// No answer in time.
+    Timeout {
+        what: &'static str,
+    },
+    /// Nothing was learnt: the client went away, or it was settled before.
+    Canceled,
+}
+
+impl Outcome {
+    /// Whether the platform spoke as one that works, whatever it said.
+    pub(super) fn breaks_a_row_of_failures(&self) -> bool {
+        match self {
+            Outcome::Answered
+            | Outcome::Rejected { .. }
+            | Outcome::Forbidden
+            | Outcome::RateLimited { .. } => true,
+            Outcome::ServerError { .. }
+            | Outcome::NetworkFailure { .. }
+            | Outcome::Timeout { .. }
+            | Outcome::Canceled => false,
+        }
+    }
+
+    /// Whether another key may do better.
+    pub fn is_for_another_key(&self) -> bool {
+        match self {
+            Outcome::Answered | Outcome::Canceled => false,
+            Outcome::Rejected { .. }
+            | Outcome::Forbidden
+            | Outcome::RateLimited { .. }
+            | Outcome::ServerError { .. }
+            | Outcome::NetworkFailure { .. }
+            | Outcome::Timeout { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Answered => out.write_str("answered"),
+            Outcome::Rejected { reason } => out.write_str(reason),
+            Outcome::Forbidden => out.write_str("403: the platform forbids it"),
+            Outcome::RateLimited { .. } => out.write_str("429: rate-limited"),
+            Outcome::ServerError { status } => write!(out, "{status}: a fault of the platform"),
+            Outcome::NetworkFailure { what } => out.write_str(what),
+            Outcome::Timeout { what } => out.write_str(what),
+            Outcome::Canceled => out.write_str("canceled"),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A listening socket: when accepting is worth an attempt, and what an accepted socket becomes.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::{Interest, Token};
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::base::now::Now;
+use crate::exchange::request::Role;
+use crate::net::connection::{Connection, Hints};
+use crate::net::dial::is_out_of_descriptors;
+use crate::net::network::{Owner, Sockets};
+use crate::net::transport::Transport;
+use crate::session::Session;
+
+/// How long accepting pauses when no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening socket and what is known of it.
+pub(super) struct Door {
+    pub(super) listener: Option<TcpListener>,
+    pub(super) role: Role,
+    /// What clients are served with; none: without TLS.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Sticky, as for connections: only `WouldBlock` clears it.
+    pub(super) readable: bool,
+    /// Open connections that came in here.
+    pub(super) open: usize,
+    pub(super) open_max: usize,
+    /// No descriptor was free: not before then.
+    pub(super) paused_until: Option<Instant>,
+}
+
+impl Door {
+    pub(super) fn new(listener: std::net::TcpListener, role: Role, open_max: usize) -> Door {
+        Door {
+            listener: Some(TcpListener::from_std(listener)),
+            role,
+            tls: None,
+            readable: true,
+            open: 0,
+            open_max,
+            paused_until: None,
+        }
+    }
+
+    pub(super) fn register(&mut self, owner: Owner, network: &mut Sockets) -> io::Result<()> {
+        match &mut self.listener {
+            Some(listener) => network.register_readable(listener, owner),
+            None => Ok(()),
+        }
+    }
+
+    /// The next connection that waits, if there is room for it.
+    pub(super) fn accept(&mut self, now: Now) -> Option<(mio::net::TcpStream, SocketAddr)> {
+        if self.paused_until.is_some_and(|until| until <= now.instant) {
+            self.paused_until = None;
+        }
+        if !self.is_open() {
+            return None;
+        }
+        match self.listener.as_ref()?.accept() {
+            Ok(accepted) => Some(accepted),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                None
+            }
+            Err(error) if is_out_of_descriptors(&error) => {
+                log::warn!("no file descriptor is free: accepting pauses");
+                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
+                None
+            }
+            // The client gave up before it was accepted; the next one may not have.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
+            Err(error) => {
+                log::warn!("accepting a connection failed: {error}");
+                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
+                None
+            }
+        }
+    }
+
+    /// Whether accepting is worth an attempt.
+    pub(super) fn is_open(&self) -> bool {
+        self.listener.is_some()
+            && self.readable
+            && self.paused_until.is_none()
+            && self.open < self.open_max
+    }
+}
+
+/// Makes a session of an accepted socket.
+pub(super) fn welcome(
+    mut socket: mio::net::TcpStream,
+    address: SocketAddr,
+    door: &Door,
+    slot: usize,
+    network: &mut Sockets,
+    now: Now,
+) -> Option<Session> {
+    let peer: IpAddr = address.ip();
+    let tls = match door.tls.clone().map(ServerConnection::new).transpose() {
+        Ok(tls) => tls,
+        Err(error) => {
+            log::warn!("TLS cannot be offered: {error}");
+            return None;
+        }
+    };
+    let token = Token(network.owners.insert(Owner::Client(slot)));
+    let both = Interest::READABLE | Interest::WRITABLE;
+    if let Err(error) = network.registry.register(&mut socket, token, both) {
+        log::warn!("a connection could not be registered: {error}");
+        network.owners.remove(token.0);
+        return None;
+    }
+    let transport = match tls {
+        None => Transport::Plain(socket),
+        Some(session) => Transport::tls(socket, session.into()),
+    };
+    let connection = Connection::new(transport, token, Hints::FRESH, now);
+    Some(Session::new(connection, peer, door.role, now))
+}
