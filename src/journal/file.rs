@@ -93,16 +93,14 @@ impl JournalFile {
         })
     }
 
-    /// Whether the path still leads to this very file.
-    pub fn is_at(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|metadata| identity(&metadata) == self.identity)
+    /// Whether the path still leads to this very file, and nothing that is known was cut off it.
+    pub fn stands_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| {
+            identity(&metadata) == self.identity && metadata.len() >= self.read_to
+        })
     }
 
-    /// Its size in bytes.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn size(&self) -> Result<u64, Fault> {
+    fn size(&self) -> Result<u64, Fault> {
         match self.file.metadata() {
             Ok(metadata) => Ok(metadata.len()),
             Err(error) => Err(failed("read", &error)),

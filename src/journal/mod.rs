@@ -334,7 +334,7 @@ impl Journal {
         for _ in 0..REOPENS_MAX {
             if let Some(file) = &self.file {
                 file.lock(Lock::Shared)?;
-                if self.is_current()? {
+                if self.is_current() {
                     let (written, outcome) = file.append(&self.pending);
                     file.unlock();
                     match outcome {
@@ -367,18 +367,16 @@ impl Journal {
     }
 
     fn read_news(&mut self, now: Now) -> Result<(), Fault> {
-        match self.is_current()? {
+        match self.is_current() {
             true => self.read_appended(now),
             false => self.reopen(now),
         }
     }
 
     /// Whether the open file is the one at the path, and has lost nothing.
-    fn is_current(&self) -> Result<bool, Fault> {
-        match &self.file {
-            Some(file) => Ok(file.size()? >= file.read_to && file.is_at(&self.path)),
-            None => Ok(false),
-        }
+    fn is_current(&self) -> bool {
+        let file = self.file.as_ref();
+        file.is_some_and(|file| file.stands_at(&self.path))
     }
 
     fn read_appended(&mut self, now: Now) -> Result<(), Fault> {
@@ -403,7 +401,7 @@ impl Journal {
 
     /// As [`Journal::compact`], with the exclusive lock held. Returns whether it was done.
     fn compact_locked(&mut self, now: Now) -> Result<bool, Fault> {
-        if !self.is_current()? {
+        if !self.is_current() {
             // Another process was faster; the next look opens the new file.
             return Ok(false);
         }
