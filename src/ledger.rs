@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
-use crate::journal::{Journal, Opened, Record};
+use crate::journal::{Flushed, Journal, Opened, Record};
 use crate::policy::access::{ClientId, Clients};
 use crate::policy::digest::Digest;
 use crate::policy::keyring::Keyring;
@@ -18,8 +18,10 @@ pub struct Ledger {
     journal: Option<Journal>,
     /// When other processes' records are read next.
     look_at: Option<Instant>,
-    /// Requests admitted since the last [`Ledger::write`].
+    /// Requests that were admitted and are not written yet.
     waiting: usize,
+    /// Set while another process keeps them from being written: when it is tried again.
+    write_at: Option<Instant>,
 }
 
 impl Ledger {
@@ -47,12 +49,13 @@ impl Ledger {
             journal: Some(journal),
             look_at: Some(now.instant + LOOK_EVERY),
             waiting: 0,
+            write_at: None,
         };
         Ok((ledger, findings))
     }
 
-    /// Takes note of the request of `client` that was just admitted. It may go upstream after the next
-    /// [`Ledger::write`].
+    /// Takes note of the request of `client` that was just admitted. It may go upstream once nothing is held back
+    /// any more.
     pub fn admitted(&mut self, client: ClientId, clients: &Clients, now: Now) {
         if let Some(journal) = &mut self.journal {
             journal.note(&Record::Used(clients.admission(client, now)), now);
@@ -60,13 +63,14 @@ impl Ledger {
         }
     }
 
-    /// Whether requests that were admitted wait for [`Ledger::write`].
+    /// Whether requests that were admitted wait until a [`Ledger::write`] has succeeded.
     pub fn holds_back(&self) -> bool {
         self.waiting > 0
     }
 
     /// Writes what this turn has brought, with one write. Afterwards nothing holds its requests back, even if the
-    /// write failed.
+    /// write failed, unless another process holds the file's lock: then it is called again at [`Ledger::deadline`], or
+    /// before, and for no longer than some 20 ms.
     pub fn write(&mut self, keyring: &mut Keyring, now: Now) {
         while let Some((key, standing)) = keyring.next_change() {
             if let Some(journal) = &mut self.journal {
@@ -79,15 +83,22 @@ impl Ledger {
                 journal.note(&record, now);
             }
         }
-        if let Some(journal) = &mut self.journal {
-            journal.flush(now);
+        let flushed = match &mut self.journal {
+            Some(journal) => journal.flush(now),
+            None => Flushed::Done,
+        };
+        match flushed {
+            Flushed::Later(pause) => self.write_at = Some(now.instant + pause),
+            Flushed::Done => {
+                self.waiting = 0;
+                self.write_at = None;
+            }
         }
-        self.waiting = 0;
     }
 
-    /// When [`Ledger::look`] has something to do.
+    /// When [`Ledger::write`] or [`Ledger::look`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.look_at
+        self.look_at.into_iter().chain(self.write_at).min()
     }
 
     /// Takes over what other processes have written, and compacts the file, if it is time.

@@ -49,6 +49,7 @@
 
 pub mod arguments;
 pub mod base;
+pub mod capacity;
 pub mod config;
 pub mod exchange;
 pub mod figures;

@@ -15,6 +15,7 @@ use slab::Slab;
 use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::timers::Timers;
+use crate::capacity::Capacity;
 use crate::exchange::Exchange;
 use crate::exchange::core::{Core, Phase};
 use crate::exchange::reason::Reason;
@@ -61,6 +62,7 @@ pub struct Server {
     running: Vec<usize>,
     clients: Door,
     demo: Door,
+    capacity: Capacity,
     /// A byte comes for each signal.
     stop: UnixStream,
     reload: UnixStream,
@@ -104,6 +106,7 @@ impl Server {
         core: Core,
         reloader: Reloader,
         doors: Doors,
+        capacity: Capacity,
         signals: Signals,
         seed: u64,
         now: Now,
@@ -113,7 +116,7 @@ impl Server {
         let (hosts, resolv_conf) = (read("/etc/hosts"), read("/etc/resolv.conf"));
         let resolver = Resolver::new(&hosts, &resolv_conf, seed, RESOLVER_TOKEN);
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
-        let open_max = core.site.settings.max_connections as usize;
+        let open_max = capacity.clients_max(core.site.settings.max_connections as usize);
         let mut clients = Door::new(doors.clients, Role::Proxy, open_max);
         clients.tls.clone_from(&core.site.tls);
         let mut demo = Door::new(doors.demo, Role::Demo, open_max);
@@ -134,6 +137,7 @@ impl Server {
             running: Vec::new(),
             clients,
             demo,
+            capacity,
             stop,
             reload,
             reloader,
@@ -278,7 +282,7 @@ impl Server {
     fn accept(&mut self) {
         for door in [&mut self.clients, &mut self.demo] {
             for _ in 0..ACCEPTS_PER_TURN {
-                let Some((socket, address)) = door.accept(self.now) else {
+                let Some((socket, address)) = door.accept(&mut self.network, self.now) else {
                     break;
                 };
                 let entry = self.sessions.vacant_entry();
@@ -402,7 +406,8 @@ impl Server {
 
     /// What a new configuration changes here.
     fn after_reload(&mut self) {
-        self.clients.open_max = self.core.site.settings.max_connections as usize;
+        let configured = self.core.site.settings.max_connections as usize;
+        self.clients.open_max = self.capacity.clients_max(configured);
         if let (Some(former), Some(new)) = (&mut self.clients.tls, &self.core.site.tls) {
             // Whether clients speak TLS at all cannot change under them.
             former.clone_from(new);

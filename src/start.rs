@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::capacity::Capacity;
 use crate::config::{self, Config, Finding};
 use crate::exchange::core::Core;
 use crate::ledger::Ledger;
@@ -111,7 +112,10 @@ fn prepare(
             ledger
         }
     };
-    let banner = banner(&site, &clients_door.local_addr().map_err(io)?, &warnings);
+    let capacity = Capacity::raise()
+        .map_err(|error| format!("the limit of file descriptors is not known: {error}"))?;
+    let address = clients_door.local_addr().map_err(io)?;
+    let banner = banner(&site, &address, capacity, &warnings);
     let core = Core::new(Rc::new(site), clients, keyring, ledger, seed, now);
     let signals = Signals {
         stop: catch(&[SIGTERM, SIGINT]).map_err(io)?,
@@ -121,7 +125,7 @@ fn prepare(
         clients: clients_door,
         demo: demo_door,
     };
-    let server = Server::new(core, reloader, doors, signals, seed, now).map_err(io)?;
+    let server = Server::new(core, reloader, doors, capacity, signals, seed, now).map_err(io)?;
     // Nobody may be there to read it.
     let _ = std::io::stdout().write_all(banner.as_bytes());
     Ok(server)
@@ -138,7 +142,12 @@ fn catch(signals: &[i32]) -> std::io::Result<UnixStream> {
 }
 
 /// What an operator wants to see at the start.
-fn banner(site: &Site, address: &std::net::SocketAddr, warnings: &[Finding]) -> String {
+fn banner(
+    site: &Site,
+    address: &std::net::SocketAddr,
+    capacity: Capacity,
+    warnings: &[Finding],
+) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_string(),
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
@@ -156,6 +165,8 @@ fn banner(site: &Site, address: &std::net::SocketAddr, warnings: &[Finding]) -> 
     if site.settings.enable_gui {
         text.push_str(&format!("dashboard: {url}/dashboard\n"));
     }
+    text.push_str(&capacity.line(site.settings.max_connections as usize));
+    text.push('\n');
     for route in &site.routes {
         let state = match (route.platform.enabled, route.keys.len()) {
             (false, _) => "disabled".to_string(),

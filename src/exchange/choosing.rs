@@ -57,7 +57,8 @@ impl Choosing {
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if cx.core.ledger.holds_back() {
-            // Counted on disk first, in one write for all requests of the turn; it goes on before the turn ends.
+            // Counted in the file first, in one write for all requests of the turn. It goes on before the turn ends, or
+            // some milliseconds later, if another process compacts the file just then.
             cx.core.await_ledger(cx.session);
             return (Exchange::Choosing(self), Step::Wait);
         }

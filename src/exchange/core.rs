@@ -178,10 +178,13 @@ impl Core {
         self.figures.key_error(key.0, reason.error_kind());
     }
 
-    /// Writes what must be on disk before this turn's requests go on, and wakes them.
+    /// Writes what must be in the file before this turn's requests go on, and wakes them; or nobody, when it could not
+    /// be written yet.
     pub fn write_ledger(&mut self, now: Now) {
         self.ledger.write(&mut self.keyring, now);
-        self.woken.append(&mut self.held_back);
+        if !self.ledger.holds_back() {
+            self.woken.append(&mut self.held_back);
+        }
     }
 
     /// Takes over what other processes have counted, if it is time.
@@ -189,7 +192,7 @@ impl Core {
         self.ledger.look(&mut self.clients, &mut self.keyring, now);
     }
 
-    /// Awaits the next [`Core::write_ledger`].
+    /// Awaits the [`Core::write_ledger`] that succeeds.
     pub fn await_ledger(&mut self, session: usize) {
         self.held_back.push(session);
     }

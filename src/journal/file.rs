@@ -4,17 +4,11 @@ use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What a file of this program begins with; the version follows, and the line's end.
 const MAGIC: &str = "ai-api-proxy journal ";
 /// The header of the version that this program knows.
 pub const HEADER: &[u8] = b"ai-api-proxy journal 1\n";
-
-/// How often, and after which pause, a lock is tried that another process holds. It holds it for a compaction, which
-/// takes a few milliseconds; one that was stopped in the midst of it holds nobody else up for longer than this.
-const LOCK_TRIES: usize = 200;
-const LOCK_PAUSE: Duration = Duration::from_micros(100);
 
 /// The owner alone reads and writes it.
 const MODE: u32 = 0o600;
@@ -36,6 +30,19 @@ pub enum Fault {
     Refused(String),
     /// The operating system did not let it be done.
     Failed(String),
+    /// Another process holds the lock: for a compaction, which takes a few milliseconds, or for ever, if it was stopped
+    /// in the midst of it.
+    Busy,
+}
+
+impl Fault {
+    /// In words, for the log.
+    pub fn why(self) -> String {
+        match self {
+            Fault::Refused(why) | Fault::Failed(why) => why,
+            Fault::Busy => "cannot be locked: another process holds the lock".to_string(),
+        }
+    }
 }
 
 /// What the start of a file says.
@@ -86,16 +93,14 @@ impl JournalFile {
         })
     }
 
-    /// Whether the path still leads to this very file.
-    pub fn is_at(&self, path: &Path) -> bool {
-        fs::metadata(path).is_ok_and(|metadata| identity(&metadata) == self.identity)
+    /// Whether the path still leads to this very file, and nothing that is known was cut off it.
+    pub fn stands_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| {
+            identity(&metadata) == self.identity && metadata.len() >= self.read_to
+        })
     }
 
-    /// Its size in bytes.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn size(&self) -> Result<u64, Fault> {
+    fn size(&self) -> Result<u64, Fault> {
         match self.file.metadata() {
             Ok(metadata) => Ok(metadata.len()),
             Err(error) => Err(failed("read", &error)),
@@ -115,20 +120,15 @@ impl JournalFile {
             .map_err(|error| failed("read", &error))
     }
 
-    /// Takes a lock, if need be after a short while. It ends with [`JournalFile::unlock`] or with the file.
+    /// Takes a lock without waiting. It ends with [`JournalFile::unlock`] or with the file.
     ///
     /// # Errors
-    /// When another process holds it too long, or the file system has no locks.
+    /// `Busy` when another process holds it; failed when the file system has no locks.
     pub fn lock(&self, lock: Lock) -> Result<(), Fault> {
-        for _ in 0..LOCK_TRIES {
-            if self.try_lock(lock)? {
-                return Ok(());
-            }
-            std::thread::sleep(LOCK_PAUSE);
+        match self.try_lock(lock)? {
+            true => Ok(()),
+            false => Err(Fault::Busy),
         }
-        Err(Fault::Failed(
-            "cannot be locked: another process holds the lock".to_string(),
-        ))
     }
 
     /// Whether the lock could be taken at once.

@@ -35,6 +35,10 @@ const COMPACT_ABOVE_TIMES: u64 = 4;
 
 /// After a failure the disk is left alone for so long.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long a lock is tried for that another process holds, and after which pause. Nothing is written then for a
+/// while, as after any failure: a process that was stopped while it had the lock holds nobody up for ever.
+const LOCK_PATIENCE: Duration = Duration::from_millis(20);
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// After a failed compaction appending goes on, and the next try has time.
 const COMPACT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
@@ -60,10 +64,21 @@ pub struct Journal {
     bytes: Vec<u8>,
     /// Set while writing fails: when it is tried again.
     retry_at: Option<Instant>,
+    /// Set while another process holds the lock: when that is a failure.
+    busy_until: Option<Instant>,
     /// The file holds damage, or lacks records that are in the sums.
     is_incomplete: bool,
     /// Set while compacting fails: when it is tried again.
     compact_at: Option<Instant>,
+}
+
+/// What became of records that were noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// They are written; or they cannot be, and nobody need wait for them.
+    Done,
+    /// Another process holds the lock: to be tried again after this pause.
+    Later(Duration),
 }
 
 /// What was found at the start.
@@ -92,14 +107,16 @@ impl Journal {
             news: Vec::new(),
             bytes: Vec::new(),
             retry_at: None,
+            busy_until: None,
             is_incomplete: false,
             compact_at: None,
         };
         let mut findings = Vec::new();
-        match journal.open_file(now) {
+        match journal.open_patiently(now) {
             Ok(found) => findings.extend(found),
             Err(Fault::Refused(why)) => return Err(journal.refusal(&why)),
-            Err(Fault::Failed(why)) => {
+            Err(fault @ (Fault::Failed(_) | Fault::Busy)) => {
+                let why = fault.why();
                 findings.extend(journal.read_without_writing(now)?);
                 findings.push(journal.warning(&why));
                 journal.retry_at = Some(now.instant + RETRY_AFTER);
@@ -124,21 +141,30 @@ impl Journal {
         }
     }
 
-    /// Writes what was noted, with one write. When that fails, it is told once and tried again, at most once a second.
-    pub fn flush(&mut self, now: Now) {
-        if self.pending.is_empty() || self.rests(now) {
-            return;
+    /// Writes what was noted, with one write. It never waits: while another process holds the lock, it is to be called
+    /// again. When writing fails, it is told once and tried again, at most once a second.
+    pub fn flush(&mut self, now: Now) -> Flushed {
+        if !self.pending.is_empty() && !self.rests(now) {
+            let outcome = self.write_pending(now);
+            if outcome == Err(Fault::Busy) {
+                let until = *self.busy_until.get_or_insert(now.instant + LOCK_PATIENCE);
+                if now.instant < until {
+                    return Flushed::Later(LOCK_PAUSE);
+                }
+            }
+            self.settle(outcome, now);
         }
-        let outcome = self.write_pending(now);
-        self.settle(outcome, now);
+        self.busy_until = None;
+        Flushed::Done
     }
 
     /// Reads what other processes have appended, for instance once a second, and hands it out.
     pub fn catch_up(&mut self, now: Now) -> impl Iterator<Item = Record> + '_ {
         if self.file.is_some() || !self.rests(now) {
-            let outcome = self.read_news(now);
-            if outcome.is_err() {
-                self.settle(outcome, now);
+            match self.read_news(now) {
+                // Who begins the file holds the lock: the next look finds it begun.
+                Ok(()) | Err(Fault::Busy) => {}
+                failure @ Err(_) => self.settle(failure, now),
             }
         }
         self.news.drain(..)
@@ -179,9 +205,9 @@ impl Journal {
                 self.settle(Ok(()), now);
             }
             Ok(false) => {}
-            Err(Fault::Refused(why) | Fault::Failed(why)) => {
+            Err(fault) => {
                 if self.compact_at.is_none() {
-                    let path = self.path.display();
+                    let (path, why) = (self.path.display(), fault.why());
                     log::warn!("state_file {path}: {why}; it grows until it can be compacted");
                 }
                 self.compact_at = Some(now.instant + COMPACT_RETRY_AFTER);
@@ -206,9 +232,9 @@ impl Journal {
                     log::info!("usage counts are kept in {} again", self.path.display());
                 }
             }
-            Err(Fault::Refused(why) | Fault::Failed(why)) => {
+            Err(fault) => {
                 if self.retry_at.is_none() {
-                    log::warn!("{}", self.warning(&why));
+                    log::warn!("{}", self.warning(&fault.why()));
                 }
                 self.retry_at = Some(now.instant + RETRY_AFTER);
             }
@@ -225,6 +251,17 @@ impl Journal {
         format!(
             "state_file {path}: {why}; it stays as it is: move it away or name another file in config.json"
         )
+    }
+
+    /// As [`Journal::open_file`], at the start: nobody is served yet, so that it may wait for a lock.
+    fn open_patiently(&mut self, now: Now) -> Result<Option<String>, Fault> {
+        for _ in 0..LOCK_PATIENCE.as_millis() / LOCK_PAUSE.as_millis() {
+            match self.open_file(now) {
+                Err(Fault::Busy) => std::thread::sleep(LOCK_PAUSE),
+                outcome => return outcome,
+            }
+        }
+        Err(Fault::Busy)
     }
 
     /// Opens what stands at the path, begins it if it is empty, and takes its records in. Returns findings.
@@ -297,7 +334,7 @@ impl Journal {
         for _ in 0..REOPENS_MAX {
             if let Some(file) = &self.file {
                 file.lock(Lock::Shared)?;
-                if self.is_current()? {
+                if self.is_current() {
                     let (written, outcome) = file.append(&self.pending);
                     file.unlock();
                     match outcome {
@@ -330,18 +367,16 @@ impl Journal {
     }
 
     fn read_news(&mut self, now: Now) -> Result<(), Fault> {
-        match self.is_current()? {
+        match self.is_current() {
             true => self.read_appended(now),
             false => self.reopen(now),
         }
     }
 
     /// Whether the open file is the one at the path, and has lost nothing.
-    fn is_current(&self) -> Result<bool, Fault> {
-        match &self.file {
-            Some(file) => Ok(file.size()? >= file.read_to && file.is_at(&self.path)),
-            None => Ok(false),
-        }
+    fn is_current(&self) -> bool {
+        let file = self.file.as_ref();
+        file.is_some_and(|file| file.stands_at(&self.path))
     }
 
     fn read_appended(&mut self, now: Now) -> Result<(), Fault> {
@@ -366,7 +401,7 @@ impl Journal {
 
     /// As [`Journal::compact`], with the exclusive lock held. Returns whether it was done.
     fn compact_locked(&mut self, now: Now) -> Result<bool, Fault> {
-        if !self.is_current()? {
+        if !self.is_current() {
             // Another process was faster; the next look opens the new file.
             return Ok(false);
         }

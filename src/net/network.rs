@@ -103,6 +103,17 @@ impl Sockets {
         self.pool.len()
     }
 
+    /// Closes a connection that waits for a request; false when there is none.
+    pub fn close_idle(&mut self) -> bool {
+        match self.pool.take_oldest() {
+            Some(connection) => {
+                self.hangup(connection);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// When something has to be done without an event.
     pub fn deadline(&self) -> Option<Instant> {
         self.pool
@@ -158,6 +169,9 @@ impl Sockets {
                 stage: Stage::Connecting(race),
                 ..dial
             }),
+            Outcome::Lost(Fault::NoDescriptors) if self.close_idle() => {
+                self.resume(dial, session, blocks, now)
+            }
             Outcome::Lost(fault) => Dialed::Failed(fault),
             Outcome::Won(socket, token, hints) => match dial.endpoint.secure(socket) {
                 Ok(transport) => {

@@ -91,6 +91,16 @@ impl Pool {
             .map(|idle| idle.connection)
     }
 
+    /// The connection that has waited longest, whatever its endpoint.
+    pub fn take_oldest(&mut self) -> Option<Connection> {
+        let since = |stack: &&mut VecDeque<Idle>| stack.front().map(|idle| idle.since);
+        let filled = self.stacks.iter_mut().filter(|stack| !stack.is_empty());
+        filled
+            .min_by_key(since)?
+            .pop_front()
+            .map(|idle| idle.connection)
+    }
+
     /// When the next connection has waited too long.
     pub fn deadline(&self) -> Option<Instant> {
         let oldest = self.stacks.iter().filter_map(|stack| stack.front());

@@ -56,7 +56,11 @@ impl Door {
     }
 
     /// The next connection that waits, if there is room for it.
-    pub(super) fn accept(&mut self, now: Now) -> Option<(mio::net::TcpStream, SocketAddr)> {
+    pub(super) fn accept(
+        &mut self,
+        network: &mut Sockets,
+        now: Now,
+    ) -> Option<(mio::net::TcpStream, SocketAddr)> {
         if self.paused_until.is_some_and(|until| until <= now.instant) {
             self.paused_until = None;
         }
@@ -68,6 +72,10 @@ impl Door {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
                 None
+            }
+            // A connection that nobody uses makes room for a client that waits.
+            Err(error) if is_out_of_descriptors(&error) && network.close_idle() => {
+                self.accept(network, now)
             }
             Err(error) if is_out_of_descriptors(&error) => {
                 log::warn!("no file descriptor is free: accepting pauses");
