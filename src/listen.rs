@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Clients that may wait to be accepted; the kernel bounds it by its own setting.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 /// Listens at `address`, together with any other process that does (`SO_REUSEPORT`), so that a new process can start
 /// before the old one has drained. Accepted sockets inherit `TCP_NODELAY`.

@@ -35,6 +35,9 @@ const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted before those that exist get their turn.
 const ACCEPTS_PER_TURN: usize = 256;
 
+/// Connections accepted at a stop; no more can wait for that.
+const LAST_ACCEPTS_MAX: usize = listen::BACKLOG as usize;
+
 /// The resolver's tokens lie above those of all slabs.
 const RESOLVER_TOKEN: usize = usize::MAX / 2;
 
@@ -319,7 +322,7 @@ impl Server {
 
     /// Begins the probes that are due: sessions without a client.
     fn begin_probes(&mut self) {
-        if self.core.phase == Phase::Draining {
+        if let Phase::Draining { .. } = self.core.phase {
             return;
         }
         while let Some((platform, key)) = self.core.probes.next(self.now) {
@@ -390,18 +393,31 @@ impl Server {
             patience.as_secs()
         );
         self.drained_by = Some(self.now.instant + patience);
-        self.core.phase = Phase::Draining;
-        self.clients.listener = None;
-        let idle: Vec<usize> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.role() == Role::Proxy && session.is_idle())
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in idle {
-            self.close(slot, Reason::Unused);
+        self.core.phase = Phase::Draining {
+            since: self.now.instant,
+        };
+        self.let_the_last_in();
+        for (slot, session) in &mut self.sessions {
+            if session.role() == Role::Proxy && session.is_idle() {
+                // It ends at once, unless a request has come just now.
+                session.hint_client(Hints::FRESH);
+                self.queue.push(slot);
+            }
         }
         None
+    }
+
+    /// Closes the clients' door. Who waits there is let in first: the kernel would reset these connections, although
+    /// another process may listen already.
+    fn let_the_last_in(&mut self) {
+        self.clients.readable = true;
+        for _ in 0..LAST_ACCEPTS_MAX / ACCEPTS_PER_TURN {
+            if !self.clients.is_open() {
+                break;
+            }
+            self.accept();
+        }
+        self.clients.listener = None;
     }
 
     /// What a new configuration changes here.

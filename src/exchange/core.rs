@@ -30,8 +30,10 @@ const SPARE_REQUESTS_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Serving,
-    /// A stop was asked for: requests in flight are the last ones.
-    Draining,
+    /// A stop was asked for then: requests in flight are the last ones.
+    Draining {
+        since: Instant,
+    },
 }
 
 /// The state that every exchange may touch during its turn.

@@ -61,7 +61,7 @@ impl Draining {
             Ok(Stopped::Done) => {
                 let next = match cx.core.phase {
                     Phase::Serving => Exchange::Reading(Reading::idle(cx.now)),
-                    Phase::Draining => Exchange::Closing(Closing::new(cx.now)),
+                    Phase::Draining { .. } => Exchange::Closing(Closing::new(cx.now)),
                 };
                 (next, Step::Again)
             }

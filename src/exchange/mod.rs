@@ -295,7 +295,7 @@ impl Exchange {
 fn after_answer(request: &Request, decoder: Decoder, phase: core::Phase, now: Now) -> Exchange {
     match (request.role, request.afterwards, phase) {
         (Role::Probe(_), ..) => Exchange::Closed,
-        (_, Afterwards::Close, _) | (_, _, core::Phase::Draining) => {
+        (_, Afterwards::Close, _) | (_, _, core::Phase::Draining { .. }) => {
             Exchange::Closing(Closing::new(now))
         }
         (_, Afterwards::KeepAlive, core::Phase::Serving) if decoder.is_done() => {

@@ -1,7 +1,7 @@
 //! Awaits a request's head and decides what becomes of the request: an answer of our own, or a try at a platform.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::ids::{REQUEST_ID_BYTES_MAX, RequestId};
 use crate::base::now::Now;
@@ -33,6 +33,9 @@ use super::{Cx, Exchange, Step};
 
 /// The methods that a platform's path takes, for the answer to the others.
 const PROXIED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// How long a stop waits for the request of a client that has just connected.
+const LAST_REQUEST_PATIENCE: Duration = Duration::from_secs(1);
 
 pub struct Reading {
     stage: Stage,
@@ -97,11 +100,19 @@ impl Reading {
         if let Some(since) = self.leaving_since {
             return client_at.max(since) + settings.idle_timeout;
         }
-        self.since
+        let usual = self.since
             + match self.stage {
                 Stage::Opening | Stage::Head => settings.header_timeout,
                 Stage::Idle => settings.keepalive_timeout,
+            };
+        match (core.phase, self.stage) {
+            (Phase::Serving, _) | (Phase::Draining { .. }, Stage::Head) => usual,
+            // Who has just come is about to ask, and would take the close for a failure.
+            (Phase::Draining { since }, Stage::Opening) => {
+                usual.min(since.max(self.since) + LAST_REQUEST_PATIENCE)
             }
+            (Phase::Draining { since }, Stage::Idle) => usual.min(since),
+        }
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {

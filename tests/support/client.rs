@@ -1,17 +1,25 @@
 //! A client that sends the bytes it is given and reads answers strictly.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
 use super::PATIENCE;
 
 /// One connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// What was read and belongs to no answer yet.
     unread: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// A whole answer.
@@ -58,26 +66,106 @@ impl Answer {
 
 impl Client {
     pub fn connect(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the proxy accepts");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a timeout can be set");
-        stream.set_nodelay(true).expect("an option can be set");
-        Client {
-            stream,
+        Client::try_connect(port).expect("the proxy accepts")
+    }
+
+    /// As [`Client::connect`], where nobody may listen.
+    pub fn try_connect(port: u16) -> io::Result<Client> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Client {
+            stream: Stream::Plain(stream),
             unread: Vec::new(),
+        })
+    }
+
+    /// Goes on with TLS, to `localhost`; the handshake is over then.
+    pub fn secure(self, config: &Arc<ClientConfig>) -> io::Result<Client> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut session =
+            ClientConnection::new(Arc::clone(config), name).expect("the configuration fits");
+        let Stream::Plain(mut stream) = self.stream else {
+            panic!("TLS within TLS");
+        };
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
         }
+        Ok(Client {
+            stream: Stream::Tls(Box::new(StreamOwned::new(session, stream))),
+            unread: Vec::new(),
+        })
+    }
+
+    /// The TLS session of a connection that has one.
+    pub fn session(&self) -> &ClientConnection {
+        match &self.stream {
+            Stream::Plain(_) => panic!("it is plain"),
+            Stream::Tls(tls) => &tls.conn,
+        }
+    }
+
+    /// Ends the sending direction of a TLS session by its alert alone: the socket stays open.
+    pub fn notify_of_close(&mut self) {
+        match &mut self.stream {
+            Stream::Plain(_) => panic!("it is plain"),
+            Stream::Tls(tls) => {
+                tls.conn.send_close_notify();
+                tls.flush().expect("the proxy reads");
+            }
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.sock,
+        }
+    }
+
+    /// Whether anything can be read at once.
+    pub fn has_news(&self) -> bool {
+        let socket = self.socket();
+        socket.set_nonblocking(true).expect("an option can be set");
+        let peeked = socket.peek(&mut [0]);
+        socket.set_nonblocking(false).expect("an option can be set");
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream
             .write_all(bytes.as_ref())
+            .and_then(|()| self.stream.flush())
             .expect("the proxy reads");
     }
 
     /// As [`Client::send`], where the proxy may have closed already.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// A request and its answer on a connection of its own; an error when the connection breaks anywhere.
+    pub fn ask_once(port: u16, request: &str) -> io::Result<Vec<u8>> {
+        let mut client = Client::try_connect(port)?;
+        client.stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        client.stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// As [`Client::answer`], where the connection may break; its status.
+    pub fn try_status(&mut self) -> io::Result<u16> {
+        let mut piece = [0; 4096];
+        loop {
+            if let Some((answer, rest)) = whole_answer(&self.unread) {
+                self.unread = rest;
+                return Ok(answer);
+            }
+            match self.stream.read(&mut piece)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.unread.extend_from_slice(&piece[..count]),
+            }
+        }
     }
 
     /// The answer to a request whose answer has a body.
@@ -204,13 +292,13 @@ impl Client {
 
     /// Ends the sending direction.
     pub fn half_close(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("it is open");
+        let ended = self.socket().shutdown(Shutdown::Write);
+        ended.expect("it is open");
     }
 
     /// Closes by a reset.
     pub fn reset(self) {
-        let socket = socket2::Socket::from(self.stream);
-        socket
+        socket2::SockRef::from(self.socket())
             .set_linger(Some(std::time::Duration::ZERO))
             .expect("an option can be set");
     }
@@ -235,6 +323,41 @@ impl Client {
         let count = self.stream.read(&mut piece).expect("the proxy answers");
         self.unread.extend_from_slice(&piece[..count]);
         count
+    }
+}
+
+/// Status of a first answer with a length, and what follows it; none while it is not whole.
+fn whole_answer(unread: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let end = unread.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = std::str::from_utf8(&unread[..end]).expect("a head is text");
+    let length = fields(head, "content-length");
+    let length: usize = length.first().expect("a length").parse().expect("a length");
+    let rest = unread.get(end + length..)?;
+    Some((status_of(head), rest.to_vec()))
+}
+
+impl Read for Stream {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(space),
+            Stream::Tls(tls) => tls.read(space),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(tls) => tls.flush(),
+        }
     }
 }
 

@@ -160,6 +160,13 @@ impl Line {
         ));
     }
 
+    /// Makes the close that follows a reset.
+    pub fn reset(&self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("an option can be set");
+    }
+
     /// Awaits the proxy's end of the connection; what else comes is dropped. False when it does not end.
     pub fn is_cut(&mut self) -> bool {
         let mut piece = [0; 4096];

@@ -22,7 +22,14 @@ pub struct Proxy {
     folder: PathBuf,
     config: Value,
     port: u16,
+    shell: Option<&'static str>,
     log: Arc<Log>,
+}
+
+/// A process whose place another one has taken, on the same port and folder. It is killed when dropped.
+pub struct Former {
+    child: Child,
+    pub log: Arc<Log>,
 }
 
 /// What the program has printed, on both streams.
@@ -49,27 +56,60 @@ impl Proxy {
 
     /// As [`Proxy::with`], with these client keys.
     pub fn with_keys(config: Value, keys: &Value, platforms: &Value) -> Proxy {
-        let mut proxy = Proxy {
+        let mut proxy = Proxy::prepare(config, keys, platforms);
+        proxy.start_again();
+        proxy
+    }
+
+    /// As [`Proxy::with_keys`], not started yet.
+    pub fn prepare(config: Value, keys: &Value, platforms: &Value) -> Proxy {
+        let proxy = Proxy {
             child: None,
             folder: new_folder(),
             config,
             port: 0,
+            shell: None,
             log: Arc::default(),
         };
         proxy.write("key.json", &keys.to_string());
         proxy.write("platform.json", &platforms.to_string());
-        proxy.start_again();
         proxy
+    }
+
+    /// Runs `script` before the program in the same process: limits, descriptors.
+    pub fn after(mut self, script: &'static str) -> Proxy {
+        self.shell = Some(script);
+        self.start_again();
+        self
     }
 
     /// Starts it on the port that it had.
     pub fn start_again(&mut self) {
         self.configure(json!({}));
         self.log = Arc::default();
-        self.child = Some(spawn(&self.folder, &self.log));
+        self.child = Some(match self.shell {
+            None => spawn(&self.folder, &self.log),
+            Some(script) => {
+                let mut shell = Command::new("bash");
+                let program = env!("CARGO_BIN_EXE_ai-api-proxy");
+                shell
+                    .arg("-c")
+                    .arg(format!("{script}; exec {program} \"$@\""));
+                shell.arg("bash");
+                spawn_as(shell, &self.folder, &self.log)
+            }
+        });
         let line = self.log.await_line("listening on ");
         let (_, port) = line.rsplit_once(':').expect("the address has a port");
         self.port = port.parse().expect("a port is a number");
+    }
+
+    /// Starts one more process beside the present one and takes it for the present one from then on.
+    pub fn start_beside(&mut self) -> Former {
+        let child = self.child.take().expect("it was started");
+        let log = Arc::clone(&self.log);
+        self.start_again();
+        Former { child, log }
     }
 
     /// Writes `config.json` with these fields changed. They stay changed for later calls.
@@ -91,10 +131,7 @@ impl Proxy {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([&format!("-{name}"), &self.id().to_string()])
-            .status();
-        assert!(status.expect("kill is there").success());
+        send_signal(name, self.id());
     }
 
     /// Awaits its end.
@@ -164,6 +201,40 @@ impl Proxy {
     }
 }
 
+impl Former {
+    pub fn signal(&self, name: &str) {
+        send_signal(name, self.child.id());
+    }
+
+    /// Whether it has ended, without waiting.
+    pub fn has_ended(&mut self) -> bool {
+        let status = self.child.try_wait().expect("a child can be asked");
+        status.is_some()
+    }
+
+    /// Awaits its end.
+    pub fn exit_status(&mut self) -> ExitStatus {
+        self.child.wait().expect("a child can be awaited")
+    }
+}
+
+impl Drop for Former {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the former process printed:\n{}", self.log.text());
+        }
+    }
+}
+
+fn send_signal(name: &str, process: u32) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &process.to_string()])
+        .status();
+    assert!(status.expect("kill is there").success());
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop();
@@ -181,9 +252,17 @@ impl Log {
 
     /// Awaits a line that holds `part`.
     pub fn await_line(&self, part: &str) -> String {
+        self.await_lines(part, 1)
+    }
+
+    /// Awaits so many lines that hold `part`; the last of them.
+    pub fn await_lines(&self, part: &str, count: usize) -> String {
         let find = |text: &str| {
             let (whole, _) = text.rsplit_once('\n')?;
-            let line = whole.lines().find(|line| line.contains(part))?;
+            let line = whole
+                .lines()
+                .filter(|line| line.contains(part))
+                .nth(count - 1)?;
             Some(line.to_string())
         };
         let text = self.text.lock().expect("no thread panicked");
@@ -193,7 +272,7 @@ impl Log {
             .expect("no thread panicked");
         match find(&text) {
             Some(line) => line,
-            None => panic!("no line with {part:?} among:\n{text}"),
+            None => panic!("no {count} lines with {part:?} among:\n{text}"),
         }
     }
 
@@ -217,7 +296,12 @@ pub fn new_folder() -> PathBuf {
 
 /// Starts the program on `folder`; what it prints goes into `log`.
 pub fn spawn(folder: &Path, log: &Arc<Log>) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ai-api-proxy"))
+    let program = Command::new(env!("CARGO_BIN_EXE_ai-api-proxy"));
+    spawn_as(program, folder, log)
+}
+
+fn spawn_as(mut command: Command, folder: &Path, log: &Arc<Log>) -> Child {
+    let mut child = command
         .arg("--dir")
         .arg(folder)
         .stdout(Stdio::piped())

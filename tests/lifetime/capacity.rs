@@ -1,0 +1,98 @@
+//! The limits of the machine: connections and file descriptors.
+
+use serde_json::json;
+
+use crate::support::client::Client;
+use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
+
+const ROUTES: &str = "GET /routes HTTP/1.1\r\nHost: p\r\n\r\n";
+
+fn prepared(config: serde_json::Value) -> Proxy {
+    let keys = json!([{"key": ROOT_KEY, "is_root": true}, {"key": CLIENT_KEY}]);
+    let demo =
+        json!([{"name": "demo", "base_url": "demo:", "api_path": "/v1", "keys": ["demo-key-1"]}]);
+    Proxy::prepare(config, &keys, &demo)
+}
+
+fn is_answered(client: &mut Client) {
+    client.send(ROUTES);
+    assert_eq!(client.answer().status, 200);
+}
+
+/// Clients that have sent a request each, those beyond `served` in vain so far; all are served in the end.
+fn all_are_served_in_turn(proxy: &Proxy, served: usize, count: usize) {
+    let mut clients: Vec<Client> = (0..count).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        client.send(ROUTES);
+    }
+    for client in &mut clients[..served] {
+        assert_eq!(client.answer().status, 200);
+    }
+    // Those that exist go on; by then the others would have been answered, if they were accepted.
+    for client in &mut clients[..served] {
+        is_answered(client);
+    }
+    for (number, client) in clients.iter().enumerate() {
+        assert!(!client.has_news(), "client {number} waits");
+    }
+    let waiting = clients.split_off(served);
+    drop(clients);
+    for mut client in waiting {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
+fn more_clients_than_max_connections_wait_in_the_listen_queue() {
+    let mut proxy = prepared(json!({"max_connections": 3}));
+    proxy.start_again();
+    all_are_served_in_turn(&proxy, 3, 8);
+}
+
+#[test]
+fn the_soft_limit_of_descriptors_is_raised_and_the_capacity_told() {
+    let proxy = prepared(json!({"max_connections": 100})).after("ulimit -Sn 64; ulimit -Hn 1000");
+    let line = proxy.log().await_line("capacity: ");
+    assert_eq!(
+        line,
+        "capacity: 100 clients at once (1000 file descriptors)"
+    );
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", proxy.id())).expect("it lives");
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.expect("it is listed").split_whitespace().collect();
+    assert_eq!(words[3..5], ["1000", "1000"]);
+}
+
+#[test]
+fn clients_stop_where_descriptors_for_their_requests_would_lack() {
+    let proxy = prepared(json!({})).after("ulimit -Sn 64; ulimit -Hn 64");
+    let line = proxy
+        .log()
+        .await_line("capacity: 16 clients at once instead of max_connections 10000");
+    assert!(line.contains("20032 file descriptors"), "{line}");
+    all_are_served_in_turn(&proxy, 16, 40);
+}
+
+#[test]
+fn without_a_free_descriptor_accepting_pauses_and_resumes_by_itself() {
+    // Descriptors that the program inherits are in nobody's plan.
+    let proxy = prepared(json!({}))
+        .after("for number in $(seq 20 58); do eval \"exec $number</dev/null\"; done; ulimit -Sn 64; ulimit -Hn 64");
+    let mut clients: Vec<Client> = (0..16).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        client.send(ROUTES);
+    }
+    proxy.log().await_line("no file descriptor is free");
+    is_answered_again(&mut clients[0]);
+    for mut client in clients.split_off(1) {
+        assert_eq!(client.answer().status, 200);
+    }
+    is_answered(&mut clients[0]);
+}
+
+fn is_answered_again(client: &mut Client) {
+    assert_eq!(client.answer().status, 200);
+    is_answered(client);
+}
