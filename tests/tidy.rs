@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Every part of the program, and the parts that it imports. They stand above it, so that there is no circle; http,
 /// figures, policy, net and config stand side by side and know nothing of each other.
-const LAYERS: [(&str, &str); 19] = [
+const LAYERS: [(&str, &str); 20] = [
     ("lib", ""),
     ("arguments", ""),
     ("base", ""),
@@ -16,6 +16,7 @@ const LAYERS: [(&str, &str); 19] = [
     ("policy", "base"),
     ("net", "base"),
     ("config", "base"),
+    ("capacity", ""),
     ("listen", ""),
     ("site", "base config net policy"),
     ("journal", "base policy"),
@@ -27,10 +28,10 @@ const LAYERS: [(&str, &str); 19] = [
     ),
     ("session", "base exchange net policy"),
     ("reload", "base config exchange policy site"),
-    ("server", "base exchange listen net reload session"),
+    ("server", "base capacity exchange listen net reload session"),
     (
         "start",
-        "config exchange ledger net policy reload server site",
+        "capacity config exchange ledger net policy reload server site",
     ),
     ("main", "arguments server start"),
 ];

@@ -80,6 +80,8 @@ fn each_way_of_leaving_at_each_moment() {
     for until in [Until::Nothing, Until::Head, Until::Piece, Until::Flood] {
         let (platform, cuts) = silent_platform(until);
         let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+        // The probes at the start are over.
+        proxy.page("/health");
         for (way, leave) in leave {
             let mut client = ask(&proxy);
             platform.next();
