@@ -237,7 +237,7 @@ impl Keyring {
     }
 
     pub fn is_unhealthy(&self, key: KeyId) -> bool {
-        matches!(self.keys[key.0 as usize].health, Health::Unhealthy(_))
+        matches!(self.keys[key.0 as usize].health, Health::Unhealthy { .. })
     }
 
     pub fn preview(&self, key: KeyId) -> &str {

@@ -46,7 +46,7 @@ pub(super) struct Key {
 pub(super) enum Health {
     Unknown,
     Healthy,
-    Unhealthy(String),
+    Unhealthy { reason: String, since: Instant },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ impl Key {
     /// An unhealthy key does not cool: no time makes it well.
     pub(super) fn cooling_now(&self, now: Now) -> Option<Cooling> {
         match self.health {
-            Health::Unhealthy(_) => None,
+            Health::Unhealthy { .. } => None,
             Health::Unknown | Health::Healthy => {
                 self.cooling.filter(|cooling| now.instant < cooling.until)
             }
@@ -101,7 +101,7 @@ impl Key {
 
     pub(super) fn is_usable(&self, now: Now) -> bool {
         match self.health {
-            Health::Unhealthy(_) => false,
+            Health::Unhealthy { .. } => false,
             Health::Unknown | Health::Healthy => self.cooling_now(now).is_none(),
         }
     }
@@ -115,7 +115,10 @@ impl Key {
             Outcome::Answered => self.succeed(given_at),
             Outcome::Rejected { reason } => {
                 self.last_error = Some(reason.clone());
-                self.health = Health::Unhealthy(reason);
+                self.health = Health::Unhealthy {
+                    reason,
+                    since: now.instant,
+                };
             }
             Outcome::Forbidden => self.last_error = Some("403".to_string()),
             Outcome::RateLimited { wait } => self.on_rate_limit(wait, given_at, now),
@@ -126,8 +129,13 @@ impl Key {
         self.last_check_unix_ms = Some(now.unix_ms);
     }
 
-    /// An answer to a try that began before the present cooling does not end it: it left before the limit was met.
+    /// An answer to a try that began before the present cooling does not end it: it left before the limit was met. So
+    /// with a key that was rejected meanwhile: the first probe, most of all, is easily overtaken by a request.
     fn succeed(&mut self, given_at: Instant) {
+        match self.health {
+            Health::Unhealthy { since, .. } if given_at < since => return,
+            Health::Unknown | Health::Healthy | Health::Unhealthy { .. } => {}
+        }
         self.health = Health::Healthy;
         if self.cooling.is_none_or(|cooling| cooling.since <= given_at) {
             self.cooling = None;
@@ -188,7 +196,7 @@ impl Key {
 
     pub(super) fn view(&self, id: KeyId, now: Now) -> KeyView<'_> {
         let state = match (&self.health, self.cooling_now(now)) {
-            (Health::Unhealthy(_), _) => KeyState::Unhealthy,
+            (Health::Unhealthy { .. }, _) => KeyState::Unhealthy,
             (_, Some(cooling)) => KeyState::Cooling {
                 until_unix_ms: cooling.until_unix_ms,
                 cause: cooling.cause,

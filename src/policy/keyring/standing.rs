@@ -44,7 +44,7 @@ impl Keyring {
 impl Key {
     /// What makes one standing differ from another, at the price of no allocation.
     fn summary(&self) -> (bool, Option<u64>) {
-        let is_unhealthy = matches!(self.health, Health::Unhealthy(_));
+        let is_unhealthy = matches!(self.health, Health::Unhealthy { .. });
         (
             is_unhealthy,
             self.cooling.map(|cooling| cooling.until_unix_ms),
@@ -53,7 +53,7 @@ impl Key {
 
     fn standing(&self) -> Standing {
         match (&self.health, self.cooling) {
-            (Health::Unhealthy(reason), _) => Standing::Unhealthy {
+            (Health::Unhealthy { reason, .. }, _) => Standing::Unhealthy {
                 reason: reason.clone(),
             },
             (Health::Unknown | Health::Healthy, Some(cooling)) => Standing::Cooling {
@@ -67,7 +67,7 @@ impl Key {
     fn restore(&mut self, standing: &Standing, now: Now) {
         match standing {
             Standing::Usable => {
-                if matches!(self.health, Health::Unhealthy(_)) {
+                if matches!(self.health, Health::Unhealthy { .. }) {
                     self.health = Health::Unknown;
                 }
                 self.cooling = None;
@@ -78,7 +78,7 @@ impl Key {
                 until_unix_ms,
                 cause,
             } => {
-                if matches!(self.health, Health::Unhealthy(_)) {
+                if matches!(self.health, Health::Unhealthy { .. }) {
                     self.health = Health::Unknown;
                 }
                 let left = Duration::from_millis(until_unix_ms.saturating_sub(now.unix_ms));
@@ -92,7 +92,10 @@ impl Key {
                 });
             }
             Standing::Unhealthy { reason } => {
-                self.health = Health::Unhealthy(reason.clone());
+                self.health = Health::Unhealthy {
+                    reason: reason.clone(),
+                    since: now.instant,
+                };
                 self.last_error = Some(reason.clone());
             }
         }
