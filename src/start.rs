@@ -5,8 +5,11 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
 
+use log::{LevelFilter, Log, Metadata, Record};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use simple_logger::SimpleLogger;
 
 use crate::capacity::Capacity;
 use crate::config::{self, Config, Finding};
@@ -48,10 +51,8 @@ pub fn check(dir: &Path) -> Result<(), String> {
 /// In words, with what to do.
 pub fn run(dir: &Path) -> Result<Stopped, String> {
     let config = load(dir)?;
-    simple_logger::SimpleLogger::new()
-        .with_level(log::LevelFilter::Trace)
-        .with_utc_timestamps()
-        .init()
+    let lines = SimpleLogger::new().with_level(LevelFilter::Trace);
+    log::set_boxed_logger(Box::new(Stamped(lines)))
         .map_err(|error| format!("logging cannot begin: {error}"))?;
     // The level is set here alone, so that a new configuration can change it.
     log::set_max_level(config.settings.log_level);
@@ -60,6 +61,31 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
     server?
         .run()
         .map_err(|error| format!("the poll failed: {error}"))
+}
+
+/// Lines with their time in UTC. simple_logger's own times would double the crates that it brings.
+struct Stamped(SimpleLogger);
+
+impl Log for Stamped {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
+        let time = humantime::format_rfc3339_millis(now);
+        let mut stamped = Record::builder();
+        stamped.metadata(record.metadata().clone());
+        self.0.log(
+            &stamped
+                .args(format_args!("{time} {}", record.args()))
+                .build(),
+        );
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
 }
 
 fn load(dir: &Path) -> Result<Config, String> {

@@ -129,12 +129,12 @@ impl Key {
         self.last_check_unix_ms = Some(now.unix_ms);
     }
 
-    /// An answer to a try that began before the present cooling does not end it: it left before the limit was met.
+    /// An answer to a try that began before the present cooling does not end it: it left before the limit was met. So
+    /// with a key that was rejected meanwhile: the first probe, most of all, is easily overtaken by a request.
     fn succeed(&mut self, given_at: Instant) {
         match self.health {
-            // It was asked before the platform refused the key.
             Health::Unhealthy { since, .. } if given_at < since => return,
-            Health::Unhealthy { .. } | Health::Unknown | Health::Healthy => {}
+            Health::Unknown | Health::Healthy | Health::Unhealthy { .. } => {}
         }
         self.health = Health::Healthy;
         if self.cooling.is_none_or(|cooling| cooling.since <= given_at) {

@@ -113,7 +113,7 @@ fn failing_probes_do_not_free_a_rate_limited_key() {
 
 #[test]
 fn tries_that_were_under_way_together() {
-    let rows: [(&str, Vec<Outcome>, &str, u64); 7] = [
+    let rows: [(&str, Vec<Outcome>, &str, u64); 8] = [
         (
             "an older success does not end a cooling",
             vec![limited_for(9), Answered],
@@ -153,6 +153,12 @@ fn tries_that_were_under_way_together() {
         (
             "a rejection counts all the same",
             vec![limited_for(9), rejected()],
+            "x",
+            0,
+        ),
+        (
+            "an older success does not undo a rejection",
+            vec![rejected(), Answered],
             "x",
             0,
         ),
