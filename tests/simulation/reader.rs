@@ -13,18 +13,18 @@ impl Head {
     pub fn take(buffer: &mut Vec<u8>) -> Option<Head> {
         let end = buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
         let bytes: Vec<u8> = buffer.drain(..end + 4).collect();
-        let text = String::from_utf8(bytes).expect("the simulation sends ASCII only");
-        let mut lines = text[..end].split("\r\n");
+        // Each byte a character: one above 0x7f may stand in a value and nowhere else.
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let mut lines = text[..text.len() - 4].split("\r\n");
         let start = lines.next().unwrap_or_default().to_string();
         let fields = lines.map(|line| {
             let (name, value) = line.split_once(": ").expect("a field line has a colon");
-            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
             assert!(
-                !name.is_empty() && name.bytes().all(is_token),
+                !name.is_empty() && name.chars().all(is_token_letter),
                 "field name {name:?}"
             );
             assert!(
-                value.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                value.chars().all(is_value_letter) && !has_outer_blanks(value),
                 "value {value:?}"
             );
             (name.to_ascii_lowercase(), value.to_string())
@@ -143,6 +143,20 @@ impl Chunk {
             Chunk::Done => None,
         }
     }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter)
+}
+
+/// RFC 9110 section 5.5.
+fn is_value_letter(letter: char) -> bool {
+    matches!(letter, '\t' | ' '..='~' | '\u{80}'..='\u{ff}')
+}
+
+fn has_outer_blanks(value: &str) -> bool {
+    value.trim_matches([' ', '\t']) != value
 }
 
 fn take_line(buffer: &mut Vec<u8>) -> Option<String> {

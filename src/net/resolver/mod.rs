@@ -5,15 +5,15 @@
 //! what the core asks: after each call they are brought into line with it.
 
 mod cache;
-mod core;
+pub mod core;
 mod failure;
 mod hosts;
 #[cfg(test)]
 mod loopback;
-mod message;
+pub mod message;
 mod name;
 mod pursuit;
-mod question;
+pub mod question;
 mod resolv_conf;
 mod stream;
 #[cfg(test)]

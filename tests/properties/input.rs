@@ -1,0 +1,66 @@
+//! How a property reads its input: a few bytes that choose, steps, pieces.
+
+use std::fmt::Debug;
+use std::time::Instant;
+
+use ai_api_proxy::base::now::Now;
+
+/// Begins a step. It is in no UTF-8 text, and one byte of its kind behaves in a head like all others above 0x7f.
+const STEP: u8 = 0xff;
+
+/// Up to this length an input is also told byte by byte.
+const BYTEWISE_BYTES_MAX: usize = 600;
+
+/// Takes the first `N` bytes off `data`; zeros stand for those that are missing.
+pub fn choices<const N: usize>(data: &mut &[u8]) -> [u8; N] {
+    let mut taken = [0; N];
+    let count = data.len().min(N);
+    taken[..count].copy_from_slice(&data[..count]);
+    *data = &data[count..];
+    taken
+}
+
+/// The steps of `data`: what each is, and its bytes.
+pub fn steps(data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    data.split(|byte| *byte == STEP)
+        .filter_map(|step| step.split_first())
+        .map(|(kind, bytes)| (*kind, bytes))
+}
+
+/// Tells `bytes` to `run` whole, in pieces of sizes that `seed` draws, and, if they are few, one by one. The result
+/// must always be the same, and is returned.
+pub fn in_any_cut<T: Debug + PartialEq>(
+    bytes: &[u8],
+    seed: u8,
+    mut run: impl FnMut(&[&[u8]]) -> T,
+) -> T {
+    let whole = run(&[bytes]);
+    assert_eq!(run(&pieces(bytes, seed)), whole, "cut by {seed}");
+    if bytes.len() <= BYTEWISE_BYTES_MAX {
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(run(&single), whole, "byte by byte");
+    }
+    whole
+}
+
+/// `bytes` in pieces; a low seed makes small ones.
+pub fn pieces(mut bytes: &[u8], seed: u8) -> Vec<&[u8]> {
+    let mut state = u32::from(seed) * 2 + 1;
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        state = state.wrapping_mul(0x9e37_79b1).rotate_left(11);
+        let size = 1 + state as usize % (usize::from(seed) + 2);
+        let (piece, rest) = bytes.split_at(size.min(bytes.len()));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
+}
+
+/// 2026-09-21T14:13:20Z on the calendar; the other clock's origin means nothing.
+pub fn now() -> Now {
+    Now {
+        instant: Instant::now(),
+        unix_ms: 1_790_000_000_000,
+    }
+}

@@ -1,0 +1,47 @@
+//! What must hold whatever bytes come: called with arbitrary ones by the fuzz targets (`fuzz/`), and with those that are
+//! kept (`fuzz/corpus/`) by `tests/corpus.rs`.
+
+pub mod answers;
+pub mod chunked;
+pub mod configuration;
+pub mod events;
+pub mod exchange;
+pub mod journal;
+pub mod names;
+pub mod requests;
+
+mod folder;
+mod input;
+
+// The simulation's world, without its script: the exchange's property has one of its own.
+#[path = "../simulation/network.rs"]
+mod network;
+#[allow(dead_code)]
+#[path = "../simulation/plan.rs"]
+mod plan;
+#[allow(dead_code)]
+#[path = "../simulation/random.rs"]
+mod random;
+#[allow(dead_code)]
+#[path = "../simulation/reader.rs"]
+mod reader;
+#[path = "../simulation/server.rs"]
+mod server;
+#[allow(dead_code)]
+#[path = "../simulation/wire.rs"]
+mod wire;
+
+/// A property takes any bytes and panics where it does not hold.
+pub type Property = fn(&[u8]);
+
+/// All of them, by the names of their targets.
+pub const ALL: [(&str, Property); 8] = [
+    ("answers", answers::check),
+    ("chunked", chunked::check),
+    ("configuration", configuration::check),
+    ("events", events::check),
+    ("exchange", exchange::check),
+    ("journal", journal::check),
+    ("names", names::check),
+    ("requests", requests::check),
+];
