@@ -6,8 +6,10 @@
 //! Several processes may share the file. Each appends increments with one write, holding a shared lock on the file;
 //! [`Journal::catch_up`] reads what the others have appended. Who compacts holds the exclusive lock on the file while
 //! it reads the rest, writes the sums to a new file and renames that over the old one. Hence nobody appends between
-//! the last read and the rename. A writer that has the lock looks whether the file still stands at its path, and opens
-//! the new one if not: a file that was replaced gets no more records, and no record is in two files.
+//! the last read and the rename. A process that writes alone keeps its lock, so that a write is all it needs; it gives
+//! the lock back after each write once it has seen another's records. A writer that takes the lock looks whether the
+//! file still stands at its path, and opens the new one if not: a file that was replaced gets no more records, and no
+//! record is in two files.
 //!
 //! What the records come to is kept in memory as well (the `Tally`: the file's records and those that are still to be
 //! written). Who opens a file that took another's place compares both sums and reports what is new to it.
@@ -45,6 +47,9 @@ const COMPACT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// What waits while nothing can be written. What comes then is kept as sums only: the next compaction writes them.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
+/// How long the file counts as shared after another process has written to it.
+const SHARED_FOR: Duration = Duration::from_secs(60);
+
 /// A file that is replaced more often while one write waits is left alone for a while. Processes look once a second
 /// whether to compact; so many of them are not on one port.
 const REOPENS_MAX: usize = 64;
@@ -70,6 +75,9 @@ pub struct Journal {
     is_incomplete: bool,
     /// Set while compacting fails: when it is tried again.
     compact_at: Option<Instant>,
+    hold: Hold,
+    /// Until then it counts as shared: another process has written not long ago.
+    shared_until: Option<Instant>,
 }
 
 /// What became of records that were noted.
@@ -79,6 +87,13 @@ pub enum Flushed {
     Done,
     /// Another process holds the lock: to be tried again after this pause.
     Later(Duration),
+}
+
+/// Whether the shared lock on the file is kept between two writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    Kept,
+    Released,
 }
 
 /// What was found at the start.
@@ -110,6 +125,8 @@ impl Journal {
             busy_until: None,
             is_incomplete: false,
             compact_at: None,
+            hold: Hold::Released,
+            shared_until: None,
         };
         let mut findings = Vec::new();
         match journal.open_patiently(now) {
@@ -167,6 +184,7 @@ impl Journal {
                 failure @ Err(_) => self.settle(failure, now),
             }
         }
+        self.let_go_if_shared(now);
         self.news.drain(..)
     }
 
@@ -191,13 +209,12 @@ impl Journal {
             .as_ref()
             .map(|file| file.try_lock(Lock::Exclusive));
         let outcome = match locked {
-            None | Some(Ok(false)) => return,
+            // What was held before has gone by the attempt.
+            None | Some(Ok(false)) => return self.release(),
             Some(Ok(true)) => self.compact_locked(now),
             Some(Err(fault)) => Err(fault),
         };
-        if let Some(file) = &self.file {
-            file.unlock();
-        }
+        self.release();
         match outcome {
             // Nothing waits any more, however writing went before.
             Ok(true) => {
@@ -267,6 +284,7 @@ impl Journal {
     /// Opens what stands at the path, begins it if it is empty, and takes its records in. Returns findings.
     fn open_file(&mut self, now: Now) -> Result<Option<String>, Fault> {
         self.file = None;
+        self.hold = Hold::Released;
         let mut file = JournalFile::open(&self.path)?;
         let mut bytes = std::mem::take(&mut self.bytes);
         file.read_rest(&mut bytes)?;
@@ -332,23 +350,21 @@ impl Journal {
 
     fn write_pending(&mut self, now: Now) -> Result<(), Fault> {
         for _ in 0..REOPENS_MAX {
-            if let Some(file) = &self.file {
-                file.lock(Lock::Shared)?;
-                if self.is_current() {
-                    let (written, outcome) = file.append(&self.pending);
-                    file.unlock();
-                    match outcome {
-                        Ok(()) => self.pending.clear(),
-                        // The record that was torn is written again, whole.
-                        Err(_) => {
-                            let mut scan = Scan::new(&self.pending[..written]);
-                            scan.by_ref().for_each(drop);
-                            let whole = scan.at;
-                            self.pending.drain(..whole);
-                        }
+            self.take_hold()?;
+            if let (Some(file), Hold::Kept) = (&self.file, self.hold) {
+                let (written, outcome) = file.append(&self.pending);
+                self.let_go_if_shared(now);
+                match outcome {
+                    Ok(()) => self.pending.clear(),
+                    // The record that was torn is written again, whole.
+                    Err(_) => {
+                        let mut scan = Scan::new(&self.pending[..written]);
+                        scan.by_ref().for_each(drop);
+                        let whole = scan.at;
+                        self.pending.drain(..whole);
                     }
-                    return outcome;
                 }
+                return outcome;
             }
             self.reopen(now)?;
             if self.pending.is_empty() {
@@ -356,6 +372,32 @@ impl Journal {
             }
         }
         Err(Fault::Failed("is replaced all the time".to_string()))
+    }
+
+    /// Takes the shared lock, unless it is held, and keeps it if the file still stands at its path: as long as it is
+    /// kept, nobody can put another file there.
+    fn take_hold(&mut self) -> Result<(), Fault> {
+        if let (Some(file), Hold::Released) = (&self.file, self.hold) {
+            file.lock(Lock::Shared)?;
+            if self.is_current() {
+                self.hold = Hold::Kept;
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        if let Some(file) = &self.file {
+            file.unlock();
+        }
+        self.hold = Hold::Released;
+    }
+
+    /// Gives the lock back while other processes write too, so that one of them may compact.
+    fn let_go_if_shared(&mut self, now: Now) {
+        if self.shared_until.is_some_and(|until| now.instant < until) {
+            self.release();
+        }
     }
 
     fn reopen(&mut self, now: Now) -> Result<(), Fault> {
@@ -389,6 +431,7 @@ impl Journal {
             if writer != self.writer {
                 self.tally.add(&record, now);
                 self.news.push(record);
+                self.shared_until = Some(now.instant + SHARED_FOR);
             }
         }
         file.read_to += scan.at as u64;

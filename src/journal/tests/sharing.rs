@@ -146,10 +146,40 @@ fn threads_that_write_and_compact_at_once_lose_no_count() {
     assert_eq!(counts(&open(&folder.file(), 9, now).records), want);
 }
 
+/// Another process writes one record and ends.
+fn write_as_another(folder: &Folder, now: Now) {
+    let mut other = open(&folder.file(), 2, now).journal;
+    other.note(&used(2, 1, now), now);
+    assert_eq!(other.flush(now), Flushed::Done);
+}
+
+#[test]
+fn who_writes_alone_keeps_the_lock_until_another_writes() {
+    let (folder, mut now) = (Folder::new("kept"), start());
+    let mut journal = open(&folder.file(), 1, now).journal;
+    let other = JournalFile::open(&folder.file()).expect("it is there");
+    let mut is_free_after_a_write = |now| {
+        journal.note(&used(1, 1, now), now);
+        assert_eq!(journal.flush(now), Flushed::Done);
+        journal.catch_up(now).for_each(drop);
+        let is_free = other.try_lock(Lock::Exclusive).expect("there are locks");
+        other.unlock();
+        is_free
+    };
+    assert!(!is_free_after_a_write(now));
+    write_as_another(&folder, now);
+    assert!(is_free_after_a_write(now));
+    now = now.after(SHARED_FOR);
+    assert!(!is_free_after_a_write(now), "it is alone again");
+    assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 3);
+}
+
 #[test]
 fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_ever() {
     let (folder, mut now) = (Folder::new("locked"), start());
     let mut journal = open(&folder.file(), 1, now).journal;
+    write_as_another(&folder, now);
+    journal.catch_up(now).for_each(drop);
     let other = JournalFile::open(&folder.file()).expect("it is there");
     for is_freed in [true, false, true] {
         other.lock(Lock::Exclusive).expect("it is free");
