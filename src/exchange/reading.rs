@@ -269,6 +269,10 @@ fn decide(
 ) -> Decision {
     let site = Rc::clone(&request.site);
     let peer = Peer::of(socket_address, head, &site);
+    let page = pages::find(head.target.path);
+    if page.is_none() {
+        request.cors = cors_of(head, &site);
+    }
     if !site.allows_address(peer.address, peer.is_loopback) {
         return Decision::Refuse(Reason::IpNotAllowed);
     }
@@ -278,8 +282,11 @@ fn decide(
     if head.target.form == Form::Asterisk {
         return Decision::Reply(Reply::empty(204).with("allow", PROXIED_METHODS));
     }
-    if let Some(page) = pages::find(head.target.path) {
+    if let Some(page) = page {
         return on_page(page, request, head, peer, core, now);
+    }
+    if let Some(reply) = preflight_reply(request, head) {
+        return Decision::Reply(reply);
     }
     let name = head.target.path.split('/').nth(1).unwrap_or_default();
     let Some(place) = site.find(name) else {
@@ -288,10 +295,6 @@ fn decide(
         });
     };
     request.route = Some(place);
-    request.cors = cors_of(head, &site);
-    if let Some(reply) = preflight_reply(request, head) {
-        return Decision::Reply(reply);
-    }
     forward(request, head, peer, core, now).unwrap_or_else(Decision::Refuse)
 }
 

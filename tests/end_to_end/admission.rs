@@ -229,11 +229,14 @@ fn browsers() {
                 "{name} in {exposed}"
             );
         }
-        let answer = ask(&proxy, &format!("GET /test/x HTTP/1.1\r\nOrigin: {origin}"));
-        assert_eq!(
-            (answer.status, answer.field("access-control-allow-origin")),
-            (401, Some(origin))
-        );
+        for (path, status) in [("/test/x", 401), ("/nobody/x", 404)] {
+            let answer = ask(&proxy, &format!("GET {path} HTTP/1.1\r\nOrigin: {origin}"));
+            assert_eq!(
+                (answer.status, answer.field("access-control-allow-origin")),
+                (status, Some(origin)),
+                "{path}"
+            );
+        }
     }
     assert_eq!(
         preflight("https://foreign.example").field("access-control-allow-origin"),
