@@ -5,7 +5,7 @@ use crate::base::now::Now;
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
 
-use super::core::Core;
+use super::core::{Core, Phase};
 use super::request::{Afterwards, Cors, Request};
 use super::transfer::Coding;
 
@@ -47,6 +47,7 @@ pub fn write_own_head(
     fields: &mut dyn Iterator<Item = (&str, &str)>,
     now: Now,
 ) -> Coding {
+    end_in_drain(core, request);
     put_status_line(out, status, reason_phrase(status).as_bytes());
     put_field(out, "date", core.date(now));
     let mut exposed = Vec::new();
@@ -100,6 +101,7 @@ pub fn relay_head(
     head: &ResponseHead<'_, '_>,
     now: Now,
 ) -> Coding {
+    end_in_drain(core, request);
     put_status_line(out, head.status, head.reason);
     let mut seen_date = false;
     let mut seen_id = false;
@@ -211,6 +213,14 @@ fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, 
             }
             Coding::Identity
         }
+    }
+}
+
+/// An answer that leaves during a stop is the connection's last, and says so.
+fn end_in_drain(core: &Core, request: &mut Request) {
+    match core.phase {
+        Phase::Serving => {}
+        Phase::Draining { .. } => request.afterwards = Afterwards::Close,
     }
 }
 

@@ -182,7 +182,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         Err(malformed) => return refuse_unread(Reason::Malformed(malformed), cx),
     };
     let mut request = cx.core.new_request(cx.role, cx.now);
-    note(&mut request, &head, cx.core.phase);
+    note(&mut request, &head);
     let decision = match cx.role {
         Role::Demo => Decision::Collect {
             upload: Upload::collecting(
@@ -240,7 +240,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
 }
 
 /// Takes down the facts that are needed after the head is gone.
-fn note(request: &mut Request, head: &RequestHead<'_, '_>, phase: Phase) {
+fn note(request: &mut Request, head: &RequestHead<'_, '_>) {
     request.method = Text::new(head.method);
     request.path = Text::new(head.target.path);
     request.version = head.version;
@@ -248,7 +248,7 @@ fn note(request: &mut Request, head: &RequestHead<'_, '_>, phase: Phase) {
     if head.method == "HEAD" {
         request.asked = Asked::Head;
     }
-    if head.persistent && phase == Phase::Serving {
+    if head.persistent {
         request.afterwards = Afterwards::KeepAlive;
     }
     let sane = |id: &&[u8]| {

@@ -109,7 +109,7 @@ fn a_port_in_use_is_named() {
     fs::remove_dir_all(&folder).expect("it was there");
 }
 
-/// A platform that begins to answer and ends when it is told to.
+/// A platform that begins to answer and ends when it is told to, and at `/late` begins only then.
 fn patient_platform() -> (Platform, mpsc::Sender<()>) {
     let (sender, receiver) = mpsc::channel::<()>();
     let receiver = std::sync::Mutex::new(receiver);
@@ -118,11 +118,18 @@ fn patient_platform() -> (Platform, mpsc::Sender<()>) {
         if head.contains("/v1/probe") {
             return line.answer("200 OK", "{}");
         }
+        let is_late = head.contains("/late ");
         let _ = seen.send(crate::support::platform::Seen {
             head,
             body: Vec::new(),
             connection,
         });
+        if is_late {
+            if receiver.lock().expect("no thread panicked").recv().is_ok() {
+                line.answer("200 OK", "{}");
+            }
+            return;
+        }
         line.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
         if receiver.lock().expect("no thread panicked").recv().is_ok() {
             line.send("3\r\ndef\r\n0\r\n\r\n");
@@ -144,16 +151,26 @@ fn a_stop_waits_for_requests_in_flight_and_refuses_new_ones() {
     ));
     client.head();
     assert_eq!(client.chunk(), b"abc");
+    let mut late = proxy.connect();
+    late.send(format!(
+        "GET /test/late HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    platform.next();
+    platform.next();
     proxy.signal("TERM");
     idle.ends();
     assert!(
         std::net::TcpStream::connect(("127.0.0.1", proxy.port())).is_err(),
         "the listener is closed"
     );
-    go_on.send(()).expect("the platform waits");
+    for _ in 0..2 {
+        go_on.send(()).expect("the platform waits");
+    }
     assert_eq!(client.chunk(), b"def");
     assert_eq!(client.chunk(), b"");
     assert_eq!(client.rest(), b"\r\n");
+    assert_eq!(late.answer().field("connection"), Some("close"));
+    late.ends();
     assert_eq!(proxy.exit_status().code(), Some(0));
 }
 
