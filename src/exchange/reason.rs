@@ -14,7 +14,7 @@ pub enum Reason {
     Malformed(Malformed),
     /// A path that would leave the platform's `api_path`.
     PathClimbs,
-    /// The client's head did not come in time.
+    /// The client's head, or the rest of its body, did not come in time.
     RequestTimeout,
     BodyTooLarge {
         bytes_max: u64,
@@ -175,7 +175,7 @@ impl Reason {
             Reason::PathClimbs => {
                 "The path's dot segments lead out of the platform's API path.".into()
             }
-            Reason::RequestTimeout => "The request's head did not arrive in time.".into(),
+            Reason::RequestTimeout => "The request did not arrive in time.".into(),
             Reason::BodyTooLarge { bytes_max } => format!(
                 "The request's body is larger than {bytes_max} bytes, the proxy's max_body_bytes."
             )

@@ -103,7 +103,7 @@ impl Trying {
         }
         match self.pump(None, cx) {
             Ok(()) => (Exchange::Trying(self), Step::Wait),
-            Err(broken) => self.give_up(broken, cx),
+            Err(broken) => self.give_up_broken(broken, cx),
         }
     }
 
@@ -114,7 +114,7 @@ impl Trying {
             self.stage = Stage::Sending;
         }
         if let Err(broken) = self.pump(Some(upstream.output), cx) {
-            return self.give_up(broken, cx);
+            return self.give_up_broken(broken, cx);
         }
         if let Stage::Sending = self.stage
             && self.upload.is_done()
@@ -169,6 +169,9 @@ impl Trying {
                 <= cx.now.instant =>
             {
                 match self.stage {
+                    Stage::Sending if self.upload.is_starved() && upstream.output.is_empty() => {
+                        self.give_up(Reason::RequestTimeout, cx)
+                    }
                     Stage::Sending => {
                         self.fail(Failure::TimedOut("it stopped taking the request"), cx)
                     }
@@ -296,9 +299,13 @@ impl Trying {
         (Exchange::Replying(replying), Step::Hangup)
     }
 
-    /// The client's body cannot be passed on. The key is not to blame.
-    fn give_up(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    fn give_up_broken(self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let reason = broken.reason(self.request.site.settings.max_body_bytes);
+        self.give_up(reason, cx)
+    }
+
+    /// The client's body cannot be passed on, or does not come. The key is not to blame.
+    fn give_up(mut self, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
         cx.core
             .settle(&self.request, self.permit, Outcome::Canceled, cx.now);
         self.upload

@@ -170,6 +170,12 @@ impl Upload {
         self.decoder.is_done()
     }
 
+    /// Whether the next byte is the client's to send.
+    pub fn is_starved(&self) -> bool {
+        let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.store;
+        !self.is_received() && kept.unsent().is_empty()
+    }
+
     /// Whether every byte has been handed on.
     pub fn is_done(&self) -> bool {
         let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.store;

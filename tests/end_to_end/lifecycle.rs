@@ -255,6 +255,36 @@ fn silence_has_its_limits() {
 }
 
 #[test]
+fn a_client_that_stops_sending_costs_no_key_its_health() {
+    let platform = Platform::answering("{}");
+    let proxy = Proxy::with(
+        json!({"idle_timeout_seconds": 1}),
+        &json!([platform.entry(&["platform-key-1", "platform-key-2"])]),
+    );
+    // One body is kept for a retry, the other is not.
+    for length in [1_000, 10_000_000] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: {length}\r\n\r\nhalf"
+        ));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (408, "request_timeout"),
+            "{length}"
+        );
+        client.ends();
+    }
+    let stats = proxy.page("/stats");
+    for key in stats["platforms"]["test"]["keys"].as_array().expect("keys") {
+        assert_eq!(key["error"], json!(null), "{key}");
+    }
+    for request in stats["recent"].as_array().expect("requests") {
+        assert_eq!(request["tries"], 1, "{request}");
+    }
+}
+
+#[test]
 fn the_banner_says_where_and_what_without_secrets() {
     let platform = Platform::answering("{}");
     let mut empty = platform.entry(&["UNSET_VARIABLE_OF_A_TEST"]);
