@@ -56,6 +56,13 @@ fn framings() -> Vec<Row> {
         )
         .delivered(200, "hello"),
         row(
+            "chunked and what looks like a length",
+            "9112 6.2",
+            ok("Content-Length-X: 0|Transfer-Encoding: chunked|") + "5|hello|0||",
+        )
+        .delivered(200, "hello")
+        .has("Content-Length-X: 0"),
+        row(
             "chunked and close",
             "9112 9.6",
             ok("Transfer-Encoding: chunked|Connection: close|") + "5|hello|0||",
@@ -147,6 +154,14 @@ fn refused_framings() -> Vec<Row> {
         ),
         ("an empty coding", "Transfer-Encoding:|"),
         ("a coding that begins so", "Transfer-Encoding: chunkedx|"),
+        (
+            "chunked and chunked in one word",
+            "Transfer-Encoding: chunkedchunked|",
+        ),
+        (
+            "a fold and a word after chunked",
+            "Transfer-Encoding: chunked|  abc|",
+        ),
         (
             "a vertical tab before chunked",
             "Transfer-Encoding: \x0bchunked|",
@@ -419,6 +434,21 @@ fn left_overs() -> Vec<Row> {
             format!("HTTP/1.1 304 x|Content-Length: 5||{OTHER}"),
         )
         .delivered_once(304, ""),
+        left(
+            "another answer after a 304 with a coding",
+            format!("HTTP/1.1 304 x|Transfer-Encoding: chunked||{OTHER}"),
+        )
+        .delivered_once(304, ""),
+        left(
+            "another answer after HTTP/1.0's 204",
+            format!("HTTP/1.0 204 x|Connection: keep-alive||{OTHER}"),
+        )
+        .delivered_once(204, ""),
+        left(
+            "more than a length, and close",
+            ok("Content-Length: 5|Connection: close|") + "hello-world",
+        )
+        .delivered_once(200, "hello"),
         left(
             "another answer after HEAD's",
             ok("Content-Length: 5|") + OTHER,

@@ -33,6 +33,13 @@ fn status_lines() -> Vec<Row> {
         .delivered(200, "ok")
         .has("HTTP/1.1 200 all is \t well: 200"),
         row(
+            "two spaces before the reason",
+            LINE,
+            format!("HTTP/1.1 200  OK|{OK}"),
+        )
+        .delivered(200, "ok")
+        .has("HTTP/1.1 200  OK"),
+        row(
             "UTF-8 in the reason",
             LINE,
             format!("HTTP/1.1 200 caf\u{e9}|{OK}"),
@@ -58,11 +65,15 @@ fn status_lines() -> Vec<Row> {
 fn refused_status_lines() -> Vec<Row> {
     const LINE: &str = "9112 4";
     const STATUS: &str = "9110 15";
-    let refused: [(&str, &str, &[u8]); 31] = [
+    let refused: [(&str, &str, &[u8]); 39] = [
         ("HTTP/2.0", "9110 2.5", b"HTTP/2.0 200 OK"),
         ("HTTP/0.9", "9110 2.5", b"HTTP/0.9 200 OK"),
         ("HTTP/2", "9112 2.3", b"HTTP/2 200 OK"),
         ("HTTP/1.10", "9112 2.3", b"HTTP/1.10 200 OK"),
+        ("HTTP/1.01", "9112 2.3", b"HTTP/1.01 200 OK"),
+        ("HTTP/01.1", "9112 2.3", b"HTTP/01.1 200 OK"),
+        ("HTTP/11.1", "9112 2.3", b"HTTP/11.1 200 OK"),
+        ("HTTPER", "9112 2.3", b"HTTPER/1.1 200 OK"),
         ("http in small letters", "9112 2.3", b"http/1.1 200 OK"),
         ("another protocol", "9112 2.3", b"ICY 200 OK"),
         ("RTSP", "9112 2.3", b"RTSP/1.0 200 OK"),
@@ -70,6 +81,7 @@ fn refused_status_lines() -> Vec<Row> {
         ("a status of 99", STATUS, b"HTTP/1.1 099 x"),
         ("a status of 600", STATUS, b"HTTP/1.1 600 x"),
         ("a status of 999", STATUS, b"HTTP/1.1 999 x"),
+        ("a status of one digit", LINE, b"HTTP/1.1 2 OK"),
         ("a status of two digits", LINE, b"HTTP/1.1 20 OK"),
         ("a status of four digits", LINE, b"HTTP/1.1 2000 OK"),
         ("a status with a letter", LINE, b"HTTP/1.1 2x0 OK"),
@@ -100,6 +112,21 @@ fn refused_status_lines() -> Vec<Row> {
             "a bare LF after the status line",
             "9112 2.2",
             b"HTTP/1.1 200 OK\nX: y",
+        ),
+        (
+            "a CR before the status line",
+            "9112 2.2",
+            b"\rHTTP/1.1 200 OK",
+        ),
+        (
+            "a bare CR after the status line",
+            "9112 2.2",
+            b"HTTP/1.1 200 OK\rX: y",
+        ),
+        (
+            "two CRs after the status line",
+            "9112 2.2",
+            b"HTTP/1.1 200 OK\r",
         ),
         (
             "a fold after the status line",

@@ -112,7 +112,7 @@ fn passed() -> Vec<Row> {
 }
 
 /// Name, section, what the client sends.
-const REFUSED_SIZES: [(&str, &str, &str); 41] = [
+const REFUSED_SIZES: [(&str, &str, &str); 48] = [
     ("an empty size", SIZE, "|hello|0||"),
     ("a size that is no number", SIZE, "x|hello|0||"),
     ("a size with a letter too far", SIZE, "5g|hello|0||"),
@@ -146,6 +146,10 @@ const REFUSED_SIZES: [(&str, &str, &str); 41] = [
     ("a bare LF after the last size", SIZE, "5|hello|0\n|"),
     ("a space after the last size", SIZE, "5|hello|0 ||"),
     ("a minus before the last size", SIZE, "5|hello|-0||"),
+    ("a plus before the only size", SIZE, "+0||"),
+    ("a LF and blanks after the size", SIZE, "5 \n  |hello|0||"),
+    ("words after the sizes", SIZE, "5 x|hello|0 y||"),
+    ("two CRs and an extension", SIZE, "5\r\r;abcd|34|e|0||"),
     ("an extension without a name", EXTENSION, "5;|hello|0||"),
     (
         "an extension with a value only",
@@ -183,6 +187,21 @@ const REFUSED_SIZES: [(&str, &str, &str); 41] = [
         "5;a=\"\n\"|hello|0||",
     ),
     ("a bare CR in an extension", EXTENSION, "5;a\rb|hello|0||"),
+    (
+        "a bracket in an extension's name",
+        EXTENSION,
+        "5;a[=b|hello|0||",
+    ),
+    (
+        "NUL before an extension's name",
+        EXTENSION,
+        "5;\0a|hello|0||",
+    ),
+    (
+        "a quote that closes on the next line",
+        EXTENSION,
+        "5;a=\"b|c\"|hello|0||",
+    ),
     ("NUL in an extension", EXTENSION, "5;a=\"\0\"|hello|0||"),
     (
         "UTF-8 in an extension's name",
@@ -232,6 +251,7 @@ fn refused_data() -> Vec<Row> {
         ("a bare CR after the data", "5|hello\r0||"),
         ("LF and CR after the data", "5|hello\n\r0||"),
         ("a space after the data", "5|hello |0||"),
+        ("two other bytes after the data", "5|helloXX0||"),
         ("an empty line after the data", "5|hello||0||"),
         (
             "the next request instead of a line end",

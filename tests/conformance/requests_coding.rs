@@ -75,7 +75,7 @@ fn codings() -> Vec<Row> {
 }
 
 /// Name, lines after Host, the status.
-const REFUSED: [(&str, &str, u16); 42] = [
+const REFUSED: [(&str, &str, u16); 52] = [
     ("an empty coding", "Transfer-Encoding:", 400),
     ("only commas as codings", "Transfer-Encoding: ,,", 400),
     ("identity", "Transfer-Encoding: identity", 400),
@@ -84,6 +84,12 @@ const REFUSED: [(&str, &str, u16); 42] = [
     ("a coding that begins so", "Transfer-Encoding: chunk", 400),
     ("a coding that goes on", "Transfer-Encoding: chunkedx", 400),
     ("a coding that ends so", "Transfer-Encoding: xchunked", 400),
+    (
+        "chunked and chunked in one word",
+        "Transfer-Encoding: chunkedchunked",
+        400,
+    ),
+    ("a word after chunked", "Transfer-Encoding: chunked x", 400),
     ("chunked in quotes", "Transfer-Encoding: \"chunked\"", 400),
     (
         "chunked in other quotes",
@@ -147,6 +153,11 @@ const REFUSED: [(&str, &str, u16); 42] = [
         501,
     ),
     (
+        "an unknown coding before chunked on two lines",
+        "Transfer-Encoding: cow|Transfer-Encoding: chunked",
+        501,
+    ),
+    (
         "two words as one coding",
         "Transfer-Encoding: x chunked",
         400,
@@ -186,6 +197,11 @@ const REFUSED: [(&str, &str, u16); 42] = [
         400,
     ),
     (
+        "a fold and a word after chunked",
+        "Transfer-Encoding: chunked|  abc",
+        400,
+    ),
+    (
         "a space before the coding's colon",
         "Transfer-Encoding : chunked",
         400,
@@ -206,6 +222,31 @@ const REFUSED: [(&str, &str, u16); 42] = [
         400,
     ),
     (
+        "a word after the coding's name",
+        "Transfer-Encoding x: chunked",
+        400,
+    ),
+    (
+        "a backslash in the coding's name",
+        "Transfer\\Encoding: chunked",
+        400,
+    ),
+    (
+        "a CR in the coding's name",
+        "Transfer\rEncoding: chunked",
+        400,
+    ),
+    (
+        "an accent in the coding's name",
+        "Transf\u{e9}r-Encoding: chunked",
+        400,
+    ),
+    (
+        "a LF before the coding's colon",
+        "Transfer-Encoding\n: chunked",
+        400,
+    ),
+    (
         "NUL in the coding's name",
         "Transfer-\0Encoding: chunked",
         400,
@@ -218,6 +259,11 @@ const REFUSED: [(&str, &str, u16); 42] = [
     (
         "a coding hidden behind a bare CR",
         "X: y\rTransfer-Encoding: chunked",
+        400,
+    ),
+    (
+        "a coding hidden behind an empty value and a CR",
+        "X:\rTransfer-Encoding: chunked",
         400,
     ),
     (
@@ -269,6 +315,46 @@ fn both() -> Vec<Row> {
         (
             "a length and identity",
             "Content-Length: 5|Transfer-Encoding: identity",
+        ),
+        (
+            "a length, and chunked with a blank behind",
+            "Content-Length: 5|Transfer-Encoding: chunked ",
+        ),
+        (
+            "a length, and chunked behind a tab",
+            "Content-Length: 5|Transfer-Encoding:\tchunked",
+        ),
+        (
+            "a length, and chunked in capitals",
+            "Content-Length: 5|TRANSFER-ENCODING: CHUNKED",
+        ),
+        (
+            "a length, and chunked behind a comma",
+            "Content-Length: 5|Transfer-Encoding: , chunked",
+        ),
+        (
+            "a length, and chunked before a comma",
+            "Content-Length: 5|Transfer-Encoding: chunked,",
+        ),
+        (
+            "a length, and chunked on the next line",
+            "Content-Length: 5|Transfer-Encoding:| chunked",
+        ),
+        (
+            "a length, and what only ends like chunked",
+            "Content-Length: 5|Transfer-Encoding: xchunked",
+        ),
+        (
+            "a length, chunked and identity",
+            "Transfer-Encoding: chunked|Transfer-Encoding: identity|Content-Length: 5",
+        ),
+        (
+            "a length and three empty codings",
+            "Content-Length: 5|Transfer-Encoding:|Transfer-Encoding:|Transfer-Encoding:",
+        ),
+        (
+            "a length with a plus, and chunked",
+            "Content-Length: +46|Transfer-Encoding: chunked",
         ),
         (
             "a length that Connection names, and chunked",

@@ -107,7 +107,7 @@ const FOLD: &str = "9112 5.2";
 const END: &str = "9112 2.2";
 
 /// Name, section, lines after Host.
-const REFUSED: [(&str, &str, &[u8]); 42] = [
+const REFUSED: [(&str, &str, &[u8]); 46] = [
     ("a space before the colon", NAME, b"X : y|"),
     ("a tab before the colon", NAME, b"X\t: y|"),
     ("a space in the name", NAME, b"X Y: z|"),
@@ -130,11 +130,13 @@ const REFUSED: [(&str, &str, &[u8]); 42] = [
     ("DEL in the name", NAME, b"X\x7f: y|"),
     ("UTF-8 in the name", NAME, b"X\xc3\xa9: y|"),
     ("a CR in the name", NAME, b"X\rY: z|"),
+    ("a name that a CR breaks off", NAME, b"X\r\x1beep-Alive|"),
     ("a fold with a space", FOLD, b"X: y| z|"),
     ("a fold with a tab", FOLD, b"X: y|\tz|"),
     ("a fold of blanks only", FOLD, b"X: y| |"),
     ("a fold that looks like a field", FOLD, b"X: y| Y: z|"),
     ("a fold after Host", FOLD, b" X: y|"),
+    ("a colon on the next line", FOLD, b"X| : y|"),
     ("NUL in the value", VALUE, b"X: a\0b|"),
     ("NUL at the value's end", VALUE, b"X: a\0|"),
     ("a bare CR in the value", VALUE, b"X: a\rb|"),
@@ -149,6 +151,16 @@ const REFUSED: [(&str, &str, &[u8]); 42] = [
     ("ESC in the value", VALUE, b"X: a\x1b[0m|"),
     ("DEL in the value", VALUE, b"X: a\x7f|"),
     ("LF and CR in the wrong order", END, b"X: y\n\r|"),
+    (
+        "a CR and a request line",
+        END,
+        b"\rZGET /test/b: HTTP/1.1|Host: h|",
+    ),
+    (
+        "a bare LF and a length of another request",
+        END,
+        b"X: y\nContent-Length: 33||GET /test/b HTTP/1.1|X: GET /test/c HTTP/1.1|",
+    ),
     ("an empty line of CR alone", END, b"X: y|\r\r\n"),
 ];
 

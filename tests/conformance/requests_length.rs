@@ -39,6 +39,11 @@ fn lengths() -> Vec<Row> {
             "Content-Length: 0005",
             "hello",
         ),
+        length(
+            "a length that looks octal",
+            "Content-Length: 010",
+            "0123456789",
+        ),
         length("a length of 0", "Content-Length: 0", ""),
         length("a length of 00", "Content-Length: 00", ""),
         length(
@@ -79,6 +84,13 @@ fn other_lengths() -> Vec<Row> {
             "DELETE /test/a HTTP/1.1|Host: h|Content-Length: 5||hello",
         )
         .passes("DELETE /v1/a")
+        .body("hello"),
+        row(
+            "a body of OPTIONS",
+            "9110 9.3.7",
+            "OPTIONS /test/a HTTP/1.1|Host: h|Content-Length: 5||hello",
+        )
+        .passes("OPTIONS /v1/a")
         .body("hello"),
         row(
             "a body of an unknown method",
@@ -127,6 +139,21 @@ fn lengths_elsewhere() -> Vec<Row> {
         .has("Content_Length: 5")
         .lacks("content-length"),
         row(
+            "a length beside one that looks like it",
+            LENGTH,
+            post("Content-Length: 5|Content_Length: 99", "hello"),
+        )
+        .passes("POST /v1/a")
+        .has("Content-Length: 5")
+        .has("Content_Length: 99")
+        .body("hello"),
+        row(
+            "a CR in place of the empty line",
+            "9112 2.2",
+            "POST /test/a HTTP/1.1|Host: h|Content-Length: 3|\rabc||",
+        )
+        .refused(400),
+        row(
             "a body over the bound",
             "9110 15.5.14",
             post("Content-Length: 104857601", ""),
@@ -152,6 +179,8 @@ fn refused_lengths() -> Vec<Row> {
         ("a length of minus 0", "Content-Length: -0"),
         ("a hexadecimal length", "Content-Length: 0x5"),
         ("a hexadecimal digit", "Content-Length: a"),
+        ("an octal length", "Content-Length: 0o5"),
+        ("a letter after the length", "Content-Length: 5x"),
         ("a length with a fraction", "Content-Length: 5.0"),
         ("a length with an exponent", "Content-Length: 5e0"),
         ("a length with an underscore", "Content-Length: 1_0"),
@@ -159,6 +188,7 @@ fn refused_lengths() -> Vec<Row> {
         ("a comma before the length", "Content-Length: ,5"),
         ("a list of equal lengths", "Content-Length: 5, 5"),
         ("a list of other lengths", "Content-Length: 5, 6"),
+        ("a list of three lengths", "Content-Length: 5, 5, 5"),
         ("a space in the length", "Content-Length: 5 5"),
         ("a word after the length", "Content-Length: 5 bytes"),
         ("a semicolon after the length", "Content-Length: 5;"),
@@ -181,6 +211,12 @@ fn refused_lengths() -> Vec<Row> {
         ("a length on the next line", "Content-Length:| 5"),
         ("a space before the length's colon", "Content-Length : 5"),
         ("a space in the length's name", "Content Length: 5"),
+        ("a tab in the length's name", "Content\tLength: 5"),
+        ("a CR in the length's name", "Content\rLength: 5"),
+        (
+            "a length, and one with a space before the colon",
+            "Content-Length: 5|Content-Length : 6",
+        ),
         ("two equal lengths", "Content-Length: 5|Content-Length: 5"),
         ("two other lengths", "Content-Length: 5|Content-Length: 6"),
         (

@@ -44,6 +44,7 @@ fn before_the_line() -> Vec<Row> {
         )
         .refused(400),
         row("a space before", EMPTY, " GET /test/a HTTP/1.1|Host: h||").refused(400),
+        row("a line of blanks", EMPTY, "   ||").refused(400),
         row("a tab before", EMPTY, "\tGET /test/a HTTP/1.1|Host: h||").refused(400),
         row("a NUL before", EMPTY, "\0GET /test/a HTTP/1.1|Host: h||").refused(400),
         row(
@@ -109,7 +110,20 @@ fn methods() -> Vec<Row> {
         )
         .refused_with(&[400, 501]),
         row("TRACE", "9110 9.3.8", "TRACE /test/a HTTP/1.1|Host: h||").own(405),
+        row(
+            "TRACE with a body",
+            "9110 9.3.8",
+            "TRACE /test/a HTTP/1.1|Host: h|Content-Length: 5||hello",
+        )
+        .own(405),
         row("CONNECT", "9110 9.3.6", "CONNECT h:443 HTTP/1.1|Host: h||").own(405),
+        row(
+            "CONNECT of HTTP/1.0 and what it would carry",
+            "9110 9.3.6",
+            "CONNECT h:443 HTTP/1.0|Proxy-Authorization: Basic x||data",
+        )
+        .own(405)
+        .closes(),
         row(
             "CONNECT with a path",
             "9112 3.2.3",
@@ -194,7 +208,9 @@ fn versions() -> Vec<Row> {
     const VERSION: &str = "9112 2.3";
     let refused = [
         ("HTTP/1.10", 400),
+        ("HTTP/1.01", 400),
         ("HTTP/01.1", 400),
+        ("HTTP/11.1", 400),
         ("HTTP/1", 400),
         ("HTTP/1.", 400),
         ("HTTP/.1", 400),
@@ -210,6 +226,8 @@ fn versions() -> Vec<Row> {
         ("http/1.1", 400),
         ("HtTp/1.1", 400),
         ("HTP/1.1", 400),
+        ("IHTTP/1.1", 400),
+        ("ICE/1.0", 400),
         ("HTTPS/1.1", 400),
         ("RTSP/1.0", 400),
         ("SIP/2.0", 400),
@@ -243,6 +261,12 @@ fn versions() -> Vec<Row> {
             .passes("GET /v1/a")
             .closes(),
         row("the preface of HTTP/2", "9113 3.4", "PRI * HTTP/2.0||SM||").refused(505),
+        row(
+            "the preface of HTTP/2 as HTTP/1.1",
+            "9112 3.2.4",
+            "PRI * HTTP/1.1|Host: h||SM||",
+        )
+        .refused(400),
     ]);
     rows
 }

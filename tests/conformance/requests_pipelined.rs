@@ -65,6 +65,27 @@ fn served() -> Vec<Row> {
         .body("hello")
         .passes("GET /v1/b"),
         after(
+            "chunks that hold a request",
+            &post("Transfer-Encoding: chunked", &format!("21|{NEXT}|0||")),
+        )
+        .passes("POST /v1/a")
+        .body(NEXT.replace('|', "\r\n"))
+        .passes("GET /v1/b"),
+        after(
+            "a body of GET that begins a request",
+            "GET /test/a HTTP/1.1|Host: h|Content-Length: 31||GET /test/c HTTP/1.1|Host: i|",
+        )
+        .passes("GET /v1/a")
+        .body("GET /test/c HTTP/1.1\r\nHost: i\r\n")
+        .passes("GET /v1/b"),
+        // The byte belongs to the next request, whose method nobody knows then.
+        after(
+            "a byte after an empty body",
+            &post("Content-Length: 0", "X"),
+        )
+        .passes("POST /v1/a")
+        .passes("XGET /v1/b"),
+        after(
             "HEAD and the next request",
             "HEAD /test/a HTTP/1.1|Host: h||",
         )

@@ -98,9 +98,14 @@ fn targets() -> Vec<Row> {
 }
 
 /// Name, section, target.
-const REFUSED: [(&str, &str, &[u8]); 25] = [
+const REFUSED: [(&str, &str, &[u8]); 26] = [
     ("a fragment", "9112 3.2", b"/test/a#b"),
     ("UTF-8 in the target", "9112 3.2", b"/test/caf\xc3\xa9"),
+    (
+        "overlong UTF-8 in the target",
+        "9112 3.2",
+        b"/test/\xc0\xaf",
+    ),
     (
         "a byte beyond ASCII in the query",
         "9112 3.2",
@@ -182,6 +187,14 @@ fn refused_targets() -> Vec<Row> {
         let path = "a".repeat(bytes - "/test/".len());
         format!("GET /test/{path} HTTP/1.1|Host: h||")
     };
+    rows.push(
+        row(
+            "an asterisk for another method",
+            "9112 3.2.4",
+            "M-SEARCH * HTTP/1.1|Host: h||",
+        )
+        .refused(400),
+    );
     rows.push(row("a target over 32 KiB", "9112 3", target(32 * 1024 + 1)).refused(414));
     rows.push(row("a target of 70 KiB", "9112 3", target(70 * 1024)).refused(414));
     rows
