@@ -12,27 +12,11 @@ impl Head {
     /// Takes a whole head off the front of `buffer`, if it is there.
     pub fn take(buffer: &mut Vec<u8>) -> Option<Head> {
         let end = buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
-        let bytes: Vec<u8> = buffer.drain(..end + 4).collect();
-        // Each byte a character: one above 0x7f may stand in a value and nowhere else.
-        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-        let mut lines = text[..text.len() - 4].split("\r\n");
+        let text = letters(buffer.drain(..end + 4));
+        let mut lines = text.trim_end_matches("\r\n").split("\r\n");
         let start = lines.next().unwrap_or_default().to_string();
-        let fields = lines.map(|line| {
-            let (name, value) = line.split_once(": ").expect("a field line has a colon");
-            assert!(
-                !name.is_empty() && name.chars().all(is_token_letter),
-                "field name {name:?}"
-            );
-            assert!(
-                value.chars().all(is_value_letter) && !has_outer_blanks(value),
-                "value {value:?}"
-            );
-            (name.to_ascii_lowercase(), value.to_string())
-        });
-        Some(Head {
-            fields: fields.collect(),
-            start,
-        })
+        let fields = lines.map(field).collect();
+        Some(Head { start, fields })
     }
 
     /// The value of the field that must not be there twice.
@@ -136,13 +120,55 @@ impl Chunk {
                 assert_eq!(line, "", "a chunk's data has a line end after it");
                 Some(Chunk::Size)
             }
-            Chunk::Trailers => match take_line(buffer)?.is_empty() {
-                true => Some(Chunk::Done),
-                false => Some(Chunk::Trailers),
+            Chunk::Trailers => match take_line(buffer)?.as_str() {
+                "" => Some(Chunk::Done),
+                line => {
+                    let (name, _) = field(line);
+                    assert!(
+                        !NOT_IN_TRAILERS.contains(&name.as_str()),
+                        "trailer {line:?}"
+                    );
+                    Some(Chunk::Trailers)
+                }
             },
             Chunk::Done => None,
         }
     }
+}
+
+/// What RFC 9110 section 6.5.1 keeps out of trailers: fields that frame, route or authenticate.
+const NOT_IN_TRAILERS: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "set-cookie",
+    "transfer-encoding",
+    "upgrade",
+    "x-api-key",
+];
+
+/// Name and value of a field line.
+fn field(line: &str) -> (String, String) {
+    let (name, value) = line.split_once(": ").expect("a field line has a colon");
+    assert!(
+        !name.is_empty() && name.chars().all(is_token_letter),
+        "field name {name:?}"
+    );
+    assert!(
+        value.chars().all(is_value_letter) && !has_outer_blanks(value),
+        "value {value:?}"
+    );
+    (name.to_ascii_lowercase(), value.to_string())
+}
+
+/// Each byte a letter: one above 0x7f may stand in a value and nowhere else.
+fn letters(bytes: impl Iterator<Item = u8>) -> String {
+    bytes.map(char::from).collect()
 }
 
 /// RFC 9110 section 5.6.2.
@@ -161,6 +187,5 @@ fn has_outer_blanks(value: &str) -> bool {
 
 fn take_line(buffer: &mut Vec<u8>) -> Option<String> {
     let end = buffer.windows(2).position(|two| two == b"\r\n")?;
-    let line: Vec<u8> = buffer.drain(..end + 2).take(end).collect();
-    Some(String::from_utf8(line).expect("framing lines are ASCII"))
+    Some(letters(buffer.drain(..end + 2).take(end)))
 }
