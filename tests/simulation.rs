@@ -1,5 +1,5 @@
 //! The real sessions, exchanges and policy over fake sockets and a fake clock: random clients and platforms, one world
-//! for each seed. `SIM_SEEDS=20000` runs more of them, `SIM_SEED=7` one alone, with its story in the log.
+//! for each seed. `SIM_SEEDS=0..20000` runs more of them, `SIM_SEED=7` one alone, with its story in the log.
 
 #[path = "simulation/answers.rs"]
 mod answers;
@@ -7,6 +7,8 @@ mod answers;
 mod client;
 #[path = "simulation/ledger.rs"]
 mod ledger;
+#[path = "simulation/nameservers.rs"]
+mod nameservers;
 #[path = "simulation/network.rs"]
 mod network;
 #[path = "simulation/plan.rs"]
@@ -26,36 +28,43 @@ mod wire;
 #[path = "simulation/world.rs"]
 mod world;
 
-/// Worlds that each `cargo test` runs.
-const SEEDS: u64 = 256;
+use std::ops::Range;
 
-/// Names its seed when the run of it fails.
-struct Replay(u64);
+use script::{Conduct, Ending, Form};
+
+/// Worlds that each `cargo test` runs.
+const SEEDS: Range<u64> = 0..256;
+
+/// An answer's head and body where each of its bytes is to be the last one are not longer.
+const BROKEN_BYTES_MAX: usize = 190;
+
+/// Names its world when the run of it fails.
+struct Replay(String);
 
 impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "the world that failed: SIM_SEED={} cargo test --test simulation",
-                self.0
-            );
+            eprintln!("the world that failed: {}", self.0);
         }
     }
 }
 
 #[test]
 fn every_world_ends_in_order() {
-    let number = |name| {
-        let text: Option<String> = std::env::var(name).ok();
-        text.map(|text| text.parse().expect("a seed is a number"))
-    };
-    if let Some(seed) = number("SIM_SEED") {
+    if let Ok(seed) = std::env::var("SIM_SEED") {
         simple_logger::init_with_level(log::Level::Trace).expect("the first logger");
-        println!("{:?}", run(seed));
+        println!("{:?}", run(number(&seed)));
         return;
     }
+    let seeds = match std::env::var("SIM_SEEDS") {
+        Ok(range) => {
+            let (first, end) = range.split_once("..").expect("FIRST..END");
+            number(first)..number(end)
+        }
+        Err(_) => SEEDS,
+    };
     let mut sum = world::Summary::default();
-    for seed in 0..number("SIM_SEEDS").unwrap_or(SEEDS) {
+    for seed in seeds {
         let done = run(seed);
         sum.turns += done.turns;
         sum.answered += done.answered;
@@ -68,7 +77,28 @@ fn every_world_ends_in_order() {
     assert!(sum.answered_by_platform > 0 && sum.cut > 0 && sum.canceled > 0 && sum.probes > 0);
 }
 
+fn number(text: &str) -> u64 {
+    text.parse().expect("a seed is a number")
+}
+
 fn run(seed: u64) -> world::Summary {
-    let _replay = Replay(seed);
+    let _replay = Replay(format!("SIM_SEED={seed} cargo test --test simulation"));
     world::run(seed)
+}
+
+#[test]
+fn platforms_break_off_at_every_byte() {
+    let (mut cut, mut whole) = (0, 0);
+    for offset in 0..BROKEN_BYTES_MAX {
+        for form in [Form::Length, Form::Chunked, Form::UntilEnd] {
+            for ending in [Ending::Finish, Ending::Close, Ending::Reset] {
+                let conduct = Conduct::BreaksOff(form, offset, ending);
+                let _replay = Replay(format!("{conduct:?}"));
+                let done = world::run_with(offset as u64, conduct);
+                cut += done.cut;
+                whole += done.answered_by_platform;
+            }
+        }
+    }
+    assert!(cut > 0 && whole > 0, "{cut} were cut, {whole} were not");
 }

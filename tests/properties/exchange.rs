@@ -184,8 +184,8 @@ impl World {
         for client in &mut self.clients {
             acted |= client.act();
         }
-        for wire in std::mem::take(&mut self.server.network.backlog) {
-            self.platforms.push(Platform::new(wire));
+        for arrival in std::mem::take(&mut self.server.network.backlog) {
+            self.platforms.push(Platform::new(arrival.wire));
         }
         for platform in &mut self.platforms {
             acted |= platform.act(self.platforms_read);

@@ -14,6 +14,9 @@ mod folder;
 mod input;
 
 // The simulation's world, without its script: the exchange's property has one of its own.
+#[path = "../simulation/nameservers.rs"]
+mod nameservers;
+#[allow(dead_code)]
 #[path = "../simulation/network.rs"]
 mod network;
 #[allow(dead_code)]

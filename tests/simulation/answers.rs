@@ -1,6 +1,6 @@
 //! What a client reads on one connection: final answers one after the other, interim ones before them.
 
-use super::plan::Request;
+use super::plan::{Flaw, Request};
 use super::reader::{Body, Head};
 use super::wire::End;
 
@@ -96,7 +96,8 @@ impl Answers {
         assert!(!self.is_last, "{id}: an answer behind the last one");
         let closes = head.one("connection") == Some("close")
             || request.is_http10 && head.one("connection") != Some("keep-alive");
-        let is_head = request.method == "HEAD";
+        // A line that ends behind the method asks nothing.
+        let is_head = request.method == "HEAD" && request.flaw != Some(Flaw::RequestLine);
         let has_body = !is_head && status != 204 && status != 304;
         let body = match head.framing() {
             // Of a head that did not come whole the method may be known or not.

@@ -1,8 +1,9 @@
-//! The proxy's network: dials that take their time and fail, and the real pool.
+//! The proxy's network: dials that take their time and fail, and the real resolver and pool.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,14 @@ use slab::Slab;
 use ai_api_proxy::base::buffer::{BUFFER_BYTES, BlockPool};
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::net::connection::{Connection, Hints};
-use ai_api_proxy::net::dial::{Dial, Dialed, Endpoint, Origin, Stage};
+use ai_api_proxy::net::dial::{self, Dial, Dialed, Endpoint, Origin};
 use ai_api_proxy::net::fault::Fault;
 use ai_api_proxy::net::network::{Network, Owner, stays_idle};
 use ai_api_proxy::net::pool::Pool;
-use ai_api_proxy::net::resolver::DnsFailure;
+use ai_api_proxy::net::resolver::Lookup;
 use ai_api_proxy::net::transport::Transport;
 
+use super::nameservers::Names;
 use super::random::Random;
 use super::wire::{ProxyEnd, Shared, Wire};
 
@@ -26,25 +28,42 @@ pub struct Wires {
     pub owners: Slab<Owner>,
     /// Every connection that the proxy's side still holds, by its token.
     pub known: Vec<(Token, Shared)>,
-    /// Connections that no platform has accepted yet.
-    pub backlog: Vec<Shared>,
+    /// Connections that nobody has accepted yet.
+    pub backlog: Vec<Arrival>,
     pub calls: Rc<Cell<u64>>,
     pub has_faults: bool,
+    names: Names,
     pool: Pool,
-    dials: BTreeMap<usize, Planned>,
+    dials: BTreeMap<usize, Stage>,
     scratch: Vec<u8>,
     random: Random,
+}
+
+/// A connection of the proxy's, at its other end.
+pub struct Arrival {
+    pub wire: Shared,
+    /// A lie has led it to somebody else than a platform.
+    pub is_astray: bool,
+}
+
+/// How far a dial is.
+enum Stage {
+    /// The resolver will wake its session.
+    Resolving,
+    Connecting(Planned),
 }
 
 /// What becomes of a dial, and when; never when there is no time.
 struct Planned {
     at: Option<Instant>,
     fault: Option<Fault>,
+    is_astray: bool,
 }
 
 impl Wires {
-    pub fn new(has_faults: bool, random: Random) -> Wires {
+    pub fn new(has_faults: bool, mut random: Random) -> Wires {
         Wires {
+            names: Names::new(has_faults, random.fork()),
             owners: Slab::new(),
             known: Vec::new(),
             backlog: Vec::new(),
@@ -68,19 +87,27 @@ impl Wires {
         (connection, wire)
     }
 
-    /// Sessions whose dials have come to something.
-    pub fn due(&self, now: Now) -> Vec<usize> {
-        let is_due = |planned: &Planned| planned.at.is_some_and(|at| at <= now.instant);
-        let due = self.dials.iter().filter(|(_, planned)| is_due(planned));
-        due.map(|(session, _)| *session).collect()
+    /// Sessions whose dials can go on.
+    pub fn due(&mut self, now: Now) -> Vec<usize> {
+        let connecting = self.dials.iter().filter(|(_, stage)| {
+            let at = stage.ends_at();
+            at.is_some_and(|at| at <= now.instant)
+        });
+        let mut due: Vec<usize> = connecting.map(|(session, _)| *session).collect();
+        while let Some(session) = self.names.take_woken() {
+            due.push(session);
+        }
+        due
     }
 
     pub fn deadline(&self) -> Option<Instant> {
-        let dials = self.dials.values().filter_map(|planned| planned.at);
-        dials.chain(self.pool.deadline()).min()
+        let dials = self.dials.values().filter_map(Stage::ends_at);
+        let others = [self.pool.deadline(), self.names.deadline()];
+        dials.chain(others.into_iter().flatten()).min()
     }
 
     pub fn expire(&mut self, now: Now) {
+        self.names.expire(now);
         while let Some(connection) = self.pool.expire(now) {
             self.hangup(connection);
         }
@@ -111,25 +138,33 @@ impl Wires {
         }
     }
 
-    fn plan(&mut self, now: Now) -> Planned {
+    fn plan(&mut self, addresses: &[IpAddr], now: Now) -> Planned {
         let at = now.instant + self.random.milliseconds(0, 300);
-        let in_time = |fault| Planned {
+        let mut planned = Planned {
             at: Some(at),
-            fault,
+            fault: None,
+            // One that leads somewhere is as good as all others to the proxy.
+            is_astray: Names::is_false(self.random.pick(addresses)),
         };
         if !self.has_faults || self.random.percent(90) {
-            return in_time(None);
+            return planned;
         }
-        match self.random.between(0, 5) {
-            0 => in_time(Some(Fault::Dns(DnsFailure::NoSuchName))),
-            1 => in_time(Some(Fault::Connect(ErrorKind::ConnectionRefused))),
-            2 => in_time(Some(Fault::Tls("bad certificate".to_string()))),
-            3 => in_time(Some(Fault::Lost(ErrorKind::ConnectionReset))),
-            4 => in_time(Some(Fault::NoDescriptors)),
-            _ => Planned {
-                at: self.random.percent(50).then(|| at + Duration::from_secs(9)),
-                fault: None,
-            },
+        match self.random.between(0, 4) {
+            0 => planned.fault = Some(Fault::Connect(ErrorKind::ConnectionRefused)),
+            1 => planned.fault = Some(Fault::Tls("bad certificate".to_string())),
+            2 => planned.fault = Some(Fault::Lost(ErrorKind::ConnectionReset)),
+            3 => planned.fault = Some(Fault::NoDescriptors),
+            _ => planned.at = self.random.percent(50).then(|| at + Duration::from_secs(9)),
+        }
+        planned
+    }
+}
+
+impl Stage {
+    fn ends_at(&self) -> Option<Instant> {
+        match self {
+            Stage::Resolving => None,
+            Stage::Connecting(planned) => planned.at,
         }
     }
 }
@@ -156,28 +191,41 @@ impl Network for Wires {
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        let planned = self.plan(now);
-        let former = self.dials.insert(session, planned);
+        let former = self.dials.insert(session, Stage::Resolving);
         assert!(former.is_none(), "a session dials once at a time");
         let dial = Dial {
             endpoint: Rc::clone(endpoint),
-            stage: Stage::Resolving,
+            stage: dial::Stage::Resolving,
         };
         self.resume(dial, session, blocks, now)
     }
 
     fn resume(&mut self, dial: Dial, session: usize, _: &mut BlockPool, now: Now) -> Dialed {
-        let planned = &self.dials[&session];
+        let stage = self.dials.remove(&session).expect("it is under way");
+        let planned = match stage {
+            Stage::Connecting(planned) => planned,
+            Stage::Resolving => match self.names.lookup(&dial.endpoint.host, session, now) {
+                Lookup::Ready(addresses) => self.plan(&addresses, now),
+                Lookup::Failed(failure) => return Dialed::Failed(Fault::Dns(failure)),
+                Lookup::Pending => {
+                    self.dials.insert(session, Stage::Resolving);
+                    return Dialed::Pending(dial);
+                }
+            },
+        };
         if planned.at.is_none_or(|at| now.instant < at) {
+            self.dials.insert(session, Stage::Connecting(planned));
             return Dialed::Pending(dial);
         }
-        let planned = self.dials.remove(&session);
-        if let Some(fault) = planned.and_then(|planned| planned.fault) {
+        if let Some(fault) = planned.fault {
             return Dialed::Failed(fault);
         }
         let writable = Hints::new(false, true, false);
         let (connection, wire) = self.connect(Owner::Upstream(session), writable, now);
-        self.backlog.push(wire);
+        self.backlog.push(Arrival {
+            wire,
+            is_astray: planned.is_astray,
+        });
         Dialed::Open(connection, Origin::Fresh)
     }
 
@@ -200,6 +248,7 @@ impl Network for Wires {
             "a dial of the simulation holds no socket"
         );
         self.dials.remove(&session);
+        self.names.forget(session);
     }
 
     fn scratch(&mut self) -> &mut [u8] {

@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 use ai_api_proxy::base::now::Now;
 
 use super::ledger::{Answer, Ledger};
+use super::network::Arrival;
 use super::plan::{PLATFORMS, Request};
 use super::random::Random;
 use super::reader::{Body, Head};
-use super::script::{self, Action, Ending};
+use super::script::{self, Action, Conduct, Ending};
 use super::wire::{Got, Shared};
 
 pub struct Platform {
     wire: Shared,
-    has_faults: bool,
+    conduct: Conduct,
+    /// It is no platform, and speaks for itself.
+    is_stranger: bool,
     unread: Vec<u8>,
     asked: Option<Asked>,
     script: VecDeque<Action>,
@@ -35,14 +38,18 @@ struct Asked {
 }
 
 impl Platform {
-    pub fn new(wire: Shared, has_faults: bool, random: &mut Random) -> Platform {
-        let is_deaf = has_faults && random.percent(2);
+    pub fn new(arrival: Arrival, conduct: Conduct, random: &mut Random) -> Platform {
+        let is_deaf = matches!(conduct, Conduct::Anything) && random.percent(2);
         Platform {
-            wire,
-            has_faults,
+            wire: arrival.wire,
+            conduct,
+            is_stranger: arrival.is_astray,
             unread: Vec::new(),
             asked: None,
-            script: VecDeque::new(),
+            script: match arrival.is_astray {
+                true => script::strange(random).into(),
+                false => VecDeque::new(),
+            },
             sleeps_until: None,
             deaf_after: if is_deaf {
                 random.size(50_000)
@@ -66,11 +73,12 @@ impl Platform {
     /// Does what it can; whether anything happened.
     pub fn act(&mut self, ledger: &mut Ledger, now: Now) -> bool {
         let mut acted = self.read();
-        if !self.has_ended || !self.unread.is_empty() {
+        if !self.is_stranger && (!self.has_ended || !self.unread.is_empty()) {
             acted |= self.understand(ledger);
         }
         let is_drained = self.wire.borrow().is_drained();
-        if self.has_faults && self.is_idle() && is_drained && self.random.percent(1) {
+        let does_anything = matches!(self.conduct, Conduct::Anything);
+        if does_anything && self.is_idle() && is_drained && self.random.percent(1) {
             // It closes while it waits in the pool.
             let ending = self
                 .random
@@ -134,18 +142,21 @@ impl Platform {
                 assert_eq!(asked.content.len(), request.content.len(), "{}", request.id);
             }
         }
-        if asked.body.is_done() {
-            assert!(
-                self.unread.is_empty(),
-                "{} bytes behind the request {:?}: {}",
-                self.unread.len(),
-                asked.request.as_ref().map(|request| &request.id),
-                self.unread[..self.unread.len().min(300)].escape_ascii()
-            );
-            if self.script.is_empty() {
-                self.asked = None;
-            }
+        if !asked.body.is_done() {
+            return false;
         }
+        if self.script.is_empty() {
+            // It was answered before it was read: what follows is the next request.
+            self.asked = None;
+            return !self.unread.is_empty();
+        }
+        assert!(
+            self.unread.is_empty(),
+            "{} bytes behind the request {:?}: {}",
+            self.unread.len(),
+            asked.request.as_ref().map(|request| &request.id),
+            self.unread[..self.unread.len().min(300)].escape_ascii()
+        );
         false
     }
 
@@ -177,10 +188,7 @@ impl Platform {
     }
 
     fn draw(&mut self, tag: &str, is_head: bool) -> (Vec<Action>, Answer) {
-        let (script, mut answer) = match self.has_faults {
-            true => script::any(tag, is_head, &mut self.random),
-            false => script::clean(tag, is_head, &mut self.random),
-        };
+        let (script, mut answer) = script::draw(self.conduct, tag, is_head, &mut self.random);
         answer.is_whole &= self.deaf_after == usize::MAX;
         (script, answer)
     }

@@ -26,9 +26,18 @@ pub enum Ending {
     Reset,
 }
 
+/// What a platform does.
+#[derive(Clone, Copy, Debug)]
+pub enum Conduct {
+    Flawless,
+    Anything,
+    /// Each answer ends before this byte of it.
+    BreaksOff(Form, usize, Ending),
+}
+
 /// How the answer's body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     Nothing,
     Length,
     Chunked,
@@ -46,16 +55,58 @@ struct Draft {
     is_prompt: bool,
 }
 
+/// Content of an answer at most, and of one that breaks off at a certain byte.
+const CONTENT_BYTES_MAX: usize = 120_000;
+const BROKEN_BYTES_MAX: usize = 50;
+
+/// Draws an answer.
+pub fn draw(
+    conduct: Conduct,
+    tag: &str,
+    is_head: bool,
+    random: &mut Random,
+) -> (Vec<Action>, Answer) {
+    match conduct {
+        Conduct::Flawless => clean(tag, is_head, random),
+        Conduct::Anything => any(tag, is_head, random),
+        Conduct::BreaksOff(form, offset, ending) => {
+            let mut draft = Draft::new(tag, 200, form, is_head, BROKEN_BYTES_MAX, random);
+            draft.actions.push(Action::AwaitBody);
+            draft.end_at(offset, ending);
+            draft.finish(random)
+        }
+    }
+}
+
 /// Draws a flawless 200.
-pub fn clean(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answer) {
+fn clean(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answer) {
     let form = random.pick(&[Form::Length, Form::Chunked, Form::Chunked, Form::UntilEnd]);
-    let mut draft = Draft::new(tag, 200, form, is_head, random);
+    let mut draft = Draft::new(tag, 200, form, is_head, CONTENT_BYTES_MAX, random);
     draft.actions.push(Action::AwaitBody);
     draft.finish(random)
 }
 
+/// Draws what somebody does who speaks another protocol and was not asked anything.
+pub fn strange(random: &mut Random) -> Vec<Action> {
+    let banners = [
+        "",
+        "220 mail.example ESMTP\r\n",
+        "SSH-2.0-OpenSSH_9\r\n",
+        "\x15\x03\x03\0\x02\x02\x46",
+    ];
+    let last = match random.percent(50) {
+        true => Action::Silence,
+        false => Action::End(random.pick(&[Ending::Finish, Ending::Close, Ending::Reset])),
+    };
+    vec![
+        Action::Wait(random.milliseconds(0, 500)),
+        Action::Send(random.pick(&banners).as_bytes().to_vec()),
+        last,
+    ]
+}
+
 /// Draws anything that a platform may do.
-pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answer) {
+fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answer) {
     if random.percent(40) {
         return clean(tag, is_head, random);
     }
@@ -67,7 +118,7 @@ pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answe
         204 | 304 => Form::Nothing,
         _ => random.pick(&[Form::Length, Form::Chunked, Form::UntilEnd]),
     };
-    let mut draft = Draft::new(tag, status, form, is_head, random);
+    let mut draft = Draft::new(tag, status, form, is_head, CONTENT_BYTES_MAX, random);
     if random.percent(85) {
         draft.actions.push(Action::AwaitBody);
     } else {
@@ -95,13 +146,20 @@ pub fn any(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answe
 }
 
 impl Draft {
-    fn new(tag: &str, status: u16, form: Form, is_head: bool, random: &mut Random) -> Draft {
+    fn new(
+        tag: &str,
+        status: u16,
+        form: Form,
+        is_head: bool,
+        content_bytes_max: usize,
+        random: &mut Random,
+    ) -> Draft {
         let form = if is_head && form == Form::UntilEnd {
             Form::Length
         } else {
             form
         };
-        let size = random.size(120_000);
+        let size = random.size(content_bytes_max);
         let content = filler(tag, size, random);
         let closes = form == Form::UntilEnd || random.percent(10);
         let mut head = format!("HTTP/1.1 {status} Some reason\r\nx-sim-answer: {tag}\r\n");
@@ -186,6 +244,23 @@ impl Draft {
         self.actions.push(last);
         self.pieces.clear();
         self.answer.is_whole = false;
+    }
+
+    /// Ends the answer after `offset` bytes, or after its end if it is shorter.
+    fn end_at(&mut self, offset: usize, ending: Ending) {
+        let (head, mut bytes) = (self.pieces[0].len(), self.bytes());
+        bytes.truncate(offset);
+        let is_all = offset >= head + self.pieces[1].len();
+        let ends_body = self.form == Form::UntilEnd && offset >= head;
+        // A reset may take along what was sent before it.
+        self.answer.is_whole = (is_all || ends_body) && ending != Ending::Reset;
+        if ends_body {
+            self.answer.content.truncate(offset - head);
+        }
+        self.actions
+            .extend([Action::Send(bytes), Action::End(ending)]);
+        self.pieces.clear();
+        self.closes = false;
     }
 
     fn begun(&self, last: Action) -> Vec<Action> {

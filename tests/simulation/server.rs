@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use slab::Slab;
 
+use ai_api_proxy::base::buffer::BUFFER_BYTES;
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::base::queue::RunQueue;
 use ai_api_proxy::base::secret::Secret;
@@ -118,7 +119,29 @@ impl Server {
             }
         }
         self.core.wake(&mut self.queue);
+        self.check_bounds();
         has_driven
+    }
+
+    /// What must be true at the end of every turn.
+    fn check_bounds(&self) {
+        // Each session may overstep the bound by what it had read already.
+        let memory = &self.core.retry_memory;
+        let allowed = memory.max + (self.sessions.len() * BUFFER_BYTES) as u64;
+        assert!(memory.used <= allowed, "{memory:?}, {allowed} allowed");
+        let in_flight: u32 = self
+            .core
+            .site
+            .routes
+            .iter()
+            .flat_map(|route| self.core.keyring.views(route.id, self.core.started))
+            .map(|view| view.in_flight)
+            .sum();
+        assert!(
+            in_flight as usize <= self.sessions.len(),
+            "{in_flight} permits of {} sessions",
+            self.sessions.len()
+        );
     }
 
     /// Most edges come at once, some late; now and then a hint comes for nothing.

@@ -8,6 +8,7 @@ use super::client::Client;
 use super::ledger::Ledger;
 use super::platform::Platform;
 use super::random::Random;
+use super::script::Conduct;
 use super::server::Server;
 
 /// More turns than any run needs; one that goes on is a loop without end.
@@ -31,14 +32,36 @@ struct World {
     ledger: Ledger,
     random: Random,
     now: Now,
-    has_faults: bool,
-    /// The turn in which a day passes.
-    jumps_at: Option<usize>,
+    conduct: Conduct,
+    /// The turn in which the clocks jump.
+    jump: Option<(usize, Jump)>,
 }
+
+/// How clocks jump a day.
+#[derive(Clone, Copy)]
+enum Jump {
+    /// The machine slept: all time has passed.
+    Slept,
+    /// The calendar was set.
+    Ahead,
+    Back,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the world of `seed` to its end.
 pub fn run(seed: u64) -> Summary {
-    let mut world = World::new(seed);
+    // Every eighth world is without faults: there everything must succeed.
+    let conduct = match seed.is_multiple_of(8) {
+        true => Conduct::Flawless,
+        false => Conduct::Anything,
+    };
+    run_with(seed, conduct)
+}
+
+/// Runs a world to its end in which all platforms behave so; all else is flawless where they are not free.
+pub fn run_with(seed: u64, conduct: Conduct) -> Summary {
+    let mut world = World::new(seed, conduct);
     let mut turns = 0;
     while !world.is_over() {
         world.turn(turns);
@@ -61,30 +84,37 @@ pub fn run(seed: u64) -> Summary {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, conduct: Conduct) -> World {
         let mut random = Random::new(seed);
-        // Every eighth world is without faults: there everything must succeed.
-        let has_faults = !seed.is_multiple_of(8);
+        let has_faults = matches!(conduct, Conduct::Anything);
         let now = Now {
             instant: Instant::now(),
             unix_ms: 1_700_000_000_000,
         };
-        let count = random.between(1, 8);
+        let count = match conduct {
+            Conduct::Flawless | Conduct::Anything => random.between(1, 8),
+            // There are many such worlds, and nothing is new in a larger one.
+            Conduct::BreaksOff(..) => 1,
+        };
         let server = Server::new(count, has_faults, &mut random, now);
-        let mut ledger = Ledger::new(has_faults);
+        let mut ledger = Ledger::new(!matches!(conduct, Conduct::Flawless));
         ledger.bodies_are_limited = server.core.site.settings.max_body_bytes < 10_000;
         let clients = (0..count)
             .map(|number| Client::draw(number, has_faults, &mut ledger, &mut random))
             .collect();
-        let jumps = has_faults && random.percent(5);
+        let jumps = has_faults && random.percent(10);
+        let jump = jumps.then(|| {
+            let kinds = [Jump::Slept, Jump::Ahead, Jump::Back];
+            (random.between(1, 400), random.pick(&kinds))
+        });
         World {
             clients,
             server,
             platforms: Vec::new(),
             ledger,
             now,
-            has_faults,
-            jumps_at: jumps.then(|| random.between(1, 400)),
+            conduct,
+            jump,
             random,
         }
     }
@@ -102,9 +132,9 @@ impl World {
                 acted |= client.act(&mut self.server, &mut self.ledger, self.now);
             }
         }
-        for wire in std::mem::take(&mut self.server.network.backlog) {
+        for arrival in std::mem::take(&mut self.server.network.backlog) {
             self.platforms
-                .push(Platform::new(wire, self.has_faults, &mut self.random));
+                .push(Platform::new(arrival, self.conduct, &mut self.random));
         }
         for platform in &mut self.platforms {
             if all_come || self.random.percent(70) {
@@ -118,12 +148,17 @@ impl World {
 
     /// A little while somebody has something to do, else up to the next time at which somebody has.
     fn let_time_pass(&mut self, is_busy: bool, turn: usize) {
-        if self.jumps_at == Some(turn) {
-            self.now = self.now.after(Duration::from_secs(24 * 3600));
-            for client in &mut self.clients {
-                client.excuse();
+        match self.jump.filter(|(at, _)| *at == turn) {
+            Some((_, Jump::Slept)) => {
+                self.now = self.now.after(DAY);
+                for client in &mut self.clients {
+                    client.excuse();
+                }
+                return;
             }
-            return;
+            Some((_, Jump::Ahead)) => self.now.unix_ms += DAY.as_millis() as u64,
+            Some((_, Jump::Back)) => self.now.unix_ms -= DAY.as_millis() as u64,
+            None => {}
         }
         if is_busy {
             self.now = self.now.after(self.random.milliseconds(0, 2));
@@ -157,7 +192,7 @@ impl World {
             "{counted} requests ended, up to {doubtful} more may have; counted: {}",
             totals.requests
         );
-        if !self.has_faults {
+        if !self.ledger.has_faults {
             assert_eq!(
                 self.ledger.answered_by_platform,
                 self.ledger.requests.len() as u64
