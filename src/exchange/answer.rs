@@ -4,6 +4,7 @@ use crate::base::buffer::Buffer;
 use crate::base::now::Now;
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
+use crate::policy::access::Quota;
 
 use super::core::{Core, Phase};
 use super::request::{Afterwards, Cors, Request};
@@ -21,7 +22,7 @@ const EXPOSED: [&str; 4] = [
 ];
 
 /// The limits' fields, which a platform may have sent itself.
-const QUOTA_FIELDS: [&str; 3] = [
+static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
@@ -56,11 +57,9 @@ pub fn write_own_head(
         exposed.push(name);
     }
     put_field(out, "x-request-id", request.id.as_str());
-    put_cors(
-        out,
-        &request.cors,
-        exposed.iter().copied().chain(["x-request-id"]),
-    );
+    let limits = put_quota(out, request.quota);
+    let present = exposed.iter().copied().chain(["x-request-id"]);
+    put_cors(out, &request.cors, present.chain(limits.iter().copied()));
     let coding = match (extent, request.version) {
         (Extent::NoBody, _) => Coding::Identity,
         (Extent::Bytes(length), _) => {
@@ -130,25 +129,17 @@ pub fn relay_head(
         put_field(out, "x-request-id", request.id.as_str());
     }
     let sends_quota = head.fields.iter().any(|field| is_quota(field.name));
-    if let Some(quota) = request.quota
-        && !sends_quota
-    {
-        put_number(out, QUOTA_FIELDS[0], quota.limit);
-        put_number(out, QUOTA_FIELDS[1], quota.remaining);
-        put_field(out, QUOTA_FIELDS[2], quota.reset_text().as_str());
-    }
+    let own_limits = put_quota(out, request.quota.filter(|_| !sends_quota));
     let limits = head
         .fields
         .iter()
         .map(|field| field.name)
         .filter(|name| is_limit(name));
-    let own_limits = QUOTA_FIELDS
-        .into_iter()
-        .filter(|_| request.quota.is_some() && !sends_quota);
     let present = EXPOSED
         .into_iter()
         .filter(|name| *name == "x-request-id" || head.field(name).is_some());
-    put_cors(out, &request.cors, present.chain(limits).chain(own_limits));
+    let limits = limits.chain(own_limits.iter().copied());
+    put_cors(out, &request.cors, present.chain(limits));
     let coding = put_framing(out, request, head);
     put_connection(out, request);
     out.put(b"\r\n");
@@ -230,6 +221,17 @@ fn put_connection(out: &mut Buffer, request: &Request) {
         (Afterwards::KeepAlive, Version::Http10) => put_field(out, "connection", "keep-alive"),
         (Afterwards::KeepAlive, Version::Http11) => {}
     }
+}
+
+/// Tells the client where it stands in its limits, and the names of the fields that do.
+fn put_quota(out: &mut Buffer, quota: Option<Quota>) -> &'static [&'static str] {
+    let Some(quota) = quota else {
+        return &[];
+    };
+    put_number(out, QUOTA_FIELDS[0], quota.limit);
+    put_number(out, QUOTA_FIELDS[1], quota.remaining);
+    put_field(out, QUOTA_FIELDS[2], quota.reset_text().as_str());
+    &QUOTA_FIELDS
 }
 
 /// What a browser needs to let a script see the answer (Fetch standard, CORS protocol).

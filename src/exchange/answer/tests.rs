@@ -5,7 +5,6 @@ use super::Coding::{Chunked, Identity};
 use super::*;
 use crate::exchange::testing::{buffer, core, drain, now, request, shown};
 use crate::http::{FIELDS_MAX, response};
-use crate::policy::access::Quota;
 
 const DATE: &str = "date: Mon, 21 Sep 2026 14:13:20 GMT\r\n";
 const ID: &str = "x-request-id: req-1\r\n";
@@ -295,7 +294,7 @@ fn interim_answers() {
 #[test]
 fn heads_of_the_proxy_s_own() {
     let close = "connection: close\r\n";
-    let rows: [(u16, Extent, Change, &str, Coding); 8] = [
+    let rows: [(u16, Extent, Change, &str, Coding); 9] = [
         (
             200,
             Extent::Bytes(12),
@@ -331,6 +330,13 @@ fn heads_of_the_proxy_s_own() {
             Extent::Bytes(1),
             any_origin,
             "access-control-allow-origin: *\r\naccess-control-expose-headers: x-proxy-error, x-request-id\r\ncontent-length: 1\r\n",
+            Coding::Identity,
+        ),
+        (
+            502,
+            Extent::Bytes(1),
+            limited_any_origin,
+            "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\nx-ratelimit-reset-requests: 6m0s\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: x-proxy-error, x-request-id, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests\r\ncontent-length: 1\r\n",
             Coding::Identity,
         ),
         (
