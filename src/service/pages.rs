@@ -25,9 +25,9 @@ pub enum Page {
     Events,
     Metrics,
     Dashboard,
-    /// A file below `/static/`.
-    Static(&'static Asset),
-    /// Below one of the program's paths, but nothing is there.
+    /// Below `/static/`: a file, or nothing.
+    Static(Option<&'static Asset>),
+    /// Below another of the program's paths, where nothing is.
     Nothing,
 }
 
@@ -55,14 +55,13 @@ pub fn find(path: &str) -> Option<Page> {
         "/events" => Page::Events,
         "/metrics" => Page::Metrics,
         "/dashboard" => Page::Dashboard,
-        _ => {
-            let first = path.split('/').nth(1).unwrap_or_default();
-            if !OWN_SEGMENTS.contains(&first) {
-                return None;
+        _ => match path.strip_prefix("/static/") {
+            Some(name) => Page::Static(assets::find(name)),
+            None => {
+                let first = path.split('/').nth(1).unwrap_or_default();
+                return OWN_SEGMENTS.contains(&first).then_some(Page::Nothing);
             }
-            let asset = path.strip_prefix("/static/").and_then(assets::find);
-            asset.map_or(Page::Nothing, Page::Static)
-        }
+        },
     };
     Some(page)
 }
@@ -71,7 +70,12 @@ impl Page {
     /// The setting that switches it off, if one does.
     pub fn switched_off_by(self, settings: &Settings) -> Option<&'static str> {
         match self {
-            Page::Home | Page::Nothing => None,
+            // It leads to the dashboard, or else stands for `/info`.
+            Page::Home => {
+                let is_off = !settings.enable_gui && !settings.enable_json;
+                is_off.then_some("enable_json")
+            }
+            Page::Nothing => None,
             Page::Info
             | Page::Routes
             | Page::HealthQuick
@@ -123,7 +127,7 @@ pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Optio
             Some(Reply::whole(200, metrics::CONTENT_TYPE, text.into_bytes()))
         }
         Page::Dashboard => Some(assets::reply(assets::dashboard(), preferences)),
-        Page::Static(asset) => Some(assets::reply(asset, preferences)),
+        Page::Static(asset) => asset.map(|asset| assets::reply(asset, preferences)),
         Page::Nothing => None,
     }
 }

@@ -189,7 +189,14 @@ fn pages_can_be_switched_off() {
         ask(&proxy, "GET /dashboard HTTP/1.1").error_code(),
         "disabled"
     );
-    assert_eq!(ask(&proxy, "GET /static/dashboard.js HTTP/1.1").status, 403);
+    for path in ["/static/dashboard.js", "/static/nothing.js"] {
+        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1"));
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (403, "disabled"),
+            "{path}"
+        );
+    }
     assert_eq!(
         ask(&proxy, "GET / HTTP/1.1").json()["service"],
         "ai-api-proxy"
@@ -211,6 +218,8 @@ fn pages_can_be_switched_off() {
         );
     }
     assert_eq!(ask(&proxy, "GET /dashboard HTTP/1.1").status, 200);
+    let proxy = Proxy::with(json!({"enable_gui": false, "enable_json": false}), &demo());
+    assert_eq!(ask(&proxy, "GET / HTTP/1.1").error_code(), "disabled");
 }
 
 #[test]
