@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use log::{LevelFilter, Log, Metadata, Record};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use simple_logger::SimpleLogger;
+use log::{Log, Metadata, Record};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use crate::capacity::Capacity;
 use crate::config::{self, Config, Finding};
@@ -51,9 +51,10 @@ pub fn check(dir: &Path) -> Result<(), String> {
 /// In words, with what to do.
 pub fn run(dir: &Path) -> Result<Stopped, String> {
     let config = load(dir)?;
-    let lines = SimpleLogger::new().with_level(LevelFilter::Trace);
-    log::set_boxed_logger(Box::new(Stamped(lines)))
-        .map_err(|error| format!("logging cannot begin: {error}"))?;
+    log::set_logger(&Lines).map_err(|error| format!("logging cannot begin: {error}"))?;
+    // A file that may grow no further is then an error of the write, and not the end of the program.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .map_err(|error| format!("the start failed: {error}"))?;
     // The level is set here alone, so that a new configuration can change it.
     log::set_max_level(config.settings.log_level);
     let (clients_door, demo_door) = open_listeners(config.settings.host, config.settings.port)?;
@@ -63,29 +64,23 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         .map_err(|error| format!("the poll failed: {error}"))
 }
 
-/// Lines with their time in UTC. simple_logger's own times would double the crates that it brings.
-struct Stamped(SimpleLogger);
+/// The log: a line on stderr, with its time in UTC. One that cannot be written is lost: a full disk or a reader that
+/// has gone ends no connection.
+pub struct Lines;
 
-impl Log for Stamped {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+impl Log for Lines {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
     }
 
     fn log(&self, record: &Record<'_>) {
         let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
         let time = humantime::format_rfc3339_millis(now);
-        let mut stamped = Record::builder();
-        stamped.metadata(record.metadata().clone());
-        self.0.log(
-            &stamped
-                .args(format_args!("{time} {}", record.args()))
-                .build(),
-        );
+        let line = format!("{time} {:<5} {}\n", record.level(), record.args());
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
-    fn flush(&self) {
-        self.0.flush();
-    }
+    fn flush(&self) {}
 }
 
 fn load(dir: &Path) -> Result<Config, String> {

@@ -8,7 +8,15 @@ use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 const ROUTES: &str = "GET /routes HTTP/1.1\r\nHost: p\r\n\r\n";
 
 fn prepared(config: serde_json::Value) -> Proxy {
-    let keys = json!([{"key": ROOT_KEY, "is_root": true}, {"key": CLIENT_KEY}]);
+    with_client(config, json!({"key": CLIENT_KEY}))
+}
+
+fn limited(config: serde_json::Value) -> Proxy {
+    with_client(config, json!({"key": CLIENT_KEY, "daily_limit": 1000}))
+}
+
+fn with_client(config: serde_json::Value, client: serde_json::Value) -> Proxy {
+    let keys = json!([{"key": ROOT_KEY, "is_root": true}, client]);
     let demo =
         json!([{"name": "demo", "base_url": "demo:", "api_path": "/v1", "keys": ["demo-key-1"]}]);
     Proxy::prepare(config, &keys, &demo)
@@ -95,4 +103,29 @@ fn without_a_free_descriptor_accepting_pauses_and_resumes_by_itself() {
 fn is_answered_again(client: &mut Client) {
     assert_eq!(client.answer().status, 200);
     is_answered(client);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    for script in ["exec 2>/dev/full", "exec 2> >(:); wait $!"] {
+        let proxy = prepared(json!({})).after(script);
+        proxy.write("platform.json", "[");
+        proxy.signal("HUP");
+        while proxy.page("/info")["config_error"].is_null() {}
+        assert_eq!(proxy.ask("/demo/v1/models"), 200);
+    }
+}
+
+#[test]
+fn a_journal_that_may_not_grow_is_a_warning() {
+    let proxy = limited(json!({})).after("ulimit -f 1");
+    for _ in 0..40 {
+        assert_eq!(proxy.ask("/demo/v1/models"), 200);
+    }
+    let line = proxy.log().await_line("File too large");
+    assert!(line.contains("go on in memory"), "{line}");
+    let journal = proxy.folder().join("usage.journal");
+    assert_eq!(std::fs::metadata(journal).expect("it is there").len(), 1024);
+    let used = &proxy.page("/stats")["clients"][1]["day"]["used"];
+    assert_eq!(used, 40);
 }
