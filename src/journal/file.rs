@@ -100,6 +100,13 @@ impl JournalFile {
         })
     }
 
+    /// Whether it was neither removed nor cut: as [`JournalFile::stands_at`], for who holds a lock that keeps other
+    /// processes of this program from replacing it. It asks for less, at each write.
+    pub fn is_whole(&self) -> bool {
+        let metadata = self.file.metadata();
+        metadata.is_ok_and(|metadata| metadata.nlink() > 0 && metadata.len() >= self.read_to)
+    }
+
     fn size(&self) -> Result<u64, Fault> {
         match self.file.metadata() {
             Ok(metadata) => Ok(metadata.len()),

@@ -6,8 +6,8 @@
 //! Several processes may share the file. Each appends increments with one write, holding a shared lock on the file;
 //! [`Journal::catch_up`] reads what the others have appended. Who compacts holds the exclusive lock on the file while
 //! it reads the rest, writes the sums to a new file and renames that over the old one. Hence nobody appends between
-//! the last read and the rename. A process that writes alone keeps its lock, so that a write is all it needs; it gives
-//! the lock back after each write once it has seen another's records. A writer that takes the lock looks whether the
+//! the last read and the rename. A process that writes alone keeps its lock, so that a look at the open file and a
+//! write are all it needs; it gives the lock back after each write once it has seen another's records. A writer that takes the lock looks whether the
 //! file still stands at its path, and opens the new one if not: a file that was replaced gets no more records, and no
 //! record is in two files.
 //!
@@ -375,14 +375,23 @@ impl Journal {
     }
 
     /// Takes the shared lock, unless it is held, and keeps it if the file still stands at its path: as long as it is
-    /// kept, nobody can put another file there.
+    /// kept, no process of this program puts another file there. Whoever else does is noticed by the next look, and at
+    /// once when the file is gone or was emptied: a record without a header before it would spoil the file.
     fn take_hold(&mut self) -> Result<(), Fault> {
-        if let (Some(file), Hold::Released) = (&self.file, self.hold) {
-            file.lock(Lock::Shared)?;
-            if self.is_current() {
-                self.hold = Hold::Kept;
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let is_held = match self.hold {
+            Hold::Kept => file.is_whole(),
+            Hold::Released => {
+                file.lock(Lock::Shared)?;
+                self.is_current()
             }
-        }
+        };
+        self.hold = match is_held {
+            true => Hold::Kept,
+            false => Hold::Released,
+        };
         Ok(())
     }
 

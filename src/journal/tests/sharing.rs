@@ -204,3 +204,31 @@ fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_
     }
     assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 3);
 }
+
+#[test]
+fn who_writes_alone_notices_that_its_file_was_emptied_or_removed() {
+    let (folder, now) = (Folder::new("harmed"), start());
+    let mut journal = open(&folder.file(), 1, now).journal;
+    let empty = || fs::write(folder.file(), b"").expect("the folder can be written to");
+    let remove = || fs::remove_file(folder.file()).expect("it was there");
+    let replace = || {
+        fs::write(folder.0.join("other"), HEADER).expect("the folder can be written to");
+        fs::rename(folder.0.join("other"), folder.file()).expect("it can be renamed");
+    };
+    let harms: [(&str, &dyn Fn(), u64); 3] = [
+        ("emptied", &empty, 2),
+        ("removed", &remove, 4),
+        // What another file says is taken for what is known.
+        ("replaced", &replace, 1),
+    ];
+    for (what, harm, want) in harms {
+        journal.note(&used(1, 1, now), now);
+        journal.flush(now);
+        harm();
+        journal.note(&used(1, 1, now), now);
+        journal.flush(now);
+        let opened = open(&folder.file(), 2, now);
+        assert_eq!(opened.findings, Vec::<String>::new(), "{what}");
+        assert_eq!(counts(&opened.records)[&digest(1)], want, "{what}");
+    }
+}
