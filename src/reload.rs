@@ -21,10 +21,11 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    pub fn new(dir: &Path, demo_port: u16, now: Now) -> Reloader {
+    /// `watch` is older than the configuration that is compiled first: a change since then is not missed.
+    pub fn new(dir: &Path, watch: Watch, demo_port: u16) -> Reloader {
         Reloader {
             dir: dir.to_path_buf(),
-            watch: Watch::new(dir, now),
+            watch,
             lasting: Lasting::default(),
             demo_port,
         }
@@ -40,10 +41,8 @@ impl Reloader {
         keyring: &mut Keyring,
         now: Now,
     ) -> Result<Site, Finding> {
-        let named_files = config.named_files.clone();
-        let site = Site::compile(config, keyring, &mut self.lasting, self.demo_port, now)?;
-        self.watch.follow(&named_files);
-        Ok(site)
+        self.watch.follow(&config.named_files);
+        Site::compile(config, keyring, &mut self.lasting, self.demo_port, now)
     }
 
     /// When the files are looked at next.
@@ -60,10 +59,13 @@ impl Reloader {
 
     /// Reads the files and takes them up. When anything is wrong, what is in force stays so.
     pub fn reload(&mut self, core: &mut Core, now: Now) {
+        self.watch.take();
         let config = config::load(&self.dir, &|name| std::env::var(name).ok());
         let outcome = match config {
             Ok(config) => self.take_up(config, core, now),
             Err(findings) => {
+                // One that is missing may come.
+                self.watch.follow(&findings.named_files);
                 let lines: Vec<String> = findings
                     .problems
                     .iter()

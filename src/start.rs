@@ -12,6 +12,7 @@ use log::{Log, Metadata, Record};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use crate::capacity::Capacity;
+use crate::config::watch::Watch;
 use crate::config::{self, Config, Finding};
 use crate::exchange::core::Core;
 use crate::ledger::Ledger;
@@ -50,6 +51,7 @@ pub fn check(dir: &Path) -> Result<(), String> {
 /// # Errors
 /// In words, with what to do.
 pub fn run(dir: &Path) -> Result<Stopped, String> {
+    let watch = Watch::new(dir, read_clock());
     let config = load(dir)?;
     log::set_logger(&Lines).map_err(|error| format!("logging cannot begin: {error}"))?;
     // A file that may grow no further is then an error of the write, and not the end of the program.
@@ -58,7 +60,7 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
     // The level is set here alone, so that a new configuration can change it.
     log::set_max_level(config.settings.log_level);
     let (clients_door, demo_door) = open_listeners(config.settings.host, config.settings.port)?;
-    let server = prepare(dir, config, clients_door, demo_door);
+    let server = prepare(dir, watch, config, clients_door, demo_door);
     server?
         .run()
         .map_err(|error| format!("the poll failed: {error}"))
@@ -107,6 +109,7 @@ fn refusal(dir: &Path, problems: &[Finding], warnings: &[Finding]) -> String {
 
 fn prepare(
     dir: &Path,
+    watch: Watch,
     config: Config,
     clients_door: TcpListener,
     demo_door: TcpListener,
@@ -118,7 +121,7 @@ fn prepare(
     let warnings = config.warnings.clone();
     let mut clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
-    let mut reloader = Reloader::new(dir, demo_port, now);
+    let mut reloader = Reloader::new(dir, watch, demo_port);
     let site = reloader
         .compile(config, &mut keyring, now)
         .map_err(|finding| refusal(dir, &[finding], &[]))?;

@@ -15,11 +15,15 @@ const OWN_FILES: usize = 4;
 
 /// The files of one folder, and those that they name.
 pub struct Watch {
-    paths: Vec<PathBuf>,
-    /// What was last taken up, and what was seen at the last look.
-    taken: Vec<Stamp>,
-    seen: Vec<Stamp>,
+    files: Vec<Watched>,
     next_at: Instant,
+}
+
+struct Watched {
+    path: PathBuf,
+    /// The version that was last taken up, and the one that was seen at the last look.
+    taken: Stamp,
+    seen: Stamp,
 }
 
 /// What distinguishes one version of a file; none when it is not there.
@@ -34,24 +38,23 @@ impl Watch {
             super::clients::FILE,
             super::platforms::FILE,
         ];
-        let paths: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();
-        let seen: Vec<Stamp> = paths.iter().map(|path| stamp(path)).collect();
         Watch {
-            paths,
-            taken: seen.clone(),
-            seen,
+            files: names.map(|name| Watched::new(dir.join(name))).into(),
             next_at: now.instant + PERIOD,
         }
     }
 
     /// Watches these files too, in place of those that were added before.
     pub fn follow(&mut self, named_files: &[PathBuf]) {
-        for stamps in [&mut self.taken, &mut self.seen] {
-            stamps.truncate(OWN_FILES);
-            stamps.extend(named_files.iter().map(|path| stamp(path)));
+        let mut former = self.files.split_off(OWN_FILES);
+        for path in named_files {
+            let place = former.iter().position(|file| file.path == *path);
+            self.files.push(match place {
+                // It may have changed since it was read.
+                Some(place) => former.swap_remove(place),
+                None => Watched::new(path.clone()),
+            });
         }
-        self.paths.truncate(OWN_FILES);
-        self.paths.extend_from_slice(named_files);
     }
 
     /// When the files are looked at next.
@@ -65,12 +68,31 @@ impl Watch {
             return false;
         }
         self.next_at = now.instant + PERIOD;
-        let present: Vec<Stamp> = self.paths.iter().map(|path| stamp(path)).collect();
-        let is_still = present == self.seen;
-        self.seen = present;
-        is_still && self.seen != self.taken && {
-            self.taken.clone_from(&self.seen);
-            true
+        let mut is_still = true;
+        for file in &mut self.files {
+            let present = stamp(&file.path);
+            is_still &= present == file.seen;
+            file.seen = present;
+        }
+        is_still && self.files.iter().any(|file| file.seen != file.taken)
+    }
+
+    /// The versions that are there now are about to be read: only what comes after them is new.
+    pub fn take(&mut self) {
+        for file in &mut self.files {
+            file.seen = stamp(&file.path);
+            file.taken = file.seen;
+        }
+    }
+}
+
+impl Watched {
+    fn new(path: PathBuf) -> Watched {
+        let seen = stamp(&path);
+        Watched {
+            path,
+            taken: seen,
+            seen,
         }
     }
 }
@@ -91,41 +113,108 @@ fn stamp(path: &Path) -> Stamp {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::symlink;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("watch-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).expect("a folder can be made");
+            Folder(path)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.0.join(name), text).expect("a file can be written");
+        }
+
+        fn rename(&self, from: &str, to: &str) {
+            fs::rename(self.0.join(from), self.0.join(to)).expect("a file can be renamed");
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn start() -> Now {
+        Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        }
+    }
 
     #[test]
     fn a_change_counts_once_it_is_still() {
-        let dir = std::env::temp_dir().join(format!("watch-{}", std::process::id()));
-        fs::create_dir_all(&dir).expect("a folder can be made");
-        let mut now = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
-        let key = dir.join("key.json");
-        fs::write(&key, "[]").expect("a file can be written");
-        let mut watch = Watch::new(&dir, now);
+        let folder = Folder::new("still");
+        let write = |name: &str, text: &str| folder.write(name, text);
+        write("key.json", "[]");
+        // As Kubernetes mounts a map: all files change by one link.
+        for (version, text) in [("one", "[1]"), ("two", "[2]")] {
+            fs::create_dir(folder.0.join(version)).expect("a folder can be made");
+            write(&format!("{version}/platform.json"), text);
+        }
+        let link = |from: &str, to: &str| symlink(from, folder.0.join(to)).expect("a link");
+        link("one", "..data");
+        link("..data/platform.json", "platform.json");
+        let mut now = start();
+        let mut watch = Watch::new(&folder.0, now);
+        watch.follow(&[folder.0.join("cert.pem")]);
         let mut look = |change: &dyn Fn()| {
             change();
             now = now.after(PERIOD);
-            watch.look(now)
+            let is_new = watch.look(now);
+            if is_new {
+                watch.take();
+            }
+            is_new
         };
         let nothing = || {};
-        assert!(!look(&nothing));
-        let write_in_place = || fs::write(&key, "[ ]").expect("a file can be written");
-        assert!(!look(&write_in_place), "it may still be written");
-        assert!(look(&nothing));
-        assert!(!look(&nothing), "taken up once");
+        let write_in_place = || write("key.json", "[ ]");
         let rename_over = || {
-            fs::write(dir.join("new"), "[ ]").expect("a file can be written");
-            fs::rename(dir.join("new"), &key).expect("a file can be renamed");
+            write("new", "[ ]");
+            folder.rename("new", "key.json");
         };
-        assert!(!look(&rename_over));
+        let appear = || write(".env", "");
+        let go = || fs::remove_file(folder.0.join(".env")).expect("a file can be removed");
+        let named = || write("cert.pem", "");
+        let swap = || {
+            link("two", "..new");
+            folder.rename("..new", "..data");
+        };
+        assert!(!look(&nothing));
+        let changes: [&dyn Fn(); 6] = [&write_in_place, &rename_over, &appear, &go, &named, &swap];
+        for (place, change) in changes.into_iter().enumerate() {
+            assert!(!look(change), "{place} may still be written");
+            assert!(look(&nothing), "{place}");
+            assert!(!look(&nothing), "{place} taken up once");
+        }
+        assert!(!look(&write_in_place));
+        assert!(!look(&rename_over), "written again");
         assert!(look(&nothing));
-        let appear = || fs::write(dir.join(".env"), "").expect("a file can be written");
-        assert!(!look(&appear));
-        assert!(look(&nothing));
-        let go = || fs::remove_file(dir.join(".env")).expect("a file can be removed");
-        assert!(!look(&go));
-        assert!(look(&nothing));
-        fs::remove_dir_all(&dir).expect("the folder can be removed");
+    }
+
+    #[test]
+    fn what_was_taken_without_a_look_is_not_new() {
+        let folder = Folder::new("taken");
+        let mut now = start();
+        let mut watch = Watch::new(&folder.0, now);
+        let cert = folder.0.join("cert.pem");
+        watch.follow(std::slice::from_ref(&cert));
+        folder.write("key.json", "[]");
+        folder.write("cert.pem", "");
+        watch.take();
+        let mut look = |watch: &mut Watch| {
+            now = now.after(PERIOD);
+            watch.look(now)
+        };
+        assert!(!look(&mut watch) && !look(&mut watch));
+        // What changed between that and the following is new.
+        folder.write("cert.pem", "more");
+        watch.follow(&[folder.0.join("other.pem"), cert]);
+        assert!(!look(&mut watch) && look(&mut watch));
     }
 }
