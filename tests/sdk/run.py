@@ -10,7 +10,6 @@ Exits 0 if all is well; else says what is not and exits 1.
 """
 
 import json
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -19,11 +18,10 @@ import unittest
 
 import anthropic_tests
 import openai_tests
+import realtime_tests
 import world
 
-HERE = pathlib.Path(__file__).resolve().parent
-NODE_FOLDER = HERE.parents[1] / "target" / "node"
-ALL_SECONDS_MAX = 60
+ALL_SECONDS_MAX = 180
 LOG_LINES_SHOWN = 60
 
 
@@ -38,20 +36,20 @@ class Node(unittest.TestCase):
     @unittest.skipUnless(shutil.which("node"), "Node is not there")
     def test_openai(self):
         facts = {
-            "folder": str(NODE_FOLDER),
+            "folder": str(world.NODE_FOLDER),
             "proxy": world.proxy_url,
             "platform": world.platform.url,
             "key": world.PLAIN,
             "dailyKey": world.NODE_DAILY,
         }
-        run_program(self, "node", str(HERE / "openai.mjs"), json.dumps(facts))
+        run_program(self, "node", str(world.HERE / "openai.mjs"), json.dumps(facts))
 
 
 class Afterwards(unittest.TestCase):
     """What is looked at when all the traffic is over."""
 
     def test_metrics(self):
-        run_program(self, sys.executable, str(HERE / "metrics_check.py"), world.proxy_url + "/metrics", world.ROOT)
+        run_program(self, sys.executable, str(world.HERE / "metrics_check.py"), world.proxy_url + "/metrics", world.ROOT)
 
     def test_no_secret_in_the_log(self):
         text = "".join(world.log)
@@ -71,7 +69,7 @@ def main():
     signal.alarm(ALL_SECONDS_MAX)
     loader = unittest.defaultTestLoader
     suite = unittest.TestSuite()
-    for module in [openai_tests, anthropic_tests]:
+    for module in [openai_tests, anthropic_tests, realtime_tests]:
         suite.addTests(loader.loadTestsFromModule(module))
     for tests in [Node, Afterwards]:
         suite.addTests(loader.loadTestsFromTestCase(tests))

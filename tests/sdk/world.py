@@ -37,6 +37,10 @@ WILD = ["wild", "limited", "failing", "revoking", "closing", "exhausted", "broke
 KEYS_EACH = 3
 WAIT_SECONDS = 5
 
+HERE = pathlib.Path(__file__).resolve().parent
+NODE_FOLDER = HERE.parents[1] / "target" / "node"
+
+binary = None
 platform = None
 proxy_url = None
 log = []
@@ -65,23 +69,34 @@ def platforms(wild_url):
 
 
 @contextlib.contextmanager
-def running(binary):
-    """The wild platform and the proxy, until the end of the block. The proxy must stop in good order."""
-    global platform, proxy_url
+def running(program):
+    """The wild platform and the proxy, until the end of the block."""
+    global binary, platform, proxy_url
+    binary = program
     clean_environment()
     platform = Platform()
+    try:
+        with proxy({"log_level": "debug"}, platforms(platform.url)) as proxy_url:
+            yield
+    finally:
+        platform.stop()
+
+
+@contextlib.contextmanager
+def proxy(config, entries):
+    """A proxy with these platforms, until the end of the block: its address. It must stop in good order."""
     with tempfile.TemporaryDirectory() as folder:
-        config = {"host": "127.0.0.1", "port": 0, "log_level": "debug", "drain_seconds": 5}
-        for name, value in [("config", config), ("key", CLIENTS), ("platform", platforms(platform.url))]:
+        config = {"host": "127.0.0.1", "port": 0, "drain_seconds": 5} | config
+        for name, value in [("config", config), ("key", CLIENTS), ("platform", entries)]:
             pathlib.Path(folder, f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
         command = [binary, "--dir", folder]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            proxy_url = read_address(process)
+            url = read_address(process)
             # The rest is read by somebody, or the pipe would fill.
             reader = threading.Thread(target=log.extend, args=(process.stdout,), daemon=True)
             reader.start()
-            yield
+            yield url
             process.send_signal(signal.SIGTERM)
             status = process.wait(WAIT_SECONDS * 2)
             reader.join(WAIT_SECONDS)
@@ -91,7 +106,6 @@ def running(binary):
             process.kill()
             process.wait()
             process.stdout.close()
-            platform.stop()
 
 
 def clean_environment():

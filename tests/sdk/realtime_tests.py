@@ -1,0 +1,245 @@
+"""WebSocket through the proxy: the `websockets` client, OpenAI's Realtime client, both also over TLS."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from openai import OpenAI
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
+
+import world
+from realtime_platform import MESSAGE_BYTES_MAX, REFUSAL, WORDS, RealtimePlatform
+
+SECONDS = 10
+IDLE_SECONDS = 1
+KEYS = ["realtime-platform-key-dead", "realtime-platform-key-alive"]
+ENTRY = {"name": "realtime", "api_path": "/v1", "keys": KEYS}
+
+stack = contextlib.ExitStack()
+platform = None
+# Addresses: the proxy, one with TLS, one that ends what is silent.
+plain = secure = hasty = None
+certificate = None
+
+
+def setUpModule():
+    global platform, plain, secure, hasty, certificate
+    platform = RealtimePlatform()
+    stack.callback(platform.stop)
+    entries = [ENTRY | {"base_url": platform.url}]
+    start = lambda config: stack.enter_context(world.proxy(config, entries))
+    plain = start({})
+    hasty = start({"idle_timeout_seconds": IDLE_SECONDS})
+    if shutil.which("openssl"):
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        certificate, key = make_certificate(pathlib.Path(folder))
+        secure = start({"tls_cert": certificate, "tls_key": key})
+
+
+def tearDownModule():
+    stack.close()
+
+
+def make_certificate(folder):
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "3650"]
+    subprocess.run([*command, "-out", cert, "-keyout", key], check=True, capture_output=True)
+    return cert, key
+
+
+def by_name(address):
+    """The certificate is for a name."""
+    return address.replace("127.0.0.1", "localhost")
+
+
+class WebSocketTest(unittest.TestCase):
+    """Over HTTP and over TLS alike."""
+
+    def ways(self):
+        yield plain, None
+        if secure:
+            yield by_name(secure), ssl.create_default_context(cafile=certificate)
+
+    def open(self, path, address=None, **options):
+        address = (address or plain).replace("http", "ws", 1)
+        fields = {"x-test": self.id(), "Authorization": f"Bearer {world.PLAIN}"}
+        options = {"additional_headers": fields, "max_size": MESSAGE_BYTES_MAX, "ping_interval": None} | options
+        return connect(f"{address}/realtime/v1/{path}", open_timeout=SECONDS, close_timeout=SECONDS, **options)
+
+    def end(self):
+        """What the platform saw of the last conversation."""
+        return platform.await_end(self.id(), SECONDS)
+
+    def tearDown(self):
+        for record in platform.seen(self.id()):
+            text = json.dumps(record["fields"])
+            for client in world.CLIENTS:
+                self.assertNotIn(client["key"], text)
+            names = [name for name, _ in record["fields"]]
+            self.assertEqual(1, names.count("authorization"), names)
+            self.assertIn(record["key"], KEYS)
+
+
+class Messages(WebSocketTest):
+    def test_text_bytes_and_large_messages(self):
+        for address, context in self.ways():
+            with self.subTest(address), self.open("echo", address, ssl=context) as connection:
+                messages = ["", "Grüße", b"", bytes(range(256)), "x" * 70_000, bytes(8 * 1024 * 1024)]
+                for message in messages:
+                    connection.send(message)
+                    self.assertEqual(message, connection.recv(SECONDS))
+                # Both directions at once, and pieces that are no messages.
+                connection.send([b"many ", b"small ", b"pieces"])
+                for number in range(1000):
+                    connection.send(str(number))
+                self.assertEqual(b"many small pieces", connection.recv(SECONDS))
+                self.assertEqual([str(number) for number in range(1000)], [connection.recv(SECONDS) for _ in range(1000)])
+            self.assertEqual(1000, self.end()["closed"])
+
+    def test_a_reader_that_lags_slows_the_sender(self):
+        messages = [bytes([number]) * 1024 * 1024 for number in range(100)]
+        with self.open("lags", compression=None) as connection:
+            sent = threading.Semaphore(0)
+
+            def send():
+                for message in messages:
+                    connection.send(message)
+                    sent.release()
+
+            sender = threading.Thread(target=send, daemon=True)
+            sender.start()
+            count = 0
+            while sent.acquire(timeout=1):
+                count += 1
+            self.assertLess(count, len(messages), "somebody holds it all")
+            platform.gate.set()
+            sender.join(SECONDS)
+            connection.send("end")
+            self.assertEqual(hashlib.sha256(b"".join(messages)).hexdigest(), connection.recv(SECONDS))
+
+    def test_pings_of_either_side(self):
+        for address, context in self.ways():
+            with self.subTest(address), self.open("pings", address, ssl=context) as connection:
+                self.assertTrue(connection.ping(b"from the client").wait(SECONDS))
+                self.assertEqual("ponged", connection.recv(SECONDS))
+
+    def test_a_close_of_either_side(self):
+        for address, context in self.ways():
+            with self.subTest(address):
+                connection = self.open("echo", address, ssl=context)
+                connection.close(4000, "enough")
+                self.assertEqual(4000, self.end()["closed"])
+                connection = self.open("echo", address, ssl=context)
+                connection.send("close")
+                with self.assertRaises(ConnectionClosed) as caught:
+                    connection.recv(SECONDS)
+                self.assertEqual((4001, "as you wish"), (caught.exception.rcvd.code, caught.exception.rcvd.reason))
+
+    def test_what_breaks_off_is_no_close(self):
+        for address, context in self.ways():
+            with self.subTest(address), self.open("cut", address, ssl=context) as connection:
+                self.assertEqual("one", connection.recv(SECONDS))
+                with self.assertRaises(ConnectionClosedError) as caught:
+                    connection.recv(SECONDS)
+                self.assertIsNone(caught.exception.rcvd)
+
+    def test_silence_ends_and_words_go_on(self):
+        with self.open("echo", hasty) as connection:
+            for _ in range(3):
+                # Each word comes in time, all together take longer.
+                with self.assertRaises(TimeoutError):
+                    connection.recv(IDLE_SECONDS * 0.6)
+                connection.send("word")
+                self.assertEqual("word", connection.recv(SECONDS))
+            with self.assertRaises(ConnectionClosedError):
+                connection.recv(IDLE_SECONDS + SECONDS)
+        self.assertEqual(1006, self.end()["closed"])
+
+    def test_a_ping_is_no_silence(self):
+        with self.open("silent", hasty, ping_interval=IDLE_SECONDS / 4) as connection:
+            with self.assertRaises(TimeoutError):
+                connection.recv(IDLE_SECONDS * 3)
+
+
+class Handshakes(WebSocketTest):
+    def test_a_dead_key_is_not_noticed(self):
+        # One that has not tried any key yet.
+        with world.proxy({}, [ENTRY | {"base_url": platform.url}]) as fresh:
+            for _ in range(2):
+                with self.open("echo", fresh) as connection:
+                    connection.send("Hello")
+                    self.assertEqual("Hello", connection.recv(SECONDS))
+        self.assertEqual([*KEYS, KEYS[1]], [record["key"] for record in platform.seen(self.id())])
+
+    def test_a_refused_upgrade_is_an_ordinary_answer(self):
+        with self.assertRaises(InvalidStatus) as caught:
+            self.open("refused")
+        response = caught.exception.response
+        self.assertEqual((403, REFUSAL), (response.status_code, json.loads(response.body)))
+        self.assertNotIn("x-proxy-error", response.headers)
+
+    def test_the_proxy_refuses_as_for_any_request(self):
+        for options, status, code in [
+            ({"additional_headers": {}}, 401, "missing_api_key"),
+            ({"additional_headers": {}, "subprotocols": ["openai-insecure-api-key.nobody-knows-me"]}, 401, "invalid_api_key"),
+            ({"additional_headers": {"Authorization": f"Bearer {world.NARROW}"}}, 403, "platform_not_allowed"),
+        ]:
+            with self.assertRaises(InvalidStatus) as caught:
+                self.open("echo", **options)
+            response = caught.exception.response
+            self.assertEqual((status, code), (response.status_code, response.headers["x-proxy-error"]))
+
+    def test_the_key_of_a_browser(self):
+        protocols = ["realtime", f"openai-insecure-api-key.{world.PLAIN}", "openai-beta.realtime-v1"]
+        for address, context in self.ways():
+            options = {"ssl": context, "subprotocols": protocols, "origin": "https://app.example"}
+            with self.subTest(address), self.open("echo", address, additional_headers={"x-test": self.id()}, **options) as connection:
+                self.assertEqual("realtime", connection.subprotocol)
+                connection.send("Hello")
+                self.assertEqual("Hello", connection.recv(SECONDS))
+            fields = self.end()["fields"]
+            self.assertIn(["sec-websocket-protocol", "realtime, openai-beta.realtime-v1"], fields)
+            self.assertIn(["origin", "https://app.example"], fields)
+
+
+class Sdks(WebSocketTest):
+    def test_python(self):
+        for address, context in self.ways():
+            client = OpenAI(
+                base_url=f"{address}/realtime/v1",
+                websocket_base_url=f"{address.replace('http', 'ws', 1)}/realtime/v1",
+                api_key=world.PLAIN,
+            )
+            options = {"ssl": context} if context else {}
+            fields = {"x-test": self.id()}
+            connecting = client.realtime.connect(model="wild", extra_headers=fields, websocket_connection_options=options)
+            with self.subTest(address), connecting as connection:
+                self.assertEqual("session.created", connection.recv().type)
+                connection.response.create()
+                events = []
+                while not events or events[-1].type != "response.done":
+                    events.append(connection.recv())
+                said = [event.delta for event in events if event.type == "response.output_text.delta"]
+                self.assertEqual(WORDS, said)
+            self.assertEqual("/v1/realtime", self.end()["path"])
+
+    @unittest.skipUnless(shutil.which("node") and shutil.which("openssl"), "Node or openssl is not there")
+    def test_node(self):
+        """README's example. Node's SDK speaks to `wss://` only."""
+        facts = {"folder": str(world.NODE_FOLDER), "proxy": by_name(secure), "key": world.PLAIN, "model": self.id()}
+        script = str(pathlib.Path(__file__).with_name("realtime.mjs"))
+        # Before version 22 WebSocket has to be asked for.
+        command = ["node", "--experimental-websocket", script, json.dumps(facts)]
+        environment = dict(os.environ) | {"NODE_EXTRA_CA_CERTS": certificate}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=3 * SECONDS, env=environment)
+        self.assertEqual((0, "".join(WORDS)), (done.returncode, done.stdout.strip()), done.stderr)
