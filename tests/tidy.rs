@@ -62,6 +62,13 @@ impl Source {
         word(self.path.trim_start_matches("src/"))
     }
 
+    /// What leads from here to the crate's root without naming it.
+    fn way_up(&self) -> String {
+        let place = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        let place = place.trim_end_matches("/mod");
+        "super::".repeat(place.split('/').count())
+    }
+
     /// Whether a name here is one of the standard library's.
     fn takes_from_outside(&self, name: &str) -> bool {
         let mut lines = self.code.iter();
@@ -74,8 +81,11 @@ fn layers() {
     let mut used = BTreeSet::new();
     let mut faults = Vec::new();
     for source in program() {
+        let way_up = source.way_up();
         for line in &source.code {
-            let imports = after_each(line, "crate::").chain(after_each(line, "ai_api_proxy::"));
+            let imports = ["crate::", "ai_api_proxy::", &way_up]
+                .into_iter()
+                .flat_map(|root| after_each(line, root));
             for import in imports {
                 let part = word(import);
                 if part == source.part() {
@@ -113,7 +123,9 @@ fn words_that_are_not_used() {
     let mut faults = Vec::new();
     for source in program() {
         for line in &source.code {
-            let reads_clock = line.contains("Instant::now") || line.contains("SystemTime::now");
+            let reads_clock = ["Instant::now", "SystemTime::now", ".elapsed()"]
+                .iter()
+                .any(|read| line.contains(read));
             let is_forbidden = line.contains("Rc<RefCell") || line.contains("unsafe ");
             if is_forbidden || (reads_clock && source.path != CLOCK) {
                 faults.push(format!("{}: {}", source.path, line.trim()));
@@ -161,11 +173,12 @@ fn every_variant_is_named() {
             enums.extend(after_each(line, "enum ").map(|name| word(name).to_string()));
         }
     }
+    enums.insert("Self".to_string());
     let mut faults = Vec::new();
     for source in program() {
         for (place, line) in source.code.iter().enumerate() {
             let arm = line.trim_start();
-            if !arm.starts_with("_ =>") && !arm.starts_with("_ if ") {
+            if !takes_anything(arm) {
                 continue;
             }
             let depth = line.len() - arm.len();
@@ -187,6 +200,16 @@ fn every_variant_is_named() {
         }
     }
     none(&faults);
+}
+
+/// Whether an arm begins with `_`, or with several of them.
+fn takes_anything(arm: &str) -> bool {
+    let Some((pattern, _)) = arm.split_once(" =>") else {
+        return false;
+    };
+    let pattern = pattern.split(" if ").next().expect("a part");
+    let mut parts = pattern.trim_matches(['(', ')']).split(", ");
+    parts.all(|part| part == "_")
 }
 
 fn none(faults: &[String]) {

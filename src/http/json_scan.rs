@@ -175,7 +175,18 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                 self.keep(Role::Value, &[byte]);
             }
             (State::AfterValue, b',') => self.state = State::BeforeKey,
-            (_, _) => self.state = State::Lost,
+            (
+                State::BeforeKey
+                | State::AfterKey
+                | State::BeforeValue
+                | State::AfterValue
+                | State::InScalar
+                | State::InText(_)
+                | State::InEscape(_)
+                | State::Passing(_)
+                | State::Lost,
+                _,
+            ) => self.state = State::Lost,
         }
         None
     }
