@@ -245,8 +245,12 @@ impl Client {
             answer.proxy_error
         );
         check_answer(&request, answer, ledger);
-        let was_read = answer.proxy_error.as_deref() != Some("request_timeout");
-        ledger.counted += u64::from(request.is_counted() && was_read);
+        // Of a head that did not come in time nothing is known, and a body may have followed one that did.
+        let came_late = answer.proxy_error.as_deref() == Some("request_timeout");
+        match came_late && ledger.requests[&request.id].tries == 0 {
+            true => ledger.doubtful += 1,
+            false => ledger.counted += u64::from(request.is_counted()),
+        }
         ledger.answered += 1;
         self.done += 1;
         let Some(line) = &mut self.line else {
