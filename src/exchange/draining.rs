@@ -10,7 +10,7 @@ use crate::http::body::Decoder;
 use super::closing::Closing;
 use super::core::Phase;
 use super::reading::Reading;
-use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
+use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, nothing, transfer};
 use super::{Cx, Exchange, Step};
 
 /// How long and how much is read before the connection is given up instead.
@@ -54,6 +54,7 @@ impl Draining {
             input,
             &mut self.dropped,
             Coding::Identity,
+            nothing,
             |_| {},
         );
         let given_up = self.until <= cx.now.instant || self.dropped.bytes > DROPPED_BYTES_MAX;

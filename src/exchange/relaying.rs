@@ -18,7 +18,7 @@ use super::core::Core;
 use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
-use super::transfer::{Coding, Stopped, transfer};
+use super::transfer::{Coding, Stopped, nothing, transfer};
 use super::trying::{Trying, facts};
 use super::upload::Upload;
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
@@ -226,6 +226,7 @@ impl Relaying {
             upstream.input,
             cx.client.output,
             body.coding,
+            nothing,
             |data| request.on_answer_content(data, cx.now),
         );
         let stopped = match moved {

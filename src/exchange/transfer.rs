@@ -21,6 +21,11 @@ pub const ROOM_MIN: usize = 16 * 1024;
 /// The most that framing adds to one piece: size line, and the line end after it.
 const FRAMING_BYTES_MAX: usize = 32;
 
+/// For bodies of which every trailer field may go on that any may.
+pub fn nothing(_: &str) -> bool {
+    false
+}
+
 /// Where decoded bytes go.
 pub trait Sink {
     /// How many bytes may be put now.
@@ -49,7 +54,7 @@ pub enum Stopped {
     Done,
 }
 
-/// Moves what can be moved. `watch` sees each piece of content.
+/// Moves what can be moved. `watch` sees each piece of content; trailer fields that are `withheld` do not go on.
 ///
 /// # Errors
 /// The framing is broken; what came before has been moved.
@@ -58,6 +63,7 @@ pub fn transfer(
     input: &mut Buffer,
     sink: &mut impl Sink,
     coding: Coding,
+    withheld: impl Fn(&str) -> bool,
     mut watch: impl FnMut(&[u8]),
 ) -> Result<Stopped, Malformed> {
     loop {
@@ -78,7 +84,7 @@ pub fn transfer(
             }
             Decoded::Skip { consumed } => consumed,
             Decoded::Trailers { consumed, section } => {
-                put_end(sink, coding, section);
+                put_end(sink, coding, section, &withheld);
                 consumed
             }
             Decoded::NeedMore => return Ok(Stopped::Starved),
@@ -101,12 +107,12 @@ fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {
     }
 }
 
-fn put_end(sink: &mut impl Sink, coding: Coding, section: &[u8]) {
+fn put_end(sink: &mut impl Sink, coding: Coding, section: &[u8], withheld: &impl Fn(&str) -> bool) {
     match coding {
         Coding::Identity => {}
         Coding::Chunked => {
             sink.put(b"0\r\n");
-            for field in trailer_fields(section) {
+            for field in trailer_fields(section).filter(|field| !withheld(field.name)) {
                 sink.put(field.name.as_bytes());
                 sink.put(b": ");
                 sink.put(field.value);

@@ -209,6 +209,7 @@ impl Upload {
         blocks: &mut BlockPool,
         memory: &mut RetryMemory,
     ) -> Result<Progress, Broken> {
+        let withheld = request.replaced_fields();
         if let Store::Keeping(kept) = &mut self.store {
             let mut keeper = Keeper {
                 kept,
@@ -216,10 +217,17 @@ impl Upload {
                 memory,
             };
             let received = &mut self.received;
-            transfer(&mut self.decoder, input, &mut keeper, self.coding, |data| {
-                *received += data.len() as u64;
-                request.on_request_content(data);
-            })
+            transfer(
+                &mut self.decoder,
+                input,
+                &mut keeper,
+                self.coding,
+                &withheld,
+                |data| {
+                    *received += data.len() as u64;
+                    request.on_request_content(data);
+                },
+            )
             .map_err(Broken::Malformed)?;
             let outgrown = kept.body_bytes() > self.limits.kept_bytes_max || !memory.has_room(0);
             self.check_size()?;
@@ -244,10 +252,17 @@ impl Upload {
                 }
                 kept.drop_body(memory);
                 let received = &mut self.received;
-                let stopped = transfer(&mut self.decoder, input, output, self.coding, |data| {
-                    *received += data.len() as u64;
-                    request.on_request_content(data);
-                })
+                let stopped = transfer(
+                    &mut self.decoder,
+                    input,
+                    output,
+                    self.coding,
+                    &withheld,
+                    |data| {
+                        *received += data.len() as u64;
+                        request.on_request_content(data);
+                    },
+                )
                 .map_err(Broken::Malformed)?;
                 self.check_size()?;
                 Ok(match stopped {

@@ -2,7 +2,7 @@
 //! letter, the same body.
 
 use ai_api_proxy::base::buffer::{BlockPool, Buffer};
-use ai_api_proxy::exchange::transfer::{Coding, Stopped, transfer};
+use ai_api_proxy::exchange::transfer::{Coding, Stopped, nothing, transfer};
 use ai_api_proxy::http::Framing;
 use ai_api_proxy::http::body::Decoder;
 use ai_api_proxy::http::malformed::Malformed;
@@ -55,9 +55,16 @@ fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> (Moved, Vec<u8>)
             let count = input.append(piece);
             piece = &piece[count..];
             if end.is_ok() {
-                end = transfer(&mut decoder, &mut input, &mut output, coding, |data| {
-                    content.extend_from_slice(data);
-                });
+                end = transfer(
+                    &mut decoder,
+                    &mut input,
+                    &mut output,
+                    coding,
+                    nothing,
+                    |data| {
+                        content.extend_from_slice(data);
+                    },
+                );
             }
             out.extend_from_slice(output.unread());
             let is_stuck = output.is_empty() && count == 0;

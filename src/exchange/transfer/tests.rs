@@ -17,9 +17,16 @@ fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> Moved {
     for piece in std::iter::once(&&b""[..]).chain(pieces) {
         input.put(piece);
         if stopped.is_ok() {
-            stopped = transfer(&mut decoder, &mut input, &mut output, coding, |data| {
-                watched.extend_from_slice(data);
-            });
+            stopped = transfer(
+                &mut decoder,
+                &mut input,
+                &mut output,
+                coding,
+                nothing,
+                |data| {
+                    watched.extend_from_slice(data);
+                },
+            );
         }
         out.extend(drain(&mut output));
     }
@@ -162,9 +169,14 @@ fn a_full_sink_is_waited_for() {
         let (mut sent, mut watched, mut seen_full) = (0, 0, false);
         while watched < body.len() {
             sent += input.append(&body[sent..]);
-            let stopped = transfer(&mut decoder, &mut input, &mut output, coding, |data| {
-                watched += data.len()
-            });
+            let stopped = transfer(
+                &mut decoder,
+                &mut input,
+                &mut output,
+                coding,
+                nothing,
+                |data| watched += data.len(),
+            );
             seen_full |= stopped == Ok(Stopped::Full);
             // A slow reader.
             output.consume(output.len().min(30_000));

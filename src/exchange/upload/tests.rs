@@ -3,6 +3,7 @@
 use super::*;
 use crate::exchange::core::Core;
 use crate::exchange::testing::{buffer, core, drain, request, shown};
+use crate::exchange::transfer::nothing;
 use crate::http::splits::every_split;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\n";
@@ -134,6 +135,7 @@ fn body_of(framing: Framing, sent: &[u8]) -> String {
         &mut input,
         &mut output,
         Coding::Identity,
+        nothing,
         |_| {},
     );
     assert_eq!(stopped, Ok(Stopped::Done), "{body:?}");
@@ -345,4 +347,25 @@ fn a_service_gets_the_content_alone() {
         content
     });
     assert_eq!(found, "abcde");
+}
+
+#[test]
+fn no_trailer_speaks_for_the_platform_s_own_fields() {
+    let platform =
+        r#""base_url": "http://h.example", "auth_header": "X-Auth", "headers": {"X-Version": "1"}"#;
+    let body = b"1\r\na\r\n0\r\nx-auth: stolen\r\nX-VERSION: 2\r\nX-Sum: 1\r\n\r\n";
+    for kept_bytes_max in [1000, 0] {
+        let mut bench = Bench::new(Framing::Chunked, limits(kept_bytes_max), 1000);
+        bench.request = request(&mut core("{}", platform));
+        bench.request.route = Some(0);
+        bench.begin();
+        bench.input.put(body);
+        assert_eq!(bench.pump().expect("well-formed"), Progress::Done);
+        assert_eq!(
+            shown(&drain(&mut bench.output)),
+            format!("{SENT_HEAD}1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"),
+            "{kept_bytes_max}"
+        );
+        bench.discard();
+    }
 }
