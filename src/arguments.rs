@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 pub const HELP: &str = "\
@@ -26,22 +28,22 @@ pub enum Command {
 ///
 /// # Errors
 /// What is wrong with them, and what to write instead.
-pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
     let mut dir = None;
     let mut check = false;
     while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--help" | "-h" => return Ok(Command::Help),
-            "--version" | "-V" => return Ok(Command::Version),
-            "--check" => check = true,
-            "--dir" => {
+        match argument.as_bytes() {
+            b"--help" | b"-h" => return Ok(Command::Help),
+            b"--version" | b"-V" => return Ok(Command::Version),
+            b"--check" => check = true,
+            b"--dir" => {
                 let value = arguments.next().ok_or("--dir needs a folder: --dir DIR")?;
-                set_once(&mut dir, value)?;
+                set_once(&mut dir, &value)?;
             }
-            other => match other.strip_prefix("--dir=") {
-                Some(value) => set_once(&mut dir, value.to_string())?,
-                None => return Err(format!("unknown argument {other:?}; see --help")),
+            other => match other.strip_prefix(b"--dir=") {
+                Some(value) => set_once(&mut dir, OsStr::from_bytes(value))?,
+                None => return Err(format!("unknown argument {argument:?}; see --help")),
             },
         }
     }
@@ -52,7 +54,7 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, Str
     })
 }
 
-fn set_once(dir: &mut Option<PathBuf>, value: String) -> Result<(), String> {
+fn set_once(dir: &mut Option<PathBuf>, value: &OsStr) -> Result<(), String> {
     match (value.is_empty(), dir.replace(PathBuf::from(value))) {
         (true, _) => Err("--dir needs a folder: --dir DIR".to_string()),
         (false, Some(_)) => Err("--dir is given twice; give it once".to_string()),
@@ -85,8 +87,19 @@ mod tests {
             (&["check"], Err("unknown argument \"check\"; see --help")),
         ];
         for (arguments, want) in rows {
-            let got = parse(arguments.iter().map(|argument| argument.to_string()));
+            let got = parse(arguments.iter().map(OsString::from));
             assert_eq!(got, want.clone().map_err(str::to_string), "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn arguments_that_are_no_text() {
+        let bytes = |bytes: &[u8]| OsStr::from_bytes(bytes).to_os_string();
+        assert_eq!(
+            parse([bytes(b"\xff")]),
+            Err(r#"unknown argument "\xFF"; see --help"#.to_string())
+        );
+        let dir = PathBuf::from(bytes(b"/\xff"));
+        assert_eq!(parse([bytes(b"--dir=/\xff")]), Ok(Command::Run { dir }));
     }
 }

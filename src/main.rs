@@ -1,5 +1,6 @@
 //! The program: what the arguments ask for, and the exit status.
 
+use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 use ai_api_proxy::arguments::{self, Command};
@@ -7,30 +8,31 @@ use ai_api_proxy::server::Stopped;
 use ai_api_proxy::start;
 
 fn main() -> ExitCode {
-    let command = match arguments::parse(std::env::args().skip(1)) {
+    let command = match arguments::parse(std::env::args_os().skip(1)) {
         Ok(command) => command,
-        Err(message) => {
-            eprintln!("ai-api-proxy: {message}");
-            return ExitCode::from(2);
-        }
+        Err(message) => return complain(&message, ExitCode::from(2)),
     };
     let outcome = match command {
-        Command::Help => {
-            print!("{}", arguments::HELP);
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Version => {
-            println!("ai-api-proxy {}", env!("CARGO_PKG_VERSION"));
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Check { dir } => start::check(&dir).map(|()| ExitCode::SUCCESS),
+        Command::Help => print(arguments::HELP),
+        Command::Version => print(concat!("ai-api-proxy ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Check { dir } => start::check(&dir).and_then(|text| print(&text)),
         Command::Run { dir } => start::run(&dir).map(|stopped| match stopped {
             Stopped::Drained => ExitCode::SUCCESS,
             Stopped::CutShort => ExitCode::FAILURE,
         }),
     };
-    outcome.unwrap_or_else(|message| {
-        eprintln!("ai-api-proxy: {message}");
-        ExitCode::FAILURE
-    })
+    outcome.unwrap_or_else(|message| complain(&message, ExitCode::FAILURE))
+}
+
+fn print(text: &str) -> Result<ExitCode, String> {
+    let written = stdout().write_all(text.as_bytes());
+    written
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(|error| format!("standard output cannot be written: {error}"))
+}
+
+fn complain(message: &str, status: ExitCode) -> ExitCode {
+    // Where nobody can read it the status says enough.
+    let _ = writeln!(stderr(), "ai-api-proxy: {message}");
+    status
 }

@@ -23,11 +23,11 @@ use crate::reload::Reloader;
 use crate::server::{Doors, Server, Signals, Stopped, open_listeners, read_clock};
 use crate::site::{Lasting, Site, client_specs};
 
-/// Prints everything that is wrong or doubtful in `dir`'s files.
+/// Says what is doubtful in `dir`'s files.
 ///
 /// # Errors
-/// When there is a problem; it has been printed.
-pub fn check(dir: &Path) -> Result<(), String> {
+/// Everything that is wrong in them, and what is doubtful.
+pub fn check(dir: &Path) -> Result<String, String> {
     let config = load(dir)?;
     let warnings = config.warnings.clone();
     // The port of the built-in platform matters only to who runs it.
@@ -39,11 +39,11 @@ pub fn check(dir: &Path) -> Result<(), String> {
         read_clock(),
     )
     .map_err(|finding| refusal(dir, &[finding], &warnings))?;
+    let mut text = String::new();
     for warning in warnings.iter().chain(&site.warnings) {
-        println!("warning: {warning}");
+        text.push_str(&format!("warning: {warning}\n"));
     }
-    println!("the configuration in {} is valid", dir.display());
-    Ok(())
+    Ok(text + &format!("the configuration in {} is valid\n", dir.display()))
 }
 
 /// Starts the proxy and runs it until it is stopped.

@@ -48,6 +48,26 @@ fn the_command_line_tells_what_is_wrong() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_told() {
+    for argument in ["--help", "--check"] {
+        let proxy = Proxy::prepare(json!({}), &json!([]), &json!([]));
+        let full = fs::File::options().write(true).open("/dev/full");
+        let output = Command::new(env!("CARGO_BIN_EXE_ai-api-proxy"))
+            .args([argument, "--dir"])
+            .arg(proxy.folder())
+            .stdout(full.expect("it is always there"))
+            .output()
+            .expect("the program starts");
+        let (code, _, errors) = texts(&output);
+        assert_eq!(code, Some(1), "{argument}");
+        assert!(
+            errors.starts_with("ai-api-proxy: standard output cannot be written: "),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
 fn check_prints_every_problem_and_the_start_refuses_them_too() {
     let folder = new_folder();
     let dir = folder.to_str().expect("text");
