@@ -132,7 +132,12 @@ impl Record {
                 },
             })
         } else if kind == Kind::Unhealthy as u8 {
-            let reason = std::str::from_utf8(std::mem::take(from)).ok()?.to_string();
+            let reason = std::str::from_utf8(std::mem::take(from)).ok()?;
+            // No other is written, and the next compaction would change it.
+            if !reason.is_ascii() || reason.len() > REASON_BYTES_MAX {
+                return None;
+            }
+            let reason = reason.to_string();
             key(Standing::Unhealthy { reason })
         } else {
             return None;
@@ -330,29 +335,38 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_an_unknown_kind_is_skipped_alone() {
-        let mut bytes = Vec::new();
-        let usable = Record::Key {
+    fn what_is_never_written_is_skipped_alone() {
+        let key = |standing| Record::Key {
             key: Digest::of(b"key"),
             unix_ms: 0,
-            standing: Standing::Usable,
+            standing,
         };
-        usable.encode(1, &mut bytes);
-        let length = bytes.len();
-        bytes[2] = 99;
-        let crc = crc32(&bytes[2..length - CRC_BYTES]);
-        bytes[length - CRC_BYTES..].copy_from_slice(&crc.to_le_bytes());
-        usable.encode(2, &mut bytes);
-        let mut scan = Scan::new(&bytes);
-        assert_eq!(scan.next(), Some((2, usable)));
-        assert_eq!(scan.next(), None);
-        let bytes = length;
-        assert_eq!(
-            scan.damage,
-            Damage {
+        let unhealthy = key(Standing::Unhealthy {
+            reason: "4011".to_string(),
+        });
+        let usable = key(Standing::Usable);
+        // What is put where: another kind, and a reason that is not ASCII.
+        let reason_place = HEAD_BYTES + 4 + 32 + 8;
+        let rows: [(&Record, usize, &[u8]); 2] = [
+            (&usable, MARK.len(), &[99]),
+            (&unhealthy, reason_place, "\u{120}".as_bytes()),
+        ];
+        for (record, place, put) in rows {
+            let mut bytes = Vec::new();
+            record.encode(1, &mut bytes);
+            let length = bytes.len();
+            bytes[place..place + put.len()].copy_from_slice(put);
+            let crc = crc32(&bytes[MARK.len()..length - CRC_BYTES]);
+            bytes[length - CRC_BYTES..].copy_from_slice(&crc.to_le_bytes());
+            usable.encode(2, &mut bytes);
+            let mut scan = Scan::new(&bytes);
+            assert_eq!(scan.next(), Some((2, usable.clone())));
+            assert_eq!(scan.next(), None);
+            let damage = Damage {
                 stretches: 1,
-                bytes
-            }
-        );
+                bytes: length,
+            };
+            assert_eq!(scan.damage, damage, "{record:?}");
+        }
     }
 }
