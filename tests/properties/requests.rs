@@ -11,7 +11,7 @@ use ai_api_proxy::http::scan::HeadScan;
 use ai_api_proxy::http::{FIELDS_MAX, Framing};
 
 use super::input::{choices, in_any_cut, now};
-use super::plan::PLATFORMS;
+use super::plan::{PLATFORMS, client_key};
 use super::random::Random;
 use super::reader::{Body, Chunk, Head};
 use super::server::Server;
@@ -27,6 +27,9 @@ const ENDING: [&str; 8] = [
     "via",
     "x-forwarded-for",
 ];
+
+/// Where the client's key may stand besides `Authorization`.
+const KEY_FIELDS: [&str; 3] = ["api-key", "x-api-key", "x-goog-api-key"];
 
 thread_local! {
     static SERVER: Server = Server::new(1, false, &mut Random::new(1), now());
@@ -84,6 +87,12 @@ fn check_forwarded(server: &Server, head: &RequestHead<'_, '_>, platform: usize)
         ENDING.iter().all(|name| read.one(name).is_none()),
         "{written}"
     );
+    let client_key = client_key(0);
+    let mut fields = read.fields.iter();
+    let is_shown = |(name, value): &(String, String)| {
+        KEY_FIELDS.contains(&name.as_str()) && *value == client_key
+    };
+    assert!(!fields.any(is_shown), "{written}");
     for name in ["connection", "upgrade"] {
         assert_eq!(read.one(name).is_some(), offered.is_some(), "{written}");
     }

@@ -326,7 +326,8 @@ impl Client {
         if !self.is_excused {
             ledger.doubtful += begun.iter().skip(1).filter(was_counted).count() as u64;
         }
-        let client_cut = request.flaw == Some(Flaw::ChunkSize) || request.content.len() > 5_000;
+        let client_cut =
+            request.flaw == Some(Flaw::ChunkSize) || request.content.len() > ledger.body_bytes_max;
         if self.is_excused {
             // Those behind it may have been served, too, and their answers were lost.
             ledger.doubtful += (line.next - self.done) as u64;
@@ -336,7 +337,6 @@ impl Client {
             end == End::Reset && self.manner.pauses_percent > 0 && line.next > self.done + 1;
         let may_miss = outlived_linger || self.is_excused || (line.may_close && !was_asked);
         if line.answers.has_begun() || was_asked {
-            let client_cut = client_cut && (request.flaw.is_some() || ledger.bodies_are_limited);
             assert!(
                 platform_cut || client_cut || may_miss,
                 "{}: a whole answer was cut off by {end:?}: {} at {}",

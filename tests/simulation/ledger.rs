@@ -18,8 +18,8 @@ pub struct Ledger {
     pub cut: u64,
     pub probes: u64,
     pub has_faults: bool,
-    /// Large bodies are refused in this world.
-    pub bodies_are_limited: bool,
+    /// A larger body is refused.
+    pub body_bytes_max: usize,
 }
 
 /// One request as the platforms see it.

@@ -130,11 +130,21 @@ impl Request {
             Some(Flaw::WrongKey) => "client-key-of-nobody".to_string(),
             _ => client_key(client),
         };
+        let field = |name: &str, prefix: &str| format!("{name}: {prefix}{key}\r\n");
+        let (shown, query) = match random.between(0, 9) {
+            0..=2 => (field(auth_header, auth_prefix), String::new()),
+            3 => (String::new(), format!("?key={key}")),
+            4 => {
+                let others = ["x-api-key", "x-goog-api-key", "api-key"];
+                (field(random.pick(&others), ""), String::new())
+            }
+            _ => (field("Authorization", "Bearer "), String::new()),
+        };
         let api_path = random.pick(&["/v1", ""]);
         let line = match self.flaw {
             Some(Flaw::RequestLine) => format!("{}\r\n", self.method),
             _ => format!(
-                "{} /{name}{api_path}/r/{} HTTP/1.{}\r\n",
+                "{} /{name}{api_path}/r/{}{query} HTTP/1.{}\r\n",
                 self.method,
                 self.id,
                 u8::from(!self.is_http10)
@@ -143,10 +153,6 @@ impl Request {
         let host = match (self.flaw, self.is_http10) {
             (Some(Flaw::NoHost), false) => "",
             _ => "Host: proxy\r\n",
-        };
-        let shown = match random.percent(30) {
-            true => format!("{auth_header}: {auth_prefix}{key}\r\n"),
-            false => format!("Authorization: Bearer {key}\r\n"),
         };
         format!("{line}{host}x-sim-id: {}\r\n{shown}", self.id)
     }

@@ -139,7 +139,9 @@ impl Platform {
             let is_beginning = request.content.starts_with(&asked.content);
             assert!(is_beginning, "{}: other content than was sent", request.id);
             if asked.body.is_done() {
-                assert_eq!(asked.content.len(), request.content.len(), "{}", request.id);
+                let length = asked.content.len();
+                assert_eq!(length, request.content.len(), "{}", request.id);
+                assert!(length <= ledger.body_bytes_max, "{}: {length}", request.id);
             }
         }
         if !asked.body.is_done() {

@@ -98,7 +98,7 @@ impl World {
         };
         let server = Server::new(count, has_faults, &mut random, now);
         let mut ledger = Ledger::new(!matches!(conduct, Conduct::Flawless));
-        ledger.bodies_are_limited = server.core.site.settings.max_body_bytes < 10_000;
+        ledger.body_bytes_max = server.core.site.settings.max_body_bytes as usize;
         let clients = (0..count)
             .map(|number| Client::draw(number, has_faults, &mut ledger, &mut random))
             .collect();
