@@ -209,26 +209,14 @@ impl Upload {
         blocks: &mut BlockPool,
         memory: &mut RetryMemory,
     ) -> Result<Progress, Broken> {
-        let withheld = request.replaced_fields();
         if let Store::Keeping(kept) = &mut self.store {
             let mut keeper = Keeper {
                 kept,
                 blocks,
                 memory,
             };
-            let received = &mut self.received;
-            transfer(
-                &mut self.decoder,
-                input,
-                &mut keeper,
-                self.coding,
-                &withheld,
-                |data| {
-                    *received += data.len() as u64;
-                    request.on_request_content(data);
-                },
-            )
-            .map_err(Broken::Malformed)?;
+            let (decoder, received) = (&mut self.decoder, &mut self.received);
+            receive(decoder, received, input, &mut keeper, self.coding, request)?;
             let outgrown = kept.body_bytes() > self.limits.kept_bytes_max || !memory.has_room(0);
             self.check_size()?;
             if outgrown {
@@ -251,19 +239,8 @@ impl Upload {
                     return Ok(Progress::Blocked);
                 }
                 kept.drop_body(memory);
-                let received = &mut self.received;
-                let stopped = transfer(
-                    &mut self.decoder,
-                    input,
-                    output,
-                    self.coding,
-                    &withheld,
-                    |data| {
-                        *received += data.len() as u64;
-                        request.on_request_content(data);
-                    },
-                )
-                .map_err(Broken::Malformed)?;
+                let (decoder, received) = (&mut self.decoder, &mut self.received);
+                let stopped = receive(decoder, received, input, output, self.coding, request)?;
                 self.check_size()?;
                 Ok(match stopped {
                     Stopped::Starved => Progress::Waiting,
@@ -296,6 +273,23 @@ impl Upload {
             false => Ok(()),
         }
     }
+}
+
+/// Moves what the client has sent and counts it.
+fn receive(
+    decoder: &mut Decoder,
+    received: &mut u64,
+    input: &mut Buffer,
+    sink: &mut impl Sink,
+    coding: Coding,
+    request: &mut Request,
+) -> Result<Stopped, Broken> {
+    let withheld = request.replaced_fields();
+    let moved = transfer(decoder, input, sink, coding, withheld, |data| {
+        *received += data.len() as u64;
+        request.on_request_content(data);
+    });
+    moved.map_err(Broken::Malformed)
 }
 
 impl RetryMemory {
