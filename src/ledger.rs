@@ -101,21 +101,24 @@ impl Ledger {
         self.look_at.into_iter().chain(self.write_at).min()
     }
 
-    /// Takes over what other processes have written, and compacts the file, if it is time.
-    pub fn look(&mut self, clients: &mut Clients, keyring: &mut Keyring, now: Now) {
+    /// Takes over what other processes have written, and compacts the file, if it is time. How many records there were.
+    pub fn look(&mut self, clients: &mut Clients, keyring: &mut Keyring, now: Now) -> usize {
         let Some(journal) = &mut self.journal else {
-            return;
+            return 0;
         };
         if self.look_at.is_some_and(|at| now.instant < at) {
-            return;
+            return 0;
         }
         self.look_at = Some(now.instant + LOOK_EVERY);
         if journal.wants_compaction() {
             journal.compact(now);
         }
+        let mut records = 0;
         for record in journal.catch_up(now) {
             apply(&record, clients, keyring, now);
+            records += 1;
         }
+        records
     }
 
     /// Gives client keys that a new configuration brought what they have used before.

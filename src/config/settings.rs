@@ -26,7 +26,7 @@ pub struct Settings {
     pub allowed_ips: Vec<IpNet>,
     pub trusted_proxies: Vec<IpNet>,
     /// 0: never by timer.
-    pub unhealthy_key_retry_minutes: u64,
+    pub unhealthy_key_retry: Duration,
     pub host: IpAddr,
     /// 0: any free one.
     pub port: u16,
@@ -68,12 +68,14 @@ pub fn read(value: &Json, dir: &Path, findings: &mut Findings) -> Settings {
         restrict_ip: fields.flag("restrict_ip", false),
         allowed_ips: nets(&mut fields, "allowed_ips"),
         trusted_proxies: nets(&mut fields, "trusted_proxies"),
-        unhealthy_key_retry_minutes: fields.whole(
-            "unhealthy_key_retry_minutes",
-            60,
-            (0, 366 * 24 * 60),
-            "minutes",
-            "write 60, or 0 for never",
+        unhealthy_key_retry: Duration::from_secs(
+            60 * fields.whole(
+                "unhealthy_key_retry_minutes",
+                60,
+                (0, 366 * 24 * 60),
+                "minutes",
+                "write 60, or 0 for never",
+            ),
         ),
         host: host(&mut fields),
         port: fields.whole("port", 5000, (0, 65535), "", "write 5000") as u16,

@@ -77,7 +77,7 @@ impl Core {
         now: Now,
     ) -> Core {
         let mut probes = Probes::default();
-        probes.reload(&site.probed_keys(), now);
+        probes.reload(&site.probed_keys(), site.settings.unhealthy_key_retry, now);
         let max = site.settings.retry_memory_bytes;
         let max_connections = site.settings.max_connections;
         Core {
@@ -111,7 +111,8 @@ impl Core {
 
     /// Takes a new version of the configuration up. Requests in flight keep the one with which they began.
     pub fn take_site(&mut self, site: Rc<Site>, now: Now) {
-        self.probes.reload(&site.probed_keys(), now);
+        let period = site.settings.unhealthy_key_retry;
+        self.probes.reload(&site.probed_keys(), period, now);
         self.retry_memory.max = site.settings.retry_memory_bytes;
         self.connections.max = site.settings.max_connections;
         let (keys, clients) = (&self.keyring, &self.clients);
@@ -191,7 +192,13 @@ impl Core {
 
     /// Takes over what other processes have counted, if it is time.
     pub fn look_at_ledger(&mut self, now: Now) {
-        self.ledger.look(&mut self.clients, &mut self.keyring, now);
+        let news = self.ledger.look(&mut self.clients, &mut self.keyring, now);
+        if news > 0 {
+            // Whoever found these keys unhealthy may be gone when they are to be probed again.
+            for key in self.keyring.unhealthy() {
+                self.probes.on_unhealthy(key, now);
+            }
+        }
     }
 
     /// Awaits the [`Core::write_ledger`] that succeeds.
@@ -254,7 +261,6 @@ impl Core {
     }
 
     fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
-        let period = Duration::from_secs(request.site.settings.unhealthy_key_retry_minutes * 60);
         let key = permit.key();
         if let Role::Probe(_) = request.role {
             let reached = !matches!(
@@ -263,15 +269,15 @@ impl Core {
             );
             self.keyring.judge_probe(permit, outcome, now);
             let found = match (reached, self.keyring.is_unhealthy(key)) {
-                (false, _) => Found::Unreachable,
+                (false, is_unhealthy) => Found::Unreachable { is_unhealthy },
                 (true, true) => Found::Unhealthy,
                 (true, false) => Found::Usable,
             };
-            self.probes.done(key, found, period, now);
+            self.probes.done(key, found, now);
             return;
         }
         match &outcome {
-            Outcome::Rejected { .. } => self.probes.on_unhealthy(key, period, now),
+            Outcome::Rejected { .. } => self.probes.on_unhealthy(key, now),
             Outcome::Forbidden => self.probes.on_doubt(key, now),
             Outcome::Answered
             | Outcome::RateLimited { .. }

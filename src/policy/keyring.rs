@@ -260,6 +260,12 @@ impl Keyring {
         matches!(self.keys[key.0 as usize].health, Health::Unhealthy { .. })
     }
 
+    /// The unhealthy ones of the present configuration.
+    pub fn unhealthy(&self) -> impl Iterator<Item = KeyId> {
+        let listed = self.rings.iter().flat_map(|ring| &ring.keys).copied();
+        listed.filter(|key| self.is_unhealthy(*key))
+    }
+
     pub fn condition(&self, key: KeyId, now: Now) -> Condition {
         let key = &self.keys[key.0 as usize];
         match (&key.health, key.cooling_now(now)) {

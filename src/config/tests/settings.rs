@@ -355,7 +355,7 @@ fn defaults_are_the_contract_s() {
         assert_eq!(settings.host, IpAddr::from([0, 0, 0, 0]));
         assert_eq!((settings.port, settings.max_attempts), (5000, 3));
         assert_eq!(settings.cors_origins, ["*"]);
-        assert_eq!(settings.unhealthy_key_retry_minutes, 60);
+        assert_eq!(settings.unhealthy_key_retry, Duration::from_secs(3600));
         let bytes = [
             settings.retry_buffer_bytes,
             settings.retry_memory_bytes,

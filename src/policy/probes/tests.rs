@@ -1,0 +1,218 @@
+//! The schedule on a fake clock: rounds, outages, periods.
+
+use super::*;
+
+const PERIOD: Duration = Duration::from_secs(3600);
+const PLATFORM: PlatformId = PlatformId(0);
+
+fn start() -> Now {
+    Now {
+        instant: Instant::now(),
+        unix_ms: 0,
+    }
+}
+
+fn listed(keys: u32) -> [(PlatformId, Vec<KeyId>); 1] {
+    [(PLATFORM, (0..keys).map(KeyId).collect())]
+}
+
+fn probes(keys: u32, now: Now) -> Probes {
+    let mut probes = Probes::default();
+    probes.reload(&listed(keys), PERIOD, now);
+    probes
+}
+
+/// Begins whatever may begin.
+fn begin(probes: &mut Probes, now: Now) -> Vec<u32> {
+    std::iter::from_fn(|| probes.next(now).map(|(_, key)| key.0)).collect()
+}
+
+const NONE: [u32; 0] = [];
+const UNREACHABLE: Found = Found::Unreachable {
+    is_unhealthy: false,
+};
+
+fn end(probes: &mut Probes, keys: &[u32], found: Found, now: Now) {
+    for key in keys {
+        probes.done(KeyId(*key), found, now);
+    }
+}
+
+#[test]
+fn every_key_is_probed_once_after_the_start_eight_at_a_time() {
+    let now = start();
+    let mut probes = probes(20, now);
+    let mut sizes = Vec::new();
+    loop {
+        let begun = begin(&mut probes, now);
+        if begun.is_empty() {
+            break;
+        }
+        sizes.push(begun.len());
+        end(&mut probes, &begun, Found::Usable, now);
+    }
+    assert_eq!(sizes, [8, 8, 4]);
+    assert_eq!(
+        probes.deadline(),
+        None,
+        "a usable key is not probed again by timer"
+    );
+}
+
+#[test]
+fn unhealthy_keys_come_up_again_spread_out() {
+    let now = start();
+    let mut probes = probes(4, now);
+    let begun = begin(&mut probes, now);
+    end(&mut probes, &begun, Found::Unhealthy, now);
+    assert_eq!(
+        begin(&mut probes, now.after(PERIOD - Duration::from_secs(1))),
+        NONE
+    );
+    assert_eq!(begin(&mut probes, now.after(PERIOD)), [0]);
+    assert!(
+        probes
+            .deadline()
+            .is_some_and(|at| at > now.after(PERIOD).instant)
+    );
+    assert_eq!(
+        begin(&mut probes, now.after(PERIOD + PERIOD / 8)),
+        [1, 2, 3]
+    );
+}
+
+#[test]
+fn a_platform_that_is_down_is_asked_less_and_less() {
+    let mut now = start();
+    let mut probes = probes(1, now);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        assert_eq!(begin(&mut probes, now), [0]);
+        end(&mut probes, &[0], UNREACHABLE, now);
+        let next = probes.deadline().expect("it is asked again");
+        pauses.push(next.duration_since(now.instant).as_secs());
+        assert_eq!(begin(&mut probes, now), NONE);
+        now = now.after(next.duration_since(now.instant));
+    }
+    assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
+    // Somebody who asks is answered all the same.
+    probes.on_doubt(KeyId(0), now);
+    assert_eq!(begin(&mut probes, now), [0]);
+    end(&mut probes, &[0], Found::Usable, now);
+    assert_eq!(probes.deadline(), None);
+}
+
+#[test]
+fn a_round_is_shared_and_kept_for_a_while() {
+    let now = start();
+    let mut probes = probes(10, now);
+    let first = begin(&mut probes, now);
+    assert_eq!(
+        probes.begin_round(now),
+        Round::Running,
+        "what is under way is part of it"
+    );
+    assert_eq!(probes.begin_round(now), Round::Running);
+    end(&mut probes, &first, Found::Usable, now);
+    let rest = begin(&mut probes, now);
+    assert_eq!(rest, [8, 9]);
+    end(&mut probes, &rest[..1], UNREACHABLE, now);
+    assert_eq!(probes.round(), Round::Running);
+    end(&mut probes, &rest[1..], Found::Unhealthy, now);
+    assert_eq!(probes.round(), Round::Finished);
+    assert_eq!(
+        probes.begin_round(now.after(Duration::from_secs(4))),
+        Round::Finished
+    );
+    assert_eq!(begin(&mut probes, now.after(Duration::from_secs(4))), NONE);
+    assert_eq!(
+        probes.begin_round(now.after(Duration::from_secs(5))),
+        Round::Running
+    );
+    assert_eq!(
+        begin(&mut probes, now.after(Duration::from_secs(5))).len(),
+        8
+    );
+}
+
+#[test]
+fn a_round_without_keys_ends_at_once_and_a_lost_key_does_not_hold_one_up() {
+    let now = start();
+    let mut empty = probes(0, now);
+    assert_eq!(empty.begin_round(now), Round::Finished);
+    let mut probes = probes(2, now);
+    assert_eq!(probes.begin_round(now), Round::Running);
+    let begun = begin(&mut probes, now);
+    end(&mut probes, &begun[..1], Found::Usable, now);
+    probes.reload(&listed(1), PERIOD, now);
+    assert_eq!(probes.round(), Round::Finished);
+    end(&mut probes, &begun[1..], Found::Usable, now);
+    assert_eq!(begin(&mut probes, now), NONE);
+}
+
+#[test]
+fn an_outage_that_many_probes_meet_together_doubles_the_pause_once() {
+    let start = start();
+    let mut now = start;
+    let mut probes = probes(20, now);
+    for pause in [60, 120, 240] {
+        let begun = begin(&mut probes, now);
+        assert_eq!(begun.len(), IN_FLIGHT_MAX, "{pause}");
+        end(&mut probes, &begun, UNREACHABLE, now);
+        let next = now.after(Duration::from_secs(pause));
+        assert_eq!(probes.deadline(), Some(next.instant));
+        now = next;
+    }
+    // Once somebody answers, all others are probed without a pause.
+    let begun = begin(&mut probes, now);
+    end(&mut probes, &begun, Found::Usable, now);
+    assert_eq!(begin(&mut probes, now).len(), IN_FLIGHT_MAX);
+}
+
+#[test]
+fn a_rejection_during_a_round_does_not_hold_it_up() {
+    let now = start();
+    let mut probes = probes(9, now);
+    assert_eq!(probes.begin_round(now), Round::Running);
+    let begun = begin(&mut probes, now);
+    // The one under way, and the one that still waits for room.
+    probes.on_unhealthy(KeyId(0), now);
+    probes.on_unhealthy(KeyId(8), now);
+    end(&mut probes, &begun, Found::Unhealthy, now);
+    assert_eq!(begin(&mut probes, now), [8]);
+    end(&mut probes, &[8], Found::Unhealthy, now);
+    assert_eq!(probes.round(), Round::Finished);
+}
+
+#[test]
+fn a_new_period_counts_from_when_the_key_became_unhealthy() {
+    let now = start();
+    let mut probes = probes(1, now);
+    let begun = begin(&mut probes, now);
+    end(&mut probes, &begun, Found::Usable, now);
+    probes.on_unhealthy(KeyId(0), now);
+    let minute = Duration::from_secs(60);
+    for (period, due) in [
+        (minute, Some(minute)),
+        (Duration::ZERO, None),
+        (PERIOD, Some(PERIOD)),
+    ] {
+        probes.reload(&listed(1), period, now.after(minute / 2));
+        assert_eq!(probes.deadline(), due.map(|due| now.after(due).instant));
+    }
+    // A second rejection, of a request that was under way, moves nothing.
+    probes.on_unhealthy(KeyId(0), now.after(minute));
+    assert_eq!(probes.deadline(), Some(now.after(PERIOD).instant));
+}
+
+#[test]
+fn period_zero_means_never() {
+    let now = start();
+    let mut probes = Probes::default();
+    probes.reload(&listed(2), Duration::ZERO, now);
+    assert_eq!(begin(&mut probes, now), [0, 1]);
+    probes.done(KeyId(0), Found::Unhealthy, now);
+    probes.done(KeyId(1), Found::Unreachable { is_unhealthy: true }, now);
+    probes.on_unhealthy(KeyId(0), now);
+    assert_eq!(probes.deadline(), None);
+}
