@@ -16,7 +16,7 @@ pub struct View<'v> {
     pub clients: &'v Clients,
     pub keyring: &'v Keyring,
     pub figures: &'v Figures,
-    /// How many connections there are; those to platforms that serve a request are counted here by their permits.
+    /// How many connections there are, as the server counted them last.
     pub connections: Connections,
     pub retry_memory_bytes: u64,
     /// Why the newest version of the configuration is not in force.
@@ -28,27 +28,15 @@ pub struct View<'v> {
 impl<'v> View<'v> {
     /// The rows of `/stats`, `/events` and `/metrics`.
     pub fn stats(&self) -> StatsView<'v> {
-        let platforms: Vec<PlatformRow<'v>> = self
-            .site
-            .routes
-            .iter()
-            .map(|route| self.platform(route))
-            .collect();
-        let in_flight = platforms
-            .iter()
-            .flat_map(|platform| &platform.keys)
-            .map(|key| key.in_flight);
+        let routes = self.site.routes.iter();
         StatsView {
             unix_ms: self.now.unix_ms,
             uptime: self.now.instant.duration_since(self.started.instant),
             version: env!("CARGO_PKG_VERSION"),
-            connections: Connections {
-                upstreams: in_flight.sum(),
-                ..self.connections
-            },
+            connections: self.connections,
             retry_memory_bytes: self.retry_memory_bytes,
             clients: self.clients.ids().map(|id| self.client(id)).collect(),
-            platforms,
+            platforms: routes.map(|route| self.platform(route)).collect(),
             figures: self.figures,
         }
     }
