@@ -17,7 +17,7 @@ use crate::base::queue::RunQueue;
 use crate::base::timers::Timers;
 use crate::capacity::Capacity;
 use crate::exchange::Exchange;
-use crate::exchange::core::{Core, Phase};
+use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
 use crate::listen;
@@ -211,7 +211,7 @@ impl Server {
             .core
             .probes
             .deadline()
-            .filter(|_| self.drained_by.is_none());
+            .filter(|_| self.core.begins_probes());
         let deadlines = [
             self.timers.next(),
             self.network.deadline(),
@@ -322,7 +322,7 @@ impl Server {
 
     /// Begins the probes that are due: sessions without a client.
     fn begin_probes(&mut self) {
-        if let Phase::Draining { .. } = self.core.phase {
+        if !self.core.begins_probes() {
             return;
         }
         while let Some((platform, key)) = self.core.probes.next(self.now) {
@@ -393,9 +393,7 @@ impl Server {
             patience.as_secs()
         );
         self.drained_by = Some(self.now.instant + patience);
-        self.core.phase = Phase::Draining {
-            since: self.now.instant,
-        };
+        self.core.drain(self.now);
         self.let_the_last_in();
         for (slot, session) in &mut self.sessions {
             if session.role() == Role::Proxy && session.is_idle() {

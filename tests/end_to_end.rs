@@ -10,6 +10,8 @@ mod cancelling;
 mod failover;
 #[path = "end_to_end/forwarding.rs"]
 mod forwarding;
+#[path = "end_to_end/health.rs"]
+mod health;
 #[path = "end_to_end/lifecycle.rs"]
 mod lifecycle;
 #[path = "end_to_end/pages.rs"]

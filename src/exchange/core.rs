@@ -237,6 +237,20 @@ impl Core {
         self.woken.extend(listeners);
     }
 
+    /// A stop was asked for. Who listens would hold it up to its end.
+    pub fn drain(&mut self, now: Now) {
+        self.phase = Phase::Draining { since: now.instant };
+        self.woken.append(&mut self.feed.end());
+    }
+
+    /// Whether probes begin. During a stop a round that somebody awaits goes on; nothing else is worth one any more.
+    pub fn begins_probes(&self) -> bool {
+        match self.phase {
+            Phase::Serving => true,
+            Phase::Draining { .. } => self.probes.round() == Round::Running,
+        }
+    }
+
     /// Takes note of what became of a try, and tells the log when a key's state changes by it. The permit is released
     /// when the answer's body has ended, too.
     pub fn judge(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {

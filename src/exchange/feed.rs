@@ -52,6 +52,11 @@ impl Feed {
         });
         std::mem::take(&mut self.listeners)
     }
+
+    /// There will be no further event: who awaits one is to be woken.
+    pub fn end(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.listeners)
+    }
 }
 
 #[cfg(test)]

@@ -363,7 +363,7 @@ fn on_page(
     core: &mut Core,
     now: Now,
 ) -> Decision {
-    if !matches!(head.method, "GET" | "HEAD") {
+    if page.exists() && !matches!(head.method, "GET" | "HEAD") {
         return Decision::Refuse(Reason::MethodNotAllowed("GET, HEAD"));
     }
     if let Some(setting) = page.switched_off_by(&request.site.settings) {
@@ -387,14 +387,13 @@ fn on_page(
     };
     match page {
         Page::Health if core.probes.begin_round(now) == Round::Running => Decision::AwaitRound,
-        Page::Events if request.asked == Asked::Other => Decision::Listen,
+        Page::Events => Decision::Listen,
         Page::Home
         | Page::Info
         | Page::Routes
         | Page::HealthQuick
         | Page::Health
         | Page::Stats
-        | Page::Events
         | Page::Metrics
         | Page::Dashboard
         | Page::Static(_)

@@ -17,7 +17,7 @@ use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
 use super::answer::{Extent, HEAD_ROOM_BYTES, write_own_head};
-use super::core::Core;
+use super::core::{Core, Phase};
 use super::reason::Reason;
 use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN};
@@ -27,6 +27,7 @@ use super::{Cx, End, Exchange, Step, after_answer};
 const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
 
 const CHUNK_END: &[u8] = b"\r\n";
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 pub struct Replying {
     request: Box<Request>,
@@ -157,10 +158,7 @@ impl Replying {
                 event,
                 sent,
                 coding,
-            } => {
-                send_event(event, sent, *coding, cx);
-                false
-            }
+            } => send_event(event, sent, *coding, cx),
         };
         match done {
             true => self.complete(cx),
@@ -289,14 +287,13 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
     }
 }
 
-/// Writes the head of `/events`.
+/// Writes the head of `/events`, and begins the first event where a body is asked for.
 fn begin_events(request: &mut Request, cx: &mut Cx<'_>) -> Stage {
     let mut fields = [
         ("content-type", "text/event-stream"),
         ("cache-control", "no-store"),
     ]
     .into_iter();
-    let event = cx.core.fresh_event(cx.now);
     let out = &mut *cx.client.output;
     let coding = write_own_head(
         out,
@@ -307,24 +304,44 @@ fn begin_events(request: &mut Request, cx: &mut Cx<'_>) -> Stage {
         &mut fields,
         cx.now,
     );
-    put_chunk_head(out, coding, event.len());
-    Stage::Event {
-        event,
-        sent: 0,
-        coding,
+    match request.asked {
+        Asked::Head => Stage::Whole {
+            body: Cow::Borrowed(&[]),
+            sent: 0,
+        },
+        Asked::Other => {
+            let event = cx.core.fresh_event(cx.now);
+            put_chunk_head(cx.client.output, coding, event.len());
+            Stage::Event {
+                event,
+                sent: 0,
+                coding,
+            }
+        }
     }
 }
 
-/// Sends what there is room for, and goes over to the next event once this one has been taken.
-fn send_event(event: &mut Rc<[u8]>, sent: &mut usize, coding: Coding, cx: &mut Cx<'_>) {
+/// Sends what there is room for, and goes over to the next event once this one has been taken; whether the stream has
+/// ended. A stop ends it behind the present event.
+fn send_event(event: &mut Rc<[u8]>, sent: &mut usize, coding: Coding, cx: &mut Cx<'_>) -> bool {
     if *sent == event.len() {
-        match cx.core.feed.latest(cx.now) {
-            Some(latest) if !Rc::ptr_eq(&latest, event) && cx.client.output.room() >= ROOM_MIN => {
+        let has_room = cx.client.output.room() >= ROOM_MIN;
+        match (cx.core.phase, cx.core.feed.latest(cx.now)) {
+            (Phase::Draining { .. }, _) if has_room => {
+                if coding == Coding::Chunked {
+                    cx.client.output.put(LAST_CHUNK);
+                }
+                return true;
+            }
+            (Phase::Serving, Some(latest)) if !Rc::ptr_eq(&latest, event) && has_room => {
                 put_chunk_head(cx.client.output, coding, latest.len());
                 *event = latest;
                 *sent = 0;
             }
-            Some(_) | None => return cx.core.feed.listen(cx.session),
+            (Phase::Serving | Phase::Draining { .. }, _) => {
+                cx.core.feed.listen(cx.session);
+                return false;
+            }
         }
     }
     let room = cx.client.output.room().saturating_sub(CHUNK_END.len());
@@ -337,6 +354,7 @@ fn send_event(event: &mut Rc<[u8]>, sent: &mut usize, coding: Coding, cx: &mut C
         }
         cx.core.feed.listen(cx.session);
     }
+    false
 }
 
 fn put_chunk_head(out: &mut Buffer, coding: Coding, length: usize) {
@@ -372,7 +390,7 @@ fn produce(
         }
         Pace::End => {
             if coding == Coding::Chunked {
-                out.put(b"0\r\n\r\n");
+                out.put(LAST_CHUNK);
             }
             true
         }

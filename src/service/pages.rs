@@ -87,6 +87,23 @@ impl Page {
         }
     }
 
+    /// Whether there is something at its path.
+    pub fn exists(self) -> bool {
+        match self {
+            Page::Home
+            | Page::Info
+            | Page::Routes
+            | Page::HealthQuick
+            | Page::Health
+            | Page::Stats
+            | Page::Events
+            | Page::Metrics
+            | Page::Dashboard
+            | Page::Static(Some(_)) => true,
+            Page::Static(None) | Page::Nothing => false,
+        }
+    }
+
     /// Whether it shows what only the operator may see.
     pub fn is_private(self) -> bool {
         match self {
@@ -102,7 +119,7 @@ impl Page {
     }
 }
 
-/// The answer of a page that is rendered at once; none when nothing is there.
+/// The answer of a page that is rendered as a whole; none when nothing is there.
 pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Option<Reply> {
     match page {
         Page::Home if view.site.settings.enable_gui => {
@@ -115,7 +132,7 @@ pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Optio
         }
         Page::HealthQuick => Some(Reply::json(200, &health::quick(view))),
         Page::Health => Some(Reply::json(200, &health::full(view))),
-        Page::Stats | Page::Events => {
+        Page::Stats => {
             let text = stats::render(&view.stats());
             Some(
                 Reply::whole(200, "application/json", text.into_bytes())
@@ -128,7 +145,7 @@ pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Optio
         }
         Page::Dashboard => Some(assets::reply(assets::dashboard(), preferences)),
         Page::Static(asset) => asset.map(|asset| assets::reply(asset, preferences)),
-        Page::Nothing => None,
+        Page::Events | Page::Nothing => None,
     }
 }
 

@@ -63,6 +63,7 @@ fn each_path_answers_its_methods() {
         "/static/none.js",
         "/static/",
         "/static/../Cargo.toml",
+        "/dashboard/",
         "/info/x",
         "/health/slow",
     ] {
@@ -72,7 +73,17 @@ fn each_path_answers_its_methods() {
             (404, "not_found"),
             "{path}"
         );
+        let answer = ask(
+            &proxy,
+            &format!("POST {path} HTTP/1.1\r\nContent-Length: 0"),
+        );
+        assert_eq!(answer.status, 404, "there is no method that it allows");
     }
+    let head = ask(&proxy, "HEAD /events HTTP/1.1");
+    assert_eq!(
+        (head.status, head.field("content-type")),
+        (200, Some("text/event-stream"))
+    );
 }
 
 #[test]
@@ -223,7 +234,7 @@ fn pages_can_be_switched_off() {
 }
 
 #[test]
-fn events_come_every_second_and_who_does_not_read_is_dropped() {
+fn events_come_every_second() {
     let proxy = Proxy::start(&demo());
     let mut listener = proxy.connect();
     listener.send("GET /events HTTP/1.1\r\nHost: p\r\n\r\n");
