@@ -57,11 +57,11 @@ class Dashboard {
   }
 
   draw(now) {
-    const { bins, since } = this.history;
-    const young = now - since < SPAN_MS_FIRST;
+    const { bins } = this.history;
+    const young = bins.length === 0 || now - bins[0].start < SPAN_MS_FIRST;
     setText(byId("plots-title").firstChild, young ? "Last 3 minutes " : "Last 15 minutes ");
-    setText(byId("plots-note"), young ? "This page draws what it has seen since it was opened, later up to 15 minutes." : "");
-    for (const plot of this.plots) plot.render(bins, now, since, young ? SPAN_MS_FIRST : SPAN_MS_MAX);
+    for (const plot of this.plots) plot.render(bins, now, young ? SPAN_MS_FIRST : SPAN_MS_MAX);
+    setText(byId("plots-note"), this.plots[0].gaps().length > 0 ? "Grey: nothing is known of that time." : "");
   }
 
   /** Version, routes and a refused configuration; open to everybody, so it is asked for behind the gate as well. */
@@ -113,6 +113,7 @@ class Dashboard {
   sayCut(seen) {
     const when = seen ? ` The figures below are from ${clock(Date.parse(this.stats.timestamp))}.` : "";
     setText(byId("cut-text"), `The line to the proxy is cut.${when}`);
+    document.title = "Cut off – ai-api-proxy";
   }
 
   countDown() {
@@ -144,7 +145,7 @@ class Dashboard {
 }
 
 function plots(host) {
-  const perSecond = (bin) => (1000 * bin.requests) / bin.watched;
+  const perSecond = (bin) => (bin.watched > 0 ? (1000 * bin.requests) / bin.watched : null);
   return [
     new Plot(host, {
       title: "Requests",
@@ -155,12 +156,13 @@ function plots(host) {
     }),
     new Plot(host, {
       title: "Errors",
-      unit: "in five seconds",
+      unit: "in 5 seconds",
       format: count,
       floor: 4,
       series: [
-        { name: "platforms and keys", kind: "bar", tone: "bad", value: (bin) => bin.platformErrors },
-        { name: "clients", kind: "bar", tone: "dim", value: (bin) => bin.clientErrors },
+        { name: "platform", kind: "bar", tone: "bad", value: (bin) => bin.platform },
+        { name: "key or limit", kind: "bar", tone: "wait", value: (bin) => bin.limit },
+        { name: "client", kind: "bar", tone: "dim", value: (bin) => bin.client },
       ],
     }),
     new Plot(host, {

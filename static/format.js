@@ -44,8 +44,9 @@ export function percent(part, all) {
 
 export function milliseconds(value) {
   if (value == null) return NONE;
+  if (value > 0 && value < 1) return "< 1 ms";
   if (value < 999.5) return `${Math.round(value)} ms`;
-  return value < 9995 ? `${(value / 1000).toFixed(2)} s` : span(value / 1000);
+  return value < 9995 && value % 1000 > 0 ? `${(value / 1000).toFixed(2)} s` : span(value / 1000);
 }
 
 /** A length of time in its two largest units. */

@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { many, milliseconds } from "./format.js";
-import { createReason, keyName, stateOf, updateReason } from "./overview.js";
+import { createReason, keyReason, updateReason } from "./overview.js";
 
 export class Health {
   constructor(onRefused) {
@@ -42,20 +42,20 @@ export class Health {
   }
 
   show(round, duration) {
-    const probes = Object.values(round.platforms)
-      .filter((platform) => platform.status !== "disabled")
-      .flatMap((platform) => platform.keys.map((key) => ({ platform, key })));
-    const troubled = probes.filter(({ key }) => key.status !== "healthy" || key.error);
-    const times = probes.filter(({ key }) => key.status === "healthy").map(({ key }) => key.response_time_ms ?? 0);
+    const probes = Object.entries(round.platforms)
+      .filter(([, platform]) => platform.status !== "disabled")
+      .flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
+    // Keys that cannot be used stand above already; these can, although their probe met something.
+    const odd = probes.filter(({ key }) => key.error && (key.status === "healthy" || key.status === "unknown"));
+    // Whole milliseconds: what took less than one is told as such.
+    const times = probes.filter(({ key }) => key.status === "healthy").map(({ key }) => key.response_time_ms || 0.5);
     const { healthy_keys: good, total_keys: all } = round.summary;
-    const rows = troubled.map(({ platform, key }) => {
-      const { level, word } = stateOf(key.status);
+    const rows = odd.map(({ name, platform, key }) => {
       const row = createReason();
-      const why = [word, key.error, key.response_time_ms == null ? null : milliseconds(key.response_time_ms)];
-      updateReason(row, { level, what: `${platform.display_name} · ${keyName(key)}`, why: why.filter(Boolean).join(" · ") });
+      updateReason(row, { ...keyReason(name, platform, key), level: "wait", why: `still used, but its probe met: ${key.error}` });
       return row;
     });
-    const spread = times.length > 0 ? `, answering in ${milliseconds(Math.min(...times))} to ${milliseconds(Math.max(...times))}` : "";
+    const spread = times.length > 0 ? `, the slowest answered in ${milliseconds(Math.max(...times))}` : "";
     this.place(`Checked in ${milliseconds(duration)}: ${good} of ${many(all, "key")} healthy${spread}.`, rows);
   }
 

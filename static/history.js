@@ -1,20 +1,25 @@
-// What this tab has seen of the last 15 minutes, from the differences between the totals of one second and the next.
+// What is known of the last 15 minutes: the differences between the totals of one second and the next, and, for a time
+// that this page has not watched, the last requests as far as they reach back.
 
 /** The longest time that is shown, in pieces of this length. */
 export const SPAN_MS_MAX = 15 * 60_000;
 export const BIN_MS = 5000;
-const BINS_MAX = SPAN_MS_MAX / BIN_MS;
-/** Two samples further apart than this enclose a time that nobody watched: it stays a gap. */
+/** Two samples further apart than this enclose a time that nobody watched. */
 const GAP_MS_MAX = 4000;
 const RATE_WINDOW_MS = 10_000;
-/** Of a busy second only the last 100 requests are known, so a bin has five times that. */
-const LATENCIES_MAX = 500;
+/** So many requests the proxy remembers; fewer are all since its start. */
+const RECENT_MAX = 100;
+/** Of a busy second only the last requests are known, so a bin has five times that. */
+const LATENCIES_MAX = 5 * RECENT_MAX;
 
-/** Errors that are the platforms' or the keys' fault, and those that clients caused. */
-export const PLATFORM_ERRORS = ["rate_limited", "auth", "server", "network", "timeout"];
-export const CLIENT_ERRORS = ["client", "canceled"];
+/** Kinds of errors, by who has to do something about them. */
+export const ERROR_GROUPS = {
+  platform: ["server", "network", "timeout"],
+  limit: ["auth", "rate_limited"],
+  client: ["client", "canceled"],
+};
 
-export function errorCount(errors, kinds = [...PLATFORM_ERRORS, ...CLIENT_ERRORS]) {
+export function errorCount(errors, kinds = Object.values(ERROR_GROUPS).flat()) {
   return kinds.reduce((sum, kind) => sum + (errors[kind] ?? 0), 0);
 }
 
@@ -23,52 +28,66 @@ export class History {
     this.bins = [];
     this.last = null;
     this.window = [];
-    this.since = null;
   }
 
   add(stats) {
     const now = Date.parse(stats.timestamp);
-    const sample = {
-      time: now,
-      uptime: stats.uptime_seconds,
-      requests: stats.totals.requests,
-      platformErrors: errorCount(stats.totals.errors, PLATFORM_ERRORS),
-      clientErrors: errorCount(stats.totals.errors, CLIENT_ERRORS),
-      newest: identity(stats.recent[0]),
-    };
+    const { uptime_seconds: uptime, totals, recent } = stats;
+    const sample = { time: now, uptime, requests: totals.requests, newest: identity(recent[0]) };
+    for (const [group, kinds] of Object.entries(ERROR_GROUPS)) sample[group] = errorCount(totals.errors, kinds);
     const last = this.last;
     this.last = sample;
-    this.since ??= now;
-    const restarted = last !== null && (sample.uptime < last.uptime || sample.requests < last.requests);
+    const restarted = last !== null && (uptime < last.uptime || sample.requests < last.requests);
     if (last === null || restarted || now <= last.time || now - last.time > GAP_MS_MAX) {
       this.window = [sample];
+      this.recall(stats, now, last?.time ?? 0);
       return;
     }
     this.window.push(sample);
     while (this.window.length > 2 && now - this.window[0].time > RATE_WINDOW_MS) this.window.shift();
-    this.count(last, sample, stats.recent);
+    this.count(last, sample, recent);
   }
 
   count(last, sample, recent) {
-    const start = Math.floor(sample.time / BIN_MS) * BIN_MS;
-    let bin = this.bins.at(-1);
-    if (bin?.start !== start) {
-      if (bin) bin.latencies = null;
-      bin = { start, end: start + BIN_MS, watched: 0, requests: 0, platformErrors: 0, clientErrors: 0, latencies: [], p50: null, p95: null };
-      this.bins.push(bin);
-      while (this.bins[0].start <= start - BINS_MAX * BIN_MS) this.bins.shift();
-    }
+    const bin = this.bin(Math.floor(sample.time / BIN_MS) * BIN_MS);
     bin.watched += sample.time - last.time;
     bin.requests += sample.requests - last.requests;
-    bin.platformErrors += Math.max(0, sample.platformErrors - last.platformErrors);
-    bin.clientErrors += Math.max(0, sample.clientErrors - last.clientErrors);
+    for (const group of Object.keys(ERROR_GROUPS)) bin[group] += Math.max(0, sample[group] - last[group]);
     for (const request of recent) {
-      if (identity(request) === last.newest || bin.latencies.length >= LATENCIES_MAX) break;
-      if (request.first_byte_ms != null) bin.latencies.push(request.first_byte_ms);
+      if (identity(request) === last.newest) break;
+      note(bin, request);
     }
-    const sorted = [...bin.latencies].sort((left, right) => left - right);
-    bin.p50 = quantile(sorted, 0.5);
-    bin.p95 = quantile(sorted, 0.95);
+    measure(bin);
+  }
+
+  /** Fills the time since `from`, of which there are no samples, with the last requests, which came in their order. */
+  recall({ recent, uptime_seconds: uptime }, now, from) {
+    const known = recent.length < RECENT_MAX ? now - 1000 * uptime : endOf(recent.at(-1));
+    const begin = Math.max(from, known, now - SPAN_MS_MAX);
+    const requests = recent.filter((request) => endOf(request) > begin);
+    for (let start = Math.floor(begin / BIN_MS) * BIN_MS; start < now; start += BIN_MS) {
+      const bin = this.bin(start);
+      bin.watched += Math.min(now, bin.end) - Math.max(begin, start);
+      for (const request of requests.filter((one) => Math.floor(endOf(one) / BIN_MS) * BIN_MS === start)) {
+        bin.requests += 1;
+        const group = errorGroup(request);
+        if (group) bin[group] += 1;
+        note(bin, request);
+      }
+      measure(bin);
+    }
+  }
+
+  /** The bin that begins at `start`, which is the last one or comes after it. */
+  bin(start) {
+    let bin = this.bins.at(-1);
+    if (bin === undefined || bin.start < start) {
+      if (bin) bin.latencies = [];
+      bin = { start, end: start + BIN_MS, watched: 0, requests: 0, platform: 0, limit: 0, client: 0, latencies: [], p50: null, p95: null };
+      this.bins.push(bin);
+      while (this.bins[0].start <= start - SPAN_MS_MAX) this.bins.shift();
+    }
+    return bin;
   }
 
   /** Requests a second over the last ten seconds; null until two samples are there. */
@@ -82,6 +101,27 @@ export class History {
 /** A request has no number of its own, and clients may choose its id: the time makes it one of a kind. */
 export function identity(request) {
   return request ? `${request.time} ${request.request_id} ${request.total_ms}` : "";
+}
+
+function endOf(request) {
+  return Date.parse(request.time) + request.total_ms;
+}
+
+function errorGroup({ status, code }) {
+  if (code === "canceled" || code === "stopping") return "client";
+  if (status === null || status >= 500 || code === "idle_timeout") return "platform";
+  if (status === 429 || (status > 400 && status < 404)) return "limit";
+  return status >= 400 ? "client" : null;
+}
+
+function note(bin, request) {
+  if (request.first_byte_ms != null && bin.latencies.length < LATENCIES_MAX) bin.latencies.push(request.first_byte_ms);
+}
+
+function measure(bin) {
+  const sorted = [...bin.latencies].sort((left, right) => left - right);
+  bin.p50 = quantile(sorted, 0.5);
+  bin.p95 = quantile(sorted, 0.95);
 }
 
 function quantile(sorted, share) {

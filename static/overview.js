@@ -1,6 +1,6 @@
 // The answer to "is everything all right, and if not, which key?", and the figures since the start.
 
-import { byId, element, reconcile, setShape, setText, shape } from "./dom.js";
+import { byId, element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
 import { bytes, count, decimal, instant, many, milliseconds, percent, span } from "./format.js";
 import { errorCount } from "./history.js";
 
@@ -35,7 +35,14 @@ export function coolingWords(key, now) {
   return until === null ? "Cooling" : `Cooling, free in ${span((until - now) / 1000)}`;
 }
 
-/** `{level, headline, reasons: [{id, level, what, why}]}` of the present state. */
+/** What a line of trouble says of a key, its reason aside. */
+export function keyReason(name, platform, key) {
+  const { level } = stateOf(key.status);
+  const tag = key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id;
+  return { id: `${name} ${key.key_id}`, name, level, what: `${platform.display_name} · ${keyName(key)}`, tag };
+}
+
+/** `{level, headline, reasons: [{id, name, level, what, tag, why}]}` of the present state. */
 export function verdict(stats) {
   const now = Date.parse(stats.timestamp);
   const platforms = Object.entries(stats.platforms).filter(([, platform]) => platform.status !== "disabled");
@@ -43,17 +50,20 @@ export function verdict(stats) {
   const rejected = keys.filter(({ key }) => key.status === "unhealthy");
   const cooling = keys.filter(({ key }) => key.status === "cooling");
   const unknown = keys.filter(({ key }) => key.status === "unknown");
-  const down = platforms.filter(([, platform]) => platform.status === "unhealthy" || platform.status === "no_keys");
+  const isDown = (platform) => platform.status === "unhealthy" || platform.status === "no_keys";
+  const down = platforms.filter(([, platform]) => isDown(platform));
+  const troubled = [...rejected, ...cooling];
   const reasons = [
-    ...platforms
-      .filter(([, platform]) => platform.status === "no_keys")
-      .map(([name, platform]) => ({ id: name, level: "bad", what: platform.display_name, why: "none of its keys is set" })),
-    ...[...rejected, ...cooling].map(({ name, platform, key }) => ({
-      id: `${name} ${key.key_id}`,
-      level: stateOf(key.status).level,
-      what: `${platform.display_name} · ${keyName(key)}`,
-      why: [key.status === "cooling" ? coolingWords(key, now) : null, key.error].filter(Boolean).join(": ") || "rejected by the platform",
-    })),
+    ...down
+      .filter(([, platform]) => platform.keys.length === 0)
+      .map(([name, platform]) => ({ id: name, name, level: "bad", what: platform.display_name, why: "none of its keys is set" })),
+    // Those that leave their platform without any key come first.
+    ...[...troubled.filter(({ platform }) => isDown(platform)), ...troubled.filter(({ platform }) => !isDown(platform))].map(
+      ({ name, platform, key }) => ({
+        ...keyReason(name, platform, key),
+        why: [key.status === "cooling" ? coolingWords(key, now) : null, key.error].filter(Boolean).join(": ") || "rejected by the platform",
+      }),
+    ),
   ];
   const level = down.length > 0 ? "bad" : reasons.length > 0 ? "wait" : platforms.length > 0 ? "good" : "open";
   return { level, headline: headline(platforms, keys.length, rejected.length, cooling.length, down), reasons, unknown: unknown.length };
@@ -77,7 +87,7 @@ export class Overview {
     this.say(found.level, found.headline);
     const shown = found.reasons.slice(0, REASONS_MAX);
     if (found.reasons.length > REASONS_MAX) {
-      shown.push({ id: "more", level: "open", what: `and ${found.reasons.length - REASONS_MAX} more`, why: "see the platforms below" });
+      shown.push({ id: "more", level: "open", what: `and ${found.reasons.length - REASONS_MAX} more`, why: "key by key below" });
     }
     if (found.level === "good" && found.unknown > 0) {
       shown.push({ id: "unknown", level: "open", what: many(found.unknown, "key"), why: "not tried yet" });
@@ -98,22 +108,30 @@ export class Overview {
 
 /** A line of what is wrong and why. */
 export function createReason() {
-  return element("li", {}, shape("open"), element("p", {}, element("strong"), " ", element("span")));
+  return element("li", {}, shape("open"), element("p", {}, element("a"), " ", element("code", { class: "muted" }), " ", element("span")));
 }
 
-export function updateReason(node, { level, what, why }) {
+/** `name` is that of the platform whose card tells more. */
+export function updateReason(node, { name, level, what, tag = "", why }) {
   const [mark, words] = node.children;
-  const [strong, rest] = words.children;
+  const [link, code, rest] = words.children;
   setShape(mark, level);
-  setText(strong, what);
+  setAttribute(link, "href", name === undefined ? "#platforms-title" : `#${cardId(name)}`);
+  setText(link, what);
+  setText(code, tag);
   setText(rest, why);
+}
+
+/** The id of a platform's card. */
+export function cardId(name) {
+  return `platform-${name}`;
 }
 
 function strip({ totals, connections, platforms, retry_memory_bytes }, rate) {
   const errors = errorCount(totals.errors);
   const inFlight = Object.values(platforms).flatMap((platform) => platform.keys).reduce((sum, key) => sum + key.in_flight, 0);
   const figures = [
-    ["Requests/s", decimal(rate), "over ten seconds"],
+    ["Requests/s", decimal(rate), "last 10 seconds"],
     ["In flight", count(inFlight), "at this moment"],
     ["Requests", count(totals.requests), "since the start"],
     ["Errors", count(errors), errors === 0 ? "none so far" : `${percent(errors, totals.requests)} of all`],
@@ -121,7 +139,7 @@ function strip({ totals, connections, platforms, retry_memory_bytes }, rate) {
     ["Tokens out", count(totals.tokens_out), `${count(totals.tokens_in)} in`],
     ["Bytes out", bytes(totals.bytes_out), `${bytes(totals.bytes_in)} in`],
     ["Connections", count(connections.clients), `+ ${count(connections.upstreams)} upstream`],
-    ["For retries", bytes(retry_memory_bytes), "of bodies kept"],
+    ["Kept for retries", bytes(retry_memory_bytes), "request bodies"],
   ];
   reconcile(
     byId("strip"),

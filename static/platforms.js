@@ -3,11 +3,13 @@
 import { byId, element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
 import { ago, count, instant, many, milliseconds, percent } from "./format.js";
 import { errorCount } from "./history.js";
-import { HIDDEN_PREVIEW, coolingWords, keyName, stateOf } from "./overview.js";
+import { HIDDEN_PREVIEW, cardId, coolingWords, keyName, stateOf } from "./overview.js";
 import { Table, drawMeter, numberColumn } from "./table.js";
 
 /** More keys than this are folded: those in trouble are shown first. */
 const KEYS_SHOWN_MAX = 8;
+/** Beside more platforms than this, those that are well are folded to their figures. */
+const PLATFORMS_OPEN_MAX = 4;
 
 const ERROR_WORDS = { auth: "rejected", rate_limited: "rate-limited", server: "server (5xx)", network: "network", timeout: "timeout", client: "client (4xx)", canceled: "canceled" };
 
@@ -20,7 +22,9 @@ export class Platforms {
 
   render(stats, routes) {
     const now = Date.parse(stats.timestamp);
-    const items = Object.entries(stats.platforms).map(([name, platform]) => ({ name, platform, now, route: routes.get(name) }));
+    const entries = Object.entries(stats.platforms);
+    const crowded = entries.length > PLATFORMS_OPEN_MAX;
+    const items = entries.map(([name, platform]) => ({ name, platform, now, crowded, route: routes.get(name) }));
     this.empty.hidden = items.length > 0;
     reconcile(this.host, items, (item) => item.name, (item) => new Card(item.name).node, (node, item) => node.card.update(item));
   }
@@ -28,7 +32,7 @@ export class Platforms {
 
 class Card {
   constructor(name) {
-    const id = `platform-${name}`;
+    const id = cardId(name);
     this.open = false;
     this.last = null;
     this.title = element("h3", { id });
@@ -67,17 +71,20 @@ class Card {
     setText(this.facts, factWords(platform));
     this.facts.hidden = platform.requests === 0;
     const sum = platform.keys.reduce((total, key) => total + key.requests, 0);
-    this.table.render(this.shown(platform.keys).map((key) => ({ key, now, sum })));
     const idle = platform.status === "disabled" || platform.keys.length === 0;
-    this.table.node.hidden = idle;
+    const shown = this.shown(item, idle);
+    this.table.render(shown.map((key) => ({ key, now, sum })));
+    this.table.node.hidden = shown.length === 0;
+    setAttribute(this.node, "data-folded", String(shown.length === 0 && !idle));
     this.none.hidden = !idle;
     setText(this.none, idleWords(platform));
-    this.more.hidden = idle || platform.keys.length <= KEYS_SHOWN_MAX;
-    setText(this.more, this.open ? "Show fewer keys" : `Show all ${platform.keys.length} keys`);
+    this.more.hidden = idle || (!this.open && shown.length === platform.keys.length);
+    setText(this.more, this.open ? "Show fewer keys" : shown.length === 0 ? `Show ${many(platform.keys.length, "key")}` : `Show all ${platform.keys.length} keys`);
     setAttribute(this.more, "aria-expanded", String(this.open));
   }
 
-  shown(keys) {
+  shown({ platform: { status, keys }, crowded }, idle) {
+    if (idle || (crowded && status === "healthy" && !this.open)) return [];
     if (this.open || keys.length <= KEYS_SHOWN_MAX) return keys;
     const trouble = keys.filter((key) => key.status === "unhealthy" || key.status === "cooling");
     const rest = keys.filter((key) => !trouble.includes(key));

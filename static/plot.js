@@ -13,16 +13,17 @@ export class Plot {
    * a value, `floor` is the least height of the scale, so that noise about zero does not look like a mountain.
    */
   constructor(host, { title, unit, series, format, floor }) {
-    Object.assign(this, { title, unit, series, format, floor, bins: [], now: 0, since: null, span: 0, cursor: null });
-    this.readout = element("p", { class: "readout" });
+    Object.assign(this, { title, unit, series, format, floor, bins: [], now: 0, span: 0, cursor: null });
+    // The legend tells the values, too: of the bin under the pointer, else of the last one.
+    this.when = element("span");
+    this.values = series.map(({ tone }) => element("span", { class: series.length < 2 ? "" : `legend ${tone}` }));
     this.drawing = drawing("svg", { class: "plot", height: HEIGHT, role: "img", tabindex: "0" });
-    const legend = series.length < 2 ? [] : series.map(({ name, tone }) => element("li", { class: tone }, name));
     host.append(
       element(
         "figure",
         { class: "panel" },
-        element("figcaption", {}, element("h3", {}, title, " ", element("small", {}, unit)), element("ul", { class: "legend" }, ...legend)),
-        this.readout,
+        element("figcaption", {}, element("h3", {}, title, " ", element("small", {}, unit))),
+        element("p", { class: "readout" }, this.when, ...this.values),
         this.drawing,
       ),
     );
@@ -33,9 +34,10 @@ export class Plot {
     this.drawing.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** `span` milliseconds up to `now` are shown; before `since` nobody watched. */
-  render(bins, now, since, span) {
-    Object.assign(this, { bins, now, since, span });
+  /** `span` milliseconds up to `now` are shown. */
+  render(bins, now, span) {
+    Object.assign(this, { bins, now, span });
+    this.from = now - span;
     this.draw();
   }
 
@@ -63,7 +65,6 @@ export class Plot {
     const whole = this.drawing.clientWidth;
     if (whole === 0 || this.span === 0) return;
     this.width = whole - EDGE.left - EDGE.right;
-    this.from = this.now - this.span;
     const top = niceTop(Math.max(this.floor, this.highest()));
     this.x = (time) => EDGE.left + (Math.max(0, time - this.from) / this.span) * this.width;
     this.y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
@@ -83,14 +84,25 @@ export class Plot {
     return highest;
   }
 
-  /** The time before this page was opened: nothing is known of it, which is not the same as nothing happened. */
+  /** Times of which no bin tells: that nothing is known is not the same as that nothing happened. */
+  gaps() {
+    const gaps = [];
+    let end = this.from;
+    for (const { start } of [...this.bins, { start: this.now - BIN_MS }]) {
+      if (start - end >= BIN_MS) gaps.push([end, start]);
+      end = Math.max(end, start + BIN_MS);
+    }
+    return gaps;
+  }
+
   unseen() {
-    if (this.since === null || this.since <= this.from) return [];
-    const width = this.x(this.since) - EDGE.left;
-    const area = drawing("rect", { class: "unseen", x: EDGE.left, y: EDGE.top, width, height: HEIGHT - EDGE.top - EDGE.bottom });
-    if (width < 150) return [area];
-    const label = drawing("text", { class: "tick", x: EDGE.left + width / 2, y: EDGE.top + (HEIGHT - EDGE.top - EDGE.bottom) / 4 + 4, "text-anchor": "middle" }, `page opened at ${minute(this.since)}`);
-    return [area, label];
+    return this.gaps().flatMap(([start, end]) => {
+      const x = this.x(start);
+      const width = this.x(end) - x;
+      const area = drawing("rect", { class: "unseen", x, y: EDGE.top, width, height: HEIGHT - EDGE.top - EDGE.bottom });
+      if (width < 70) return [area];
+      return [area, drawing("text", { class: "tick", x: x + width / 2, y: (HEIGHT - EDGE.bottom + EDGE.top) / 2 - 12, "text-anchor": "middle" }, "not known")];
+    });
   }
 
   grid(top) {
@@ -103,7 +115,7 @@ export class Plot {
     const step = this.span / 3;
     for (let time = Math.ceil(this.from / step) * step; time <= this.now; time += step) {
       const x = this.x(time);
-      if (x < EDGE.left + 12 || x > EDGE.left + this.width - 12) continue;
+      if (x < EDGE.left + 24 || x > EDGE.left + this.width - 24) continue;
       parts.push(drawing("text", { class: "tick", x, y: HEIGHT - 5, "text-anchor": "middle" }, minute(time)));
     }
     return parts;
@@ -166,10 +178,11 @@ export class Plot {
   describe() {
     const chosen = this.bins.find((bin) => bin.start === this.cursor);
     const shown = chosen ?? this.bins.at(-1);
-    const values = this.series.map(({ name, value }) => `${this.series.length < 2 ? "" : `${name} `}${this.format(shown ? value(shown) : null)}`).join(", ");
+    const values = this.series.map(({ name, value }) => `${this.series.length < 2 ? "" : `${name} `}${this.format(shown ? value(shown) : null)}`);
     const when = chosen ? clock(chosen.start) : "now";
-    setText(this.readout, `${when}: ${values}`);
-    this.drawing.setAttribute("aria-label", `${this.title} ${this.unit}, last ${Math.round(this.span / 60_000)} minutes. ${when}: ${values}; highest ${this.format(this.highest())}.`);
+    setText(this.when, when);
+    this.values.forEach((node, place) => setText(node, values[place]));
+    this.drawing.setAttribute("aria-label", `${this.title} ${this.unit}, last ${Math.round(this.span / 60_000)} minutes. ${when}: ${values.join(", ")}; highest ${this.format(this.highest())}.`);
   }
 }
 

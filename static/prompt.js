@@ -126,7 +126,10 @@ export class Prompt {
   }
 
   append(answer, progress, words, usage) {
-    if (words && progress.first === null) progress.first = performance.now();
+    if (words && progress.first === null) {
+      progress.first = performance.now();
+      setText(byId("prompt-facts"), "Answering…");
+    }
     if (progress.characters < ANSWER_CHARACTERS_MAX) answer.append(words);
     progress.characters += words.length;
     progress.usage = usage ?? progress.usage;

@@ -101,7 +101,8 @@ function wanted(request, kind) {
 }
 
 function levelOf({ status, code }) {
-  if (status === null) return code === null ? "off" : "bad";
+  if (code === "canceled") return "off";
+  if (status === null) return "bad";
   if (status < 400) return "good";
   return status < 500 ? "wait" : "bad";
 }

@@ -82,6 +82,45 @@ fn shows_the_demo_keys_and_streams_a_prompt() {
     chrome.look(390, 844, "light");
     chrome.wait_for("document.documentElement.scrollWidth <= 390", SOON);
     chrome.screenshot(&picture("phone"));
+
+    // A page that is opened later knows of it, as far as the last requests tell.
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(
+        "/highest (?!0\\.$)/.test(document.querySelector('#plots .plot').getAttribute('aria-label'))",
+        SOON,
+    );
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn folds_what_is_well_and_leads_to_what_is_not() {
+    let platform = Platform::start();
+    platform.revoke("key-of-number-4");
+    let entries: Vec<Value> = (0..6)
+        .map(|number| {
+            json!({
+                "name": format!("p{number}"), "base_url": platform.base_url(), "api_path": "/v1",
+                "keys": [format!("key-of-number-{number}"), format!("other-key-of-number-{number}")],
+            })
+        })
+        .collect();
+    let proxy = Proxy::start(&json!(entries));
+    let mut chrome = Chrome::open();
+    chrome.look(1280, 1000, "light");
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("1 of 12 keys is rejected"), SOON);
+    chrome.wait_for(&rows_shown(2), SOON);
+    assert_eq!(
+        chrome.value("document.querySelector('#reasons a').getAttribute('href')"),
+        json!("#platform-p4")
+    );
+    let folded = "document.querySelector('[aria-labelledby=platform-p1] button')";
+    assert_eq!(
+        chrome.value(&format!("{folded}.innerText")),
+        json!("Show 2 keys")
+    );
+    chrome.value(&format!("{folded}.click()"));
+    chrome.wait_for(&rows_shown(4), CHANGE);
     assert_eq!(chrome.problems(), Vec::<String>::new());
 }
 
@@ -229,6 +268,11 @@ fn headline(words: &str) -> String {
         "document.getElementById('headline').textContent === {}",
         json!(words)
     )
+}
+
+/// The condition that so many keys are shown.
+fn rows_shown(count: usize) -> String {
+    format!("document.querySelectorAll('#platforms tbody tr').length === {count}")
 }
 
 /// The condition that the line to the proxy is in this state.
