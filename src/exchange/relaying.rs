@@ -140,6 +140,9 @@ impl Relaying {
     }
 
     pub fn deadline(&self, active_at: Instant) -> Instant {
+        if let Some(at) = self.request.probe_ends_at() {
+            return at;
+        }
         let settings = &self.request.site.settings;
         match &self.stage {
             Stage::Head {
@@ -330,3 +333,6 @@ impl Relaying {
         core.finish(self.request, End::failed(reason), now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The facts of one request, from its head to its line in the figures. It knows nothing of how it is served.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::ids::RequestId;
 use crate::base::now::Now;
@@ -74,6 +74,9 @@ pub struct Request {
     pub usage: UsageScan,
 }
 
+/// How long a probe may take in all.
+const PROBE_PATIENCE: Duration = Duration::from_secs(20);
+
 impl Request {
     /// A request of which nothing is known yet, and which therefore ends its connection.
     pub fn new(site: Rc<Site>, role: Role, id: RequestId, started: Now) -> Request {
@@ -100,6 +103,14 @@ impl Request {
             body_format: Format::Ignored,
             model: ModelScan::default(),
             usage: UsageScan::new(Format::Ignored),
+        }
+    }
+
+    /// When it ends at the latest, whatever the platform sends; none for what is no probe.
+    pub fn probe_ends_at(&self) -> Option<Instant> {
+        match self.role {
+            Role::Probe(_) => Some(self.started.instant + PROBE_PATIENCE),
+            Role::Proxy | Role::Demo => None,
         }
     }
 

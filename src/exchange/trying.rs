@@ -1,7 +1,7 @@
 //! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
 //! here the client has not got a byte of an answer, so that another key may still be tried.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::now::Now;
 use crate::http::FIELDS_MAX;
@@ -25,9 +25,6 @@ use super::request::{Request, Role};
 use super::tunnel::{Tunnel, switches};
 use super::upload::{Broken, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
-
-/// How long a probe may take in all.
-const PROBE_PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Trying {
     pub(super) request: Box<Request>,
@@ -86,10 +83,10 @@ impl Trying {
     }
 
     pub fn deadline(&self, active_at: Instant) -> Instant {
-        let settings = &self.request.site.settings;
-        if let Role::Probe(_) = self.request.role {
-            return self.request.started.instant + PROBE_PATIENCE;
+        if let Some(at) = self.request.probe_ends_at() {
+            return at;
         }
+        let settings = &self.request.site.settings;
         match self.stage {
             Stage::Dialing(since) => since + settings.connect_timeout,
             Stage::Sending => active_at + settings.idle_timeout,
