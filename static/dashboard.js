@@ -145,7 +145,8 @@ class Dashboard {
 }
 
 function plots(host) {
-  const perSecond = (bin) => (bin.watched > 0 ? (1000 * bin.requests) / bin.watched : null);
+  // A rate needs about a second at least.
+  const perSecond = (bin) => (bin.watched < 900 ? null : (1000 * bin.requests) / bin.watched);
   return [
     new Plot(host, {
       title: "Requests",
