@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Every part of the program, and the parts that it imports. They stand above it, so that there is no circle; http,
 /// figures, policy, net and config stand side by side and know nothing of each other.
@@ -45,6 +46,9 @@ const CLOCK: &str = "src/server.rs";
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
+
+/// Crates besides this one whose code is part of the program, or makes some of it.
+const CRATES_MAX: usize = 40;
 
 /// One file of the program.
 struct Source {
@@ -210,6 +214,42 @@ fn takes_anything(arm: &str) -> bool {
     let pattern = pattern.split(" if ").next().expect("a part");
     let mut parts = pattern.trim_matches(['(', ')']).split(", ");
     parts.all(|part| part == "_")
+}
+
+#[test]
+fn few_crates_ship_and_each_has_its_reason() {
+    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("it is there");
+    for table in manifest
+        .split("\n[")
+        .filter(|table| table.contains("dependencies]\n"))
+    {
+        for line in table.lines().skip(1).take_while(|line| !line.is_empty()) {
+            assert!(
+                line.contains("} # ") || line.contains("  # "),
+                "without a reason: {line}"
+            );
+        }
+    }
+    let tree = Command::new(std::env::var("CARGO").unwrap_or("cargo".to_string()))
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
+        .current_dir(ROOT)
+        .output()
+        .expect("cargo runs");
+    let text = String::from_utf8(tree.stdout).expect("names are ASCII");
+    let crates: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.split(" (").next())
+        .collect();
+    let count = crates.len().checked_sub(1).expect("this one is among them");
+    assert!((1..=CRATES_MAX).contains(&count), "{count}: {crates:#?}");
 }
 
 fn none(faults: &[String]) {
