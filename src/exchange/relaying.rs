@@ -118,6 +118,7 @@ impl Relaying {
             let reason = broken.reason(self.request.site.settings.max_body_bytes);
             return (Exchange::Relaying(self), Step::Close(reason));
         }
+        self.upload.forget_sent(blocks, memory);
         match self.stage {
             Stage::Head { .. } => self.on_interim(upstream, cx),
             Stage::Body(_) => self.pass_on(upstream, cx),

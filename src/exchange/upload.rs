@@ -259,6 +259,18 @@ impl Upload {
         }
     }
 
+    /// Gives back the memory of what was kept once all of it has been handed on: it will not be sent again.
+    pub fn forget_sent(&mut self, blocks: &mut BlockPool, memory: &mut RetryMemory) {
+        match &mut self.store {
+            Store::Keeping(_) => {}
+            Store::Streaming(kept) if kept.unsent().is_empty() => {
+                kept.drop_body(memory);
+                blocks.give(std::mem::take(kept).block);
+            }
+            Store::Streaming(_) => {}
+        }
+    }
+
     /// Gives all memory back.
     pub fn discard(self, blocks: &mut BlockPool, memory: &mut RetryMemory) -> Decoder {
         let (Store::Keeping(mut kept) | Store::Streaming(mut kept)) = self.store;

@@ -58,6 +58,17 @@ impl Bench {
         self.upload.begin_try(LINES, &mut self.output);
     }
 
+    fn forget_sent(&mut self) {
+        let (blocks, memory) = (&mut self.core.blocks, &mut self.core.retry_memory);
+        self.upload.forget_sent(blocks, memory);
+    }
+
+    /// The bytes of the block that is held.
+    fn held_bytes(&self) -> usize {
+        let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.upload.store;
+        kept.block.len()
+    }
+
     /// Gives the memory back and looks whether nothing is left counted.
     fn discard(mut self) {
         let _ = self
@@ -368,4 +379,26 @@ fn no_trailer_speaks_for_the_platform_s_own_fields() {
         );
         bench.discard();
     }
+}
+
+#[test]
+fn once_an_answer_has_begun_nothing_is_held_of_what_has_left() {
+    let mut bench = Bench::new(Framing::Length(5), PLENTY, 100);
+    bench.begin();
+    bench.input = buffer(b"abc");
+    assert_eq!(bench.pump().unwrap(), Progress::Waiting);
+    bench.forget_sent();
+    assert!(bench.held_bytes() > 0, "it may have to be sent again");
+    bench.upload.stop_keeping();
+    bench.forget_sent();
+    assert_eq!((bench.held_bytes(), bench.core.retry_memory.used), (0, 0));
+    bench.input = buffer(b"deGET");
+    assert_eq!(bench.pump().unwrap(), Progress::Done);
+    bench.forget_sent();
+    assert_eq!(
+        shown(&drain(&mut bench.output)),
+        format!("{SENT_HEAD}abcde")
+    );
+    assert_eq!(shown(bench.input.unread()), "GET");
+    bench.discard();
 }
