@@ -11,7 +11,7 @@ use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
-use crate::exchange::request::Role;
+use crate::exchange::request::{Request, Role};
 use crate::exchange::{self, Cx, Ends, Exchange, Step};
 use crate::net::connection::{Connection, Filled, Flushed, Hints};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
@@ -25,6 +25,9 @@ const BYTES_PER_TURN_MAX: usize = 512 * 1024;
 
 /// Steps of one turn; only a defect needs as many, and it must not stall the loop.
 const STEPS_PER_TURN_MAX: usize = 10_000;
+
+/// An open stream on which nothing moves holds a session, its request and little else: no buffer, no kept body.
+const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
 
 /// A client's connection with everything that hangs on it.
 pub struct Session {
@@ -117,7 +120,7 @@ impl Session {
             return Driven::Close(Reason::ClientGone);
         }
         if self.client.is_handshaking() {
-            return self.greet(core, network, now);
+            return self.greet(core, now);
         }
         self.resume_dial(slot, core, network, now);
         self.open_buffers(&mut core.blocks);
@@ -135,7 +138,7 @@ impl Session {
     ) -> Driven {
         let mut moved_bytes = 0;
         for _ in 0..STEPS_PER_TURN_MAX {
-            let filled = self.fill(network, now);
+            let filled = self.fill(now);
             if self.client_has_gone() {
                 return Driven::Close(Reason::ClientGone);
             }
@@ -166,14 +169,14 @@ impl Session {
     }
 
     /// Lets the client's TLS handshake go on.
-    fn greet(&mut self, core: &mut Core, network: &mut impl Network, now: Now) -> Driven {
+    fn greet(&mut self, core: &mut Core, now: Now) -> Driven {
         self.client.open_buffers(&mut core.blocks);
         if self.client.hears_plain_text() {
             self.client.drop_tls();
             self.exchange = Exchange::refuse_plain_text(&mut self.client.output, core, now);
             return Driven::Again;
         }
-        let outcome = self.client.handshake(network.scratch(), now);
+        let outcome = self.client.handshake(now);
         self.client.settle_buffers(&mut core.blocks);
         match outcome {
             Ok(()) if self.client.is_handshaking() => {
@@ -189,17 +192,17 @@ impl Session {
     }
 
     /// Reads what is wanted and there; the number of bytes, and one for news without bytes.
-    fn fill(&mut self, network: &mut impl Network, now: Now) -> usize {
+    fn fill(&mut self, now: Now) -> usize {
         let mut filled = 0;
         if self.exchange.wants_client() && self.client.may_read() {
-            filled += count(self.client.fill(network.scratch(), now));
+            filled += count(self.client.fill(now));
         }
         let room = self.client.output.room();
         if let Upstream::Open { connection, .. } = &mut self.upstream
             && self.exchange.wants_upstream(room)
             && connection.may_read()
         {
-            filled += count(connection.fill(network.scratch(), now));
+            filled += count(connection.fill(now));
         }
         filled
     }
@@ -245,16 +248,16 @@ impl Session {
         match step {
             Step::Wait | Step::Again => {}
             Step::Dial(endpoint) => {
-                self.hang_up(slot, network);
+                self.hang_up(slot, &mut core.blocks, network);
                 let dialed = network.dial(&endpoint, slot, &mut core.blocks, now);
                 self.take_dialed(dialed, endpoint, &mut core.blocks);
             }
             Step::DialFresh(endpoint) => {
-                self.hang_up(slot, network);
+                self.hang_up(slot, &mut core.blocks, network);
                 let dialed = network.dial_fresh(&endpoint, slot, &mut core.blocks, now);
                 self.take_dialed(dialed, endpoint, &mut core.blocks);
             }
-            Step::Hangup => self.hang_up(slot, network),
+            Step::Hangup => self.hang_up(slot, &mut core.blocks, network),
             Step::Release => self.release(core, network, now),
             Step::Shutdown => self.client.shutdown(),
             Step::ShutdownUpstream => self.shut_upstream_down(),
@@ -288,11 +291,14 @@ impl Session {
         };
     }
 
-    fn hang_up(&mut self, slot: usize, network: &mut impl Network) {
+    fn hang_up(&mut self, slot: usize, blocks: &mut BlockPool, network: &mut impl Network) {
         match std::mem::replace(&mut self.upstream, Upstream::None) {
             Upstream::None | Upstream::Failed(_) => {}
             Upstream::Dialing(dial) => network.abandon(dial, slot),
-            Upstream::Open { connection, .. } => network.hangup(connection),
+            Upstream::Open { mut connection, .. } => {
+                connection.close_buffers(blocks);
+                network.hangup(connection);
+            }
         }
     }
 
@@ -391,11 +397,11 @@ impl Session {
             // The client must not take what it got for the whole.
             self.client.reset();
         } else {
-            self.client.notify_of_close();
+            self.client.notify_of_close(&mut core.blocks);
         }
         exchange.abort(reason, core, now);
-        self.hang_up(slot, network);
-        self.settle_buffers(&mut core.blocks);
+        self.hang_up(slot, &mut core.blocks, network);
+        self.client.close_buffers(&mut core.blocks);
         network.hangup(self.client);
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ai_api_proxy::base::buffer::{BUFFER_BYTES, BlockPool};
+use ai_api_proxy::base::buffer::BlockPool;
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::config;
 use ai_api_proxy::exchange::core::Core;
@@ -117,7 +117,6 @@ struct Bytes {
 struct OneLine {
     platform: Wire,
     idle: Option<Connection>,
-    scratch: Vec<u8>,
 }
 
 impl Read for Wire {
@@ -194,10 +193,6 @@ impl Network for OneLine {
     fn abandon(&mut self, _: Dial, _: usize) {
         unreachable!("every dial succeeds at once")
     }
-
-    fn scratch(&mut self) -> &mut [u8] {
-        &mut self.scratch
-    }
 }
 
 impl World {
@@ -233,7 +228,6 @@ impl World {
             network: OneLine {
                 platform: Wire::default(),
                 idle: None,
-                scratch: vec![0; BUFFER_BYTES],
             },
             now,
             client,

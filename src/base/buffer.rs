@@ -1,8 +1,14 @@
 //! Byte queues with a fixed capacity whose memory comes from a pool and goes back when they are empty.
 //! They know nothing of what the bytes mean.
 
-/// What a buffer can hold at most: a head of 64 KiB and what the proxy adds to it.
-pub const BUFFER_BYTES: usize = 80 * 1024;
+/// The most that may wait in a buffer for more of its kind: the beginning of a head.
+pub const UNFINISHED_BYTES_MAX: usize = 64 * 1024;
+
+/// Room that is left beside it: for a TLS record, and for what the proxy adds to a head.
+pub const ROOM_BYTES_MIN: usize = 24 * 1024;
+
+/// What a buffer can hold at most.
+pub const BUFFER_BYTES: usize = UNFINISHED_BYTES_MAX + ROOM_BYTES_MIN;
 
 /// The sizes in which memory is lent. A request that waits for its answer keeps the smallest that holds it.
 const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
@@ -76,6 +82,12 @@ impl Buffer {
         }
     }
 
+    /// Drops the unread bytes and gives all memory back.
+    pub fn close(&mut self, pool: &mut BlockPool) {
+        self.consume(self.len());
+        self.settle(pool);
+    }
+
     fn move_to(&mut self, bytes_min: usize, pool: &mut BlockPool) {
         let mut block = pool.take(bytes_min);
         let length = self.len();
@@ -91,6 +103,11 @@ impl Buffer {
     /// The bytes that wait.
     pub fn unread(&self) -> &[u8] {
         &self.block[self.start..self.end]
+    }
+
+    /// The bytes that wait, to be changed in place.
+    pub fn unread_mut(&mut self) -> &mut [u8] {
+        &mut self.block[self.start..self.end]
     }
 
     pub fn len(&self) -> usize {

@@ -31,9 +31,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, UNFINISHED_BYTES_MAX};
 use crate::base::now::Now;
 use crate::figures::counts::Class;
+use crate::http::HEAD_BYTES_MAX;
 use crate::http::body::Decoder;
 use crate::net::connection::Ended;
 use crate::net::dial::{Endpoint, Origin};
@@ -53,6 +54,8 @@ use self::request::{Afterwards, Request, Role};
 use self::trying::Trying;
 use self::tunnel::Tunnel;
 use self::upload::Upload;
+
+const _: () = assert!(HEAD_BYTES_MAX <= UNFINISHED_BYTES_MAX);
 
 /// Where a client's connection stands. Each state holds its data.
 pub enum Exchange {

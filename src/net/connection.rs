@@ -147,12 +147,13 @@ impl Connection {
 
     /// Whether a read is worth trying.
     pub fn may_read(&self) -> bool {
-        self.ended.is_none() && self.input.room() > 0 && self.is_readable()
+        let room = self.input.room() > self.transport.undecrypted_bytes();
+        self.ended.is_none() && room && self.is_readable()
     }
 
-    /// Whether the socket, or TLS, is thought to have bytes.
+    /// Whether the socket is thought to have bytes.
     pub fn is_readable(&self) -> bool {
-        self.hints.readable || self.transport.holds_input()
+        self.hints.readable
     }
 
     /// Whether bytes wait to be sent.
@@ -170,8 +171,8 @@ impl Connection {
     }
 
     /// Reads once into the input buffer.
-    pub fn fill(&mut self, scratch: &mut [u8], now: Now) -> Filled {
-        let outcome = self.transport.read(self.input.space(), scratch);
+    pub fn fill(&mut self, now: Now) -> Filled {
+        let outcome = self.transport.read(self.input.space());
         match outcome {
             Ok(Received::Bytes(count, drained)) => {
                 self.input.filled(count);
@@ -181,7 +182,8 @@ impl Connection {
                 }
                 Filled::Bytes(count)
             }
-            Ok(Received::End) => {
+            Ok(Received::End(count)) => {
+                self.input.filled(count);
                 self.end(Ended::Cleanly);
                 Filled::End
             }
@@ -241,7 +243,7 @@ impl Connection {
     ///
     /// # Errors
     /// What broke it; `UnexpectedEof` when the peer closed.
-    pub fn handshake(&mut self, scratch: &mut [u8], now: Now) -> io::Result<()> {
+    pub fn handshake(&mut self, now: Now) -> io::Result<()> {
         while self.is_handshaking() {
             if self.may_write()
                 && let Flushed::Failed(error) = self.flush(now)
@@ -251,7 +253,7 @@ impl Connection {
             if !self.is_readable() {
                 return Ok(());
             }
-            match self.fill(scratch, now) {
+            match self.fill(now) {
                 Filled::Bytes(_) | Filled::Blocked => {}
                 Filled::End => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Filled::Failed(error) => return Err(error),
@@ -272,7 +274,8 @@ impl Connection {
     }
 
     /// Tells a TLS peer that the close which follows is meant.
-    pub fn notify_of_close(&mut self) {
+    pub fn notify_of_close(&mut self, pool: &mut BlockPool) {
+        self.transport.open_buffers(pool);
         self.transport.notify_of_close();
     }
 
@@ -286,15 +289,24 @@ impl Connection {
         self.transport.reset();
     }
 
-    /// Gives both buffers their capacity for the time in which the connection is driven.
+    /// Gives all buffers their capacity for the time in which the connection is driven.
     pub fn open_buffers(&mut self, pool: &mut BlockPool) {
         self.input.open(pool);
         self.output.open(pool);
+        self.transport.open_buffers(pool);
     }
 
     /// Gives back the memory that is not needed until the next turn.
     pub fn settle_buffers(&mut self, pool: &mut BlockPool) {
         self.input.settle(pool);
         self.output.settle(pool);
+        self.transport.settle_buffers(pool);
+    }
+
+    /// Gives all memory back, whatever waits: the connection is about to be closed.
+    pub fn close_buffers(&mut self, pool: &mut BlockPool) {
+        self.input.close(pool);
+        self.output.close(pool);
+        self.transport.close_buffers(pool);
     }
 }

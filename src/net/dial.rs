@@ -16,6 +16,7 @@ use slab::Slab;
 use super::connection::{Connection, Hints};
 use super::fault::Fault;
 use super::network::Owner;
+use super::records::Records;
 use super::transport::Transport;
 use crate::base::now::Now;
 
@@ -101,9 +102,9 @@ impl Endpoint {
         match &self.security {
             Security::Plain => Ok(Transport::Plain(socket)),
             Security::Tls(config, name) => {
-                let session = rustls::ClientConnection::new(Arc::clone(config), name.clone())
+                let records = Records::client(Arc::clone(config), name.clone())
                     .map_err(|error| Fault::Tls(error.to_string()))?;
-                Ok(Transport::tls(socket, session.into()))
+                Ok(Transport::tls(socket, records))
             }
         }
     }

@@ -6,6 +6,7 @@ pub mod dial;
 pub mod fault;
 pub mod network;
 pub mod pool;
+pub mod records;
 pub mod resolver;
 pub mod tls;
 pub mod transport;

@@ -13,7 +13,7 @@ use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Stage};
 use super::fault::Fault;
 use super::pool::Pool;
 use super::resolver::{Lookup, Resolver};
-use crate::base::buffer::{BUFFER_BYTES, BlockPool};
+use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 
 /// What a session needs of the network: upstream connections, got and given back.
@@ -42,8 +42,6 @@ pub trait Network {
     fn hangup(&mut self, connection: Connection);
     /// Gives up a dial.
     fn abandon(&mut self, dial: Dial, session: usize);
-    /// Memory for bytes that are decrypted before they are kept; its content means nothing between two reads.
-    fn scratch(&mut self) -> &mut [u8];
 }
 
 /// To whom an event goes.
@@ -71,7 +69,6 @@ pub struct Sockets {
     pub owners: Slab<Owner>,
     pub resolver: Resolver,
     pool: Pool,
-    scratch: Vec<u8>,
 }
 
 impl Sockets {
@@ -81,7 +78,6 @@ impl Sockets {
             owners: Slab::new(),
             resolver,
             pool: Pool::default(),
-            scratch: vec![0; BUFFER_BYTES],
         }
     }
 
@@ -140,9 +136,8 @@ impl Sockets {
         blocks: &mut BlockPool,
         now: Now,
     ) {
-        let scratch = &mut self.scratch;
         let gone = self.pool.on_event(endpoint, token, news, |connection| {
-            stays_idle(connection, scratch, blocks, now)
+            stays_idle(connection, blocks, now)
         });
         if let Some(connection) = gone {
             self.hangup(connection);
@@ -194,7 +189,7 @@ impl Sockets {
         now: Now,
     ) -> Dialed {
         connection.open_buffers(blocks);
-        let outcome = connection.handshake(&mut self.scratch, now);
+        let outcome = connection.handshake(now);
         connection.settle_buffers(blocks);
         match outcome {
             Ok(()) if connection.is_handshaking() => Dialed::Pending(Dial {
@@ -286,23 +281,14 @@ impl Network for Sockets {
         }
         self.resolver.forget(session);
     }
-
-    fn scratch(&mut self) -> &mut [u8] {
-        &mut self.scratch
-    }
 }
 
 /// Whether an idle connection can serve another request after what the poll said: only TLS's own messages may come.
-pub fn stays_idle(
-    connection: &mut Connection,
-    scratch: &mut [u8],
-    blocks: &mut BlockPool,
-    now: Now,
-) -> bool {
+pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now) -> bool {
     connection.open_buffers(blocks);
     let mut alive = !connection.peer_closed();
     while alive && connection.is_readable() {
-        alive = match connection.fill(scratch, now) {
+        alive = match connection.fill(now) {
             Filled::Bytes(_) => connection.input.is_empty(),
             Filled::Blocked => true,
             Filled::End | Filled::Failed(_) => false,

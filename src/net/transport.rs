@@ -1,9 +1,12 @@
 //! The bytes' way in and out of one socket: plain, or through TLS. It knows nothing of HTTP.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use mio::net::TcpStream;
+
+use super::records::{Decrypted, Records};
+use crate::base::buffer::BlockPool;
 
 /// Anything else that carries bytes without blocking: the simulation's links.
 pub trait Link: Read + Write {
@@ -22,12 +25,10 @@ pub enum Transport {
     Nobody,
 }
 
-/// A TLS connection over a socket, as client or as server.
+/// A TLS session and the socket that carries its records.
 pub struct Tls {
     socket: TcpStream,
-    session: rustls::Connection,
-    /// Decrypted bytes that wait inside `session`; the poll does not report them.
-    plaintext_bytes: usize,
+    records: Records,
 }
 
 /// What one read from a transport brought.
@@ -35,8 +36,8 @@ pub struct Tls {
 pub enum Received {
     /// So many bytes, maybe none; `Drained::Yes` when the kernel has no more for now.
     Bytes(usize, Drained),
-    /// The peer ended its direction, properly.
-    End,
+    /// So many bytes, maybe none; after them the peer ended its direction, properly.
+    End(usize),
 }
 
 /// Whether a read took all that the kernel had.
@@ -47,26 +48,22 @@ pub enum Drained {
 }
 
 impl Transport {
-    /// Wraps a connected socket for a TLS session.
-    pub fn tls(socket: TcpStream, session: rustls::Connection) -> Transport {
-        Transport::Tls(Box::new(Tls {
-            socket,
-            session,
-            plaintext_bytes: 0,
-        }))
+    /// Lays a TLS session over a connected socket.
+    pub fn tls(socket: TcpStream, records: Records) -> Transport {
+        Transport::Tls(Box::new(Tls { socket, records }))
     }
 
-    /// Reads what is there into `space`. `scratch` holds a TLS connection's undecrypted bytes for the moment.
+    /// Reads what is there into `space`, which is larger than [`Transport::undecrypted_bytes`].
     ///
     /// # Errors
     /// `WouldBlock`, what the socket says, and for TLS also `InvalidData` (the peer broke the protocol) and
     /// `UnexpectedEof` (the connection ended without a closing alert: what came may be cut off).
-    pub fn read(&mut self, space: &mut [u8], scratch: &mut [u8]) -> io::Result<Received> {
+    pub fn read(&mut self, space: &mut [u8]) -> io::Result<Received> {
         match self {
             Transport::Plain(socket) => received(socket.read(space)?, space.len()),
             Transport::Link(link) => received(link.read(space)?, space.len()),
             Transport::Nobody => Err(io::ErrorKind::WouldBlock.into()),
-            Transport::Tls(tls) => tls.read(space, scratch),
+            Transport::Tls(tls) => tls.read(space),
         }
     }
 
@@ -90,7 +87,7 @@ impl Transport {
     pub fn flush(&mut self) -> io::Result<()> {
         match self {
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => Ok(()),
-            Transport::Tls(tls) => tls.send_records(),
+            Transport::Tls(tls) => tls.send(),
         }
     }
 
@@ -98,15 +95,16 @@ impl Transport {
     pub fn holds_output(&self) -> bool {
         match self {
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => false,
-            Transport::Tls(tls) => tls.session.wants_write(),
+            Transport::Tls(tls) => tls.records.holds_output(),
         }
     }
 
-    /// Whether a read brings bytes although the socket has none.
-    pub fn holds_input(&self) -> bool {
+    /// How many bytes have been read that are no plaintext yet: the beginning of a TLS record. The next read needs room
+    /// for what becomes of them, too.
+    pub fn undecrypted_bytes(&self) -> usize {
         match self {
-            Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => false,
-            Transport::Tls(tls) => tls.plaintext_bytes > 0,
+            Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => 0,
+            Transport::Tls(tls) => tls.records.undecrypted_bytes(),
         }
     }
 
@@ -114,7 +112,7 @@ impl Transport {
     pub fn is_handshaking(&self) -> bool {
         match self {
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => false,
-            Transport::Tls(tls) => tls.session.is_handshaking(),
+            Transport::Tls(tls) => tls.records.is_handshaking(),
         }
     }
 
@@ -122,7 +120,7 @@ impl Transport {
     pub fn hears_plain_text(&self) -> bool {
         let mut first = [0];
         match self {
-            Transport::Tls(tls) if tls.session.is_handshaking() => {
+            Transport::Tls(tls) if tls.records.is_handshaking() => {
                 matches!(tls.socket.peek(&mut first), Ok(1)) && first[0].is_ascii_alphabetic()
             }
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody | Transport::Tls(_) => {
@@ -142,10 +140,7 @@ impl Transport {
     /// Tells the peer that all that was sent was meant (RFC 8446 section 6.1); without TLS the close itself does.
     pub fn notify_of_close(&mut self) {
         match self {
-            Transport::Tls(tls) => {
-                tls.session.send_close_notify();
-                drop(tls.send_records());
-            }
+            Transport::Tls(tls) => tls.notify_of_close(),
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => {}
         }
     }
@@ -158,8 +153,7 @@ impl Transport {
             Transport::Link(link) => link.shutdown(),
             Transport::Nobody => {}
             Transport::Tls(tls) => {
-                tls.session.send_close_notify();
-                drop(tls.send_records());
+                tls.notify_of_close();
                 drop(tls.socket.shutdown(Shutdown::Write));
             }
         }
@@ -175,111 +169,97 @@ impl Transport {
         };
         drop(socket2::SockRef::from(&*socket).set_linger(Some(std::time::Duration::ZERO)));
     }
+
+    /// Takes the memory that TLS needs while the connection is driven.
+    pub fn open_buffers(&mut self, pool: &mut BlockPool) {
+        match self {
+            Transport::Tls(tls) => tls.records.open_buffers(pool),
+            Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => {}
+        }
+    }
+
+    /// Gives back what is not needed until the next turn.
+    pub fn settle_buffers(&mut self, pool: &mut BlockPool) {
+        match self {
+            Transport::Tls(tls) => tls.records.settle_buffers(pool),
+            Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => {}
+        }
+    }
+
+    /// Gives everything back: the connection is about to be closed.
+    pub fn close_buffers(&mut self, pool: &mut BlockPool) {
+        match self {
+            Transport::Tls(tls) => tls.records.close_buffers(pool),
+            Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => {}
+        }
+    }
 }
 
 fn received(count: usize, asked: usize) -> io::Result<Received> {
     Ok(match count {
-        0 => Received::End,
-        short if short < asked => Received::Bytes(short, Drained::Yes),
-        full => Received::Bytes(full, Drained::No),
+        0 => Received::End(0),
+        count => Received::Bytes(count, drained(count, asked)),
     })
 }
 
+fn drained(count: usize, asked: usize) -> Drained {
+    match count < asked {
+        true => Drained::Yes,
+        false => Drained::No,
+    }
+}
+
 impl Tls {
-    /// Reads at most as many encrypted bytes as there is space for plaintext, so that it all fits.
-    fn read(&mut self, space: &mut [u8], scratch: &mut [u8]) -> io::Result<Received> {
-        let mut filled = self.take_plaintext(space)?;
-        if filled > 0 {
-            return Ok(Received::Bytes(filled, Drained::No));
+    fn read(&mut self, space: &mut [u8]) -> io::Result<Received> {
+        let encrypted = self.records.space(space.len());
+        let asked = encrypted.len();
+        if asked == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a handshake message without end",
+            ));
         }
-        if self.peer_has_closed() {
-            return Ok(Received::End);
-        }
-        let asked = space.len().min(scratch.len());
-        let count = self.socket.read(&mut scratch[..asked])?;
+        let count = self.socket.read(encrypted)?;
         if count == 0 {
             // Without a closing alert before it, anybody on the way may have cut the connection.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut encrypted = &scratch[..count];
-        while !encrypted.is_empty() {
-            if self.session.read_tls(&mut encrypted)? == 0 {
-                break;
-            }
-            self.decrypt()?;
-            filled += self.take_plaintext(&mut space[filled..])?;
-        }
-        // After the closing alert the next read finds the end, without a word from the kernel.
-        let more = count == asked || (filled < space.len() && self.peer_has_closed());
-        Ok(Received::Bytes(
-            filled,
-            if more { Drained::No } else { Drained::Yes },
-        ))
-    }
-
-    fn decrypt(&mut self) -> io::Result<()> {
-        match self.session.process_new_packets() {
-            Ok(state) => {
-                self.plaintext_bytes = state.plaintext_bytes_to_read();
-                Ok(())
-            }
+        match self.records.decrypt(count, space) {
+            Ok(Decrypted::Bytes(bytes)) => Ok(Received::Bytes(bytes, drained(count, asked))),
+            Ok(Decrypted::End(bytes)) => Ok(Received::End(bytes)),
             Err(error) => {
                 // The alert that says why is worth one attempt; the connection ends in any case.
-                drop(self.send_records());
-                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+                drop(self.send());
+                Err(error)
             }
         }
-    }
-
-    fn take_plaintext(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < space.len() && self.plaintext_bytes > 0 {
-            let count = self.session.reader().read(&mut space[filled..])?;
-            filled += count;
-            self.plaintext_bytes = self.plaintext_bytes.saturating_sub(count);
-            if count == 0 {
-                break;
-            }
-        }
-        Ok(filled)
-    }
-
-    /// Whether the peer's closing alert was read: the reader then ends instead of blocking. Asked only when no
-    /// plaintext waits, else the byte read here would be lost.
-    fn peer_has_closed(&mut self) -> bool {
-        matches!(self.session.reader().read(&mut [0]), Ok(0))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send_records()?;
-        let count = self.session.writer().write(bytes)?;
-        match self.send_records() {
+        self.send()?;
+        let count = self.records.encrypt(bytes)?;
+        match self.send() {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(count),
+            Ok(()) | Err(_) => Ok(count),
         }
     }
 
-    fn send_records(&mut self) -> io::Result<()> {
-        while self.session.wants_write() {
-            self.session.write_tls(&mut Vectored(&mut self.socket))?;
+    /// Sends the records that wait.
+    fn send(&mut self) -> io::Result<()> {
+        let records = self.records.outgoing();
+        while !records.is_empty() {
+            match self.socket.write(records.unread()) {
+                Ok(count) => records.consume(count),
+                // Records that were made must not be made again: this is no error for the caller.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
-}
 
-/// One system call for all records: the default `write_vectored` would send the first alone.
-struct Vectored<'s>(&'s mut TcpStream);
-
-impl Write for Vectored<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn notify_of_close(&mut self) {
+        self.records.close();
+        drop(self.send());
     }
 }

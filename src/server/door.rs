@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Interest, Token};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConfig;
 
 use crate::base::now::Now;
 use crate::exchange::request::Role;
 use crate::net::connection::{Connection, Hints};
 use crate::net::dial::is_out_of_descriptors;
 use crate::net::network::{Owner, Sockets};
+use crate::net::records::Records;
 use crate::net::transport::Transport;
 use crate::session::Session;
 
@@ -111,7 +112,7 @@ pub(super) fn welcome(
     now: Now,
 ) -> Option<Session> {
     let peer: IpAddr = address.ip();
-    let tls = match door.tls.clone().map(ServerConnection::new).transpose() {
+    let tls = match door.tls.clone().map(Records::server).transpose() {
         Ok(tls) => tls,
         Err(error) => {
             log::warn!("TLS cannot be offered: {error}");
@@ -127,7 +128,7 @@ pub(super) fn welcome(
     }
     let transport = match tls {
         None => Transport::Plain(socket),
-        Some(session) => Transport::tls(socket, session.into()),
+        Some(records) => Transport::tls(socket, records),
     };
     let connection = Connection::new(transport, token, Hints::FRESH, now);
     Some(Session::new(connection, peer, door.role, now))

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use slab::Slab;
 
-use ai_api_proxy::base::buffer::{BUFFER_BYTES, BlockPool};
+use ai_api_proxy::base::buffer::BlockPool;
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::net::connection::{Connection, Hints};
 use ai_api_proxy::net::dial::{self, Dial, Dialed, Endpoint, Origin};
@@ -35,7 +35,6 @@ pub struct Wires {
     names: Names,
     pool: Pool,
     dials: BTreeMap<usize, Stage>,
-    scratch: Vec<u8>,
     random: Random,
 }
 
@@ -71,7 +70,6 @@ impl Wires {
             has_faults,
             pool: Pool::default(),
             dials: BTreeMap::new(),
-            scratch: vec![0; BUFFER_BYTES],
             random,
         }
     }
@@ -129,9 +127,8 @@ impl Wires {
         blocks: &mut BlockPool,
         now: Now,
     ) {
-        let scratch = &mut self.scratch;
         let gone = self.pool.on_event(endpoint, token, news, |connection| {
-            stays_idle(connection, scratch, blocks, now)
+            stays_idle(connection, blocks, now)
         });
         if let Some(connection) = gone {
             self.hangup(connection);
@@ -249,9 +246,5 @@ impl Network for Wires {
         );
         self.dials.remove(&session);
         self.names.forget(session);
-    }
-
-    fn scratch(&mut self) -> &mut [u8] {
-        &mut self.scratch
     }
 }

@@ -1,0 +1,295 @@
+//! A TLS session as bytes in and bytes out: records to plaintext, plaintext to records. It never sees a socket.
+//!
+//! rustls keeps the keys and the handshake; the bytes lie here, in blocks of the pool. What has come is decrypted at once
+//! and in place, so that nothing but the beginning of a record stays between two turns.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, ReadTraffic, UnbufferedStatus};
+use rustls::{ClientConfig, ServerConfig};
+
+use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer, ROOM_BYTES_MIN};
+
+/// The longest record that rustls takes: its head, 16 KiB, and what encryption may add (RFC 5246 section 6.2.3).
+const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
+
+// Who waits for the rest of a head must have room for the record that it is in: each would wait for the other.
+const _: () = assert!(ROOM_BYTES_MIN > RECORD_BYTES_MAX);
+
+/// Plaintext that becomes records at once: an empty buffer holds them, at up to 64 bytes more for each 16 KiB, and an
+/// answer to the peer's change of keys.
+const ENCRYPTED_AT_ONCE_MAX: usize = BUFFER_BYTES - 8 * 1024;
+
+/// One end of a TLS session.
+pub struct Records {
+    session: Session,
+    /// Encrypted bytes that came and are no whole record, or no whole handshake message, yet.
+    incoming: Buffer,
+    /// Records that wait to be sent.
+    outgoing: Buffer,
+}
+
+enum Session {
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
+    /// Nothing can be said or understood any more.
+    Failed,
+}
+
+/// What the peer's records brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decrypted {
+    /// So many bytes of plaintext, maybe none.
+    Bytes(usize),
+    /// So many, and the peer's closing alert behind them: nothing was cut off.
+    End(usize),
+}
+
+/// For what the session is looked after.
+enum Task<'b> {
+    /// To decrypt what has come.
+    Receive(&'b mut [u8]),
+    /// To encrypt this.
+    Send(&'b [u8]),
+    /// To say that nothing more will be sent.
+    Close,
+}
+
+/// What one look at the session did.
+enum Looked {
+    /// There may be more to do.
+    Going,
+    /// So many bytes of plaintext were received.
+    Received(usize),
+    /// The peer will send nothing more.
+    PeerClosed,
+    /// Until more comes from the peer there is nothing to do; so many bytes of plaintext were sent.
+    Resting(usize),
+}
+
+impl Records {
+    /// The end that begins.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Records, rustls::Error> {
+        UnbufferedClientConnection::new(config, name)
+            .map(|session| Records::new(Session::Client(session)))
+    }
+
+    /// The end that answers.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn server(config: Arc<ServerConfig>) -> Result<Records, rustls::Error> {
+        UnbufferedServerConnection::new(config)
+            .map(|session| Records::new(Session::Server(session)))
+    }
+
+    fn new(session: Session) -> Records {
+        Records {
+            session,
+            incoming: Buffer::new(),
+            outgoing: Buffer::new(),
+        }
+    }
+
+    pub fn is_handshaking(&self) -> bool {
+        match &self.session {
+            Session::Client(session) => session.is_handshaking(),
+            Session::Server(session) => session.is_handshaking(),
+            Session::Failed => false,
+        }
+    }
+
+    /// Whether [`Records::outgoing`] has something to send.
+    pub fn holds_output(&self) -> bool {
+        !self.outgoing.is_empty() || self.wants_to_speak()
+    }
+
+    /// Whether rustls has messages of its own that are not in `outgoing` yet: a client's first one, or an alert.
+    fn wants_to_speak(&self) -> bool {
+        match &self.session {
+            Session::Client(session) => session.wants_write(),
+            Session::Server(session) => session.wants_write(),
+            Session::Failed => false,
+        }
+    }
+
+    pub fn undecrypted_bytes(&self) -> usize {
+        self.incoming.len()
+    }
+
+    /// Where encrypted bytes are to be read to: as many as surely fit into `plaintext_room` when they are decrypted,
+    /// together with those that came before. None if those alone could fill it.
+    pub fn space(&mut self, plaintext_room: usize) -> &mut [u8] {
+        let waiting = self.incoming.len();
+        let space = self.incoming.space();
+        let asked = plaintext_room.saturating_sub(waiting).min(space.len());
+        &mut space[..asked]
+    }
+
+    /// Decrypts what has come, `count` bytes of it just now, to `plaintext`. Records of a handshake are answered.
+    ///
+    /// # Errors
+    /// `InvalidData`: the peer broke the protocol, or cannot be trusted. An alert for it is then to be sent.
+    pub fn decrypt(&mut self, count: usize, plaintext: &mut [u8]) -> io::Result<Decrypted> {
+        self.incoming.filled(count);
+        let mut received = 0;
+        loop {
+            match self.look(Task::Receive(&mut plaintext[received..]))? {
+                Looked::Going => {}
+                Looked::Received(bytes) => received += bytes,
+                Looked::PeerClosed => return Ok(Decrypted::End(received)),
+                Looked::Resting(_) => return Ok(Decrypted::Bytes(received)),
+            }
+        }
+    }
+
+    /// Makes records of the beginning of `plaintext` and tells how much that is. The records before have been sent.
+    ///
+    /// # Errors
+    /// `WouldBlock` before the end of the handshake, `InvalidData` when the session has failed.
+    pub fn encrypt(&mut self, plaintext: &[u8]) -> io::Result<usize> {
+        let piece = &plaintext[..plaintext.len().min(ENCRYPTED_AT_ONCE_MAX)];
+        loop {
+            match self.look(Task::Send(piece))? {
+                Looked::Going | Looked::Received(_) | Looked::PeerClosed => {}
+                Looked::Resting(0) => return Err(io::ErrorKind::WouldBlock.into()),
+                Looked::Resting(count) => return Ok(count),
+            }
+        }
+    }
+
+    /// Adds the closing alert, after which nothing more can be sent. Within a handshake there is none.
+    pub fn close(&mut self) {
+        // A session that has failed has told so.
+        while let Ok(Looked::Going | Looked::PeerClosed) = self.look(Task::Close) {}
+    }
+
+    /// The records that wait to be sent.
+    pub fn outgoing(&mut self) -> &mut Buffer {
+        // What fails here fails again with the next read.
+        while self.wants_to_speak() && self.look(Task::Receive(&mut [])).is_ok() {}
+        &mut self.outgoing
+    }
+
+    /// Takes memory for the time in which the connection is driven.
+    pub fn open_buffers(&mut self, pool: &mut BlockPool) {
+        self.incoming.open(pool);
+        self.outgoing.open(pool);
+    }
+
+    /// Gives back the memory that is not needed until the next turn.
+    pub fn settle_buffers(&mut self, pool: &mut BlockPool) {
+        self.incoming.settle(pool);
+        self.outgoing.settle(pool);
+    }
+
+    /// Gives all memory back: the session is over.
+    pub fn close_buffers(&mut self, pool: &mut BlockPool) {
+        self.incoming.close(pool);
+        self.outgoing.close(pool);
+    }
+
+    fn look(&mut self, task: Task<'_>) -> io::Result<Looked> {
+        let looked = self.look_once(task);
+        if looked.is_err() {
+            // The peer is owed an alert that says why, and nothing else.
+            while self.wants_to_speak() && self.look_once(Task::Receive(&mut [])).is_ok() {}
+            self.session = Session::Failed;
+        }
+        looked
+    }
+
+    fn look_once(&mut self, task: Task<'_>) -> io::Result<Looked> {
+        let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
+        let bytes = incoming.unread_mut();
+        let (done_with, looked) = match &mut self.session {
+            Session::Client(session) => handle(session.process_tls_records(bytes), task, outgoing)?,
+            Session::Server(session) => handle(session.process_tls_records(bytes), task, outgoing)?,
+            Session::Failed => return Err(broken("the session has failed")),
+        };
+        incoming.consume(done_with);
+        Ok(looked)
+    }
+}
+
+/// Does what rustls asks for, and `task` when it asks for nothing. Tells also how many incoming bytes are done with.
+fn handle<Side>(
+    status: UnbufferedStatus<'_, '_, Side>,
+    task: Task<'_>,
+    outgoing: &mut Buffer,
+) -> io::Result<(usize, Looked)> {
+    let UnbufferedStatus { discard, state } = status;
+    let looked = match (state.map_err(broken)?, task) {
+        (ConnectionState::EncodeTlsData(mut message), _) => {
+            let count = message.encode(outgoing.space()).map_err(broken)?;
+            outgoing.filled(count);
+            Looked::Going
+        }
+        (ConnectionState::TransmitTlsData(messages), _) => {
+            // They lie in `outgoing`, where nothing overtakes them.
+            messages.done();
+            Looked::Going
+        }
+        (ConnectionState::ReadTraffic(traffic), Task::Receive(plaintext)) => {
+            let (more_discard, received) = receive(traffic, plaintext)?;
+            return Ok((discard + more_discard, Looked::Received(received)));
+        }
+        (ConnectionState::WriteTraffic(mut traffic), Task::Send(plaintext)) => {
+            let count = traffic
+                .encrypt(plaintext, outgoing.space())
+                .map_err(broken)?;
+            outgoing.filled(count);
+            Looked::Resting(plaintext.len())
+        }
+        (ConnectionState::WriteTraffic(mut traffic), Task::Close) => {
+            let count = traffic
+                .queue_close_notify(outgoing.space())
+                .map_err(broken)?;
+            outgoing.filled(count);
+            Looked::Resting(0)
+        }
+        (ConnectionState::PeerClosed, _) => Looked::PeerClosed,
+        (ConnectionState::WriteTraffic(_), Task::Receive(_))
+        | (ConnectionState::BlockedHandshake | ConnectionState::Closed, _) => Looked::Resting(0),
+        // Plaintext cannot be left when something is to be sent; early data is not offered; later versions of rustls may
+        // know more states.
+        (state, _) => return Err(broken(format!("it cannot be in {state:?}"))),
+    };
+    Ok((discard, looked))
+}
+
+/// Takes what was decrypted; how many more incoming bytes are done with, and how many of plaintext came.
+fn receive<Side>(
+    mut traffic: ReadTraffic<'_, '_, Side>,
+    plaintext: &mut [u8],
+) -> io::Result<(usize, usize)> {
+    let (mut discard, mut received) = (0, 0);
+    while let Some(record) = traffic.next_record() {
+        let record = record.map_err(broken)?;
+        let end = received + record.payload.len();
+        let space = plaintext.get_mut(received..end);
+        space
+            .ok_or_else(|| broken("plaintext is longer than its record"))?
+            .copy_from_slice(record.payload);
+        received = end;
+        discard += record.discard;
+    }
+    Ok((discard, received))
+}
+
+fn broken(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests;
