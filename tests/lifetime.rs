@@ -11,3 +11,5 @@ mod load;
 mod support;
 #[path = "lifetime/tls.rs"]
 mod tls;
+#[path = "lifetime/tls_platform.rs"]
+mod tls_platform;

@@ -18,13 +18,13 @@ use crate::support::platform::{Line, Next, Platform, Seen};
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 /// A certificate for `localhost` and its key, as PEM texts.
-struct Certificate {
-    cert: String,
-    key: String,
+pub struct Certificate {
+    pub cert: String,
+    pub key: String,
 }
 
 impl Certificate {
-    fn until(year: i32) -> Certificate {
+    pub fn until(year: i32) -> Certificate {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(["localhost".to_string()]).expect("a name");
         params.not_before = date_time_ymd(2020, 1, 1);
