@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::record;
+
 /// What a file of this program begins with; the version follows, and the line's end.
 const MAGIC: &str = "ai-api-proxy journal ";
 /// The header of the version that this program knows.
@@ -21,6 +23,8 @@ pub struct JournalFile {
     permissions: fs::Permissions,
     /// Up to where its records are known.
     pub read_to: u64,
+    /// So long it was, and what was appended since: one that is shorter has lost something.
+    length_min: u64,
 }
 
 /// Why a file cannot be used.
@@ -52,8 +56,20 @@ pub enum Opening {
     Known,
     /// Empty, or a header that was not written to its end.
     Unbegun,
+    /// Records from the first byte on: it was emptied while a process wrote to it.
+    Headless,
     /// Nothing that this program may touch, and why.
     Foreign(&'static str),
+}
+
+impl Opening {
+    /// Whether the header is still to be written.
+    pub fn lacks_header(&self) -> bool {
+        match self {
+            Opening::Unbegun | Opening::Headless => true,
+            Opening::Known | Opening::Foreign(_) => false,
+        }
+    }
 }
 
 /// Which lock is asked for.
@@ -90,21 +106,15 @@ impl JournalFile {
             identity: identity(&metadata),
             permissions: metadata.permissions(),
             read_to: 0,
+            length_min: 0,
         })
     }
 
-    /// Whether the path still leads to this very file, and nothing that is known was cut off it.
+    /// Whether the path still leads to this very file, and nothing was cut off it.
     pub fn stands_at(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|metadata| {
-            identity(&metadata) == self.identity && metadata.len() >= self.read_to
+            identity(&metadata) == self.identity && metadata.len() >= self.length_min
         })
-    }
-
-    /// Whether it was neither removed nor cut: as [`JournalFile::stands_at`], for who holds a lock that keeps other
-    /// processes of this program from replacing it. It asks for less, at each write.
-    pub fn is_whole(&self) -> bool {
-        let metadata = self.file.metadata();
-        metadata.is_ok_and(|metadata| metadata.nlink() > 0 && metadata.len() >= self.read_to)
     }
 
     fn size(&self) -> Result<u64, Fault> {
@@ -118,8 +128,9 @@ impl JournalFile {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn read_rest(&self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
-        let length = self.size()?.saturating_sub(self.read_to);
+    pub fn read_rest(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+        self.length_min = self.size()?;
+        let length = self.length_min.saturating_sub(self.read_to);
         bytes.clear();
         bytes.resize(length as usize, 0);
         self.file
@@ -160,17 +171,20 @@ impl JournalFile {
     }
 
     /// Appends `bytes`, in one write unless the kernel takes fewer. Returns how many were written, and why not all.
-    pub fn append(&self, bytes: &[u8]) -> (usize, Result<(), Fault>) {
+    pub fn append(&mut self, bytes: &[u8]) -> (usize, Result<(), Fault>) {
         let mut written = 0;
         while written < bytes.len() {
-            match (&self.file).write(&bytes[written..]) {
+            match self.file.write(&bytes[written..]) {
                 Ok(0) => {
                     return (
                         written,
                         Err(failed("written", &ErrorKind::WriteZero.into())),
                     );
                 }
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    self.length_min += count as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return (written, Err(failed("written", &error))),
             }
@@ -178,7 +192,7 @@ impl JournalFile {
         (written, Ok(()))
     }
 
-    /// Writes `content` into a file that has none but perhaps a torn header. The caller holds the exclusive lock.
+    /// Writes `content` into a file that has no header; what stands in it goes. The caller holds the exclusive lock.
     ///
     /// # Errors
     /// What the operating system says; the header is torn then, at worst.
@@ -187,6 +201,7 @@ impl JournalFile {
             let emptied = self.file.set_len(0);
             emptied.map_err(|error| failed("written", &error))?;
         }
+        self.length_min = 0;
         let (_, outcome) = self.append(content);
         if outcome.is_err() {
             // What was written of it ends within a record: the next try begins anew.
@@ -241,6 +256,9 @@ pub fn opening(bytes: &[u8]) -> Opening {
     }
     if HEADER.starts_with(bytes) {
         return Opening::Unbegun;
+    }
+    if record::is_whole(bytes) {
+        return Opening::Headless;
     }
     match bytes.strip_prefix(magic) {
         Some([b'0'..=b'9', ..]) => Opening::Foreign("a newer version of ai-api-proxy wrote it"),

@@ -6,8 +6,8 @@
 //! Several processes may share the file. Each appends increments with one write, holding a shared lock on the file;
 //! [`Journal::catch_up`] reads what the others have appended. Who compacts holds the exclusive lock on the file while
 //! it reads the rest, writes the sums to a new file and renames that over the old one. Hence nobody appends between
-//! the last read and the rename. A process that writes alone keeps its lock, so that a look at the open file and a
-//! write are all it needs; it gives the lock back after each write once it has seen another's records. A writer that takes the lock looks whether the
+//! the last read and the rename. A process that writes alone keeps its lock, so that a write is all it needs; it gives
+//! the lock back after each write once it has seen another's records. A writer that takes the lock looks whether the
 //! file still stands at its path, and opens the new one if not: a file that was replaced gets no more records, and no
 //! record is in two files.
 //!
@@ -19,6 +19,7 @@ mod record;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -131,11 +132,11 @@ impl Journal {
         let mut findings = Vec::new();
         match journal.open_patiently(now) {
             Ok(found) => findings.extend(found),
-            Err(Fault::Refused(why)) => return Err(journal.refusal(&why)),
+            Err(Fault::Refused(why)) => return Err(words::refusal(&journal.path, &why)),
             Err(fault @ (Fault::Failed(_) | Fault::Busy)) => {
                 let why = fault.why();
                 findings.extend(journal.read_without_writing(now)?);
-                findings.push(journal.warning(&why));
+                findings.push(words::warning(&journal.path, &why));
                 journal.retry_at = Some(now.instant + RETRY_AFTER);
             }
         }
@@ -251,23 +252,11 @@ impl Journal {
             }
             Err(fault) => {
                 if self.retry_at.is_none() {
-                    log::warn!("{}", self.warning(&fault.why()));
+                    log::warn!("{}", words::warning(&self.path, &fault.why()));
                 }
                 self.retry_at = Some(now.instant + RETRY_AFTER);
             }
         }
-    }
-
-    fn warning(&self, why: &str) -> String {
-        let path = self.path.display();
-        format!("state_file {path}: {why}; usage counts go on in memory and would not survive")
-    }
-
-    fn refusal(&self, why: &str) -> String {
-        let path = self.path.display();
-        format!(
-            "state_file {path}: {why}; it stays as it is: move it away or name another file in config.json"
-        )
     }
 
     /// As [`Journal::open_file`], at the start: nobody is served yet, so that it may wait for a lock.
@@ -288,17 +277,19 @@ impl Journal {
         let mut file = JournalFile::open(&self.path)?;
         let mut bytes = std::mem::take(&mut self.bytes);
         file.read_rest(&mut bytes)?;
-        if file::opening(&bytes) == Opening::Unbegun {
+        if file::opening(&bytes).lacks_header() {
             file.lock(Lock::Exclusive)?;
             file.read_rest(&mut bytes)?;
-            if file::opening(&bytes) == Opening::Unbegun {
+            let opening = file::opening(&bytes);
+            if opening.lacks_header() {
+                self.take_in_others(&bytes, now);
                 file.begin(&self.snapshot(now))?;
                 file.unlock();
                 // The sums hold what waited.
                 self.pending.clear();
                 self.is_incomplete = false;
                 self.file = Some(file);
-                return Ok(None);
+                return Ok((opening == Opening::Headless).then(|| words::headless(&self.path)));
             }
             file.unlock();
         }
@@ -329,29 +320,30 @@ impl Journal {
         self.tally.prune(now);
         self.news.extend(tally.beyond(&self.tally, now));
         self.tally = tally;
-        Ok(finding(&self.path, scan.damage, torn_bytes))
+        Ok(words::finding(&self.path, scan.damage, torn_bytes))
     }
 
     /// Takes the records of a file in that can be read at least.
     fn read_without_writing(&mut self, now: Now) -> Result<Option<String>, String> {
         let bytes = file::read_only(&self.path).unwrap_or_default();
-        match file::opening(&bytes) {
-            Opening::Foreign(why) => return Err(self.refusal(why)),
+        let records = match file::opening(&bytes) {
+            Opening::Foreign(why) => return Err(words::refusal(&self.path, why)),
             Opening::Unbegun => return Ok(None),
-            Opening::Known => {}
-        }
-        let mut scan = Scan::new(&bytes[HEADER.len()..]);
+            Opening::Headless => &bytes,
+            Opening::Known => &bytes[HEADER.len()..],
+        };
+        let mut scan = Scan::new(records);
         for (_, record) in scan.by_ref() {
             self.tally.add(&record, now);
         }
-        let torn_bytes = (bytes.len() - HEADER.len() - scan.at) as u64;
-        Ok(finding(&self.path, scan.damage, torn_bytes))
+        let torn_bytes = (records.len() - scan.at) as u64;
+        Ok(words::finding(&self.path, scan.damage, torn_bytes))
     }
 
     fn write_pending(&mut self, now: Now) -> Result<(), Fault> {
         for _ in 0..REOPENS_MAX {
             self.take_hold()?;
-            if let (Some(file), Hold::Kept) = (&self.file, self.hold) {
+            if let (Some(file), Hold::Kept) = (&mut self.file, self.hold) {
                 let (written, outcome) = file.append(&self.pending);
                 self.let_go_if_shared(now);
                 match outcome {
@@ -375,23 +367,15 @@ impl Journal {
     }
 
     /// Takes the shared lock, unless it is held, and keeps it if the file still stands at its path: as long as it is
-    /// kept, no process of this program puts another file there. Whoever else does is noticed by the next look, and at
-    /// once when the file is gone or was emptied: a record without a header before it would spoil the file.
+    /// kept, no process of this program puts another file there. That somebody else did is found by the next look, and
+    /// what was written meanwhile is in the sums.
     fn take_hold(&mut self) -> Result<(), Fault> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let is_held = match self.hold {
-            Hold::Kept => file.is_whole(),
-            Hold::Released => {
-                file.lock(Lock::Shared)?;
-                self.is_current()
+        if let (Some(file), Hold::Released) = (&self.file, self.hold) {
+            file.lock(Lock::Shared)?;
+            if self.is_current() {
+                self.hold = Hold::Kept;
             }
-        };
-        self.hold = match is_held {
-            true => Hold::Kept,
-            false => Hold::Released,
-        };
+        }
         Ok(())
     }
 
@@ -431,11 +415,24 @@ impl Journal {
     }
 
     fn read_appended(&mut self, now: Now) -> Result<(), Fault> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        file.read_rest(&mut self.bytes)?;
-        let mut scan = Scan::new(&self.bytes);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if let Some(file) = &mut self.file {
+            file.read_rest(&mut bytes)?;
+            let (end, damage) = self.take_in_others(&bytes, now);
+            self.file.as_mut().expect("it was read").read_to += end as u64;
+            if let Some(finding) = words::finding(&self.path, damage, 0) {
+                log::warn!("{finding}");
+                self.is_incomplete = true;
+            }
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Takes in what other processes wrote; their own records all have taken in. Returns where the last whole record
+    /// ends, and the damage before that.
+    fn take_in_others(&mut self, bytes: &[u8], now: Now) -> (usize, Damage) {
+        let mut scan = Scan::new(bytes);
         for (writer, record) in scan.by_ref() {
             if writer != self.writer {
                 self.tally.add(&record, now);
@@ -443,12 +440,7 @@ impl Journal {
                 self.shared_until = Some(now.instant + SHARED_FOR);
             }
         }
-        file.read_to += scan.at as u64;
-        if let Some(finding) = finding(&self.path, scan.damage, 0) {
-            log::warn!("{finding}");
-            self.is_incomplete = true;
-        }
-        Ok(())
+        (scan.at, scan.damage)
     }
 
     /// As [`Journal::compact`], with the exclusive lock held. Returns whether it was done.
@@ -476,23 +468,5 @@ impl Journal {
             record.encode(NOBODY, &mut content);
         }
         content
-    }
-}
-
-/// What to tell of a file's damage.
-fn finding(path: &Path, damage: Damage, torn_bytes: u64) -> Option<String> {
-    let path = path.display();
-    let Damage { stretches, bytes } = damage;
-    match (stretches, torn_bytes) {
-        (0, 0) => None,
-        (0, _) => Some(format!(
-            "state_file {path}: its last record was torn; {torn_bytes} bytes were dropped"
-        )),
-        (_, 0) => Some(format!(
-            "state_file {path}: damaged in {stretches} places; {bytes} bytes were skipped"
-        )),
-        (_, _) => Some(format!(
-            "state_file {path}: damaged in {stretches} places and torn at its end; {bytes} bytes were skipped and {torn_bytes} dropped"
-        )),
     }
 }

@@ -192,6 +192,11 @@ fn whole_record(bytes: &[u8]) -> Option<usize> {
     (crc == crc32(&bytes[MARK.len()..end]).to_le_bytes()).then_some(end + CRC_BYTES)
 }
 
+/// Whether a whole record stands at the start of `bytes`.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    whole_record(bytes).is_some()
+}
+
 impl<'b> Scan<'b> {
     pub fn new(bytes: &'b [u8]) -> Scan<'b> {
         Scan {
