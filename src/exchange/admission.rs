@@ -60,34 +60,35 @@ impl Peer {
                 is_loopback: socket_address.is_loopback() && !is_forwarded,
             };
         }
-        let mut named = None;
-        if forwarded {
-            let hops = head
-                .fields
-                .iter()
-                .filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
-            for hop in hops.flat_map(|field| list_items(field.value)) {
-                match parse_address(hop) {
-                    Some(address) if trusted(&address) => {}
-                    untrusted => named = Some(untrusted),
+        let hops = head
+            .fields
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
+        let mut client = None;
+        let mut outermost_trusted = None;
+        // A process of this machine comes by way of this machine alone: else whoever is trusted could pose as one.
+        let mut is_local = socket_address.is_loopback();
+        for hop in hops.flat_map(|field| list_items(field.value)) {
+            match parse_address(hop) {
+                Some(address) if trusted(&address) => {
+                    outermost_trusted.get_or_insert(address);
+                    is_local &= address.is_loopback();
+                }
+                Some(address) => {
+                    client = Some(address);
+                    is_local = socket_address.is_loopback() && address.is_loopback();
+                }
+                // Nothing that could be read: the peer itself counts, but not as a process that speaks for itself.
+                None => {
+                    client = Some(socket_address);
+                    is_local = false;
                 }
             }
         }
-        match named {
-            Some(Some(address)) => Peer {
-                address,
-                is_loopback: address.is_loopback() && socket_address.is_loopback(),
-            },
-            // Nothing that could be read: the peer itself counts, but not as a process that speaks for itself.
-            Some(None) => Peer {
-                address: socket_address,
-                is_loopback: false,
-            },
+        Peer {
+            address: client.or(outermost_trusted).unwrap_or(socket_address),
             // `Forwarded` alone is not read, but tells of somebody else.
-            None => Peer {
-                address: socket_address,
-                is_loopback: socket_address.is_loopback() && (forwarded || !is_forwarded),
-            },
+            is_loopback: is_local && (forwarded || !is_forwarded),
         }
     }
 }

@@ -158,9 +158,40 @@ const FORWARDED: &[(&str, &str, &str, bool)] = &[
     (
         "X-Forwarded-For: 10.2.2.2, 10.1.1.1\r\n",
         "10.0.0.1",
-        "10.0.0.1",
+        "10.2.2.2",
         false,
     ),
+    (
+        "X-Forwarded-For: 10.2.2.2\r\n",
+        "127.0.0.1",
+        "10.2.2.2",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 127.0.0.1\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        true,
+    ),
+    (
+        "X-Forwarded-For: 127.0.0.1, 10.2.2.2\r\n",
+        "127.0.0.1",
+        "127.0.0.1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: ::1, 10.2.2.2\r\n",
+        "127.0.0.1",
+        "::1",
+        false,
+    ),
+    (
+        "X-Forwarded-For: 10.2.2.2, ::1\r\n",
+        "127.0.0.1",
+        "::1",
+        true,
+    ),
+    ("X-Forwarded-For:\r\n", "127.0.0.1", "127.0.0.1", true),
     (
         "X-Forwarded-For: 192.0.2.9\r\n",
         "127.0.0.1",
@@ -172,7 +203,7 @@ const FORWARDED: &[(&str, &str, &str, bool)] = &[
     (
         "X-Forwarded-For: 127.0.0.1\r\n",
         "10.0.0.1",
-        "10.0.0.1",
+        "127.0.0.1",
         false,
     ),
     (
