@@ -274,7 +274,11 @@ fn refused_interims() -> Vec<Row> {
     const SWITCH: &str = "9110 15.2.2";
     let ok = format!("HTTP/1.1 200 OK|{OK}");
     let after = |name, interims: &str| row(name, INTERIM, format!("{interims}{ok}"));
+    let endless = "HTTP/1.1 103 x||".repeat(33);
+    let endless = after("interim answers without end", &endless).in_one_piece();
+    let endless = (0..32).fold(endless, |row, _| row.interim(&["HTTP/1.1 103 x"]));
     vec![
+        endless.bad_gateway(),
         after(
             "an interim answer with a coding",
             "HTTP/1.1 103 x|Transfer-Encoding: chunked||",
