@@ -16,6 +16,9 @@ use super::wire::{End, Got, Shared};
 /// A pause longer than this runs into time limits that cost answers: no longer a fault of the proxy.
 const PROMPT: Duration = Duration::from_secs(4);
 
+/// Within so much time something must come of a request, whatever its platforms do: tries are few, and each is limited.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
 pub struct Client {
     pub address: IpAddr,
     requests: Vec<Request>,
@@ -54,6 +57,8 @@ struct Line {
     gate: Option<(Vec<u8>, Instant)>,
     answers: Answers,
     moved_bytes: usize,
+    /// When bytes moved last.
+    active_at: Instant,
     /// The proxy may close it before the next answer.
     may_close: bool,
 }
@@ -155,7 +160,7 @@ impl Client {
             }
             let wire = server.accept(self.address, now);
             log::trace!("client: connects for {}", self.requests[self.done].id);
-            self.line = Some(Line::new(wire, self.done));
+            self.line = Some(Line::new(wire, self.done, now));
             return true;
         }
         let acted = self.send(now) | self.take(ledger, now);
@@ -187,7 +192,7 @@ impl Client {
         let bytes: Vec<u8> = line.outgoing.iter().take(count).copied().collect();
         let sent = line.wire.borrow_mut().send(&bytes);
         line.outgoing.drain(..sent);
-        line.moved_bytes += sent;
+        line.note_moved(sent, now);
         sent > 0
     }
 
@@ -199,10 +204,19 @@ impl Client {
             .random
             .between(1, line.piece_max(self.manner.takes_max));
         let got = line.wire.borrow_mut().receive(max);
+        let silence = now.instant.duration_since(line.active_at);
+        assert!(
+            self.is_excused || silence < PATIENCE,
+            "nothing for {silence:?}: {}",
+            self.describe()
+        );
+        let Some(line) = &mut self.line else {
+            return false;
+        };
         match got {
             Got::Nothing => false,
             Got::Bytes(bytes) => {
-                line.moved_bytes += bytes.len();
+                line.note_moved(bytes.len(), now);
                 line.answers.unread.extend(bytes);
                 self.read_answers(ledger, now);
                 true
@@ -390,7 +404,7 @@ impl Client {
 }
 
 impl Line {
-    fn new(wire: Shared, next: usize) -> Line {
+    fn new(wire: Shared, next: usize, now: Now) -> Line {
         Line {
             wire,
             outgoing: VecDeque::new(),
@@ -398,7 +412,15 @@ impl Line {
             gate: None,
             answers: Answers::default(),
             moved_bytes: 0,
+            active_at: now.instant,
             may_close: false,
+        }
+    }
+
+    fn note_moved(&mut self, bytes: usize, now: Now) {
+        self.moved_bytes += bytes;
+        if bytes > 0 {
+            self.active_at = now.instant;
         }
     }
 

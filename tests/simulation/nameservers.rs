@@ -21,6 +21,10 @@ const TRUE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 const FALSE_V4: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 1);
 const FALSE_V6: Ipv6Addr = Ipv6Addr::new(0xfd66, 0, 0, 0, 0, 0, 0, 1);
 
+/// Where it leads by somebody who does not know what was asked: nobody may believe that.
+const FORGED_V4: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+const FORGED_V6: Ipv6Addr = Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1);
+
 /// Types of records.
 const A: u16 = 1;
 const CNAME: u16 = 5;
@@ -69,6 +73,10 @@ impl Names {
     pub fn lookup(&mut self, host: &str, session: usize, now: Now) -> Lookup {
         let found = self.core.lookup(host, session, now);
         self.ask(now);
+        if let Lookup::Ready(addresses) = &found {
+            let forged = [IpAddr::V4(FORGED_V4), IpAddr::V6(FORGED_V6)];
+            assert!(!addresses.iter().any(|address| forged.contains(address)));
+        }
         found
     }
 
@@ -151,43 +159,50 @@ impl Names {
 
 fn truth(query: &[u8], random: &mut Random) -> Vec<u8> {
     let seconds = random.pick(&[0, 1, 60, 86_400]);
-    match asked_type(query) {
-        A => reply(query, &[(A, seconds, &TRUE_V4.octets())]),
-        _ => reply(query, &[(AAAA, seconds, &TRUE_V6.octets())]),
-    }
+    addressed(query, seconds, TRUE_V4, TRUE_V6)
 }
 
 fn lie(query: &[u8], random: &mut Random) -> VecDeque<Coming> {
     let mut honest = truth(query, random);
-    let changed = |place: usize, bits: u8| {
-        let mut message = reply(query, &[(A, 60, &FALSE_V4.octets())]);
+    let changed = |mut message: Vec<u8>, place: usize, bits: u8| {
         message[place] ^= bits;
         message
     };
+    let forged = addressed(query, 60, FORGED_V4, FORGED_V6);
     let end = question_end(query);
     let messages = match random.between(0, 9) {
-        // By somebody who guesses, before the server's own.
-        0 => vec![changed(0, 1), changed(13, 1), changed(end - 1, 2), honest],
-        1 => vec![
-            honest[..random.between(0, honest.len() - 1)].to_vec(),
+        // Another id, name or class, before the server's own reply.
+        0 => vec![
+            changed(forged.clone(), 0, 1),
+            changed(forged.clone(), 13, 1),
+            changed(forged, end - 1, 2),
             honest,
         ],
+        1 => {
+            let length = random.between(0, honest.len() - 1);
+            vec![honest[..length].to_vec(), honest]
+        }
         2 => {
             honest[2] |= TRUNCATED;
             vec![honest]
         }
-        3 => vec![changed(3, NO_SUCH_NAME)],
-        4 => vec![changed(3, SERVER_FAILED)],
+        3 => vec![changed(reply(query, &[]), 3, NO_SUCH_NAME)],
+        4 => vec![changed(reply(query, &[]), 3, SERVER_FAILED)],
         // The name is another name of itself.
         5 => vec![reply(query, &[(CNAME, 60, &[0xc0, 12])])],
-        6 | 7 => vec![match asked_type(query) {
-            A => reply(query, &[(A, 60, &FALSE_V4.octets())]),
-            _ => reply(query, &[(AAAA, 60, &FALSE_V6.octets())]),
-        }],
+        6 | 7 => vec![addressed(query, 60, FALSE_V4, FALSE_V6)],
         8 => return [Coming::Fault(ErrorKind::ConnectionRefused)].into(),
         _ => vec![],
     };
     messages.into_iter().map(Coming::Message).collect()
+}
+
+/// A reply with the address of the family that is asked for.
+fn addressed(query: &[u8], seconds: u32, v4: Ipv4Addr, v6: Ipv6Addr) -> Vec<u8> {
+    match asked_type(query) {
+        A => reply(query, &[(A, seconds, &v4.octets())]),
+        _ => reply(query, &[(AAAA, seconds, &v6.octets())]),
+    }
 }
 
 /// Where the question of `query` ends, which stands behind the header.
