@@ -126,6 +126,66 @@ fn a_round_goes_eight_at_a_time_and_outlives_who_asked_for_it() {
     );
 }
 
+/// The names of an object's fields, in the order of the alphabet.
+fn names(object: &Value) -> Vec<&str> {
+    let fields = object.as_object().expect("an object").keys();
+    let mut names: Vec<&str> = fields.map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn pages_have_the_fields_that_they_promise() {
+    let proxy = Proxy::start(&json!([
+        {"name": "demo", "base_url": "demo:", "api_path": "/v1", "keys": ["demo-key-1"]},
+        {"name": "off", "base_url": "http://127.0.0.1:9", "enabled": false, "keys": ["key-1"]},
+        {"name": "empty", "base_url": "http://127.0.0.1:9", "keys": ["NOT_SET_ANYWHERE"]},
+    ]));
+    let info = proxy.page("/info");
+    let want =
+        "config_error enabled_platforms endpoints features service status uptime_seconds version";
+    assert_eq!(names(&info).join(" "), want);
+    let endpoints = "dashboard demo empty health_full health_quick info metrics routes stats";
+    assert_eq!(names(&info["endpoints"]).join(" "), endpoints);
+    let quick = proxy.page("/health/quick");
+    assert_eq!(
+        names(&quick).join(" "),
+        "message platforms status timestamp"
+    );
+    let health = proxy.page("/health");
+    let want = "message overall_status platforms summary timestamp";
+    assert_eq!(names(&health).join(" "), want);
+    for (name, status) in [
+        ("demo", "healthy"),
+        ("off", "disabled"),
+        ("empty", "no_keys"),
+    ] {
+        let platform = &quick["platforms"][name];
+        let want = "base_url display_name healthy_keys status total_keys unhealthy_keys";
+        assert_eq!(
+            (names(platform).join(" ").as_str(), &platform["status"]),
+            (want, &json!(status))
+        );
+        let platform = &health["platforms"][name];
+        let want = "base_url display_name health_endpoint healthy_key_list healthy_keys keys status \
+                    total_keys unhealthy_key_list unhealthy_keys";
+        assert_eq!(
+            (names(platform).join(" ").as_str(), &platform["status"]),
+            (want, &json!(status))
+        );
+        for key in platform["keys"].as_array().expect("an array") {
+            let want = "error key_id key_preview last_check response_time_ms status";
+            assert_eq!(names(key).join(" "), want);
+        }
+    }
+    // A platform that is switched off is listed and counts for nothing; one without a key makes all unhealthy.
+    assert_eq!(health["overall_status"], "unhealthy");
+    assert_eq!(
+        health["summary"],
+        json!({"total_platforms": 2, "healthy_platforms": 1, "total_keys": 1, "healthy_keys": 1})
+    );
+}
+
 #[test]
 fn a_stop_waits_for_the_round_that_somebody_awaits() {
     const KEYS: usize = 20;
