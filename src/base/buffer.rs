@@ -13,6 +13,9 @@ pub const BUFFER_BYTES: usize = UNFINISHED_BYTES_MAX + ROOM_BYTES_MIN;
 /// The sizes in which memory is lent. A request that waits for its answer keeps the smallest that holds it.
 const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
 
+/// The step in which a block grows beyond these sizes.
+const LARGE_STEP_BYTES: usize = 64 * 1024;
+
 /// Blocks of one size that the pool keeps for reuse; more than these go back to the allocator.
 const SPARE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -31,6 +34,19 @@ impl BlockPool {
                 .unwrap_or_else(|| vec![0; BLOCK_SIZES[class]]),
             None => vec![0; bytes_min.next_power_of_two()],
         }
+    }
+
+    /// Makes `block` hold `bytes_min` bytes or more; its first `used` bytes stay.
+    ///
+    /// A block above the sizes that are lent grows in its place where the allocator can do that, as it does for large
+    /// ones without a copy: while a body of a megabyte grows there are never two of it.
+    pub fn enlarge(&mut self, block: &mut Vec<u8>, used: usize, bytes_min: usize) {
+        if bytes_min > BUFFER_BYTES {
+            return block.resize(bytes_min.next_multiple_of(LARGE_STEP_BYTES), 0);
+        }
+        let mut larger = self.take(bytes_min);
+        larger[..used].copy_from_slice(&block[..used]);
+        self.give(std::mem::replace(block, larger));
     }
 
     /// Takes a block back.
@@ -201,6 +217,28 @@ mod tests {
             buffer.settle(&mut pool);
             assert!(buffer.block.len() <= block_max, "{left}");
             assert_eq!(buffer.len(), left);
+        }
+    }
+
+    #[test]
+    fn an_enlarged_block_keeps_what_was_used() {
+        let mut pool = BlockPool::default();
+        let mut block = pool.take(10);
+        let mut used = 0;
+        while used < 300_000 {
+            let count = 1 + used / 3;
+            pool.enlarge(&mut block, used, used + count);
+            assert!((used + count..used + count + BUFFER_BYTES).contains(&block.len()));
+            for place in &mut block[used..used + count] {
+                *place = count as u8;
+            }
+            used += count;
+            let (mut at, mut want) = (0, 1);
+            while at < used {
+                assert!(block[at..at + want].iter().all(|byte| *byte == want as u8));
+                at += want;
+                want = 1 + at / 3;
+            }
         }
     }
 

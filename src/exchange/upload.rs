@@ -358,9 +358,7 @@ impl Sink for Keeper<'_> {
         let kept = &mut *self.kept;
         let end = kept.end + bytes.len();
         if end > kept.block.len() {
-            let mut larger = self.blocks.take(end.next_power_of_two());
-            larger[..kept.end].copy_from_slice(&kept.block[..kept.end]);
-            self.blocks.give(std::mem::replace(&mut kept.block, larger));
+            self.blocks.enlarge(&mut kept.block, kept.end, end);
         }
         kept.block[kept.end..end].copy_from_slice(bytes);
         kept.end = end;
