@@ -1,8 +1,10 @@
 //! Listening sockets: one option more than the standard library sets.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 /// Clients that may wait to be accepted; the kernel bounds it by its own setting.
 pub const BACKLOG: i32 = 4096;
@@ -46,4 +48,28 @@ pub fn open(address: SocketAddr) -> Result<TcpListener, String> {
         ),
         _ => format!("cannot listen at {address}: {error}"),
     })
+}
+
+/// Where a TCP header has its flags, and two of them.
+const FLAGS_AT: u32 = 13;
+const SYN: u32 = 0x02;
+const ACK: u32 = 0x10;
+
+/// What the kernel asks of each packet for the listening socket (classic BPF): one that begins a handshake is dropped.
+const DROP_FIRST_PACKETS: [SockFilter; 5] = [
+    SockFilter::new(0x30, 0, 0, FLAGS_AT),
+    SockFilter::new(0x54, 0, 0, SYN | ACK),
+    SockFilter::new(0x15, 0, 1, SYN),
+    SockFilter::new(0x06, 0, 0, 0),
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
+
+/// From now on no handshake begins here. The kernel gives each new connection to one of the sockets that share a port,
+/// also between the last accept and the close, which would reset it. A first packet that is dropped instead comes again
+/// a second later, and then it finds another process, or that nobody listens.
+///
+/// # Errors
+/// What the kernel says.
+pub fn begin_no_more(listener: &impl AsFd) -> io::Result<()> {
+    SockRef::from(listener).attach_filter(&DROP_FIRST_PACKETS)
 }

@@ -408,6 +408,9 @@ impl Server {
     /// Closes the clients' door. Who waits there is let in first: the kernel would reset these connections, although
     /// another process may listen already.
     fn let_the_last_in(&mut self) {
+        if let Some(Err(error)) = self.clients.listener.as_ref().map(listen::begin_no_more) {
+            log::debug!("clients that connect just now may be reset: {error}");
+        }
         self.clients.readable = true;
         for _ in 0..LAST_ACCEPTS_MAX / ACCEPTS_PER_TURN {
             if !self.clients.is_open() {
