@@ -49,7 +49,7 @@ impl Collecting {
         {
             Err(broken) => self.refuse(broken, cx),
             // Not all of it was kept.
-            Ok(_) if !self.upload.is_repeatable() => self.refuse(Broken::TooLarge, cx),
+            Ok(_) if !self.upload.is_kept() => self.refuse(Broken::TooLarge, cx),
             Ok(_) if self.upload.is_received() => self.answer(cx),
             Ok(_) if self.deadline(cx.client.active_at) <= cx.now.instant => {
                 (Exchange::Collecting(self), Step::Close(Reason::Idle))

@@ -58,14 +58,15 @@ struct Body {
 
 impl Relaying {
     /// Gives up the way back: an answer, or an interim one, goes to the client.
-    pub fn begin(trying: Trying, now: Now) -> Relaying {
+    pub fn begin(trying: Trying, cx: &mut Cx<'_>) -> Relaying {
         let Trying {
             request,
             mut upload,
             permit,
             ..
         } = trying;
-        upload.stop_keeping();
+        let core = &mut *cx.core;
+        upload.rule_out_retry(&mut core.blocks, &mut core.retry_memory);
         Relaying {
             request,
             upload,
@@ -73,7 +74,7 @@ impl Relaying {
             stage: Stage::Head {
                 scan: HeadScan::default(),
                 interims: 0,
-                since: now.instant,
+                since: cx.now.instant,
                 is_blocked: false,
             },
         }

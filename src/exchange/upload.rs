@@ -152,6 +152,14 @@ impl Upload {
         }
     }
 
+    /// Whether all that came of the body is still there.
+    pub fn is_kept(&self) -> bool {
+        match self.store {
+            Store::Keeping(_) => true,
+            Store::Streaming(_) => false,
+        }
+    }
+
     /// Whether the request can be sent once more from its beginning.
     pub fn is_repeatable(&self) -> bool {
         match self.store {
@@ -209,6 +217,10 @@ impl Upload {
         blocks: &mut BlockPool,
         memory: &mut RetryMemory,
     ) -> Result<Progress, Broken> {
+        if !self.is_received() && !memory.has_room(input.len() as u64) {
+            // The bound of all bodies together holds whatever one read has brought.
+            self.stop_keeping();
+        }
         if let Store::Keeping(kept) = &mut self.store {
             let mut keeper = Keeper {
                 kept,
@@ -217,7 +229,7 @@ impl Upload {
             };
             let (decoder, received) = (&mut self.decoder, &mut self.received);
             receive(decoder, received, input, &mut keeper, self.coding, request)?;
-            let outgrown = kept.body_bytes() > self.limits.kept_bytes_max || !memory.has_room(0);
+            let outgrown = kept.body_bytes() > self.limits.kept_bytes_max;
             self.check_size()?;
             if outgrown {
                 self.stop_keeping();
@@ -241,6 +253,10 @@ impl Upload {
                 kept.drop_body(memory);
                 let (decoder, received) = (&mut self.decoder, &mut self.received);
                 let stopped = receive(decoder, received, input, output, self.coding, request)?;
+                if self.received > 0 {
+                    // It cannot be sent again: its head is of no use any more, and a long answer may follow.
+                    blocks.give(std::mem::take(kept).block);
+                }
                 self.check_size()?;
                 Ok(match stopped {
                     Stopped::Starved => Progress::Waiting,
@@ -251,8 +267,17 @@ impl Upload {
         }
     }
 
-    /// Gives up the possibility of sending it again: an answer has begun, or it has become too large.
-    pub fn stop_keeping(&mut self) {
+    /// An answer has begun: what sending it again would need is given up.
+    pub fn rule_out_retry(&mut self, blocks: &mut BlockPool, memory: &mut RetryMemory) {
+        self.stop_keeping();
+        let (Store::Keeping(kept) | Store::Streaming(kept)) = &mut self.store;
+        if kept.unsent().is_empty() {
+            kept.drop_body(memory);
+            blocks.give(std::mem::take(kept).block);
+        }
+    }
+
+    fn stop_keeping(&mut self) {
         if let Store::Keeping(kept) = &mut self.store {
             let kept = std::mem::take(kept);
             self.store = Store::Streaming(kept);
@@ -305,8 +330,9 @@ fn receive(
 }
 
 impl RetryMemory {
+    /// Nothing always fits.
     fn has_room(&self, bytes: u64) -> bool {
-        self.used + bytes <= self.max
+        bytes == 0 || self.used + bytes <= self.max
     }
 }
 
@@ -349,7 +375,7 @@ struct Keeper<'k> {
 }
 
 impl Sink for Keeper<'_> {
-    /// Whether the bounds are passed is looked at after each piece: they may be overstepped by one piece.
+    /// Whether a body has outgrown its bound is looked at after each piece: it may be overstepped by one piece.
     fn room(&self) -> usize {
         ROOM_MIN * 8
     }
