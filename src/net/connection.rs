@@ -92,6 +92,7 @@ impl From<&Event> for Hints {
 /// What an attempt to read did.
 #[derive(Debug)]
 pub enum Filled {
+    /// So many bytes were worked on; not all of them have become input.
     Bytes(usize),
     /// Nothing for now: the poll will tell.
     Blocked,
@@ -174,13 +175,18 @@ impl Connection {
     pub fn fill(&mut self, now: Now) -> Filled {
         let outcome = self.transport.read(self.input.space());
         match outcome {
-            Ok(Received::Bytes(count, drained)) => {
+            Ok(Received::Bytes {
+                count,
+                wire_count,
+                drained,
+            }) => {
                 self.input.filled(count);
                 self.active_at = now.instant;
                 if drained == Drained::Yes && !self.hints.peer_closed {
                     self.hints.readable = false;
                 }
-                Filled::Bytes(count)
+                // A peer may wrap each byte, or none, in a record of its own.
+                Filled::Bytes(count.max(wire_count))
             }
             Ok(Received::End(count)) => {
                 self.input.filled(count);

@@ -283,11 +283,17 @@ impl Network for Sockets {
     }
 }
 
+/// Reads of an idle connection in one turn. TLS's own messages are few; who sends more than this is given up.
+const IDLE_READS_MAX: usize = 4;
+
 /// Whether an idle connection can serve another request after what the poll said: only TLS's own messages may come.
 pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now) -> bool {
     connection.open_buffers(blocks);
     let mut alive = !connection.peer_closed();
-    while alive && connection.is_readable() {
+    for _ in 0..IDLE_READS_MAX {
+        if !alive || !connection.is_readable() {
+            break;
+        }
         alive = match connection.fill(now) {
             Filled::Bytes(_) => connection.input.is_empty(),
             Filled::Blocked => true,
@@ -296,7 +302,7 @@ pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now)
     }
     connection.input.consume(connection.input.len());
     connection.settle_buffers(blocks);
-    alive && !connection.has_output()
+    alive && !connection.is_readable() && !connection.has_output()
 }
 
 /// Random bits from the operating system, for seeds.

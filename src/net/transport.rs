@@ -35,7 +35,12 @@ pub struct Tls {
 #[derive(Debug)]
 pub enum Received {
     /// So many bytes, maybe none; `Drained::Yes` when the kernel has no more for now.
-    Bytes(usize, Drained),
+    Bytes {
+        count: usize,
+        /// What it took to get them, which is more where they came encrypted.
+        wire_count: usize,
+        drained: Drained,
+    },
     /// So many bytes, maybe none; after them the peer ended its direction, properly.
     End(usize),
 }
@@ -198,7 +203,11 @@ impl Transport {
 fn received(count: usize, asked: usize) -> io::Result<Received> {
     Ok(match count {
         0 => Received::End(0),
-        count => Received::Bytes(count, drained(count, asked)),
+        count => Received::Bytes {
+            count,
+            wire_count: count,
+            drained: drained(count, asked),
+        },
     })
 }
 
@@ -225,7 +234,11 @@ impl Tls {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match self.records.decrypt(count, space) {
-            Ok(Decrypted::Bytes(bytes)) => Ok(Received::Bytes(bytes, drained(count, asked))),
+            Ok(Decrypted::Bytes(bytes)) => Ok(Received::Bytes {
+                count: bytes,
+                wire_count: count,
+                drained: drained(count, asked),
+            }),
             Ok(Decrypted::End(bytes)) => Ok(Received::End(bytes)),
             Err(error) => {
                 // The alert that says why is worth one attempt; the connection ends in any case.
