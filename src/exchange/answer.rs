@@ -21,6 +21,10 @@ const EXPOSED: [&str; 4] = [
     "retry-after-ms",
 ];
 
+/// A longer name is no limit's. So many of them as a head may have must find room a second time, in the list of fields
+/// that a browser's script may read.
+const LIMIT_NAME_BYTES_MAX: usize = 64;
+
 /// The limits' fields, which a platform may have sent itself.
 static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-limit-requests",
@@ -267,7 +271,8 @@ fn is_exposed(name: &str) -> bool {
 fn is_limit(name: &str) -> bool {
     const PREFIX: &[u8] = b"x-ratelimit-";
     let start = name.as_bytes().get(..PREFIX.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    name.len() <= LIMIT_NAME_BYTES_MAX
+        && start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 fn is_quota(name: &str) -> bool {
