@@ -1,5 +1,12 @@
-//! What hurts: floods and stalling peers, faults of the world, and secrets that must not be seen.
+//! What hurts: floods and stalling peers, faults of the world, and secrets that must not be seen. `HOSTILE_LONG=1` makes
+//! it the long form, which prints what honest clients notice; it is meant for a release build.
 
+#[path = "hostile/attacks.rs"]
+mod attacks;
 #[path = "hostile/heads.rs"]
 mod heads;
+#[path = "hostile/load.rs"]
+mod load;
+#[path = "hostile/streams.rs"]
+mod streams;
 mod support;

@@ -1,0 +1,284 @@
+//! What attackers and broken platforms do, one kind at a time. Each attack ends when its effect has been seen.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::support::PATIENCE;
+use crate::support::platform::{Line, Next, Platform};
+use crate::support::proxy::{CLIENT_KEY, Proxy};
+
+/// An answer that fits into no buffers on its way.
+pub const BIG_BYTES: usize = 640 * 1024;
+
+/// Chunks of one byte each in one upload.
+const CHUNKS: usize = 20_000;
+
+/// Requests that one client sends without reading an answer.
+const PIPELINED: usize = 10_000;
+
+/// A platform that answers much, if asked for it.
+pub fn generous() -> Platform {
+    Platform::serve(|request, line| match request.path() {
+        "/v1/big" => {
+            line.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {BIG_BYTES}\r\n\r\n"
+            ));
+            match line.send(vec![b'b'; BIG_BYTES]) {
+                true => Next::Await,
+                false => Next::Close,
+            }
+        }
+        "/v1/count" => {
+            // Of each chunk there is a line `1`, and its byte.
+            let count = request.body.iter().filter(|byte| **byte == b'x').count();
+            line.answer("200 OK", &count.to_string());
+            Next::Await
+        }
+        _ => {
+            line.answer("200 OK", "{}");
+            Next::Await
+        }
+    })
+}
+
+/// A platform that answers as the path says, without an end.
+pub fn endless() -> Platform {
+    fn repeat(line: &mut Line, piece: &str) -> Next {
+        while line.send(piece) {}
+        Next::Close
+    }
+    Platform::serve(|request, line| {
+        let path = request.path();
+        if !path.ends_with("/probe") && !path.ends_with("/interim") {
+            line.send("HTTP/1.1 200 OK\r\n");
+        }
+        match path {
+            "/v1/fields" => repeat(line, "X-Endless: field\r\n"),
+            "/v1/line" => repeat(line, "endless"),
+            "/v1/interim" => repeat(line, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+            "/v1/drip" => {
+                while line.send("X") {
+                    std::thread::park_timeout(Duration::from_millis(50));
+                }
+                Next::Close
+            }
+            _ => {
+                line.answer("200 OK", "{}");
+                Next::Await
+            }
+        }
+    })
+}
+
+/// A platform that takes connections and says nothing, neither TLS nor anything else.
+pub fn silent() -> Platform {
+    Platform::raw(|_, line, _| {
+        line.is_cut();
+    })
+}
+
+fn connect(proxy: &Proxy) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", proxy.port())).expect("the proxy accepts");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("an option can be set");
+    stream
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\n\r\n")
+}
+
+/// All that comes until the proxy closes; a reset ends it, too.
+fn read_out(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("it was not closed: {error}"),
+    }
+    bytes
+}
+
+fn status(answer: &[u8]) -> &str {
+    let status = answer.get(9..12).unwrap_or_default();
+    std::str::from_utf8(status).unwrap_or_default()
+}
+
+/// Heads of which a piece comes now and then, and which never end.
+pub fn slow_heads(proxy: &Proxy, count: usize) -> u64 {
+    let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(proxy)).collect();
+    for piece in ["GET / HTTP/1.1\r\n", "Host: p\r\n", "X-Slow: ", "a", "b"] {
+        for stream in &mut streams {
+            // The first ones may be over already.
+            let _ = stream.write_all(piece.as_bytes());
+        }
+    }
+    let resident = proxy.resident_kilobytes();
+    for stream in &mut streams {
+        assert_eq!(status(&read_out(stream)), "408");
+    }
+    resident
+}
+
+/// Clients that ask for much and read nothing, until the proxy has closed their connections.
+pub fn never_reading(proxy: &Proxy, count: usize) -> u64 {
+    let timeouts = || {
+        let errors = &proxy.page("/stats")["totals"]["errors"];
+        errors["timeout"].as_u64().expect("a number") as usize
+    };
+    let before = timeouts();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port()));
+    let streams: Vec<Socket> = (0..count)
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            // The kernel must not take the answer in the client's place: small segments keep its buffers small.
+            socket
+                .set_recv_buffer_size(4096)
+                .and_then(|()| socket.set_tcp_mss(536))
+                .expect("an option can be set");
+            socket.connect(&address.into()).expect("the proxy accepts");
+            let sent = (&socket).write_all(request("/big/v1/big").as_bytes());
+            sent.expect("it reads");
+            socket
+        })
+        .collect();
+    let mut resident = 0;
+    let until = Instant::now() + PATIENCE;
+    while timeouts() < before + count {
+        assert!(Instant::now() < until, "{} of {count}", timeouts());
+        resident = resident.max(proxy.resident_kilobytes());
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    for socket in streams {
+        let mut stream = TcpStream::from(socket);
+        let got = read_out(&mut stream).len();
+        assert!(got < BIG_BYTES, "the answer came whole: {got}");
+    }
+    resident
+}
+
+/// Clients that come and go, with or without a word. Nothing is left of them.
+pub fn coming_and_going(proxy: &Proxy, count: usize) {
+    let clients = || {
+        let connections = &proxy.page("/stats")["connections"];
+        connections["clients"].as_u64().expect("a number")
+    };
+    let before = clients();
+    for number in 0..count {
+        let mut stream = connect(proxy);
+        if number % 3 == 1 {
+            let _ = stream.write_all(b"POST /big/v1/x HTTP/1.1\r\nHost: ");
+        }
+        if number % 3 == 2 {
+            let _ = stream.write_all(request("/big/v1/big").as_bytes());
+        }
+        if number % 2 == 0 {
+            socket2::SockRef::from(&stream)
+                .set_linger(Some(Duration::ZERO))
+                .expect("an option can be set");
+        }
+    }
+    let until = Instant::now() + PATIENCE;
+    while clients() > before {
+        assert!(Instant::now() < until, "{} of {before}", clients());
+    }
+}
+
+/// Answers of platforms that never end before their bodies.
+pub fn endless_heads(proxy: &Proxy, count: usize) {
+    for (path, want) in [
+        ("/endless/v1/fields", "502"),
+        ("/endless/v1/line", "502"),
+        ("/endless/v1/interim", "103"),
+        ("/endless/v1/drip", "504"),
+    ] {
+        let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(proxy)).collect();
+        let closing = request(path).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        for stream in &mut streams {
+            stream.write_all(closing.as_bytes()).expect("it reads");
+        }
+        for stream in &mut streams {
+            let answer = read_out(stream);
+            let text = String::from_utf8_lossy(&answer);
+            assert_eq!(status(&answer), want, "{path}: {text}");
+            if path.ends_with("interim") {
+                let finals = text.matches("HTTP/1.1 502 ").count();
+                assert_eq!(finals, 1, "{text}");
+            }
+        }
+    }
+}
+
+/// A platform that accepts and does not go on with TLS.
+pub fn stalled_platform_handshakes(proxy: &Proxy, count: usize) {
+    let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(proxy)).collect();
+    let closing = request("/silent/v1/x").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    for stream in &mut streams {
+        stream.write_all(closing.as_bytes()).expect("it reads");
+    }
+    for stream in &mut streams {
+        let answer = read_out(stream);
+        let text = String::from_utf8_lossy(&answer);
+        assert_eq!(status(&answer), "504", "{text}");
+    }
+}
+
+/// Uploads in chunks of one byte each.
+pub fn one_byte_chunks(proxy: &Proxy, count: usize) {
+    let head = request("/big/v1/count")
+        .replace("GET", "POST")
+        .replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let body = "1\r\nx\r\n".repeat(CHUNKS) + "0\r\n\r\n";
+    let mut clients: Vec<_> = (0..count).map(|_| proxy.connect()).collect();
+    for client in &mut clients {
+        client.send(&head);
+        client.send(&body);
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().text(), CHUNKS.to_string());
+    }
+}
+
+/// Chunk extensions and trailers that never end.
+pub fn endless_chunk_lines(proxy: &Proxy, count: usize) {
+    for beginning in ["5;a=", "0\r\nx-trailer: "] {
+        let head = request("/big/v1/count")
+            .replace("GET", "POST")
+            .replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for _ in 0..count {
+            let mut stream = connect(proxy);
+            let beginning = format!("{head}{beginning}");
+            stream.write_all(beginning.as_bytes()).expect("it reads");
+            while stream.write_all(&[b'x'; 4096]).is_ok() {}
+            let answer = read_out(&mut stream);
+            // A reset may have overtaken the answer, since the client would not stop sending.
+            assert!(
+                ["400", ""].contains(&status(&answer)),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
+        }
+    }
+}
+
+/// Thousands of tiny requests in one go.
+pub fn pipelined(proxy: &Proxy, count: usize) {
+    for _ in 0..count {
+        let mut stream = connect(proxy);
+        let mut writer = stream.try_clone().expect("a second handle");
+        let sender = std::thread::spawn(move || {
+            let requests = "GET / HTTP/1.1\r\nHost: p\r\n\r\n".repeat(PIPELINED - 1);
+            let last = "GET / HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n";
+            writer
+                .write_all((requests + last).as_bytes())
+                .expect("it reads");
+        });
+        let answers = String::from_utf8(read_out(&mut stream)).expect("text");
+        assert_eq!(answers.matches("HTTP/1.1 302 Found\r\n").count(), PIPELINED);
+        sender.join().expect("it does not panic");
+    }
+}

@@ -1,0 +1,261 @@
+//! Streams that honest clients read while others attack: every event comes, in order. How late each is, is measured.
+
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::support::PATIENCE;
+use crate::support::platform::{Next, Platform};
+use crate::support::proxy::CLIENT_KEY;
+
+const STREAMS: usize = 200;
+
+/// How often each stream has an event.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Where the streams come from.
+pub struct Source {
+    pub platform: Platform,
+    pace: Arc<Pace>,
+}
+
+struct Pace {
+    /// Times in events count from here.
+    begun: Instant,
+    is_over: Mutex<bool>,
+    ended: Condvar,
+}
+
+/// The streams while they go on.
+pub struct Streams {
+    pace: Arc<Pace>,
+    reader: JoinHandle<Vec<Vec<Duration>>>,
+    phase: Arc<AtomicUsize>,
+    is_open: Arc<AtomicBool>,
+}
+
+impl Source {
+    pub fn new() -> Source {
+        let pace = Arc::new(Pace {
+            begun: Instant::now(),
+            is_over: Mutex::new(false),
+            ended: Condvar::new(),
+        });
+        let paced = Arc::clone(&pace);
+        let platform = Platform::serve(move |request, line| {
+            if request.path().ends_with("/probe") {
+                line.answer("200 OK", "{}");
+                return Next::Await;
+            }
+            line.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+            for number in 0.. {
+                let nanoseconds = paced.begun.elapsed().as_nanos();
+                line.send(format!("data: {number} {nanoseconds}\n\n"));
+                if paced.is_over() {
+                    line.send(format!("data: end {}\n\n", number + 1));
+                    break;
+                }
+            }
+            Next::Close
+        });
+        Source { platform, pace }
+    }
+
+    /// Opens all streams and reads them from then on. Delays are kept for each phase by itself.
+    pub fn begin(&self, port: u16, phases: usize) -> Streams {
+        let phase = Arc::new(AtomicUsize::new(0));
+        let is_open = Arc::new(AtomicBool::new(false));
+        let reader = Reader {
+            poll: Poll::new().expect("a poll"),
+            clients: Vec::new(),
+            pace: Arc::clone(&self.pace),
+            phase: Arc::clone(&phase),
+            delays: vec![Vec::new(); phases],
+        };
+        let opened = Arc::clone(&is_open);
+        let streams = Streams {
+            pace: Arc::clone(&self.pace),
+            reader: thread::spawn(move || reader.read_all(port, &opened)),
+            phase,
+            is_open,
+        };
+        while !streams.is_open.load(Ordering::SeqCst) {
+            assert!(!streams.reader.is_finished(), "the streams could not begin");
+            thread::yield_now();
+        }
+        streams
+    }
+}
+
+impl Pace {
+    /// Waits for the next event's time.
+    fn is_over(&self) -> bool {
+        let is_over = self.is_over.lock().expect("no thread panicked");
+        let (is_over, _) = self
+            .ended
+            .wait_timeout_while(is_over, PERIOD, |is_over| !*is_over)
+            .expect("no thread panicked");
+        *is_over
+    }
+}
+
+impl Streams {
+    /// What comes from now on counts for the next phase.
+    pub fn next_phase(&self) {
+        self.phase.fetch_add(1, Ordering::SeqCst);
+        self.are_alive();
+    }
+
+    /// Lets the streams alone for a while.
+    pub fn go_on(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            self.are_alive();
+            thread::park_timeout(left.min(PERIOD));
+        }
+    }
+
+    fn are_alive(&self) {
+        assert!(!self.reader.is_finished(), "the streams have broken off");
+    }
+
+    /// Ends the streams. Each has come whole; the delays of each phase, in order of their length.
+    pub fn end(self) -> Vec<Vec<Duration>> {
+        *self.pace.is_over.lock().expect("no thread panicked") = true;
+        self.pace.ended.notify_all();
+        let mut delays = self.reader.join().expect("each stream came whole");
+        for phase in &mut delays {
+            phase.sort_unstable();
+        }
+        delays
+    }
+}
+
+/// One thread that reads all streams.
+struct Reader {
+    poll: Poll,
+    clients: Vec<Client>,
+    pace: Arc<Pace>,
+    phase: Arc<AtomicUsize>,
+    delays: Vec<Vec<Duration>>,
+}
+
+struct Client {
+    socket: TcpStream,
+    unread: Vec<u8>,
+    /// Events that have come.
+    events: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Events,
+    /// The event that says how many there were has come.
+    Told,
+    Ended,
+}
+
+impl Reader {
+    fn read_all(mut self, port: u16, is_open: &AtomicBool) -> Vec<Vec<Duration>> {
+        for number in 0..STREAMS {
+            let mut socket = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a proxy");
+            let request = format!(
+                "GET /honest/v1/stream HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\n\r\n"
+            );
+            socket.write_all(request.as_bytes()).expect("it reads");
+            socket.set_nonblocking(true).expect("an option can be set");
+            let mut socket = TcpStream::from_std(socket);
+            let registry = self.poll.registry();
+            registry
+                .register(&mut socket, Token(number), Interest::READABLE)
+                .expect("it can be watched");
+            self.clients.push(Client {
+                socket,
+                unread: Vec::new(),
+                events: 0,
+                stage: Stage::Head,
+            });
+        }
+        let mut events = Events::with_capacity(STREAMS);
+        let lives = |client: &Client| client.stage != Stage::Ended;
+        while self.clients.iter().any(lives) {
+            self.poll
+                .poll(&mut events, Some(PATIENCE))
+                .expect("a poll works");
+            assert!(!events.is_empty(), "the streams stand still");
+            for event in &events {
+                self.read(event.token().0);
+            }
+            let has_begun = |client: &Client| client.events > 0;
+            if self.clients.iter().all(has_begun) {
+                is_open.store(true, Ordering::SeqCst);
+            }
+        }
+        self.delays
+    }
+
+    fn read(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        let mut piece = [0; 16 * 1024];
+        let mut has_ended = false;
+        while !has_ended {
+            match client.socket.read(&mut piece) {
+                Ok(0) => has_ended = true,
+                Ok(count) => client.unread.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => panic!("stream {number}: {error}"),
+            }
+        }
+        let now = self.pace.begun.elapsed();
+        let delays = &mut self.delays[self.phase.load(Ordering::SeqCst)];
+        client.take_events(|sent| delays.push(now.saturating_sub(sent)));
+        if has_ended {
+            // The poll may tell of the end more than once.
+            assert!(
+                matches!(client.stage, Stage::Told | Stage::Ended),
+                "stream {number} broke off after {} events",
+                client.events
+            );
+            client.stage = Stage::Ended;
+        }
+    }
+}
+
+impl Client {
+    fn take_events(&mut self, mut take: impl FnMut(Duration)) {
+        if self.stage == Stage::Head {
+            let Some(end) = position(&self.unread, b"\r\n\r\n") else {
+                return;
+            };
+            assert!(self.unread.starts_with(b"HTTP/1.1 200 "));
+            self.unread.drain(..end + 4);
+            self.stage = Stage::Events;
+        }
+        while let Some(end) = position(&self.unread, b"\n\n") {
+            let event: Vec<u8> = self.unread.drain(..end + 2).collect();
+            let text = std::str::from_utf8(&event).expect("text").trim_end();
+            let mut words = text.split(' ').skip(1);
+            let (first, second) = (words.next(), words.next());
+            let number: u64 = second.expect("two words").parse().expect("a number");
+            if first == Some("end") {
+                assert_eq!(number, self.events as u64, "events");
+                self.stage = Stage::Told;
+                return;
+            }
+            assert_eq!(first, Some(self.events.to_string().as_str()), "in order");
+            self.events += 1;
+            take(Duration::from_nanos(number));
+        }
+    }
+}
+
+fn position(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    bytes.windows(mark.len()).position(|window| window == mark)
+}
