@@ -7,6 +7,8 @@ mod attacks;
 mod heads;
 #[path = "hostile/load.rs"]
 mod load;
+#[path = "hostile/secrets.rs"]
+mod secrets;
 #[path = "hostile/streams.rs"]
 mod streams;
 mod support;

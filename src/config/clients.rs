@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::fields::Fields;
+use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use crate::base::secret::Secret;
@@ -158,7 +158,10 @@ fn read_expiry(fields: &mut Fields<'_, '_>) -> Option<u64> {
     let Some(day) = day else {
         fields.problem(
             "expiry_date",
-            format!("{text:?} is no date; write YYYY-MM-DD, or \"0\" for never"),
+            format!(
+                "{} is no date; write YYYY-MM-DD, or \"0\" for never",
+                quoted(text)
+            ),
         );
         return None;
     };
@@ -181,7 +184,7 @@ fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<Vec
         if !platforms.contains(name) {
             fields.warning(
                 place,
-                format!("no platform of platform.json is called {name:?}"),
+                format!("no platform of platform.json is called {}", quoted(name)),
             );
         }
     }

@@ -69,6 +69,13 @@ impl<'j, 'f> Fields<'j, 'f> {
 
     /// The content of a file that the field names. Changes of the file count as changes of the configuration.
     pub fn content(&mut self, name: &str, path: &Path) -> Option<Vec<u8>> {
+        if path.to_string_lossy().contains("-----BEGIN") {
+            self.problem(
+                name,
+                "holds PEM text; write the path of a file that holds it",
+            );
+            return None;
+        }
         self.findings.named_files.push(path.to_path_buf());
         let content = std::fs::read(path);
         content
@@ -210,12 +217,19 @@ impl<'j, 'f> Fields<'j, 'f> {
     }
 }
 
-/// A value as a message shows it: a text could be a key that slipped into the wrong field.
+/// A value as a message shows it.
 fn shown(value: &Json) -> String {
     match value {
-        Json::Text(text) if text.len() < KEY_CHARACTERS_MIN => format!("{text:?}"),
-        Json::Text(text) => format!("\"{}\"", Secret::new(text.as_str()).preview()),
+        Json::Text(text) => quoted(text),
         other => other.kind(),
+    }
+}
+
+/// A text as a message shows it: whole only where it is too short for a key that slipped into the wrong field.
+pub fn quoted(text: &str) -> String {
+    match text.len() < KEY_CHARACTERS_MIN {
+        true => format!("{text:?}"),
+        false => format!("{:?}", Secret::new(text).preview()),
     }
 }
 

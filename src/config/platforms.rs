@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::clients::KEY_BYTES_MAX;
 use super::environment::Environment;
-use super::fields::Fields;
+use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use super::settings::attempts;
@@ -113,8 +113,8 @@ pub fn read(
         if let Some(platform) = platform {
             if platforms.iter().any(|other| other.name == platform.name) {
                 let text = format!(
-                    "another platform is called {:?} too; choose another name",
-                    platform.name
+                    "another platform is called {} too; choose another name",
+                    quoted(&platform.name)
                 );
                 fields.problem("name", text);
             }
@@ -177,7 +177,10 @@ fn read_name(fields: &mut Fields<'_, '_>) -> Option<String> {
     if name.is_empty() || !name.bytes().all(is_segment) {
         fields.problem(
             "name",
-            format!("{name:?} cannot be part of a path; write letters, digits, _ and - only"),
+            format!(
+                "{} cannot be part of a path; write letters, digits, _ and - only",
+                quoted(name)
+            ),
         );
         return None;
     }
@@ -200,7 +203,7 @@ fn read_path(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> 
     {
         fields.problem(
             name,
-            format!("{text:?} is no path; write one such as \"/v1\""),
+            format!("{} is no path; write one such as \"/v1\"", quoted(text)),
         );
         return None;
     }
@@ -218,7 +221,10 @@ fn read_auth_header(fields: &mut Fields<'_, '_>) -> String {
         Some(name) if !is_token(name) => {
             fields.problem(
                 "auth_header",
-                format!("{name:?} is no header name; write one such as x-api-key"),
+                format!(
+                    "{} is no header name; write one such as x-api-key",
+                    quoted(name)
+                ),
             );
             default
         }
@@ -258,7 +264,7 @@ fn read_health_path(fields: &mut Fields<'_, '_>, api_path: &str) -> String {
     {
         fields.problem(
             "health_check_endpoint",
-            format!("{text:?} is no path; write one such as \"/models\""),
+            format!("{} is no path; write one such as \"/models\"", quoted(text)),
         );
         return String::new();
     }
@@ -283,7 +289,7 @@ fn read_method(fields: &mut Fields<'_, '_>) -> String {
         Some(method) => {
             fields.problem(
                 "health_check_method",
-                format!("{method:?} cannot be used; write GET or POST"),
+                format!("{} cannot be used; write GET or POST", quoted(method)),
             );
             "GET".to_string()
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -61,7 +61,8 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| {
             cert(format!(
-                "not PEM: {error}; write a file with the certificate and its chain"
+                "not PEM: {}; write a file with the certificate and its chain",
+                flaw(&error)
             ))
         })?;
     if chain.is_empty() {
@@ -71,7 +72,8 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
     }
     let private = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
         key(format!(
-            "holds no private key: {error}; write a PEM file with one"
+            "holds no private key: {}; write a PEM file with one",
+            flaw(&error)
         ))
     })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -111,11 +113,22 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
         .map_err(|_| format!("{host:?} is neither a host name nor an address"))
 }
 
+/// What is wrong with a PEM text. The library's own words hold lines of it, and these may be a private key.
+fn flaw(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::IllegalSectionStart { .. } => "BEGIN is not on a line of its own",
+        pem::Error::Base64Decode(_) => "a section is not Base64",
+        pem::Error::NoItemsFound => "there is none",
+        _ => "it cannot be read",
+    }
+}
+
 fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(pem) {
         count += 1;
-        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
+        let certificate = certificate.map_err(|error| format!("not PEM: {}", flaw(&error)))?;
         roots
             .add(certificate)
             .map_err(|error| format!("certificate {count} cannot be a root: {error}"))?;

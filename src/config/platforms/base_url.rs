@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Fields, Origin};
+use super::{Fields, Origin, quoted};
 
 /// A `base_url` in its parts.
 pub(super) struct Base {
@@ -65,7 +65,8 @@ fn parse_base_url(url: &str) -> Result<Base, String> {
         Some(("http", rest)) => (false, rest),
         Some((scheme, _)) => {
             return Err(format!(
-                "the scheme {scheme:?} is not known; write https:// or http://"
+                "the scheme {} is not known; write https:// or http://",
+                quoted(scheme)
             ));
         }
         None => {
@@ -98,9 +99,12 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
             let (literal, after) = rest
                 .split_once(']')
                 .ok_or("the address has no closing bracket; write https://[::1]:8080")?;
-            literal
-                .parse::<std::net::Ipv6Addr>()
-                .map_err(|_| format!("[{literal}] is no IPv6 address; write https://[::1]:8080"))?;
+            literal.parse::<std::net::Ipv6Addr>().map_err(|_| {
+                format!(
+                    "{} is no IPv6 address; write https://[::1]:8080",
+                    quoted(literal)
+                )
+            })?;
             (
                 literal,
                 after.strip_prefix(':').or(after.is_empty().then_some("")),
@@ -119,7 +123,8 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
             Ok(port) if port > 0 && !digits.starts_with('+') => Some(port),
             _ => {
                 return Err(format!(
-                    "{digits:?} is no port; write a number from 1 to 65535"
+                    "{} is no port; write a number from 1 to 65535",
+                    quoted(digits)
                 ));
             }
         },

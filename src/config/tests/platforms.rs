@@ -176,7 +176,7 @@ const WRONG_URLS: &[(&str, &str)] = &[
     ),
     (
         "https://[h]",
-        "[h] is no IPv6 address; write https://[::1]:8080",
+        r#""h" is no IPv6 address; write https://[::1]:8080"#,
     ),
     (
         "https://[::1]x",
@@ -306,9 +306,7 @@ const WRONG_FIELDS: &[(&str, &[&str])] = &[
     ),
     (
         r#""health_check_endpoint": "/m HTTP/1.1\r\nX: 1""#,
-        &[
-            r#"@health_check_endpoint: "/m HTTP/1.1\r\nX: 1" is no path; write one such as "/models""#,
-        ],
+        &[r#"@health_check_endpoint: "/m H…X: 1" is no path; write one such as "/models""#],
     ),
 ];
 
