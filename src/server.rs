@@ -1,10 +1,12 @@
 //! The turn: poll, hints, timers, accept, drive, close. It owns everything and knows no HTTP.
 
 mod door;
+mod names;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
@@ -28,6 +30,7 @@ use crate::reload::Reloader;
 use crate::session::{Driven, Session};
 
 use door::{Door, welcome};
+use names::Names;
 
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 1024;
@@ -59,6 +62,7 @@ pub struct Server {
     events: Events,
     core: Core,
     network: Sockets,
+    names: Names,
     sessions: Slab<Session>,
     timers: Timers,
     queue: RunQueue,
@@ -115,8 +119,8 @@ impl Server {
         now: Now,
     ) -> io::Result<Server> {
         let poll = Poll::new()?;
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let (hosts, resolv_conf) = (read("/etc/hosts"), read("/etc/resolv.conf"));
+        let names = Names::new(Path::new("/etc"), now);
+        let (hosts, resolv_conf) = names.read();
         let resolver = Resolver::new(&hosts, &resolv_conf, seed, RESOLVER_TOKEN);
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
         let open_max = capacity.clients_max(core.site.settings.max_connections as usize);
@@ -134,6 +138,7 @@ impl Server {
             events: Events::with_capacity(EVENTS_PER_TURN),
             core,
             network,
+            names,
             sessions: Slab::new(),
             timers: Timers::default(),
             queue: RunQueue::default(),
@@ -185,6 +190,9 @@ impl Server {
         }
         self.fire_timers();
         self.reloader.look(&mut self.core, self.now);
+        if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
+            self.network.resolver.configure(&hosts, &resolv_conf);
+        }
         self.core.look_at_ledger(self.now);
         self.after_reload();
         self.accept();
@@ -218,6 +226,7 @@ impl Server {
             self.core.feed.deadline(),
             self.core.ledger.deadline(),
             Some(self.reloader.deadline()),
+            Some(self.names.deadline()),
             self.drained_by,
             probes_at,
         ];

@@ -29,7 +29,10 @@ const LAYERS: [(&str, &str); 20] = [
     ),
     ("session", "base exchange net policy"),
     ("reload", "base config exchange policy site"),
-    ("server", "base capacity exchange listen net reload session"),
+    (
+        "server",
+        "base capacity config exchange listen net reload session",
+    ),
     (
         "start",
         "capacity config exchange ledger net policy reload server site",

@@ -38,8 +38,15 @@ impl Watch {
             super::clients::FILE,
             super::platforms::FILE,
         ];
+        let paths = names.map(|name| dir.join(name));
+        Watch::of(&paths, now)
+    }
+
+    /// Watches these files as they are now.
+    pub fn of<'p>(paths: impl IntoIterator<Item = &'p PathBuf>, now: Now) -> Watch {
+        let watched = |path: &PathBuf| Watched::new(path.clone());
         Watch {
-            files: names.map(|name| Watched::new(dir.join(name))).into(),
+            files: paths.into_iter().map(watched).collect(),
             next_at: now.instant + PERIOD,
         }
     }

@@ -1,0 +1,78 @@
+//! The system's files about names, read again when they change: a laptop changes its network, a container gets its
+//! name servers late.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::base::now::Now;
+use crate::config::watch::Watch;
+
+/// The two files, and whether they have changed.
+pub(super) struct Names {
+    hosts: PathBuf,
+    resolv_conf: PathBuf,
+    watch: Watch,
+}
+
+impl Names {
+    /// Watches the files of `folder`, which is `/etc` but in tests.
+    pub(super) fn new(folder: &Path, now: Now) -> Names {
+        let [hosts, resolv_conf] = ["hosts", "resolv.conf"].map(|name| folder.join(name));
+        Names {
+            watch: Watch::of([&hosts, &resolv_conf], now),
+            hosts,
+            resolv_conf,
+        }
+    }
+
+    /// Both texts as they are now; a file that cannot be read says nothing.
+    pub(super) fn read(&self) -> (String, String) {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        (read(&self.hosts), read(&self.resolv_conf))
+    }
+
+    /// Both texts, if it is time to look and there is a new version.
+    pub(super) fn look(&mut self, now: Now) -> Option<(String, String)> {
+        if !self.watch.look(now) {
+            return None;
+        }
+        self.watch.take();
+        Some(self.read())
+    }
+
+    /// When the files are looked at next.
+    pub(super) fn deadline(&self) -> Instant {
+        self.watch.deadline()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::time::Duration;
+
+    #[test]
+    fn new_texts_are_given_once() {
+        let folder = std::env::temp_dir().join(format!("names-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let mut now = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let mut names = Names::new(&folder, now);
+        assert_eq!(names.read(), Default::default());
+        let mut look = || {
+            now = now.after(Duration::from_secs(1));
+            names.look(now)
+        };
+        assert_eq!(look(), None);
+        for server in ["nameserver 192.0.2.1\n", "nameserver 192.0.2.17\n"] {
+            fs::write(folder.join("resolv.conf"), server).expect("a file can be written");
+            assert_eq!(look(), None, "it may still be written");
+            assert_eq!(look(), Some((String::new(), server.to_string())));
+            assert_eq!(look(), None);
+        }
+        fs::remove_dir_all(folder).expect("it can be removed");
+    }
+}
