@@ -3,6 +3,8 @@
 
 #[path = "hostile/attacks.rs"]
 mod attacks;
+#[path = "hostile/faults.rs"]
+mod faults;
 #[path = "hostile/heads.rs"]
 mod heads;
 #[path = "hostile/load.rs"]

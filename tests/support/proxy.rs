@@ -104,6 +104,12 @@ impl Proxy {
         self.port = port.parse().expect("a port is a number");
     }
 
+    /// As [`Proxy::start_again`], without what a shell did before it.
+    pub fn start_again_unbounded(&mut self) {
+        self.shell = None;
+        self.start_again();
+    }
+
     /// Starts one more process beside the present one and takes it for the present one from then on.
     pub fn start_beside(&mut self) -> Former {
         let child = self.child.take().expect("it was started");

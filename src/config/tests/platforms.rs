@@ -333,7 +333,8 @@ fn types() {
         "SEVENTEEN-LETTERS",
         "G\u{e9}T",
     ] {
-        let want = format!("@health_check_method: {method:?} cannot be used; write GET or POST");
+        let shown = crate::config::fields::quoted(method);
+        let want = format!("@health_check_method: {shown} cannot be used; write GET or POST");
         expect(&[(&format!(r#""health_check_method": "{method}""#), &[&want])]);
     }
 }
