@@ -58,15 +58,14 @@ struct Body {
 
 impl Relaying {
     /// Gives up the way back: an answer, or an interim one, goes to the client.
-    pub fn begin(trying: Trying, cx: &mut Cx<'_>) -> Relaying {
+    pub fn begin(trying: Trying, now: Now) -> Relaying {
         let Trying {
             request,
             mut upload,
             permit,
             ..
         } = trying;
-        let core = &mut *cx.core;
-        upload.rule_out_retry(&mut core.blocks, &mut core.retry_memory);
+        upload.stop_keeping();
         Relaying {
             request,
             upload,
@@ -74,7 +73,7 @@ impl Relaying {
             stage: Stage::Head {
                 scan: HeadScan::default(),
                 interims: 0,
-                since: cx.now.instant,
+                since: now.instant,
                 is_blocked: false,
             },
         }

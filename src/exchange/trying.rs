@@ -216,7 +216,10 @@ impl Trying {
         }
         if head.status < 200 {
             // The client gets it, so that there is no way back to another key.
-            return (Exchange::Relaying(Relaying::begin(self, cx)), Step::Again);
+            return (
+                Exchange::Relaying(Relaying::begin(self, cx.now)),
+                Step::Again,
+            );
         }
         let outcome = match judge(&facts(&head), cx.now) {
             Verdict::Deliver(outcome) => outcome,
@@ -235,7 +238,7 @@ impl Trying {
         if outcome.is_for_another_key() && self.may_retry(cx) {
             return self.retry(outcome, cx);
         }
-        let mut relaying = Relaying::begin(self, cx);
+        let mut relaying = Relaying::begin(self, cx.now);
         relaying.deliver(&head, outcome, cx);
         upstream.input.consume(range.end);
         (Exchange::Relaying(relaying), Step::Again)

@@ -254,8 +254,8 @@ impl Upload {
                 let (decoder, received) = (&mut self.decoder, &mut self.received);
                 let stopped = receive(decoder, received, input, output, self.coding, request)?;
                 if self.received > 0 {
-                    // It cannot be sent again: its head is of no use any more, and a long answer may follow.
-                    blocks.give(std::mem::take(kept).block);
+                    // It cannot be sent again, and much may still come.
+                    self.forget_sent(blocks, memory);
                 }
                 self.check_size()?;
                 Ok(match stopped {
@@ -267,17 +267,8 @@ impl Upload {
         }
     }
 
-    /// An answer has begun: what sending it again would need is given up.
-    pub fn rule_out_retry(&mut self, blocks: &mut BlockPool, memory: &mut RetryMemory) {
-        self.stop_keeping();
-        let (Store::Keeping(kept) | Store::Streaming(kept)) = &mut self.store;
-        if kept.unsent().is_empty() {
-            kept.drop_body(memory);
-            blocks.give(std::mem::take(kept).block);
-        }
-    }
-
-    fn stop_keeping(&mut self) {
+    /// Gives up the possibility of sending it again: an answer has begun, or it has become too large.
+    pub fn stop_keeping(&mut self) {
         if let Store::Keeping(kept) = &mut self.store {
             let kept = std::mem::take(kept);
             self.store = Store::Streaming(kept);
