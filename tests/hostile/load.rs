@@ -44,7 +44,7 @@ mod bound {
     pub const PROGRAM: u64 = 16 * 1024;
     pub const IDLE: u64 = 4;
     /// Buffer of an end that is stalled, each way.
-    pub const BUFFER: u64 = 80;
+    pub const BUFFER: u64 = 88;
 }
 
 fn entry(name: &str, base_url: &str) -> serde_json::Value {
