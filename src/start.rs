@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use log::{Log, Metadata, Record};
+use log::{LevelFilter, Log, Metadata, Record};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use simple_logger::SimpleLogger;
 
 use crate::capacity::Capacity;
 use crate::config::watch::Watch;
@@ -53,7 +55,9 @@ pub fn check(dir: &Path) -> Result<String, String> {
 pub fn run(dir: &Path) -> Result<Stopped, String> {
     let watch = Watch::new(dir, read_clock());
     let config = load(dir)?;
-    log::set_logger(&Lines).map_err(|error| format!("logging cannot begin: {error}"))?;
+    let lines = SimpleLogger::new().with_level(LevelFilter::Trace);
+    log::set_boxed_logger(Box::new(Stamped(lines)))
+        .map_err(|error| format!("logging cannot begin: {error}"))?;
     // A file that may grow no further is then an error of the write, and not the end of the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())
         .map_err(|error| format!("the start failed: {error}"))?;
@@ -66,23 +70,34 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         .map_err(|error| format!("the poll failed: {error}"))
 }
 
-/// The log: a line on stderr, with its time in UTC. One that cannot be written is lost: a full disk or a reader that
-/// has gone ends no connection.
-pub struct Lines;
+/// Lines with their time in UTC. simple_logger's own times would double the crates that it brings.
+struct Stamped(SimpleLogger);
 
-impl Log for Lines {
-    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
-        true
+impl Log for Stamped {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
     }
 
+    /// simple_logger panics where stderr cannot be written: on a full disk, or when its reader has gone. Such a line is
+    /// lost, and nothing else.
     fn log(&self, record: &Record<'_>) {
         let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
         let time = humantime::format_rfc3339_millis(now);
-        let line = format!("{time} {:<5} {}\n", record.level(), record.args());
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        let print = || {
+            let mut stamped = Record::builder();
+            stamped.metadata(record.metadata().clone());
+            self.0.log(
+                &stamped
+                    .args(format_args!("{time} {}", record.args()))
+                    .build(),
+            );
+        };
+        let _ = catch_unwind(AssertUnwindSafe(print));
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        self.0.flush();
+    }
 }
 
 fn load(dir: &Path) -> Result<Config, String> {

@@ -52,8 +52,7 @@ impl Drop for Replay {
 #[test]
 fn every_world_ends_in_order() {
     if let Ok(seed) = std::env::var("SIM_SEED") {
-        log::set_logger(&ai_api_proxy::start::Lines).expect("the first logger");
-        log::set_max_level(log::LevelFilter::Trace);
+        simple_logger::init_with_level(log::Level::Trace).expect("the first logger");
         println!("{:?}", run(number(&seed)));
         return;
     }
