@@ -25,7 +25,7 @@ pub const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub address: IpAddr,
-    /// A program of this machine that speaks for itself: neither for a reverse proxy's client nor for a web page.
+    /// A process of this machine that speaks for itself.
     pub is_loopback: bool,
 }
 
@@ -54,11 +54,10 @@ impl Peer {
         };
         let forwarded = head.field("x-forwarded-for").is_some();
         let is_forwarded = forwarded || head.field("forwarded").is_some();
-        let is_own = !speaks_for_a_page(head);
         if !trusted(&socket_address) {
             return Peer {
                 address: socket_address,
-                is_loopback: socket_address.is_loopback() && !is_forwarded && is_own,
+                is_loopback: socket_address.is_loopback() && !is_forwarded,
             };
         }
         let hops = head
@@ -89,47 +88,9 @@ impl Peer {
         Peer {
             address: client.or(outermost_trusted).unwrap_or(socket_address),
             // `Forwarded` alone is not read, but tells of somebody else.
-            is_loopback: is_local && (forwarded || !is_forwarded) && is_own,
+            is_loopback: is_local && (forwarded || !is_forwarded),
         }
     }
-}
-
-/// Whether a browser speaks for a page that is not of this machine. Any page that the operator opens can send requests
-/// to 127.0.0.1: then `Origin` names the page. Or its own name resolves to 127.0.0.1 (DNS rebinding): then `Host` is
-/// that name, which has a dot, as every public name does.
-fn speaks_for_a_page(head: &RequestHead<'_, '_>) -> bool {
-    let text = |name| {
-        let value = head.field(name)?;
-        Some(std::str::from_utf8(value).unwrap_or_default())
-    };
-    let host = text("host").unwrap_or_default();
-    let name = host_name(host);
-    let is_public =
-        name.contains('.') && !is_localhost(name) && parse_address(name.as_bytes()).is_none();
-    let is_foreign = text("origin").is_some_and(|origin| {
-        let (_, authority) = origin.split_once("://").unwrap_or_default();
-        let name = host_name(authority);
-        let address = parse_address(name.as_bytes());
-        let is_here = is_localhost(name) || address.is_some_and(|address| address.is_loopback());
-        let is_same = !host.is_empty() && authority.eq_ignore_ascii_case(host);
-        !(is_here || is_same)
-    });
-    is_public || is_foreign
-}
-
-/// The name or address in an authority, without its port.
-fn host_name(authority: &str) -> &str {
-    let name = match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        Some(_) | None => authority,
-    };
-    name.strip_suffix('.').unwrap_or(name)
-}
-
-/// These names are resolved to this machine whatever a name server says (RFC 6761 section 6.3).
-fn is_localhost(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    last.eq_ignore_ascii_case("localhost")
 }
 
 fn parse_address(text: &[u8]) -> Option<IpAddr> {

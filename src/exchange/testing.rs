@@ -64,7 +64,7 @@ pub fn request(core: &mut Core) -> Box<Request> {
 
 /// Calls `tell` with the head of `line` and `fields` (which end in CRLF each).
 pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_, '_>) -> T) -> T {
-    let text = format!("{line}\r\nHost: proxy\r\n{fields}\r\n");
+    let text = format!("{line}\r\nHost: proxy.example\r\n{fields}\r\n");
     let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let head = request::parse(text.as_bytes(), &mut storage);
     tell(&head.expect("a well-formed head"))

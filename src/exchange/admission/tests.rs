@@ -1,7 +1,5 @@
 //! From where a request comes and which key it shows.
 
-mod web_pages;
-
 use super::*;
 use crate::exchange::testing::{core, now, request, with_head};
 
