@@ -1,6 +1,7 @@
 //! Field lines and the grammar that their names and values share (RFC 9110 section 5). It knows no field by its name.
 
 use super::malformed::Malformed;
+use super::search::until_line_feed;
 use super::{FIELDS_MAX, Field};
 
 const TOKEN: u8 = 1;
@@ -108,7 +109,7 @@ pub fn find<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
 /// # Errors
 /// There is no line, or it does not end in CRLF.
 pub fn split_first_line(head: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
-    let end = head.iter().position(|byte| *byte == b'\n');
+    let end = until_line_feed(head);
     let (line, rest) = head.split_at(end.map_or(head.len(), |end| end + 1));
     match line.strip_suffix(b"\r\n") {
         Some(line) => Ok((line, rest)),

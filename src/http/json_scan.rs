@@ -124,13 +124,15 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                 }
                 State::Passing(depth) => self.pass(depth, input),
                 State::InScalar => {
-                    if !matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'+' | b'-' | b'E') {
-                        // The end belongs to what comes next and is not taken.
+                    let end = input.iter().position(|byte| !is_of_scalar(*byte));
+                    let (text, rest) = input.split_at(end.unwrap_or(input.len()));
+                    *input = rest;
+                    self.keep(Role::Value, text);
+                    if end.is_some() {
+                        // What ended it belongs to what comes next and is not taken.
                         self.state = State::AfterValue;
                         return Some(Stop::Scalar);
                     }
-                    *input = rest;
-                    self.keep(Role::Value, &[byte]);
                 }
                 State::Lost => {
                     *input = &[];
@@ -275,6 +277,11 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
             }
         }
     }
+}
+
+/// Whether a number or a literal may have it.
+fn is_of_scalar(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'+' | b'-' | b'E')
 }
 
 fn is_blank(byte: u8) -> bool {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::field::is_token_byte;
 use super::malformed::Malformed;
 use super::request_line::split_version;
+use super::search::until_line_feed;
 use super::{HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
 /// Empty lines that are skipped before a request; RFC 9112 section 2.2 asks for one.
@@ -132,7 +133,7 @@ impl LineScan {
         let Some(unseen) = window.get(self.scanned..) else {
             return Ok(None);
         };
-        let Some(offset) = unseen.iter().position(|byte| *byte == b'\n') else {
+        let Some(offset) = until_line_feed(unseen) else {
             self.scanned = window.len();
             return Ok(None);
         };
