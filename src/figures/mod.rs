@@ -9,7 +9,7 @@ pub mod counts;
 pub mod histogram;
 pub mod recent;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use counts::{Class, Counts, ErrorKind};
@@ -20,10 +20,10 @@ use recent::Recent;
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     totals: Counts,
-    platforms: HashMap<u32, PlatformFigures>,
-    keys: HashMap<u32, Counts>,
-    clients: HashMap<u32, Counts>,
-    series: HashMap<SeriesId, Series>,
+    platforms: BTreeMap<u32, PlatformFigures>,
+    keys: BTreeMap<u32, Counts>,
+    clients: BTreeMap<u32, Counts>,
+    series: BTreeMap<SeriesId, Series>,
     refused: BTreeMap<&'static str, u64>,
     recent: Recent,
 }
@@ -80,7 +80,7 @@ pub struct PlatformFigures {
 }
 
 /// Which requests are counted together for `/metrics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesId {
     pub platform: u32,
     pub key: Option<u32>,
@@ -169,7 +169,6 @@ impl Figures {
         self.clients.get(&id)
     }
 
-    /// In no order.
     pub fn series(&self) -> impl Iterator<Item = (SeriesId, &Series)> {
         self.series.iter().map(|(&id, series)| (id, series))
     }

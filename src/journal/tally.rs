@@ -1,7 +1,7 @@
 //! What the records of a journal come to: a sum for each client key, the last state of each platform's key. It knows
 //! no file.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::record::{Record, USED_BYTES};
 use crate::base::now::Now;
@@ -20,8 +20,8 @@ const KEY_BYTES: usize = 128;
 /// The sums and states.
 #[derive(Default)]
 pub struct Tally {
-    clients: HashMap<Digest, Used>,
-    keys: HashMap<Digest, (u64, Standing)>,
+    clients: BTreeMap<Digest, Used>,
+    keys: BTreeMap<Digest, (u64, Standing)>,
 }
 
 #[derive(Clone, Copy, Default)]

@@ -1,6 +1,6 @@
 //! Client keys: which one was shown, and whether it may pass now.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::digest::{Digest, KeyLabel};
@@ -38,7 +38,7 @@ pub struct ClientId(pub u32);
 #[derive(Default)]
 pub struct Clients {
     clients: Vec<Client>,
-    by_digest: HashMap<Digest, ClientId>,
+    by_digest: BTreeMap<Digest, ClientId>,
 }
 
 struct Client {
