@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 use crate::journal::{Flushed, Journal, Opened, Record};
-use crate::policy::access::{ClientId, Clients};
+use crate::policy::access::{ClientId, Clients, Spent};
 use crate::policy::digest::Digest;
 use crate::policy::keyring::Keyring;
 
@@ -18,6 +18,9 @@ pub struct Ledger {
     journal: Option<Journal>,
     /// When other processes' records are read next.
     look_at: Option<Instant>,
+    /// The last request of this turn that was admitted, and those of the same client right before it: they become one
+    /// record.
+    last_admitted: Option<Spent>,
     /// Requests that were admitted and are not written yet.
     waiting: usize,
     /// Set while another process keeps them from being written: when it is tried again.
@@ -48,6 +51,7 @@ impl Ledger {
         let ledger = Ledger {
             journal: Some(journal),
             look_at: Some(now.instant + LOOK_EVERY),
+            last_admitted: None,
             waiting: 0,
             write_at: None,
         };
@@ -57,10 +61,18 @@ impl Ledger {
     /// Takes note of the request of `client` that was just admitted. It may go upstream once nothing is held back
     /// any more.
     pub fn admitted(&mut self, client: ClientId, clients: &Clients, now: Now) {
-        if let Some(journal) = &mut self.journal {
-            journal.note(&Record::Used(clients.admission(client, now)), now);
-            self.waiting += 1;
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        let admission = clients.admission(client, now);
+        let joined = self
+            .last_admitted
+            .and_then(|former| former.join(&admission));
+        if let (None, Some(former)) = (joined, self.last_admitted) {
+            journal.note(&Record::Used(former), now);
         }
+        self.last_admitted = joined.or(Some(admission));
+        self.waiting += 1;
     }
 
     /// Whether requests that were admitted wait until a [`Ledger::write`] has succeeded.
@@ -84,7 +96,12 @@ impl Ledger {
             }
         }
         let flushed = match &mut self.journal {
-            Some(journal) => journal.flush(now),
+            Some(journal) => {
+                if let Some(admission) = self.last_admitted.take() {
+                    journal.note(&Record::Used(admission), now);
+                }
+                journal.flush(now)
+            }
             None => Flushed::Done,
         };
         match flushed {

@@ -362,6 +362,17 @@ impl Spent {
         }
     }
 
+    /// Both as one, if they are of one key, and of the same hour and day.
+    pub fn join(&self, later: &Spent) -> Option<Spent> {
+        let place = |spent: &Spent| (spent.client, spent.hour, spent.day);
+        (place(self) == place(later)).then(|| Spent {
+            unix_ms: self.unix_ms.max(later.unix_ms),
+            hour_used: self.hour_used.saturating_add(later.hour_used),
+            day_used: self.day_used.saturating_add(later.day_used),
+            ..*self
+        })
+    }
+
     /// Adds it to an hour's and a day's count.
     pub fn add_to(&self, hour: &mut Window, day: &mut Window, now: Now) {
         let seconds = now.unix_seconds();
