@@ -2,6 +2,7 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
+use crate::base::text::decimal;
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
 use crate::policy::access::Quota;
@@ -292,18 +293,22 @@ fn is_cors(name: &str) -> bool {
 
 fn put_status_line(out: &mut Buffer, status: u16, reason: &[u8]) {
     let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8);
-    out.put(b"HTTP/1.1 ");
-    out.put(&digits);
-    out.put(b" ");
-    out.put(reason);
-    out.put(b"\r\n");
+    put_pieces(out, [b"HTTP/1.1 ", &digits, b" ", reason, b"\r\n"]);
 }
 
 fn put_raw_field(out: &mut Buffer, name: &str, value: &[u8]) {
-    out.put(name.as_bytes());
-    out.put(b": ");
-    out.put(value);
-    out.put(b"\r\n");
+    put_pieces(out, [name.as_bytes(), b": ", value, b"\r\n"]);
+}
+
+/// As [`Buffer::put`] for each of them, with one look at the room.
+fn put_pieces<const COUNT: usize>(out: &mut Buffer, pieces: [&[u8]; COUNT]) {
+    let space = out.space();
+    let mut end = 0;
+    for piece in pieces {
+        space[end..end + piece.len()].copy_from_slice(piece);
+        end += piece.len();
+    }
+    out.filled(end);
 }
 
 /// Writes one field line.
@@ -311,19 +316,9 @@ pub fn put_field(out: &mut Buffer, name: &str, value: &str) {
     put_raw_field(out, name, value.as_bytes());
 }
 
-/// Writes one field line with a decimal number, without an allocation.
-pub fn put_number(out: &mut Buffer, name: &str, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    put_raw_field(out, name, &digits[start..]);
+/// Writes one field line with a decimal number.
+pub fn put_number(out: &mut Buffer, name: &str, number: u64) {
+    put_raw_field(out, name, decimal(number).as_bytes());
 }
 
 /// The usual words for the statuses that the proxy itself sends (RFC 9110 section 15, RFC 6585).

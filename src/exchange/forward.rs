@@ -1,8 +1,7 @@
 //! Writes a client's head anew for the platform: what is between two hops removed, the platform's key in place of the
 //! client's, all else unchanged and in order.
 
-use std::io::Write;
-
+use crate::base::text::decimal;
 use crate::http::field::list_items;
 use crate::http::request::RequestHead;
 use crate::http::{Field, Framing};
@@ -132,8 +131,7 @@ fn put_framing(draft: &mut Vec<u8>, framing: Framing) {
     match framing {
         Framing::None | Framing::Close => {}
         Framing::Length(length) => {
-            // Writing to a vector does not fail.
-            let _ = write!(draft, "Content-Length: {length}\r\n");
+            put_line(draft, "Content-Length", decimal(length).as_bytes());
         }
         Framing::Chunked => put_line(draft, "Transfer-Encoding", b"chunked"),
     }

@@ -7,7 +7,7 @@ use super::digest::{Digest, KeyLabel};
 use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
-use crate::base::text::Text;
+use crate::base::text::{Text, decimal};
 
 /// The key that the shipped `key.json` holds: accepted from this machine only.
 pub const SAMPLE_KEY: &str = "root_key";
@@ -389,18 +389,19 @@ impl Spent {
 impl Quota {
     /// The time until the reset as OpenAI writes it: `1h2m3s`, `6m0s`, `59s`.
     pub fn reset_text(&self) -> Text<32> {
-        let (hours, minutes, seconds) = (
-            self.resets_in_seconds / 3600,
-            self.resets_in_seconds / 60 % 60,
-            self.resets_in_seconds % 60,
-        );
+        let seconds = self.resets_in_seconds;
+        let parts = [
+            (seconds / 3600, "h"),
+            (seconds / 60 % 60, "m"),
+            (seconds % 60, "s"),
+        ];
+        let first = parts.iter().position(|(number, _)| *number > 0);
         let mut text = Text::default();
-        // Writing to a text does not fail, and the longest fits.
-        let _ = match (hours, minutes) {
-            (0, 0) => write!(text, "{seconds}s"),
-            (0, _) => write!(text, "{minutes}m{seconds}s"),
-            (_, _) => write!(text, "{hours}h{minutes}m{seconds}s"),
-        };
+        for (number, unit) in &parts[first.unwrap_or(2)..] {
+            // The longest fits.
+            let _ = text.write_str(decimal(*number).as_str());
+            let _ = text.write_str(unit);
+        }
         text
     }
 }
