@@ -362,15 +362,15 @@ impl Server {
         let session = &mut self.sessions[slot];
         let (core, network, now) = (&mut self.core, &mut self.network, self.now);
         let driven = catch_unwind(AssertUnwindSafe(|| session.drive(slot, core, network, now)));
+        let driven = driven.unwrap_or_else(|_| {
+            log::error!("a defect ended one request; all others go on");
+            session.recover(slot, core, network, now)
+        });
         match driven {
-            Ok(Driven::Waiting(None)) => {}
-            Ok(Driven::Waiting(Some(deadline))) => self.timers.set(slot, deadline),
-            Ok(Driven::Again) => self.queue.push(slot),
-            Ok(Driven::Close(reason)) => self.close(slot, reason),
-            Err(_) => {
-                log::error!("a defect ended one session; the others go on");
-                self.close(slot, Reason::Bug);
-            }
+            Driven::Waiting(None) => {}
+            Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
+            Driven::Again => self.queue.push(slot),
+            Driven::Close(reason) => self.close(slot, reason),
         }
     }
 

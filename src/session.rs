@@ -36,6 +36,16 @@ pub struct Session {
     role: Role,
     upstream: Upstream,
     exchange: Exchange,
+    owed: Owed,
+}
+
+/// What the client could still be told if the present step failed by a defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    /// Bytes of an answer may have left, or no request is under way.
+    Nothing,
+    /// The whole answer.
+    Answer,
 }
 
 /// The other end. It is there exactly while the exchange tries, relays or tunnels.
@@ -67,6 +77,7 @@ impl Session {
             role,
             upstream: Upstream::None,
             exchange: Exchange::new(now),
+            owed: Owed::Nothing,
         }
     }
 
@@ -78,6 +89,7 @@ impl Session {
             role: Role::Probe(key),
             upstream: Upstream::None,
             exchange,
+            owed: Owed::Nothing,
         }
     }
 
@@ -127,6 +139,28 @@ impl Session {
         let driven = self.run(slot, core, network, now);
         self.settle_buffers(&mut core.blocks);
         driven
+    }
+
+    /// Goes on after a defect has ended the step that was under way, and lost what it had in its hands.
+    pub fn recover(
+        &mut self,
+        slot: usize,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) -> Driven {
+        match std::mem::replace(&mut self.owed, Owed::Nothing) {
+            Owed::Nothing => Driven::Close(Reason::Bug),
+            Owed::Answer => {
+                let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
+                exchange.abort(&Reason::Bug, core, now);
+                self.hang_up(slot, &mut core.blocks, network);
+                // What the step has written of an answer goes with it.
+                self.client.output.consume(self.client.output.len());
+                self.exchange = Exchange::after_defect(self.role, core, now);
+                Driven::Again
+            }
+        }
     }
 
     fn run(
@@ -229,6 +263,10 @@ impl Session {
             peer: self.peer,
             client: ends(&mut self.client),
             upstream,
+        };
+        self.owed = match self.exchange.owes_answer() && cx.client.output.is_empty() {
+            true => Owed::Answer,
+            false => Owed::Nothing,
         };
         let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
         let (exchange, step) = exchange.step(&mut cx);
@@ -350,6 +388,7 @@ impl Session {
         if !self.client.may_write() {
             return Some(0);
         }
+        self.owed = Owed::Nothing;
         match self.client.flush(now) {
             Flushed::All(count) | Flushed::Blocked(count) => Some(count),
             Flushed::Failed(_) => None,
@@ -438,3 +477,6 @@ fn count(filled: Filled) -> usize {
         Filled::End | Filled::Failed(_) => 1,
     }
 }
+
+#[cfg(test)]
+mod tests;

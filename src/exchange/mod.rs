@@ -163,6 +163,13 @@ impl Exchange {
         Exchange::Closing(Closing::new(now))
     }
 
+    /// A connection whose request a defect has swallowed before a byte of its answer had left: that is answered.
+    pub fn after_defect(role: Role, core: &mut Core, now: Now) -> Exchange {
+        let request = core.new_request(role, now);
+        let reply = replying::error_reply(&Reason::Bug);
+        Exchange::Replying(Replying::new(request, reply, Decoder::Done, now))
+    }
+
     /// Goes one step on.
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match self {
@@ -241,6 +248,20 @@ impl Exchange {
             | Exchange::Replying(_)
             | Exchange::Draining(_)
             | Exchange::Closing(_) => false,
+        }
+    }
+
+    /// Whether a request is under way of whose answer the client has not got a byte.
+    pub fn owes_answer(&self) -> bool {
+        match self {
+            Exchange::Reading(state) => !state.is_idle(),
+            Exchange::Choosing(_) | Exchange::Trying(_) | Exchange::Collecting(_) => true,
+            Exchange::Replying(state) => !state.has_begun(),
+            Exchange::Relaying(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
         }
     }
 

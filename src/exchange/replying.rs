@@ -182,7 +182,7 @@ impl Replying {
     }
 
     /// Whether the head has been written.
-    fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         match &self.stage {
             Stage::Held(..) | Stage::Round | Stage::Listening => false,
             Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. } => true,
