@@ -73,8 +73,12 @@ impl Choosing {
                 self.request.tries += 1;
                 self.request.key = Some(permit.key());
                 let endpoint = Rc::clone(&self.request.route().endpoint);
+                let step = match self.upload.needs_fresh_connection() {
+                    true => Step::DialFresh(endpoint),
+                    false => Step::Dial(endpoint),
+                };
                 let trying = Trying::new(self.request, self.upload, tried, permit, cx.now);
-                (Exchange::Trying(trying), Step::Dial(endpoint))
+                (Exchange::Trying(trying), step)
             }
             Err(no_key) => {
                 let reason = refusal(no_key, &self.request);

@@ -9,6 +9,9 @@ use super::reason::Reason;
 use super::request::Request;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
 
+/// A body from this size on that is not kept goes over a connection that nobody has used before.
+const FRESH_ABOVE_BYTES: u64 = 256 * 1024;
+
 /// What one request sends.
 pub struct Upload {
     decoder: Decoder,
@@ -157,6 +160,15 @@ impl Upload {
         match self.store {
             Store::Keeping(_) => true,
             Store::Streaming(_) => false,
+        }
+    }
+
+    /// Whether it is lost if the connection that takes it is just being closed by the platform, and worth one that is
+    /// surely open: against so many bytes a handshake costs nothing.
+    pub fn needs_fresh_connection(&self) -> bool {
+        match self.decoder {
+            Decoder::Length(left) => left >= FRESH_ABOVE_BYTES && !self.is_kept(),
+            Decoder::Chunked(_) | Decoder::Close | Decoder::Done => false,
         }
     }
 

@@ -253,6 +253,34 @@ fn a_connection_that_died_in_the_pool_costs_no_try() {
     }
 }
 
+/// Its platform closes each connection behind its second request, as one does that waited in the pool too long.
+#[test]
+fn a_large_body_does_not_depend_on_a_connection_of_the_pool() {
+    let platform = Platform::raw(|_, line, _| {
+        for _ in 0..2 {
+            let Some(head) = line.head() else { return };
+            if head.starts_with("POST") {
+                line.bytes(2 << 20);
+            }
+            line.answer("200 OK", "{}");
+        }
+        line.head();
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let body = vec![b'a'; 2 << 20];
+    for call in 0..10 {
+        // One of these leaves a connection behind that will be closed.
+        assert_eq!(proxy.ask("/test/v1/models"), 200, "{call}");
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /test/v1/files HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        ));
+        client.send(&body);
+        assert_eq!(client.answer().status, 200, "{call}");
+    }
+}
+
 #[test]
 fn limits_are_told_and_kept() {
     let platform = by_key();

@@ -444,3 +444,23 @@ fn once_an_answer_has_begun_nothing_is_held_of_what_has_left() {
     assert_eq!(shown(bench.input.unread()), "GET");
     bench.discard();
 }
+
+#[test]
+fn a_large_body_that_is_not_kept_needs_a_fresh_connection() {
+    // (framing, how much is kept, whether it needs one)
+    let rows = [
+        (Framing::None, 0, false),
+        (Framing::Length(1), 0, false),
+        (Framing::Length(FRESH_ABOVE_BYTES - 1), 0, false),
+        (Framing::Length(FRESH_ABOVE_BYTES), 0, true),
+        (Framing::Length(1 << 30), 1 << 20, true),
+        (Framing::Length(1 << 20), 1 << 20, false),
+        (Framing::Chunked, 0, false),
+    ];
+    for (framing, kept_bytes_max, want) in rows {
+        let bench = Bench::new(framing, limits(kept_bytes_max), u64::MAX);
+        let needs = bench.upload.needs_fresh_connection();
+        assert_eq!(needs, want, "{framing:?} {kept_bytes_max}");
+        bench.discard();
+    }
+}
