@@ -71,7 +71,9 @@ impl Platform {
             "ca_file": "ca.pem", "health_check_endpoint": "/once", "keys": ["platform-key-1"], "max_attempts": 1,
         }]);
         let keys = json!([{"key": CLIENT_KEY}]);
-        let mut proxy = Proxy::prepare(json!({}), &keys, &entry);
+        // Large bodies are kept: one that is not goes over a fresh connection.
+        let config = json!({"retry_buffer_bytes": LARGE_BYTES});
+        let mut proxy = Proxy::prepare(config, &keys, &entry);
         proxy.write("ca.pem", &trusted.cert);
         proxy.start_again();
         // The first probe has a connection of its own, which serves nobody else.
