@@ -241,4 +241,52 @@ mod tests {
         }
         let _ = std::fs::remove_file(&path);
     }
+    #[test]
+    fn requests_of_one_turn_are_counted_for_whom_they_are_whatever_their_order() {
+        let name = format!("ledger-turn-{}.journal", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 20_000 * 86_400_000,
+        };
+        let keys = ["client-one", "client-two"];
+        let specs = keys.map(|key| ClientSpec {
+            daily_limit: 100,
+            cooldown_seconds: 0,
+            ..spec(key)
+        });
+        let known = || Clients::new(specs.to_vec());
+        // (who asks in one turn, records)
+        let rows: [(&[usize], u64); 4] = [
+            (&[0], 1),
+            (&[0, 0, 0], 1),
+            (&[0, 0, 1, 1], 2),
+            (&[0, 1, 0, 1, 1], 4),
+        ];
+        for (turn, records) in rows {
+            let _ = std::fs::remove_file(&path);
+            let (mut clients, mut keyring) = (known(), Keyring::new());
+            let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
+            let (mut ledger, _) = opened.expect("a new journal");
+            let length = || std::fs::metadata(&path).expect("it is there").len();
+            let empty = length();
+            let ids = keys.map(|key| clients.identify(key.as_bytes()).expect("it is known"));
+            for place in turn {
+                let admitted = clients.admit(ids[*place], "demo", false, now);
+                assert!(admitted.is_ok());
+                ledger.admitted(ids[*place], &clients, now);
+            }
+            ledger.write(&mut keyring, now);
+            assert!(!ledger.holds_back());
+            let record_bytes = crate::journal::USED_BYTES as u64;
+            assert_eq!(length() - empty, records * record_bytes, "{turn:?}");
+            let mut clients = known();
+            Ledger::open(&path, 2, &mut clients, &mut Keyring::new(), now).expect("a journal");
+            for (place, id) in ids.into_iter().enumerate() {
+                let want = turn.iter().filter(|who| **who == place).count() as u64;
+                assert_eq!(clients.usage(id, now).day.used, want, "{turn:?}");
+            }
+        }
+        let _ = std::fs::remove_file(&path);
+    }
 }

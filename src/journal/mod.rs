@@ -28,8 +28,8 @@ use crate::base::now::Now;
 use crate::policy::access::Spent;
 use crate::policy::digest::Digest;
 use file::{Fault, HEADER, JournalFile, Lock, Opening};
-pub use record::Record;
 use record::{Damage, NOBODY, Scan};
+pub use record::{Record, USED_BYTES};
 use tally::Tally;
 
 /// A file is compacted when it is larger than this, and than so many times its content.
