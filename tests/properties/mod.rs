@@ -13,7 +13,8 @@ pub mod requests;
 mod folder;
 mod input;
 
-// The simulation's world, without its script: the exchange's property has one of its own.
+// The simulation's world, without its script: the exchange's property has one of its own, and of what some files lend it
+// uses a part (hence `allow(dead_code)`).
 #[path = "../simulation/nameservers.rs"]
 mod nameservers;
 #[allow(dead_code)]
