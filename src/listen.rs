@@ -1,4 +1,4 @@
-//! Listening sockets: one option more than the standard library sets.
+//! Listening sockets: options that the standard library does not set, and the last of them: to begin no more.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
