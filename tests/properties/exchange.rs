@@ -70,6 +70,8 @@ struct Platform {
     request: Option<Request>,
     /// Something was sent since the last request came.
     has_answered: bool,
+    /// So often something was sent beyond that: it may have answered requests that have not been read yet.
+    answers_ahead: usize,
     /// Both sides may have switched to another protocol.
     is_switched: bool,
     has_ended: bool,
@@ -274,6 +276,7 @@ impl Platform {
             unread: Vec::new(),
             request: None,
             has_answered: false,
+            answers_ahead: 0,
             is_switched: false,
             has_ended: false,
         }
@@ -283,7 +286,10 @@ impl Platform {
         let owner = self.request.as_ref().and_then(|request| request.owner);
         let mark = owner.map_or(MARK_OF_NOBODY, |owner| MARKS[owner]);
         self.unsent.extend(marked(bytes, mark));
-        self.has_answered = true;
+        match self.request.is_some() && !self.has_answered {
+            true => self.has_answered = true,
+            false => self.answers_ahead += 1,
+        }
         self.is_switched |= self
             .request
             .as_ref()
@@ -341,7 +347,8 @@ impl Platform {
                     return;
                 };
                 self.request = Some(Request::begin(&head));
-                self.has_answered = false;
+                self.has_answered = self.answers_ahead > 0;
+                self.answers_ahead = self.answers_ahead.saturating_sub(1);
             }
             let Some(request) = &mut self.request else {
                 return;
