@@ -442,6 +442,9 @@ impl Session {
         self.hang_up(slot, &mut core.blocks, network);
         self.client.close_buffers(&mut core.blocks);
         network.hangup(self.client);
+        if let Role::Probe(key) = self.role {
+            core.end_probe(key, now);
+        }
     }
 
     fn open_buffers(&mut self, blocks: &mut BlockPool) {

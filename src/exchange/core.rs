@@ -12,7 +12,7 @@ use crate::figures::{Figures, Finished, RetryReason};
 use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
 use crate::policy::keyring::{Condition, KeyId, Keyring, Outcome, Permit, PlatformId};
-use crate::policy::probes::{Found, Probes, Round};
+use crate::policy::probes::{Probes, Round};
 use crate::service::gather::View;
 use crate::service::stats;
 use crate::service::view::Connections;
@@ -277,17 +277,12 @@ impl Core {
     fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
         let key = permit.key();
         if let Role::Probe(_) = request.role {
-            let reached = !matches!(
+            let answered = !matches!(
                 outcome,
                 Outcome::NetworkFailure { .. } | Outcome::Timeout { .. } | Outcome::Canceled
             );
             self.keyring.judge_probe(permit, outcome, now);
-            let found = match (reached, self.keyring.is_unhealthy(key)) {
-                (false, is_unhealthy) => Found::Unreachable { is_unhealthy },
-                (true, true) => Found::Unhealthy,
-                (true, false) => Found::Usable,
-            };
-            self.probes.done(key, found, now);
+            self.probes.judged(key, answered, now);
             return;
         }
         match &outcome {
@@ -301,6 +296,12 @@ impl Core {
             | Outcome::Canceled => {}
         }
         self.keyring.judge(permit, outcome, now);
+    }
+
+    /// The session that probed `key` ends.
+    pub fn end_probe(&mut self, key: KeyId, now: Now) {
+        let is_unhealthy = self.keyring.is_unhealthy(key);
+        self.probes.done(key, is_unhealthy, now);
     }
 
     /// As [`Core::judge`], at the end of a try.

@@ -21,17 +21,6 @@ const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// Unhealthy keys come up again within this part of their period after it, each at a place of its own.
 const SPREAD_PARTS: u32 = 8;
 
-/// What a probe found, as far as the next one depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The platform answered, and the key is usable or cools.
-    Usable,
-    /// The platform does not accept the key.
-    Unhealthy,
-    /// Nobody answered: the key is what it was before.
-    Unreachable { is_unhealthy: bool },
-}
-
 /// Where the round of `GET /health` stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
@@ -55,6 +44,8 @@ pub struct Probes {
 struct Schedule {
     platform: PlatformId,
     due: Due,
+    /// Whether the platform has answered the probe that is under way.
+    answered: bool,
 }
 
 /// When a key is probed next.
@@ -122,6 +113,7 @@ impl Probes {
                 self.keys.entry(*key).or_insert(Schedule {
                     platform: *platform,
                     due: Due::At(now.instant),
+                    answered: false,
                 });
             }
         }
@@ -144,6 +136,7 @@ impl Probes {
         if let Some((platform, key)) = found {
             if let Some(schedule) = self.keys.get_mut(&key) {
                 schedule.due = Due::UnderWay;
+                schedule.answered = false;
             }
             self.line(platform).in_flight += 1;
         }
@@ -178,40 +171,44 @@ impl Probes {
         Some(line.paused_until.map_or(at, |until| until.max(at)))
     }
 
-    /// A probe has ended.
-    pub fn done(&mut self, key: KeyId, found: Found, now: Now) {
+    /// The probe of `key` has its verdict: a round waits for no more than that. `answered`: by the platform.
+    pub fn judged(&mut self, key: KeyId, answered: bool, now: Now) {
+        if let Some(schedule) = self.keys.get_mut(&key) {
+            schedule.answered = answered;
+        }
+        self.leave_round(key, now);
+    }
+
+    /// The session of the probe of `key` has ended, whatever ended it. Each call takes one [`Probes::next`] back.
+    pub fn done(&mut self, key: KeyId, is_unhealthy: bool, now: Now) {
         let Some(schedule) = self.keys.get_mut(&key) else {
             return;
         };
-        let platform = schedule.platform;
+        let (platform, answered) = (schedule.platform, schedule.answered);
         let leaves = schedule.due == Due::Leaving;
-        schedule.due = match found {
-            Found::Usable => Due::Never,
-            Found::Unhealthy | Found::Unreachable { is_unhealthy: true } => {
-                Due::Again { since: now.instant }
-            }
-            Found::Unreachable {
-                is_unhealthy: false,
-            } => Due::At(now.instant + UNREACHABLE_PAUSE),
+        schedule.due = match (is_unhealthy, answered) {
+            (true, _) => Due::Again { since: now.instant },
+            (false, true) => Due::Never,
+            (false, false) => Due::At(now.instant + UNREACHABLE_PAUSE),
         };
         if leaves {
             self.keys.remove(&key);
         }
         let line = self.line(platform);
         line.in_flight -= 1;
-        match found {
-            Found::Usable | Found::Unhealthy => {
-                line.unreachable_times = 0;
-                line.paused_until = None;
-            }
-            Found::Unreachable { .. } if line.paused_until > Some(now.instant) => {}
-            Found::Unreachable { .. } => {
-                line.unreachable_times += 1;
-                let factor = 1 << (line.unreachable_times - 1).min(6);
-                line.paused_until =
-                    Some(now.instant + (UNREACHABLE_PAUSE * factor).min(UNREACHABLE_PAUSE_MAX));
-            }
+        if answered {
+            line.unreachable_times = 0;
+            line.paused_until = None;
+        } else if line.paused_until <= Some(now.instant) {
+            line.unreachable_times += 1;
+            let factor = 1 << (line.unreachable_times - 1).min(6);
+            line.paused_until =
+                Some(now.instant + (UNREACHABLE_PAUSE * factor).min(UNREACHABLE_PAUSE_MAX));
         }
+        self.leave_round(key, now);
+    }
+
+    fn leave_round(&mut self, key: KeyId, now: Now) {
         if let RoundState::Running { keys } = &mut self.round {
             keys.retain(|waiting| *waiting != key);
         }

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::*;
 use crate::exchange::testing::{core, now};
 use crate::net::transport::Link;
+use crate::policy::probes::Round;
 
 const PLATFORM: &str = r#""base_url": "http://192.0.2.1""#;
 
@@ -62,6 +63,28 @@ impl Network for Defective {
     fn abandon(&mut self, _: Dial, _: usize) {}
 }
 
+/// Drives a session as the server does; how often a defect was caught, and why the session is to be closed, if it is.
+fn drive(
+    session: &mut Session,
+    core: &mut Core,
+    network: &mut impl Network,
+    now: Now,
+) -> (usize, Option<Reason>) {
+    let mut defects = 0;
+    loop {
+        let driven = catch_unwind(AssertUnwindSafe(|| session.drive(0, core, network, now)));
+        let driven = driven.unwrap_or_else(|_| {
+            defects += 1;
+            session.recover(0, core, network, now)
+        });
+        match driven {
+            Driven::Again => {}
+            Driven::Waiting(_) => return (defects, None),
+            Driven::Close(reason) => return (defects, Some(reason)),
+        }
+    }
+}
+
 #[test]
 fn a_request_that_a_defect_ends_is_answered_and_its_permit_settled() {
     let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
@@ -73,22 +96,8 @@ fn a_request_that_a_defect_ends_is_answered_and_its_permit_settled() {
     let head = "POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n";
     let body = "Content-Length: 2\r\n\r\n{}";
     write!(theirs, "{head}{body}").expect("there is room");
-    let mut defects = 0;
-    loop {
-        let network = &mut Defective;
-        let driven = catch_unwind(AssertUnwindSafe(|| {
-            session.drive(0, &mut core, network, now)
-        }));
-        let driven = driven.unwrap_or_else(|_| {
-            defects += 1;
-            session.recover(0, &mut core, network, now)
-        });
-        match driven {
-            Driven::Again => {}
-            Driven::Waiting(_) => break,
-            Driven::Close(reason) => panic!("{}", reason.message()),
-        }
-    }
+    let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
+    assert!(closed.is_none(), "{closed:?}");
     assert_eq!(defects, 1);
     let mut answer = String::new();
     theirs.read_to_string(&mut answer).expect("the answer ends");
@@ -109,4 +118,28 @@ fn a_request_that_a_defect_ends_is_answered_and_its_permit_settled() {
     // The answer has left: nothing more can be said.
     let driven = session.recover(0, &mut core, &mut Defective, now);
     assert!(matches!(driven, Driven::Close(Reason::Bug)));
+}
+
+#[test]
+fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
+    // (whether the step itself fails and takes the whole exchange with it, or the network that it asks)
+    for is_in_step in [false, true] {
+        let (mut core, now) = (core("{}", PLATFORM), now());
+        assert_eq!(core.probes.begin_round(now), Round::Running);
+        let (platform, key) = core.probes.next(now).expect("it is due");
+        let place = core.site.place_of(platform).expect("it is there");
+        let exchange = Exchange::probe(place, key, &mut core, now);
+        let mut session = Session::probe(Token(0), key, exchange, now);
+        // An empty keyring knows no key: to ask it for this one is a defect.
+        let keyring = is_in_step.then(|| std::mem::take(&mut core.keyring));
+        let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
+        assert_eq!(defects, 1);
+        let reason = closed.expect("a probe ends with its answer");
+        core.keyring = keyring.unwrap_or(core.keyring);
+        session.close(0, &reason, &mut core, &mut Defective, now);
+        assert_eq!(core.probes.round(), Round::Finished, "{is_in_step}");
+        let again = core.probes.deadline().expect("it is probed again");
+        let later = now.after(again.duration_since(now.instant));
+        assert_eq!(core.probes.next(later), Some((platform, key)));
+    }
 }

@@ -28,13 +28,25 @@ fn begin(probes: &mut Probes, now: Now) -> Vec<u32> {
 }
 
 const NONE: [u32; 0] = [];
-const UNREACHABLE: Found = Found::Unreachable {
-    is_unhealthy: false,
-};
+
+/// What becomes of a probe.
+#[derive(Clone, Copy)]
+enum Found {
+    Usable,
+    Unhealthy,
+    /// Nobody answered, and the key was fine before.
+    Unreachable,
+}
 
 fn end(probes: &mut Probes, keys: &[u32], found: Found, now: Now) {
     for key in keys {
-        probes.done(KeyId(*key), found, now);
+        let (answered, is_unhealthy) = match found {
+            Found::Usable => (true, false),
+            Found::Unhealthy => (true, true),
+            Found::Unreachable => (false, false),
+        };
+        probes.judged(KeyId(*key), answered, now);
+        probes.done(KeyId(*key), is_unhealthy, now);
     }
 }
 
@@ -88,7 +100,7 @@ fn a_platform_that_is_down_is_asked_less_and_less() {
     let mut pauses = Vec::new();
     for _ in 0..9 {
         assert_eq!(begin(&mut probes, now), [0]);
-        end(&mut probes, &[0], UNREACHABLE, now);
+        end(&mut probes, &[0], Found::Unreachable, now);
         let next = probes.deadline().expect("it is asked again");
         pauses.push(next.duration_since(now.instant).as_secs());
         assert_eq!(begin(&mut probes, now), NONE);
@@ -116,7 +128,7 @@ fn a_round_is_shared_and_kept_for_a_while() {
     end(&mut probes, &first, Found::Usable, now);
     let rest = begin(&mut probes, now);
     assert_eq!(rest, [8, 9]);
-    end(&mut probes, &rest[..1], UNREACHABLE, now);
+    end(&mut probes, &rest[..1], Found::Unreachable, now);
     assert_eq!(probes.round(), Round::Running);
     end(&mut probes, &rest[1..], Found::Unhealthy, now);
     assert_eq!(probes.round(), Round::Finished);
@@ -133,6 +145,24 @@ fn a_round_is_shared_and_kept_for_a_while() {
         begin(&mut probes, now.after(Duration::from_secs(5))).len(),
         8
     );
+}
+
+#[test]
+fn a_round_waits_for_verdicts_and_the_next_probe_for_sessions() {
+    let now = start();
+    let mut probes = probes(9, now);
+    assert_eq!(probes.begin_round(now), Round::Running);
+    let begun = begin(&mut probes, now);
+    for key in &begun {
+        probes.judged(KeyId(*key), true, now);
+    }
+    assert_eq!(begin(&mut probes, now), NONE, "their answers still come");
+    probes.done(KeyId(3), false, now);
+    assert_eq!(begin(&mut probes, now), [8]);
+    // One that ends without a verdict ends all the same.
+    probes.done(KeyId(8), false, now);
+    assert_eq!(probes.round(), Round::Finished);
+    assert_eq!(probes.deadline(), Some(now.instant + UNREACHABLE_PAUSE));
 }
 
 #[test]
@@ -158,7 +188,7 @@ fn an_outage_that_many_probes_meet_together_doubles_the_pause_once() {
     for pause in [60, 120, 240] {
         let begun = begin(&mut probes, now);
         assert_eq!(begun.len(), IN_FLIGHT_MAX, "{pause}");
-        end(&mut probes, &begun, UNREACHABLE, now);
+        end(&mut probes, &begun, Found::Unreachable, now);
         let next = now.after(Duration::from_secs(pause));
         assert_eq!(probes.deadline(), Some(next.instant));
         now = next;
@@ -211,8 +241,9 @@ fn period_zero_means_never() {
     let mut probes = Probes::default();
     probes.reload(&listed(2), Duration::ZERO, now);
     assert_eq!(begin(&mut probes, now), [0, 1]);
-    probes.done(KeyId(0), Found::Unhealthy, now);
-    probes.done(KeyId(1), Found::Unreachable { is_unhealthy: true }, now);
+    end(&mut probes, &[0], Found::Unhealthy, now);
+    // Nobody answered this one, and it was unhealthy before.
+    probes.done(KeyId(1), true, now);
     probes.on_unhealthy(KeyId(0), now);
     assert_eq!(probes.deadline(), None);
 }
