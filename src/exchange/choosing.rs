@@ -83,9 +83,7 @@ impl Choosing {
             Err(no_key) => {
                 let reason = refusal(no_key, &self.request);
                 let core = &mut *cx.core;
-                let decoder = self
-                    .upload
-                    .discard(&mut core.blocks, &mut core.retry_memory);
+                let decoder = self.upload.discard(&mut core.blocks);
                 let replying = Replying::refuse(self.request, reason, decoder, cx);
                 (Exchange::Replying(replying), Step::Again)
             }
@@ -93,8 +91,7 @@ impl Choosing {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        self.upload
-            .discard(&mut core.blocks, &mut core.retry_memory);
+        self.upload.discard(&mut core.blocks);
         core.finish(self.request, End::failed(reason), now);
     }
 }

@@ -42,7 +42,7 @@ impl Collecting {
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let core = &mut *cx.core;
-        let (blocks, memory) = (&mut core.blocks, &mut core.retry_memory);
+        let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
         match self
             .upload
             .pump(cx.client.input, None, &mut self.request, blocks, memory)
@@ -75,17 +75,14 @@ impl Collecting {
             now: cx.now,
             serial: cx.core.ids.next_u64(),
         });
-        let decoder = self
-            .upload
-            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let decoder = self.upload.discard(&mut cx.core.blocks);
         let replying = Replying::new(self.request, reply, decoder, cx.now);
         (Exchange::Replying(replying), Step::Again)
     }
 
     fn refuse(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let reason = broken.reason(LIMITS.content_bytes_max);
-        self.upload
-            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        self.upload.discard(&mut cx.core.blocks);
         self.request.afterwards = Afterwards::Close;
         let decoder = Decoder::new(Framing::None);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
@@ -93,8 +90,7 @@ impl Collecting {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        self.upload
-            .discard(&mut core.blocks, &mut core.retry_memory);
+        self.upload.discard(&mut core.blocks);
         core.finish(self.request, End::failed(reason), now);
     }
 }

@@ -90,7 +90,7 @@ impl Core {
             figures: Figures::default(),
             ids: Ids::new(seed),
             blocks: BlockPool::default(),
-            retry_memory: RetryMemory { used: 0, max },
+            retry_memory: RetryMemory::new(max),
             started: now,
             connections: Connections {
                 clients: 0,
@@ -318,7 +318,7 @@ impl Core {
             keyring: &self.keyring,
             figures: &self.figures,
             connections: self.connections,
-            retry_memory_bytes: self.retry_memory.used,
+            retry_memory_bytes: self.retry_memory.used(),
             config_error: self.config_error.as_deref(),
             started: self.started,
             now,

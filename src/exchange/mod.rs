@@ -148,12 +148,7 @@ impl Exchange {
         let platform = &site.routes[place].platform;
         let body = platform.health_body.as_deref().unwrap_or_default();
         let head = &site.routes[place].probe_head;
-        let upload = Upload::complete(
-            head,
-            body.as_bytes(),
-            &mut core.blocks,
-            &mut core.retry_memory,
-        );
+        let upload = Upload::complete(head, body.as_bytes(), &mut core.blocks, &core.retry_memory);
         Exchange::Choosing(Choosing::probe(request, upload, key))
     }
 

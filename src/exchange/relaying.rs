@@ -106,7 +106,7 @@ impl Relaying {
             Upstream::Failed(fault) => return self.cut_off(fault.to_string()),
         };
         let core = &mut *cx.core;
-        let (blocks, memory) = (&mut core.blocks, &mut core.retry_memory);
+        let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
         let pumped = self.upload.pump(
             cx.client.input,
             Some(upstream.output),
@@ -118,7 +118,7 @@ impl Relaying {
             let reason = broken.reason(self.request.site.settings.max_body_bytes);
             return (Exchange::Relaying(self), Step::Close(reason));
         }
-        self.upload.forget_sent(blocks, memory);
+        self.upload.forget_sent(blocks);
         match self.stage {
             Stage::Head { .. } => self.on_interim(upstream, cx),
             Stage::Body(_) => self.pass_on(upstream, cx),
@@ -267,9 +267,7 @@ impl Relaying {
             && upstream.input.is_empty()
             && upstream.ended.is_none();
         cx.core.keyring.release(self.permit);
-        let decoder = self
-            .upload
-            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let decoder = self.upload.discard(&mut cx.core.blocks);
         let next = after_answer(&self.request, decoder, cx.core.phase, cx.now);
         cx.core
             .finish(self.request, End::answered(body.status), cx.now);
@@ -316,9 +314,7 @@ impl Relaying {
         cx: &mut Cx<'_>,
     ) -> (Exchange, Step) {
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
-        let decoder = self
-            .upload
-            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let decoder = self.upload.discard(&mut cx.core.blocks);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
     }
@@ -329,8 +325,7 @@ impl Relaying {
             Stage::Head { .. } => core.settle(&self.request, self.permit, Outcome::Canceled, now),
             Stage::Body(_) => core.keyring.release(self.permit),
         }
-        self.upload
-            .discard(&mut core.blocks, &mut core.retry_memory);
+        self.upload.discard(&mut core.blocks);
         core.finish(self.request, End::failed(reason), now);
     }
 }

@@ -137,7 +137,7 @@ impl Trying {
             output,
             &mut self.request,
             &mut core.blocks,
-            &mut core.retry_memory,
+            &core.retry_memory,
         );
         progress.map(drop)
     }
@@ -289,9 +289,7 @@ impl Trying {
             return self.retry(outcome, cx);
         }
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
-        let decoder = self
-            .upload
-            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        let decoder = self.upload.discard(&mut cx.core.blocks);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
     }
@@ -305,8 +303,7 @@ impl Trying {
     fn give_up(mut self, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
         cx.core
             .settle(&self.request, self.permit, Outcome::Canceled, cx.now);
-        self.upload
-            .discard(&mut cx.core.blocks, &mut cx.core.retry_memory);
+        self.upload.discard(&mut cx.core.blocks);
         self.request.afterwards = super::request::Afterwards::Close;
         let decoder = Decoder::new(crate::http::Framing::None);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
@@ -315,8 +312,7 @@ impl Trying {
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
         core.settle(&self.request, self.permit, Outcome::Canceled, now);
-        self.upload
-            .discard(&mut core.blocks, &mut core.retry_memory);
+        self.upload.discard(&mut core.blocks);
         core.finish(self.request, End::failed(reason), now);
     }
 }

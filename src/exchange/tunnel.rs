@@ -52,7 +52,7 @@ impl Tunnel {
         } = trying;
         let core = &mut *cx.core;
         core.judge(&request, &permit, Outcome::Answered, cx.now);
-        upload.discard(&mut core.blocks, &mut core.retry_memory);
+        upload.discard(&mut core.blocks);
         relay_switch(cx.client.output, &request, head);
         Tunnel {
             request,

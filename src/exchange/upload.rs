@@ -1,5 +1,8 @@
 //! The request on its way to the platform: its head written anew, its body kept for a retry or streamed through.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::base::buffer::{BlockPool, Buffer};
 use crate::http::Framing;
 use crate::http::body::Decoder;
@@ -16,34 +19,37 @@ const FRESH_ABOVE_BYTES: u64 = 256 * 1024;
 pub struct Upload {
     decoder: Decoder,
     coding: Coding,
-    store: Store,
+    kept: Kept,
+    keeps: Keeps,
     /// Bytes of content that came from the client.
     received: u64,
     limits: Limits,
 }
 
-/// What is kept of a request.
-enum Store {
+/// How much is kept of a request.
+#[derive(Clone, Copy)]
+enum Keeps {
     /// All of it: it can be sent again.
-    Keeping(Kept),
+    All,
     /// The head, and of the body what the platform has not taken yet.
-    Streaming(Kept),
+    Unsent,
 }
 
-/// A head and the beginning of a body, in the form in which they are sent.
-#[derive(Default)]
+/// A head and the beginning of a body, in the form in which they are sent. The body is counted as long as it is here,
+/// whatever ends it.
 struct Kept {
     block: Vec<u8>,
     head_end: usize,
     end: usize,
     /// How much of the body has been handed on in the present try.
     sent_end: usize,
+    counted: Rc<Cell<u64>>,
 }
 
 /// All that is kept for retries, against its bound.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RetryMemory {
-    pub used: u64,
+    used: Rc<Cell<u64>>,
     pub max: u64,
 }
 
@@ -95,7 +101,7 @@ impl Upload {
         blocks: &mut BlockPool,
         memory: &RetryMemory,
     ) -> Upload {
-        let kept = Kept::new(head, blocks);
+        let kept = Kept::new(head, blocks, memory);
         let expected = match framing {
             Framing::Length(length) => length,
             Framing::None | Framing::Chunked | Framing::Close => 0,
@@ -107,9 +113,10 @@ impl Upload {
                 Framing::Chunked => Coding::Chunked,
                 Framing::None | Framing::Length(_) | Framing::Close => Coding::Identity,
             },
-            store: match fits {
-                true => Store::Keeping(kept),
-                false => Store::Streaming(kept),
+            kept,
+            keeps: match fits {
+                true => Keeps::All,
+                false => Keeps::Unsent,
             },
             received: 0,
             limits,
@@ -134,19 +141,19 @@ impl Upload {
         head: &[u8],
         body: &[u8],
         blocks: &mut BlockPool,
-        memory: &mut RetryMemory,
+        memory: &RetryMemory,
     ) -> Upload {
-        let mut kept = Kept::new(head, blocks);
+        let mut kept = Kept::new(head, blocks, memory);
         let mut keeper = Keeper {
             kept: &mut kept,
             blocks,
-            memory,
         };
         keeper.put(body);
         Upload {
             decoder: Decoder::new(Framing::None),
             coding: Coding::Identity,
-            store: Store::Keeping(kept),
+            kept,
+            keeps: Keeps::All,
             received: 0,
             limits: Limits {
                 kept_bytes_max: u64::MAX,
@@ -157,9 +164,9 @@ impl Upload {
 
     /// Whether all that came of the body is still there.
     pub fn is_kept(&self) -> bool {
-        match self.store {
-            Store::Keeping(_) => true,
-            Store::Streaming(_) => false,
+        match self.keeps {
+            Keeps::All => true,
+            Keeps::Unsent => false,
         }
     }
 
@@ -174,11 +181,11 @@ impl Upload {
 
     /// Whether the request can be sent once more from its beginning.
     pub fn is_repeatable(&self) -> bool {
-        match self.store {
-            Store::Keeping(_) => true,
+        match self.keeps {
+            Keeps::All => true,
             // The end of an empty chunked body is part of the body, too: without it the next request on the platform's
             // connection would be read as a chunk.
-            Store::Streaming(_) => {
+            Keeps::Unsent => {
                 let end_is_gone = self.coding == Coding::Chunked && self.decoder.is_done();
                 self.received == 0 && !end_is_gone
             }
@@ -192,25 +199,22 @@ impl Upload {
 
     /// Whether the next byte is the client's to send.
     pub fn is_starved(&self) -> bool {
-        let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.store;
-        !self.is_received() && kept.unsent().is_empty()
+        !self.is_received() && self.kept.unsent().is_empty()
     }
 
     /// Whether every byte has been handed on.
     pub fn is_done(&self) -> bool {
-        let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.store;
-        self.is_received() && kept.unsent().is_empty()
+        self.is_received() && self.kept.unsent().is_empty()
     }
 
     /// The content so far, for a service that answers the request itself.
     pub fn content(&self) -> &[u8] {
-        let (Store::Keeping(kept) | Store::Streaming(kept)) = &self.store;
-        &kept.block[kept.head_end..kept.end]
+        &self.kept.block[self.kept.head_end..self.kept.end]
     }
 
     /// Writes the head with the key's `lines` and begins the body anew.
     pub fn begin_try(&mut self, lines: &[u8], output: &mut Buffer) {
-        let (Store::Keeping(kept) | Store::Streaming(kept)) = &mut self.store;
+        let kept = &mut self.kept;
         output.put(&kept.block[..kept.head_end]);
         output.put(lines);
         output.put(b"\r\n");
@@ -227,47 +231,42 @@ impl Upload {
         mut output: Option<&mut Buffer>,
         request: &mut Request,
         blocks: &mut BlockPool,
-        memory: &mut RetryMemory,
+        memory: &RetryMemory,
     ) -> Result<Progress, Broken> {
         if !self.is_received() && !memory.has_room(input.len() as u64) {
             // The bound of all bodies together holds whatever one read has brought.
             self.stop_keeping();
         }
-        if let Store::Keeping(kept) = &mut self.store {
-            let mut keeper = Keeper {
-                kept,
-                blocks,
-                memory,
-            };
-            let (decoder, received) = (&mut self.decoder, &mut self.received);
+        let (decoder, received) = (&mut self.decoder, &mut self.received);
+        if let Keeps::All = self.keeps {
+            let kept = &mut self.kept;
+            let mut keeper = Keeper { kept, blocks };
             receive(decoder, received, input, &mut keeper, self.coding, request)?;
-            let outgrown = kept.body_bytes() > self.limits.kept_bytes_max;
             self.check_size()?;
-            if outgrown {
+            if self.kept.body_bytes() > self.limits.kept_bytes_max {
                 self.stop_keeping();
             }
         }
-        let (Store::Keeping(kept) | Store::Streaming(kept)) = &mut self.store;
         if let Some(output) = output.as_deref_mut() {
-            kept.hand_on(output);
+            self.kept.hand_on(output);
         }
-        match (&mut self.store, output) {
-            (Store::Keeping(_), _) => Ok(match (self.is_received(), self.is_done()) {
+        match (self.keeps, output) {
+            (Keeps::All, _) => Ok(match (self.is_received(), self.is_done()) {
                 (false, _) => Progress::Waiting,
                 (true, false) => Progress::Blocked,
                 (true, true) => Progress::Done,
             }),
-            (Store::Streaming(_), None) => Ok(Progress::Blocked),
-            (Store::Streaming(kept), Some(output)) => {
-                if !kept.unsent().is_empty() {
+            (Keeps::Unsent, None) => Ok(Progress::Blocked),
+            (Keeps::Unsent, Some(output)) => {
+                if !self.kept.unsent().is_empty() {
                     return Ok(Progress::Blocked);
                 }
-                kept.drop_body(memory);
+                self.kept.drop_body();
                 let (decoder, received) = (&mut self.decoder, &mut self.received);
                 let stopped = receive(decoder, received, input, output, self.coding, request)?;
                 if self.received > 0 {
                     // It cannot be sent again, and much may still come.
-                    self.forget_sent(blocks, memory);
+                    self.forget_sent(blocks);
                 }
                 self.check_size()?;
                 Ok(match stopped {
@@ -281,29 +280,20 @@ impl Upload {
 
     /// Gives up the possibility of sending it again: an answer has begun, or it has become too large.
     pub fn stop_keeping(&mut self) {
-        if let Store::Keeping(kept) = &mut self.store {
-            let kept = std::mem::take(kept);
-            self.store = Store::Streaming(kept);
-        }
+        self.keeps = Keeps::Unsent;
     }
 
     /// Gives back the memory of what was kept once all of it has been handed on: it will not be sent again.
-    pub fn forget_sent(&mut self, blocks: &mut BlockPool, memory: &mut RetryMemory) {
-        match &mut self.store {
-            Store::Keeping(_) => {}
-            Store::Streaming(kept) if kept.unsent().is_empty() => {
-                kept.drop_body(memory);
-                blocks.give(std::mem::take(kept).block);
-            }
-            Store::Streaming(_) => {}
+    pub fn forget_sent(&mut self, blocks: &mut BlockPool) {
+        match self.keeps {
+            Keeps::Unsent if self.kept.unsent().is_empty() => self.kept.clear(blocks),
+            Keeps::All | Keeps::Unsent => {}
         }
     }
 
     /// Gives all memory back.
-    pub fn discard(self, blocks: &mut BlockPool, memory: &mut RetryMemory) -> Decoder {
-        let (Store::Keeping(mut kept) | Store::Streaming(mut kept)) = self.store;
-        kept.drop_body(memory);
-        blocks.give(kept.block);
+    pub fn discard(mut self, blocks: &mut BlockPool) -> Decoder {
+        self.kept.clear(blocks);
         self.decoder
     }
 
@@ -333,14 +323,26 @@ fn receive(
 }
 
 impl RetryMemory {
+    pub fn new(max: u64) -> RetryMemory {
+        RetryMemory {
+            used: Rc::default(),
+            max,
+        }
+    }
+
+    /// The bytes of all bodies that are kept now.
+    pub fn used(&self) -> u64 {
+        self.used.get()
+    }
+
     /// Nothing always fits.
     fn has_room(&self, bytes: u64) -> bool {
-        bytes == 0 || self.used + bytes <= self.max
+        bytes == 0 || self.used() + bytes <= self.max
     }
 }
 
 impl Kept {
-    fn new(head: &[u8], blocks: &mut BlockPool) -> Kept {
+    fn new(head: &[u8], blocks: &mut BlockPool, memory: &RetryMemory) -> Kept {
         let mut block = blocks.take(head.len());
         block[..head.len()].copy_from_slice(head);
         Kept {
@@ -348,6 +350,7 @@ impl Kept {
             head_end: head.len(),
             end: head.len(),
             sent_end: head.len(),
+            counted: Rc::clone(&memory.used),
         }
     }
 
@@ -363,10 +366,22 @@ impl Kept {
         self.sent_end += output.append(&self.block[self.sent_end..self.end]);
     }
 
-    fn drop_body(&mut self, memory: &mut RetryMemory) {
-        memory.used -= self.body_bytes();
+    fn drop_body(&mut self) {
+        self.counted.set(self.counted.get() - self.body_bytes());
         self.end = self.head_end;
         self.sent_end = self.head_end;
+    }
+
+    fn clear(&mut self, blocks: &mut BlockPool) {
+        self.drop_body();
+        blocks.give(std::mem::take(&mut self.block));
+        (self.head_end, self.end, self.sent_end) = (0, 0, 0);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.drop_body();
     }
 }
 
@@ -374,7 +389,6 @@ impl Kept {
 struct Keeper<'k> {
     kept: &'k mut Kept,
     blocks: &'k mut BlockPool,
-    memory: &'k mut RetryMemory,
 }
 
 impl Sink for Keeper<'_> {
@@ -391,7 +405,7 @@ impl Sink for Keeper<'_> {
         }
         kept.block[kept.end..end].copy_from_slice(bytes);
         kept.end = end;
-        self.memory.used += bytes.len() as u64;
+        kept.counted.set(kept.counted.get() + bytes.len() as u64);
     }
 }
 

@@ -9,6 +9,9 @@ use crate::exchange::testing::{core, now};
 use crate::net::transport::Link;
 use crate::policy::probes::Round;
 
+const REQUEST: &[u8] = b"POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
+    Content-Length: 2\r\n\r\n{}";
+
 const PLATFORM: &str = r#""base_url": "http://192.0.2.1""#;
 
 /// A client's end of its connection.
@@ -63,6 +66,48 @@ impl Network for Defective {
     fn abandon(&mut self, _: Dial, _: usize) {}
 }
 
+/// Has one connection to the platform.
+struct Wired(Option<Connection>);
+
+impl Network for Wired {
+    fn dial(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
+        Dialed::Open(self.0.take().expect("it is asked for once"), Origin::Fresh)
+    }
+
+    fn dial_fresh(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
+        unreachable!("nothing is sent again")
+    }
+
+    fn resume(&mut self, _: Dial, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
+        unreachable!("no dial is pending")
+    }
+
+    fn release(&mut self, _: &Endpoint, _: Connection, _: Now) {}
+
+    fn hangup(&mut self, _: Connection) {}
+
+    fn abandon(&mut self, _: Dial, _: usize) {}
+}
+
+/// A client's connection and its other end.
+fn client(now: Now) -> (Session, UnixStream) {
+    let (connection, theirs) = connection(Token(0), now);
+    let session = Session::new(connection, [127, 0, 0, 1].into(), Role::Proxy, now);
+    (session, theirs)
+}
+
+fn connection(token: Token, now: Now) -> (Connection, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    ours.set_nonblocking(true).expect("a socket may");
+    let transport = Transport::Link(Box::new(Pipe(ours)));
+    (Connection::new(transport, token, Hints::FRESH, now), theirs)
+}
+
+fn in_flight(core: &Core, now: Now) -> u32 {
+    let keys = core.keyring.views(core.site.routes[0].id, now);
+    keys.map(|key| key.in_flight).sum()
+}
+
 /// Drives a session as the server does; how often a defect was caught, and why the session is to be closed, if it is.
 fn drive(
     session: &mut Session,
@@ -87,15 +132,9 @@ fn drive(
 
 #[test]
 fn a_request_that_a_defect_ends_is_answered_and_its_permit_settled() {
-    let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
-    ours.set_nonblocking(true).expect("a socket may");
     let (mut core, now) = (core("{}", PLATFORM), now());
-    let client = Transport::Link(Box::new(Pipe(ours)));
-    let client = Connection::new(client, Token(0), Hints::FRESH, now);
-    let mut session = Session::new(client, [127, 0, 0, 1].into(), Role::Proxy, now);
-    let head = "POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n";
-    let body = "Content-Length: 2\r\n\r\n{}";
-    write!(theirs, "{head}{body}").expect("there is room");
+    let (mut session, mut theirs) = client(now);
+    theirs.write_all(REQUEST).expect("there is room");
     let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
     assert!(closed.is_none(), "{closed:?}");
     assert_eq!(defects, 1);
@@ -108,13 +147,7 @@ fn a_request_that_a_defect_ends_is_answered_and_its_permit_settled() {
     for part in ["x-proxy-error: internal_error\r\n", "connection: close\r\n"] {
         assert!(answer.contains(part), "{answer}");
     }
-    let platform = core.site.routes[0].id;
-    let in_flight: u32 = core
-        .keyring
-        .views(platform, now)
-        .map(|key| key.in_flight)
-        .sum();
-    assert_eq!((in_flight, core.retry_memory.used), (0, 0));
+    assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
     // The answer has left: nothing more can be said.
     let driven = session.recover(0, &mut core, &mut Defective, now);
     assert!(matches!(driven, Driven::Close(Reason::Bug)));
@@ -142,4 +175,25 @@ fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
         let later = now.after(again.duration_since(now.instant));
         assert_eq!(core.probes.next(later), Some((platform, key)));
     }
+}
+
+#[test]
+fn what_a_defect_swallows_is_no_longer_counted() {
+    let (mut core, now) = (core("{}", PLATFORM), now());
+    let (mut session, mut theirs) = client(now);
+    let (connection, mut platform) = connection(Token(1), now);
+    let network = &mut Wired(Some(connection));
+    theirs.write_all(REQUEST).expect("there is room");
+    let (defects, closed) = drive(&mut session, &mut core, network, now);
+    assert!(defects == 0 && closed.is_none(), "{closed:?}");
+    assert_eq!((in_flight(&core, now), core.retry_memory.used()), (1, 2));
+    let answer = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
+    platform.write_all(answer).expect("there is room");
+    session.hint_upstream(Token(1), Hints::FRESH);
+    // To ask an empty keyring for another key is a defect; the step has body and permit in its hands then.
+    let keyring = std::mem::take(&mut core.keyring);
+    let (defects, closed) = drive(&mut session, &mut core, network, now);
+    assert!(defects == 1 && closed.is_none(), "{closed:?}");
+    core.keyring = keyring;
+    assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
 }

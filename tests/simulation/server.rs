@@ -131,7 +131,7 @@ impl Server {
     fn check_bounds(&self) {
         let memory = &self.core.retry_memory;
         let allowed = memory.max + self.sessions.len() as u64 * OVERSTEP_BYTES_MAX;
-        assert!(memory.used <= allowed, "{memory:?}, {allowed} allowed");
+        assert!(memory.used() <= allowed, "{memory:?}, {allowed} allowed");
         let in_flight: u32 = self
             .core
             .site
@@ -242,7 +242,7 @@ impl Server {
             self.network.idle_count(),
             "a token remains"
         );
-        assert_eq!(self.core.retry_memory.used, 0, "retry memory remains");
+        assert_eq!(self.core.retry_memory.used(), 0, "retry memory remains");
         for route in &self.core.site.routes {
             for view in self.core.keyring.views(route.id, now) {
                 assert_eq!(view.in_flight, 0, "a permit remains: {view:?}");
