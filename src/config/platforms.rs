@@ -11,6 +11,7 @@ use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use super::settings::attempts;
+use crate::base::buffer::ROOM_BYTES_MIN;
 use crate::base::secret::Secret;
 
 use base_url::read_base_url;
@@ -46,7 +47,15 @@ const FRAMING_FIELDS: [&str; 11] = [
 ];
 
 /// All fixed fields of a platform together.
-const HEADERS_BYTES_MAX: usize = 8 * 1024;
+pub const HEADERS_BYTES_MAX: usize = 8 * 1024;
+
+/// Each other text that becomes part of a head.
+pub const PART_BYTES_MAX: usize = 2 * 1024;
+
+// A request's head finds room for all that is added to it: the fields, the key with its header's name and format, and the
+// path and host of `base_url` with `api_path`; some KiB are left for what is merely written longer.
+const _: () =
+    assert!(HEADERS_BYTES_MAX + KEY_BYTES_MAX + 5 * PART_BYTES_MAX + 1024 <= ROOM_BYTES_MIN);
 
 /// One entry of platform.json.
 #[derive(Clone, Debug)]
@@ -194,9 +203,20 @@ fn read_name(fields: &mut Fields<'_, '_>) -> Option<String> {
     Some(name.to_string())
 }
 
+/// A text that becomes part of a head, and must leave room for the rest of it.
+fn read_part<'j>(fields: &mut Fields<'j, '_>, name: &'static str) -> Option<&'j str> {
+    let text = fields.text(name)?;
+    if text.len() > PART_BYTES_MAX {
+        let problem = format!("longer than {PART_BYTES_MAX} bytes; write a shorter one");
+        fields.problem(name, problem);
+        return None;
+    }
+    Some(text)
+}
+
 /// Empty, or with a leading slash and no final one.
 fn read_path(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
-    let text = fields.text(name)?;
+    let text = read_part(fields, name)?;
     if !text
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'?')
@@ -216,7 +236,7 @@ fn read_path(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> 
 
 fn read_auth_header(fields: &mut Fields<'_, '_>) -> String {
     let default = "Authorization".to_string();
-    match fields.text("auth_header") {
+    match read_part(fields, "auth_header") {
         None => default,
         Some(name) if !is_token(name) => {
             fields.problem(
@@ -240,7 +260,7 @@ fn read_auth_header(fields: &mut Fields<'_, '_>) -> String {
 }
 
 fn read_auth_format(fields: &mut Fields<'_, '_>) -> (String, String) {
-    let format = fields.text("auth_format").unwrap_or("Bearer {key}");
+    let format = read_part(fields, "auth_format").unwrap_or("Bearer {key}");
     let parts: Vec<&str> = format.split("{key}").collect();
     match parts.as_slice() {
         [prefix, suffix] if is_value(format) => (
@@ -257,7 +277,7 @@ fn read_auth_format(fields: &mut Fields<'_, '_>) -> (String, String) {
 
 /// `/models` and `/v1/models` mean the same where `api_path` is `/v1`.
 fn read_health_path(fields: &mut Fields<'_, '_>, api_path: &str) -> String {
-    let text = fields.text("health_check_endpoint").unwrap_or("/models");
+    let text = read_part(fields, "health_check_endpoint").unwrap_or("/models");
     if !text
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'#')

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Fields, Origin, quoted};
+use super::{Fields, Origin, PART_BYTES_MAX, quoted};
 
 /// A `base_url` in its parts.
 pub(super) struct Base {
@@ -50,6 +50,11 @@ fn parse_base_url(url: &str) -> Result<Base, String> {
     };
     if url == "demo:" {
         return Ok(base(Origin::Demo, ""));
+    }
+    if url.len() > PART_BYTES_MAX {
+        return Err(format!(
+            "longer than {PART_BYTES_MAX} bytes; write a shorter one"
+        ));
     }
     if let Some(byte) = url
         .bytes()

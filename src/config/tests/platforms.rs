@@ -388,3 +388,31 @@ fn defaults_are_the_contract_s() {
     assert_eq!(platform.health_body.as_deref(), Some(want));
     assert_eq!(platform.max_attempts, 1);
 }
+
+#[test]
+fn what_becomes_part_of_a_head_is_not_too_long() {
+    let fill = |before: &str, bytes: usize| format!("{before}{}", "x".repeat(bytes - before.len()));
+    for (name, before) in [
+        ("base_url", "https://h.example/"),
+        ("api_path", "/"),
+        ("auth_header", "x"),
+        ("auth_format", "{key}"),
+        ("health_check_endpoint", "/"),
+    ] {
+        let with = |bytes: usize| {
+            let base_url = match name {
+                "base_url" => String::new(),
+                _ => r#", "base_url": "https://h.example""#.to_string(),
+            };
+            let value = fill(before, bytes);
+            let text = format!(
+                r#"[{{"name": "p", "keys": ["sk-platform-1"], "{name}": "{value}"{base_url}}}]"#
+            );
+            lines(&load_files(&[("platform.json", &text)], &[]))
+        };
+        assert_eq!(with(2048), [""; 0], "{name}");
+        let want =
+            format!("platform.json: [0].{name}: longer than 2048 bytes; write a shorter one");
+        assert_eq!(with(2049), [want]);
+    }
+}
