@@ -67,17 +67,18 @@ pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
         .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
         .filter_map(|protocol| std::str::from_utf8(protocol).ok())
         .collect();
-    (!protocols.is_empty()).then(|| protocols.join(", ").into())
+    // Without blanks: a list of short items would outgrow the room that a head has.
+    (!protocols.is_empty()).then(|| protocols.join(",").into())
 }
 
-/// Leaves out the items that show a key.
+/// Leaves out the items that show a key; the others stay as they were written.
 fn put_subprotocols(draft: &mut Vec<u8>, field: &Field<'_>) {
-    let others = || list_items(field.value).filter(|item| subprotocol_key(item).is_none());
-    if others().count() == list_items(field.value).count() {
-        put_line(draft, field.name, field.value);
-    } else if others().next().is_some() {
-        let items: Vec<&[u8]> = others().collect();
-        put_line(draft, field.name, &items.join(&b", "[..]));
+    let shows_key = |item: &&[u8]| list_items(item).any(|item| subprotocol_key(item).is_some());
+    let items = field.value.split(|byte| *byte == b',');
+    let others: Vec<&[u8]> = items.filter(|item| !shows_key(item)).collect();
+    let value = others.join(&b","[..]);
+    if list_items(&value).next().is_some() {
+        put_line(draft, field.name, value.trim_ascii());
     }
 }
 

@@ -1,7 +1,11 @@
 //! Heads as a platform gets them, byte by byte.
 
 use super::*;
+use crate::base::buffer::BUFFER_BYTES;
+use crate::config::clients::KEY_BYTES_MAX;
+use crate::config::platforms::{HEADERS_BYTES_MAX, PART_BYTES_MAX};
 use crate::exchange::testing::{core, shown, with_head};
+use crate::http::{FIELDS_MAX, HEAD_BYTES_MAX};
 
 const PLAIN: &str = r#""base_url": "http://h.example:8080/api/", "api_path": "/v1""#;
 const OWN: &str = r#""base_url": "http://h.example", "auth_header": "x-api-key", "auth_format": "{key}",
@@ -140,11 +144,23 @@ const FIELDS: &[(&str, &str)] = &[
     ("Connection: upgrade\r\nUpgrade: h2c\r\n", ""),
     (
         "Connection: upgrade\r\nUpgrade: h2c, a\r\nB: c\r\nUpgrade: d\r\n",
-        "B: c\r\nConnection: Upgrade\r\nUpgrade: a, d\r\n",
+        "B: c\r\nConnection: Upgrade\r\nUpgrade: a,d\r\n",
     ),
     (
         "Sec-WebSocket-Protocol: a, openai-insecure-api-key.x\r\nSec-WebSocket-Protocol: openai-insecure-api-key.y\r\n",
         "Sec-WebSocket-Protocol: a\r\n",
+    ),
+    (
+        "Sec-WebSocket-Protocol: openai-insecure-api-key.x, a,b ,openai-insecure-api-key.y , c\r\n",
+        "Sec-WebSocket-Protocol: a,b , c\r\n",
+    ),
+    (
+        "Sec-WebSocket-Protocol: , openai-insecure-api-key.x\r\n",
+        "",
+    ),
+    (
+        "Sec-WebSocket-Protocol: a,,b\r\n",
+        "Sec-WebSocket-Protocol: a,,b\r\n",
     ),
     (
         "Proxy-Authorization: Basic x\r\nProxy-Authenticate: x\r\n",
@@ -226,4 +242,45 @@ fn the_platform_s_own_fields() {
         shown(&key.lines),
         "x-api-key: sk-1\r\nVersion: 2023\r\nx-extra: 1\r\n"
     );
+}
+
+/// A platform of which everything that is written into a head is as long as it may be.
+fn largest_platform() -> String {
+    let fill = |before: &str, bytes: usize| format!("{before}{}", "x".repeat(bytes - before.len()));
+    let label = "h".repeat(63);
+    let url = fill(
+        &format!("http://{label}.{label}.{label}:65535/"),
+        PART_BYTES_MAX,
+    );
+    let path = fill("/", PART_BYTES_MAX);
+    let auth_header = fill("", PART_BYTES_MAX);
+    let auth_format = fill("{key}", PART_BYTES_MAX);
+    let value = fill("", HEADERS_BYTES_MAX - "V: \r\n".len());
+    format!(
+        r#""base_url": "{url}", "api_path": "{path}", "auth_header": "{auth_header}",
+           "auth_format": "{auth_format}", "headers": {{"V": "{value}"}}"#
+    )
+}
+
+#[test]
+fn the_largest_head_finds_room_with_the_largest_configuration() {
+    let platform = largest_platform();
+    let core = core("{}", &platform);
+    let key_bytes = core.site.routes[0].keys[0].lines.len() - "sk-1".len() + KEY_BYTES_MAX;
+    let line = "GET /p/ HTTP/1.1";
+    let others = format!("{line}\r\nHost: proxy.example\r\n\r\n").len();
+    let short_fields = "a:\r\n".repeat(FIELDS_MAX - 3);
+    // (what comes before and after what fills the head)
+    let rows = [
+        ("Connection:upgrade\r\nUpgrade:", ""),
+        ("Sec-WebSocket-Protocol:openai-insecure-api-key.k,", ""),
+        ("a:", &short_fields),
+    ];
+    for (before, after) in rows {
+        let left = HEAD_BYTES_MAX - others - before.len() - after.len() - 2;
+        let fields = format!("{before}{}\r\n{after}", "a,".repeat(left / 2));
+        let draft = written(&platform, line, &fields);
+        let bytes = draft.len() + key_bytes + 2;
+        assert!(bytes <= BUFFER_BYTES, "{before}: {bytes} bytes");
+    }
 }
