@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value with its fields in order, doubled ones included.
-#[derive(Clone, Debug, PartialEq)]
+/// A JSON value with its fields in order, doubled ones included. It may hold secrets, and so it cannot be printed.
+#[derive(Clone, PartialEq)]
 pub enum Json {
     Null,
     Bool(bool),

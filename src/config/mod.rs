@@ -24,7 +24,7 @@ use self::json::Json;
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A valid configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     pub settings: Settings,
     pub clients: Vec<ClientKey>,

@@ -57,8 +57,8 @@ pub const PART_BYTES_MAX: usize = 2 * 1024;
 const _: () =
     assert!(HEADERS_BYTES_MAX + KEY_BYTES_MAX + 5 * PART_BYTES_MAX + 1024 <= ROOM_BYTES_MIN);
 
-/// One entry of platform.json.
-#[derive(Clone, Debug)]
+/// One entry of platform.json. `headers` and `health_body` may hold secrets, and so it cannot be printed.
+#[derive(Clone)]
 pub struct Platform {
     pub name: String,
     pub display_name: String,

@@ -85,3 +85,18 @@ fn expect_lines(file: &str, frame: (&str, &str), at: &str, rows: &[(&str, &[&str
         assert_eq!(found, want, "{content}");
     }
 }
+
+/// What may hold a secret without being a `Secret` does not compile as something that can be printed: two ways to ask it
+/// would lead to two answers.
+#[test]
+fn what_may_hold_a_secret_cannot_be_printed() {
+    trait IsNot<Which> {
+        fn printable() {}
+    }
+    struct Printable;
+    impl<T> IsNot<()> for T {}
+    impl<T: std::fmt::Debug> IsNot<Printable> for T {}
+    <Json as IsNot<_>>::printable();
+    <Platform as IsNot<_>>::printable();
+    <Config as IsNot<_>>::printable();
+}
