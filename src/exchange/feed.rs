@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
+use crate::base::queue::RunQueue;
 
 /// How often the figures are sent.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -12,7 +13,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Feed {
     latest: Option<Latest>,
-    listeners: Vec<usize>,
+    listeners: RunQueue,
 }
 
 struct Latest {
@@ -29,9 +30,7 @@ impl Feed {
 
     /// Wakes the session when the next event is there.
     pub fn listen(&mut self, session: usize) {
-        if !self.listeners.contains(&session) {
-            self.listeners.push(session);
-        }
+        self.listeners.push(session);
     }
 
     /// When the next event is due; never while nobody listens.
@@ -50,12 +49,14 @@ impl Feed {
             event: event.into(),
             rendered_at: now.instant,
         });
-        std::mem::take(&mut self.listeners)
+        self.end()
     }
 
     /// There will be no further event: who awaits one is to be woken.
     pub fn end(&mut self) -> Vec<usize> {
-        std::mem::take(&mut self.listeners)
+        let mut listeners = Vec::new();
+        self.listeners.take_into(&mut listeners);
+        listeners
     }
 }
 
@@ -85,5 +86,16 @@ mod tests {
         assert_eq!(feed.latest(later), None, "too old for who comes now");
         assert_eq!(feed.publish(b"{}", later), [3, 5]);
         assert_eq!(feed.deadline(), None);
+    }
+
+    /// It would take minutes if each looked at all others.
+    #[test]
+    fn a_multitude_listens() {
+        let mut feed = Feed::default();
+        let sessions: Vec<usize> = (0..400_000).collect();
+        for session in sessions.iter().chain(&sessions) {
+            feed.listen(*session);
+        }
+        assert_eq!(feed.end(), sessions);
     }
 }
