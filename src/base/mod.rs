@@ -1,6 +1,7 @@
-//! What every layer uses: buffers, deadlines, time, secrets, ids. It knows nothing of HTTP, sockets or configuration.
+//! What every layer uses: buffers, deadlines, time, secrets, ids, files. It knows nothing of HTTP, sockets or configuration.
 
 pub mod buffer;
+pub mod file;
 pub mod ids;
 pub mod now;
 pub mod queue;

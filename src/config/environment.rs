@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::findings::Findings;
+use crate::base::file;
 
 pub const FILE: &str = ".env";
 
@@ -46,7 +47,7 @@ impl<'e> Environment<'e> {
 }
 
 fn read_text(dir: &Path, findings: &mut Findings) -> String {
-    let bytes = match std::fs::read(dir.join(FILE)) {
+    let bytes = match file::read(&dir.join(FILE)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return String::new(),
         Err(error) => {

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::clients::KEY_CHARACTERS_MIN;
 use super::findings::Findings;
 use super::json::Json;
+use crate::base::file;
 use crate::base::secret::Secret;
 
 /// One object while it is read.
@@ -77,7 +78,7 @@ impl<'j, 'f> Fields<'j, 'f> {
             return None;
         }
         self.findings.named_files.push(path.to_path_buf());
-        let content = std::fs::read(path);
+        let content = file::read(path);
         content
             .map_err(|error| {
                 self.problem(

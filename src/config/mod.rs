@@ -19,9 +19,7 @@ pub use self::settings::{Settings, TlsFiles};
 
 use self::environment::Environment;
 use self::json::Json;
-
-/// A file larger than this is none of ours.
-const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+use crate::base::file;
 
 /// A valid configuration.
 #[derive(Clone)]
@@ -99,13 +97,7 @@ enum Missing {
 }
 
 fn read_file(dir: &Path, name: &str, missing: Missing, findings: &mut Findings) -> Option<Json> {
-    let path = dir.join(name);
-    let is_too_large = std::fs::metadata(&path).is_ok_and(|facts| facts.len() > FILE_BYTES_MAX);
-    if is_too_large {
-        findings.problem("", "larger than 16 MiB; is it the right file?".to_string());
-        return None;
-    }
-    let bytes = match (std::fs::read(&path), missing) {
+    let bytes = match (file::read(&dir.join(name)), missing) {
         (Ok(bytes), _) => bytes,
         (Err(error), Missing::MeansDefaults) if error.kind() == ErrorKind::NotFound => return None,
         (Err(error), _) => {

@@ -269,8 +269,11 @@ pub fn opening(bytes: &[u8]) -> Opening {
 /// What a file holds that can be read, but not written to.
 ///
 /// # Errors
-/// What the operating system says.
+/// What the operating system says. Nothing else is read: a pipe would keep the program waiting.
 pub fn read_only(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(ErrorKind::Unsupported.into());
+    }
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = Vec::new();

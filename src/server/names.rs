@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::base::file;
 use crate::base::now::Now;
 use crate::config::watch::Watch;
 
@@ -27,7 +28,10 @@ impl Names {
 
     /// Both texts as they are now; a file that cannot be read says nothing.
     pub(super) fn read(&self) -> (String, String) {
-        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let read = |path| {
+            let bytes = file::read(path).unwrap_or_default();
+            String::from_utf8(bytes).unwrap_or_default()
+        };
         (read(&self.hosts), read(&self.resolv_conf))
     }
 
@@ -50,6 +54,7 @@ impl Names {
 mod tests {
     use super::*;
     use std::fs;
+    use std::process::Command;
     use std::time::Duration;
 
     #[test]
@@ -73,6 +78,13 @@ mod tests {
             assert_eq!(look(), Some((String::new(), server.to_string())));
             assert_eq!(look(), None);
         }
+        fs::remove_file(folder.join("resolv.conf")).expect("it is there");
+        let made = Command::new("mkfifo")
+            .arg(folder.join("resolv.conf"))
+            .status();
+        assert!(made.expect("mkfifo is there").success());
+        assert_eq!(look(), None);
+        assert_eq!(look(), Some(Default::default()), "it says nothing, at once");
         fs::remove_dir_all(folder).expect("it can be removed");
     }
 }

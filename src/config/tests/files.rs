@@ -207,3 +207,44 @@ fn the_shipped_variables_serve_their_platforms() {
         .collect();
     assert_eq!(counts, [3, 2, 2, 2, 2]);
 }
+
+/// A pipe would keep who opens it waiting until somebody writes.
+#[test]
+fn pipes_are_refused() {
+    let pem: &[u8] = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+    let config = r#"{"tls_cert": "cert.pem", "tls_key": "key.pem"}"#;
+    let platforms = r#"[{"name": "p", "base_url": "https://h", "keys": ["sk-platform-1"], "ca_file": "ca.pem"}]"#;
+    let files: [(&str, &[u8]); 7] = [
+        (".env", b""),
+        ("config.json", config.as_bytes()),
+        ("key.json", KEYS.as_bytes()),
+        ("platform.json", platforms.as_bytes()),
+        ("cert.pem", pem),
+        ("key.pem", pem),
+        ("ca.pem", pem),
+    ];
+    assert_eq!(load_alone(&files), [""; 0]);
+    let pem_hint = "it is not a regular file; write the path of a PEM file";
+    let wants = [
+        ".env: cannot be read: it is not a regular file".to_string(),
+        "config.json: cannot be read: it is not a regular file".to_string(),
+        "key.json: cannot be read: it is not a regular file".to_string(),
+        "platform.json: cannot be read: it is not a regular file".to_string(),
+        format!("config.json: tls_cert: DIR/cert.pem cannot be read: {pem_hint}"),
+        format!("config.json: tls_key: DIR/key.pem cannot be read: {pem_hint}"),
+        format!("platform.json: [0].ca_file: DIR/ca.pem cannot be read: {pem_hint}"),
+    ];
+    for ((name, _), want) in files.iter().zip(wants) {
+        let folder = Folder::with(&files);
+        let path = folder.0.join(name);
+        std::fs::remove_file(&path).expect("it was just written");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo is there").success());
+        let found = lines(&load(&folder.0, &|_| None));
+        let dir = folder.0.display().to_string();
+        assert_eq!(
+            found.first().map(|line| line.replace(&dir, "DIR")),
+            Some(want)
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! Reading files whole, without waiting for anybody.
+
+use std::io;
+use std::path::Path;
+
+/// A larger file is none of those that are read here.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The content of a regular file, or of one that a link leads to. A pipe or a device might keep whoever opens it waiting,
+/// and the whole program with it.
+///
+/// # Errors
+/// What the operating system says, and what is not such a file or too large.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let facts = std::fs::metadata(path)?;
+    if !facts.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if facts.len() > BYTES_MAX {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    std::fs::read(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    #[test]
+    fn what_is_read_and_what_is_refused() {
+        let folder = std::env::temp_dir().join(format!("file-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let at = |name: &str| folder.join(name);
+        fs::write(at("file"), "text").expect("a file can be written");
+        symlink("file", at("link")).expect("a link can be made");
+        let made = Command::new("mkfifo").arg(at("pipe")).status();
+        assert!(made.expect("mkfifo is there").success());
+        symlink("/dev/zero", at("device")).expect("a link can be made");
+        let large = File::create(at("large")).expect("a file can be made");
+        large.set_len(BYTES_MAX + 1).expect("it has no content");
+        for name in ["file", "link"] {
+            assert_eq!(read(&at(name)).expect("it can be read"), b"text");
+        }
+        for (name, want) in [
+            ("pipe", "it is not a regular file"),
+            ("device", "it is not a regular file"),
+            (".", "it is not a regular file"),
+            ("large", "it is larger than 16 MiB"),
+            ("none", "No such file or directory (os error 2)"),
+        ] {
+            let error = read(&at(name)).expect_err("it is refused");
+            assert_eq!(error.to_string(), want, "{name}");
+        }
+        fs::remove_dir_all(folder).expect("it can be removed");
+    }
+}
