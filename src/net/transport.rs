@@ -125,7 +125,10 @@ impl Transport {
     pub fn hears_plain_text(&self) -> bool {
         let mut first = [0];
         match self {
-            Transport::Tls(tls) if tls.records.is_handshaking() => {
+            // Within a record that has begun any byte may come next.
+            Transport::Tls(tls)
+                if tls.records.is_handshaking() && tls.records.undecrypted_bytes() == 0 =>
+            {
                 matches!(tls.socket.peek(&mut first), Ok(1)) && first[0].is_ascii_alphabetic()
             }
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody | Transport::Tls(_) => {
@@ -274,5 +277,44 @@ impl Tls {
     fn notify_of_close(&mut self) {
         self.records.close();
         drop(self.send());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as Blocking};
+
+    use super::*;
+    use crate::net::tls::server_config;
+
+    /// What has been read, what comes next, and whether it is plain text: a later piece may begin with any byte.
+    #[test]
+    fn only_the_first_byte_tells_plain_text_from_tls() {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
+        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let config = server_config(cert.as_bytes(), key.as_bytes()).expect("it is valid");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let rows: [(&[u8], &[u8], bool); 5] = [
+            (b"", b"GET", true),
+            (b"", b"\x16", false),
+            (b"\x16", b"\x03", false),
+            (b"\x16\x03\x01\x02", b"A", false),
+            (b"\x16\x03\x01\x02\x00\x01\x00", b"GET", false),
+        ];
+        for (before, next, want) in rows {
+            let mut theirs = Blocking::connect(address).expect("it listens");
+            let (ours, _) = listener.accept().expect("somebody connects");
+            let records = Records::server(config.clone()).expect("the configuration fits");
+            let mut transport = Transport::tls(TcpStream::from_std(ours), records);
+            transport.open_buffers(&mut BlockPool::default());
+            if !before.is_empty() {
+                theirs.write_all(before).expect("there is room");
+                let read = transport.read(&mut [0; 1024]);
+                assert!(matches!(read, Ok(Received::Bytes { .. })), "{read:?}");
+            }
+            theirs.write_all(next).expect("there is room");
+            assert_eq!(transport.hears_plain_text(), want, "{before:x?} {next:x?}");
+        }
     }
 }
