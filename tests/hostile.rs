@@ -5,6 +5,8 @@
 mod attacks;
 #[path = "hostile/faults.rs"]
 mod faults;
+#[path = "hostile/handshakes.rs"]
+mod handshakes;
 #[path = "hostile/heads.rs"]
 mod heads;
 #[path = "hostile/load.rs"]

@@ -80,7 +80,7 @@ pub fn silent() -> Platform {
     })
 }
 
-fn connect(proxy: &Proxy) -> TcpStream {
+pub fn connect(proxy: &Proxy) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", proxy.port())).expect("the proxy accepts");
     stream
         .set_read_timeout(Some(PATIENCE))
@@ -93,7 +93,7 @@ fn request(path: &str) -> String {
 }
 
 /// All that comes until the proxy closes; a reset ends it, too.
-fn read_out(stream: &mut TcpStream) -> Vec<u8> {
+pub fn read_out(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => {}

@@ -17,7 +17,7 @@ struct Counts {
     broken: usize,
 }
 
-fn is_long() -> bool {
+pub fn is_long() -> bool {
     std::env::var_os("HOSTILE_LONG").is_some()
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::support::PATIENCE;
 use crate::support::platform::{Next, Platform};
@@ -68,11 +70,17 @@ impl Source {
 
     /// Opens all streams and reads them from then on. Delays are kept for each phase by itself.
     pub fn begin(&self, port: u16, phases: usize) -> Streams {
+        self.begin_over(port, phases, None)
+    }
+
+    /// As [`Source::begin`], over TLS where it is given.
+    pub fn begin_over(&self, port: u16, phases: usize, tls: Option<Arc<ClientConfig>>) -> Streams {
         let phase = Arc::new(AtomicUsize::new(0));
         let is_open = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             poll: Poll::new().expect("a poll"),
             clients: Vec::new(),
+            tls,
             pace: Arc::clone(&self.pace),
             phase: Arc::clone(&phase),
             delays: vec![Vec::new(); phases],
@@ -140,18 +148,24 @@ impl Streams {
 struct Reader {
     poll: Poll,
     clients: Vec<Client>,
+    tls: Option<Arc<ClientConfig>>,
     pace: Arc<Pace>,
     phase: Arc<AtomicUsize>,
     delays: Vec<Vec<Duration>>,
 }
 
 struct Client {
-    socket: TcpStream,
+    /// What the poll knows, and what is read: the same socket.
+    _watched: TcpStream,
+    stream: Box<dyn Stream>,
     unread: Vec<u8>,
     /// Events that have come.
     events: usize,
     stage: Stage,
 }
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -165,19 +179,22 @@ enum Stage {
 impl Reader {
     fn read_all(mut self, port: u16, is_open: &AtomicBool) -> Vec<Vec<Duration>> {
         for number in 0..STREAMS {
-            let mut socket = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a proxy");
+            let socket = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a proxy");
+            let watched = socket.try_clone().expect("a second handle");
+            let mut stream = self.open(socket);
             let request = format!(
                 "GET /honest/v1/stream HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\n\r\n"
             );
-            socket.write_all(request.as_bytes()).expect("it reads");
-            socket.set_nonblocking(true).expect("an option can be set");
-            let mut socket = TcpStream::from_std(socket);
+            stream.write_all(request.as_bytes()).expect("it reads");
+            watched.set_nonblocking(true).expect("an option can be set");
+            let mut watched = TcpStream::from_std(watched);
             let registry = self.poll.registry();
             registry
-                .register(&mut socket, Token(number), Interest::READABLE)
+                .register(&mut watched, Token(number), Interest::READABLE)
                 .expect("it can be watched");
             self.clients.push(Client {
-                socket,
+                _watched: watched,
+                stream,
                 unread: Vec::new(),
                 events: 0,
                 stage: Stage::Head,
@@ -201,12 +218,21 @@ impl Reader {
         self.delays
     }
 
+    fn open(&self, socket: std::net::TcpStream) -> Box<dyn Stream> {
+        let Some(config) = &self.tls else {
+            return Box::new(socket);
+        };
+        let name = ServerName::try_from("localhost").expect("a name");
+        let session = ClientConnection::new(Arc::clone(config), name);
+        Box::new(StreamOwned::new(session.expect("it fits"), socket))
+    }
+
     fn read(&mut self, number: usize) {
         let client = &mut self.clients[number];
         let mut piece = [0; 16 * 1024];
         let mut has_ended = false;
         while !has_ended {
-            match client.socket.read(&mut piece) {
+            match client.stream.read(&mut piece) {
                 Ok(0) => has_ended = true,
                 Ok(count) => client.unread.extend_from_slice(&piece[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
