@@ -23,7 +23,7 @@ const CUTS: [isize; 8] = [1, 3, 5, 6, 9, 60, -1, 0];
 
 /// What README promises, in KB: for a connection, for TLS while nothing is stalled, and for one buffer that is.
 const IDLE: u64 = 4;
-const TLS: u64 = 10;
+const TLS: u64 = 4;
 const BUFFER: u64 = 88;
 
 /// A first message may be so long that it takes several records; this much fits into one of a protocol's names.
