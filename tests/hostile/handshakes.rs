@@ -75,9 +75,9 @@ fn client_hello(config: &Arc<ClientConfig>, protocols: usize) -> Vec<u8> {
 }
 
 /// Opens `count` connections for each beginning of a handshake, and as many on which a byte of the last one comes now
-/// and then. It awaits that the proxy closes each; what it holds for one of them at most, in bytes.
-fn stalled_handshakes(proxy: &Proxy, beginnings: &[&[u8]], count: usize) -> u64 {
-    let before = proxy.resident_kilobytes();
+/// and then. It awaits that the proxy closes each; what it holds for one of them at most, in bytes, if it held `before`
+/// KB before all of them.
+fn stalled_handshakes(proxy: &Proxy, before: u64, beginnings: &[&[u8]], count: usize) -> u64 {
     let begun = Instant::now();
     let mut stalled: Vec<TcpStream> = Vec::new();
     for beginning in beginnings {
@@ -169,16 +169,17 @@ fn honest_streams_go_on_while_handshakes_stall() {
     let long_hello = client_hello(&config, NAMES_IN_A_LONG_HELLO);
     let streams = source.begin_over(proxy.port(), 3, Some(Arc::clone(&config)));
     streams.go_on(Duration::from_secs(1));
+    let before = proxy.resident_kilobytes();
     let (count, rounds) = if is_long() { (400, 5) } else { (40, 1) };
     streams.next_phase();
     for _ in 0..rounds {
-        let bytes = stalled_handshakes(&proxy, &CUTS.map(beginning), count);
+        let bytes = stalled_handshakes(&proxy, before, &CUTS.map(beginning), count);
         assert!(bytes <= (IDLE + TLS) * 1024, "{bytes} bytes");
     }
     streams.next_phase();
     for _ in 0..rounds {
         let all_but_its_end = &long_hello[..long_hello.len() - 1];
-        let bytes = stalled_handshakes(&proxy, &[all_but_its_end; 4], count);
+        let bytes = stalled_handshakes(&proxy, before, &[all_but_its_end; 4], count);
         assert!(bytes <= (IDLE + TLS + BUFFER) * 1024, "{bytes} bytes");
     }
     let names = ["no attack", "stalled handshakes", "long ones"];
