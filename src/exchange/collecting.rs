@@ -54,7 +54,10 @@ impl Collecting {
             Ok(_) if self.deadline(cx.client.active_at) <= cx.now.instant => {
                 (Exchange::Collecting(self), Step::Close(Reason::Idle))
             }
-            Ok(_) => (Exchange::Collecting(self), Step::Wait),
+            Ok(progress) => (
+                Exchange::Collecting(self),
+                progress.unless_paused(Step::Wait),
+            ),
         }
     }
 

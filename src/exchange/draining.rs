@@ -66,10 +66,11 @@ impl Draining {
                 };
                 (next, Step::Again)
             }
+            Ok(Stopped::Paused) if !given_up => (Exchange::Draining(self), Step::Again),
             Ok(Stopped::Starved | Stopped::Full) if !given_up => {
                 (Exchange::Draining(self), Step::Wait)
             }
-            Ok(Stopped::Starved | Stopped::Full) | Err(_) => {
+            Ok(Stopped::Starved | Stopped::Full | Stopped::Paused) | Err(_) => {
                 (Exchange::Closing(Closing::new(cx.now)), Step::Again)
             }
         }

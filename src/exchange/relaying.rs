@@ -114,15 +114,19 @@ impl Relaying {
             blocks,
             memory,
         );
-        if let Err(broken) = pumped {
-            let reason = broken.reason(self.request.site.settings.max_body_bytes);
-            return (Exchange::Relaying(self), Step::Close(reason));
-        }
+        let progress = match pumped {
+            Ok(progress) => progress,
+            Err(broken) => {
+                let reason = broken.reason(self.request.site.settings.max_body_bytes);
+                return (Exchange::Relaying(self), Step::Close(reason));
+            }
+        };
         self.upload.forget_sent(blocks);
-        match self.stage {
+        let (exchange, step) = match self.stage {
             Stage::Head { .. } => self.on_interim(upstream, cx),
             Stage::Body(_) => self.pass_on(upstream, cx),
-        }
+        };
+        (exchange, progress.unless_paused(step))
     }
 
     /// Whether the client would take the end of its connection for the end of the answer.
@@ -239,6 +243,7 @@ impl Relaying {
         };
         match (stopped, upstream.ended) {
             (Stopped::Done, _) => self.complete(upstream, cx),
+            (Stopped::Paused, _) => (Exchange::Relaying(self), Step::Again),
             (Stopped::Starved, Some(Ended::Cleanly)) => match body.decoder.end_of_input() {
                 Ok(()) => self.complete(upstream, cx),
                 Err(malformed) => self.cut_off(malformed.message().to_string()),

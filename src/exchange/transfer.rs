@@ -18,6 +18,9 @@ pub enum Coding {
 /// Room that must be there before a piece is decoded: the longest chunk line or trailer section and what frames it.
 pub const ROOM_MIN: usize = 16 * 1024;
 
+/// Pieces that one call moves: tens of thousands, of a byte each, may wait.
+const PIECES_MAX: usize = 16;
+
 /// The most that framing adds to one piece: size line, and the line end after it.
 const FRAMING_BYTES_MAX: usize = 32;
 
@@ -50,6 +53,8 @@ pub enum Stopped {
     Starved,
     /// The sink has no room.
     Full,
+    /// Nothing stands in the way: the next call goes on.
+    Paused,
     /// The body has ended.
     Done,
 }
@@ -66,7 +71,7 @@ pub fn transfer(
     withheld: impl Fn(&str) -> bool,
     mut watch: impl FnMut(&[u8]),
 ) -> Result<Stopped, Malformed> {
-    loop {
+    for _ in 0..PIECES_MAX {
         let room = sink.room();
         if decoder.is_done() {
             return Ok(Stopped::Done);
@@ -92,6 +97,7 @@ pub fn transfer(
         };
         input.consume(consumed);
     }
+    Ok(Stopped::Paused)
 }
 
 fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {

@@ -23,7 +23,7 @@ use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Request, Role};
 use super::tunnel::{Tunnel, switches};
-use super::upload::{Broken, Upload};
+use super::upload::{Broken, Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
 pub struct Trying {
@@ -99,7 +99,7 @@ impl Trying {
             return self.fail(Failure::TimedOut("connecting took too long"), cx);
         }
         match self.pump(None, cx) {
-            Ok(()) => (Exchange::Trying(self), Step::Wait),
+            Ok(progress) => (Exchange::Trying(self), progress.unless_paused(Step::Wait)),
             Err(broken) => self.give_up_broken(broken, cx),
         }
     }
@@ -110,36 +110,37 @@ impl Trying {
             self.upload.begin_try(lines, upstream.output);
             self.stage = Stage::Sending;
         }
-        if let Err(broken) = self.pump(Some(upstream.output), cx) {
-            return self.give_up_broken(broken, cx);
-        }
+        let progress = match self.pump(Some(upstream.output), cx) {
+            Ok(progress) => progress,
+            Err(broken) => return self.give_up_broken(broken, cx),
+        };
         if let Stage::Sending = self.stage
             && self.upload.is_done()
             && upstream.output.is_empty()
         {
             self.stage = Stage::Awaiting(cx.now.instant);
         }
-        match self.scan.response(upstream.input.unread()) {
+        let (exchange, step) = match self.scan.response(upstream.input.unread()) {
             Ok(Some(range)) => self.on_head(range, upstream, cx),
             Ok(None) => self.on_silence(upstream, origin, cx),
             Err(malformed) => self.fail(Failure::Unreachable(malformed.message().to_string()), cx),
-        }
+        };
+        (exchange, progress.unless_paused(step))
     }
 
     fn pump(
         &mut self,
         output: Option<&mut crate::base::buffer::Buffer>,
         cx: &mut Cx<'_>,
-    ) -> Result<(), Broken> {
+    ) -> Result<Progress, Broken> {
         let core = &mut *cx.core;
-        let progress = self.upload.pump(
+        self.upload.pump(
             cx.client.input,
             output,
             &mut self.request,
             &mut core.blocks,
             &core.retry_memory,
-        );
-        progress.map(drop)
+        )
     }
 
     /// There is no whole head yet.

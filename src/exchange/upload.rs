@@ -8,6 +8,7 @@ use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::http::malformed::Malformed;
 
+use super::Step;
 use super::reason::Reason;
 use super::request::Request;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
@@ -69,8 +70,20 @@ pub enum Progress {
     Waiting,
     /// The platform takes no more for now, or is not there yet.
     Blocked,
+    /// More of what the client has sent can be taken at once.
+    Paused,
     /// All has been handed on.
     Done,
+}
+
+impl Progress {
+    /// What an exchange does that wants `step`: it does not wait while more can be taken.
+    pub fn unless_paused(self, step: Step) -> Step {
+        match (self, step) {
+            (Progress::Paused, Step::Wait) => Step::Again,
+            (_, step) => step,
+        }
+    }
 }
 
 /// Why an upload cannot go on.
@@ -238,10 +251,12 @@ impl Upload {
             self.stop_keeping();
         }
         let (decoder, received) = (&mut self.decoder, &mut self.received);
+        let mut is_paused = false;
         if let Keeps::All = self.keeps {
             let kept = &mut self.kept;
             let mut keeper = Keeper { kept, blocks };
-            receive(decoder, received, input, &mut keeper, self.coding, request)?;
+            let stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
+            is_paused = stopped == Stopped::Paused;
             self.check_size()?;
             if self.kept.body_bytes() > self.limits.kept_bytes_max {
                 self.stop_keeping();
@@ -251,6 +266,7 @@ impl Upload {
             self.kept.hand_on(output);
         }
         match (self.keeps, output) {
+            (Keeps::All, _) if is_paused => Ok(Progress::Paused),
             (Keeps::All, _) => Ok(match (self.is_received(), self.is_done()) {
                 (false, _) => Progress::Waiting,
                 (true, false) => Progress::Blocked,
@@ -272,6 +288,7 @@ impl Upload {
                 Ok(match stopped {
                     Stopped::Starved => Progress::Waiting,
                     Stopped::Full => Progress::Blocked,
+                    Stopped::Paused => Progress::Paused,
                     Stopped::Done => Progress::Done,
                 })
             }

@@ -67,9 +67,10 @@ fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> (Moved, Vec<u8>)
                 );
             }
             out.extend_from_slice(output.unread());
-            let is_stuck = output.is_empty() && count == 0;
+            let goes_on = matches!(end, Ok(Stopped::Full | Stopped::Paused));
+            let is_stuck = output.is_empty() && count == 0 && end != Ok(Stopped::Paused);
             output.consume(output.len());
-            if is_stuck || (piece.is_empty() && end != Ok(Stopped::Full)) {
+            if is_stuck || (piece.is_empty() && !goes_on) {
                 break;
             }
         }
@@ -79,7 +80,7 @@ fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> (Moved, Vec<u8>)
     }
     let left = match end {
         Ok(Stopped::Done) => input.unread().to_vec(),
-        Ok(Stopped::Starved | Stopped::Full) | Err(_) => Vec::new(),
+        Ok(Stopped::Starved | Stopped::Full | Stopped::Paused) | Err(_) => Vec::new(),
     };
     let moved = Moved { content, end, left };
     (moved, out)
