@@ -43,6 +43,7 @@
 //! - Room decides what is read: a full buffer is not filled, so that TCP slows the sender. There is no other flag for it.
 //! - One request gets one final head; a permit is judged and released exactly once (dropping one asserts).
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
+//! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
 //! - The clock is read once a turn, in one place; sleeping happens in the poll alone.
 //! - A defect that panics ends one request, whose client is told so if nothing of an answer has left; all others go on.
 #![forbid(unsafe_code)]

@@ -17,6 +17,7 @@ use slab::Slab;
 use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::timers::Timers;
+use crate::base::work::{CLOSE_BYTES, REST_BYTES_MAX};
 use crate::capacity::Capacity;
 use crate::exchange::Exchange;
 use crate::exchange::core::Core;
@@ -36,7 +37,11 @@ use names::Names;
 const EVENTS_PER_TURN: usize = 1024;
 
 /// Connections accepted before those that exist get their turn.
-const ACCEPTS_PER_TURN: usize = 256;
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection
+/// to be closed.
+const TIMERS_PER_TURN: usize = 256;
 
 /// Connections accepted at a stop; no more can wait for that.
 const LAST_ACCEPTS_MAX: usize = listen::BACKLOG as usize;
@@ -257,11 +262,11 @@ impl Server {
             }
             Owner::Client(slot) => {
                 self.sessions[slot].hint_client(news);
-                self.queue.push(slot);
+                self.queue_up(slot);
             }
             Owner::Upstream(slot) => {
                 self.sessions[slot].hint_upstream(token, news);
-                self.queue.push(slot);
+                self.queue_up(slot);
             }
             Owner::Idle(endpoint) => {
                 let blocks = &mut self.core.blocks;
@@ -271,8 +276,19 @@ impl Server {
         }
     }
 
+    /// A session has news. Of a stream there is little to do, and somebody waits for it.
+    fn queue_up(&mut self, slot: usize) {
+        match self.sessions[slot].is_stream() {
+            true => self.queue.push_first(slot),
+            false => self.queue.push(slot),
+        }
+    }
+
     fn fire_timers(&mut self) {
-        while let Some(slot) = self.timers.pop(self.now.instant) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(slot) = self.timers.pop(self.now.instant) else {
+                break;
+            };
             if self.sessions.contains(slot) {
                 self.queue.push(slot);
             }
@@ -349,29 +365,44 @@ impl Server {
 
     fn drive_all(&mut self) {
         let mut running = std::mem::take(&mut self.running);
-        self.queue.take_into(&mut running);
+        self.queue.take_first_into(&mut running);
         for slot in running.drain(..) {
-            if self.sessions.contains(slot) {
-                self.drive(slot);
-            }
+            self.drive(slot);
         }
         self.running = running;
+        let mut worked_bytes = 0;
+        for _ in 0..self.queue.second_len() {
+            if worked_bytes > REST_BYTES_MAX {
+                break;
+            }
+            if let Some(slot) = self.queue.pop_second() {
+                worked_bytes += self.drive(slot);
+            }
+        }
     }
 
-    fn drive(&mut self, slot: usize) {
-        let session = &mut self.sessions[slot];
+    /// Returns how much work it was.
+    fn drive(&mut self, slot: usize) -> usize {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return 0;
+        };
         let (core, network, now) = (&mut self.core, &mut self.network, self.now);
         let driven = catch_unwind(AssertUnwindSafe(|| session.drive(slot, core, network, now)));
         let driven = driven.unwrap_or_else(|_| {
             log::error!("a defect ended one request; all others go on");
             session.recover(slot, core, network, now)
         });
+        let worked_bytes = session.worked_bytes();
         match driven {
             Driven::Waiting(None) => {}
             Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
             Driven::Again => self.queue.push(slot),
-            Driven::Close(reason) => self.close(slot, reason),
+            Driven::Close(reason) => {
+                self.close(slot, reason);
+                return worked_bytes + CLOSE_BYTES;
+            }
         }
+        worked_bytes
     }
 
     /// The only place where a session ends.

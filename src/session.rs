@@ -9,6 +9,7 @@ use mio::Token;
 
 use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
+use crate::base::work::{HANDSHAKE_BYTES, SHARE_BYTES_MAX, STEP_BYTES, STREAM_BYTES_MAX};
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::{Request, Role};
@@ -19,12 +20,6 @@ use crate::net::fault::Fault;
 use crate::net::network::Network;
 use crate::net::transport::Transport;
 use crate::policy::keyring::KeyId;
-
-/// Bytes that one session may move before the others get their turn.
-const BYTES_PER_TURN_MAX: usize = 512 * 1024;
-
-/// Steps of one turn; only a defect needs as many, and it must not stall the loop.
-const STEPS_PER_TURN_MAX: usize = 10_000;
 
 /// An open stream on which nothing moves holds a session, its request and little else: no buffer, no kept body.
 const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
@@ -37,6 +32,8 @@ pub struct Session {
     upstream: Upstream,
     exchange: Exchange,
     owed: Owed,
+    /// What the last turn moved, and other work in its measure.
+    worked_bytes: usize,
 }
 
 /// What the client could still be told if the present step failed by a defect.
@@ -78,6 +75,7 @@ impl Session {
             upstream: Upstream::None,
             exchange: Exchange::new(now),
             owed: Owed::Nothing,
+            worked_bytes: 0,
         }
     }
 
@@ -90,6 +88,7 @@ impl Session {
             upstream: Upstream::None,
             exchange,
             owed: Owed::Nothing,
+            worked_bytes: 0,
         }
     }
 
@@ -104,6 +103,16 @@ impl Session {
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
         self.exchange.is_idle()
+    }
+
+    /// Whether an answer is under way of which little comes at a time.
+    pub fn is_stream(&self) -> bool {
+        self.worked_bytes <= STREAM_BYTES_MAX && self.exchange.is_relaying()
+    }
+
+    /// How much work the last turn was.
+    pub fn worked_bytes(&self) -> usize {
+        self.worked_bytes
     }
 
     /// The poll reported something of the client.
@@ -128,10 +137,12 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
+        self.worked_bytes = 0;
         if self.client_has_gone() {
             return Driven::Close(Reason::ClientGone);
         }
         if self.client.is_handshaking() {
+            self.worked_bytes = HANDSHAKE_BYTES;
             return self.greet(core, now);
         }
         self.resume_dial(slot, core, network, now);
@@ -170,8 +181,7 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
-        let mut moved_bytes = 0;
-        for _ in 0..STEPS_PER_TURN_MAX {
+        loop {
             let filled = self.fill(now);
             if self.client_has_gone() {
                 return Driven::Close(Reason::ClientGone);
@@ -182,24 +192,23 @@ impl Session {
                 self.flush_client(now);
                 return Driven::Close(reason);
             }
-            moved_bytes += filled;
-            if goes_on && moved_bytes <= BYTES_PER_TURN_MAX {
+            self.worked_bytes += filled + STEP_BYTES;
+            if goes_on && self.worked_bytes <= SHARE_BYTES_MAX {
                 // What the next step adds leaves in the same write.
                 continue;
             }
             let Some(flushed) = self.flush(now) else {
                 return Driven::Close(Reason::ClientGone);
             };
-            moved_bytes += flushed;
+            self.worked_bytes += flushed;
             // A step that emptied a full buffer has made room for what no event will tell of again.
             if !goes_on && filled + flushed == 0 && !self.could_move() {
                 return Driven::Waiting(self.deadline(core));
             }
-            if moved_bytes > BYTES_PER_TURN_MAX {
-                break;
+            if self.worked_bytes > SHARE_BYTES_MAX {
+                return Driven::Again;
             }
         }
-        Driven::Again
     }
 
     /// Lets the client's TLS handshake go on.
@@ -308,6 +317,9 @@ impl Session {
         if let Upstream::Dialing(_) = self.upstream
             && let Upstream::Dialing(dial) = std::mem::replace(&mut self.upstream, Upstream::None)
         {
+            if dial.is_handshaking() {
+                self.worked_bytes = HANDSHAKE_BYTES;
+            }
             let endpoint = Rc::clone(&dial.endpoint);
             let dialed = network.resume(dial, slot, &mut core.blocks, now);
             self.take_dialed(dialed, endpoint, &mut core.blocks);

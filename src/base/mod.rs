@@ -8,3 +8,4 @@ pub mod queue;
 pub mod secret;
 pub mod text;
 pub mod timers;
+pub mod work;

@@ -211,13 +211,14 @@ impl Core {
         self.round_waiters.push(session);
     }
 
-    /// Moves the sessions whose waiting has ended into `queue`.
+    /// Moves the sessions whose waiting has ended into `queue`: they run before requests that begin, which could make
+    /// them wait for the ledger once more.
     pub fn wake(&mut self, queue: &mut RunQueue) {
         if self.probes.round() == Round::Finished {
             self.woken.append(&mut self.round_waiters);
         }
         for session in self.woken.drain(..) {
-            queue.push(session);
+            queue.push_first(session);
         }
     }
 

@@ -54,9 +54,7 @@ impl Feed {
 
     /// There will be no further event: who awaits one is to be woken.
     pub fn end(&mut self) -> Vec<usize> {
-        let mut listeners = Vec::new();
-        self.listeners.take_into(&mut listeners);
-        listeners
+        std::iter::from_fn(|| self.listeners.pop_second()).collect()
     }
 }
 

@@ -260,6 +260,21 @@ impl Exchange {
         }
     }
 
+    /// Whether bytes of an answer, or of a tunnel, are passed on as they come.
+    pub fn is_relaying(&self) -> bool {
+        match self {
+            Exchange::Relaying(_) | Exchange::Tunnel(_) => true,
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Collecting(_)
+            | Exchange::Replying(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
+        }
+    }
+
     /// Whether a client that has ended its direction is still there: in a tunnel only, everywhere else it has gone.
     pub fn outlives_half_close(&self) -> bool {
         match self {

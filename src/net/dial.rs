@@ -77,6 +77,11 @@ impl Dial {
         }
     }
 
+    /// Whether its connection is there and TLS is being agreed.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self.stage, Stage::Handshaking(_))
+    }
+
     /// Takes note of what the poll reports of one of its sockets.
     pub fn hint(&mut self, token: Token, news: Hints) {
         match &mut self.stage {

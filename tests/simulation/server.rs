@@ -115,7 +115,8 @@ impl Server {
         }
         self.begin_probes(now);
         let mut running = Vec::new();
-        self.queue.take_into(&mut running);
+        self.queue.take_first_into(&mut running);
+        running.extend(std::iter::from_fn(|| self.queue.pop_second()));
         let has_driven = !running.is_empty();
         for slot in running {
             if self.sessions.contains(slot) {
