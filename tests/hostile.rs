@@ -9,8 +9,12 @@ mod faults;
 mod handshakes;
 #[path = "hostile/heads.rs"]
 mod heads;
+#[path = "hostile/honest.rs"]
+mod honest;
 #[path = "hostile/load.rs"]
 mod load;
+#[path = "hostile/machine.rs"]
+mod machine;
 #[path = "hostile/secrets.rs"]
 mod secrets;
 #[path = "hostile/streams.rs"]

@@ -1,13 +1,18 @@
 //! Load that hurts, while honest streams go on: each of them comes whole, and memory stays within the bound that README
 //! computes from the configuration.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::attacks::{self, endless, generous, silent};
-use crate::streams::Source;
+use crate::honest::{Delays, Honest};
+use crate::machine;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
+
+/// How long each attack goes on when it is measured.
+const PHASE: Duration = Duration::from_secs(5);
 
 /// Attackers of each kind: the short form, the long one.
 struct Counts {
@@ -32,7 +37,7 @@ fn counts() -> Counts {
         true => Counts {
             slow: 5000,
             never_reading: 5000,
-            going: 10_000,
+            going: 3000,
             broken: 100,
         },
     }
@@ -47,7 +52,7 @@ mod bound {
     pub const BUFFER: u64 = 88;
 }
 
-fn entry(name: &str, base_url: &str) -> serde_json::Value {
+fn entry(name: &str, base_url: &str) -> Value {
     json!({
         "name": name, "base_url": base_url, "api_path": "/v1", "health_check_endpoint": "/probe",
         "keys": [format!("key-of-platform-{name}")],
@@ -57,101 +62,115 @@ fn entry(name: &str, base_url: &str) -> serde_json::Value {
 #[test]
 fn honest_streams_go_on_while_others_attack() {
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be asked for");
-    let (source, generous, endless, silent) = (Source::new(), generous(), endless(), silent());
-    let platforms = json!([
-        entry("honest", &source.platform.base_url()),
+    let mut honest = Honest::start();
+    let platforms = platforms(&honest);
+    let proxy = start(&platforms);
+    if is_long() {
+        machine::give_a_core_to(proxy.id(), &[honest.id(), std::process::id()]);
+    }
+    let attacks = attacks();
+    honest.begin(proxy.port(), 2 + 2 * attacks.len());
+    if is_long() {
+        measure(&attacks, honest, &proxy, &platforms);
+    } else {
+        for (_, attack) in &attacks {
+            honest.next_phase();
+            attack(&proxy);
+        }
+        for (name, delays) in attacks.iter().zip(honest.end().iter().skip(1)) {
+            println!("{}: {delays}", name.0);
+        }
+    }
+}
+
+/// What attackers cost the machine is seen by letting them press another proxy; the rest is the proxy's.
+fn measure(attacks: &[(&str, Attack)], mut honest: Honest, proxy: &Proxy, platforms: &Value) {
+    machine::give_way();
+    let other = start(platforms);
+    honest.next_phase();
+    thread::sleep(PHASE);
+    for (_, attack) in attacks {
+        for target in [&other, proxy] {
+            honest.next_phase();
+            let until = Instant::now() + PHASE;
+            while Instant::now() < until {
+                attack(target);
+            }
+        }
+    }
+    // The first phase was the beginning.
+    let mut delays = honest.end().into_iter().skip(1);
+    let mut next = || delays.next().expect("each phase has come");
+    let quiet = next();
+    println!("no attack: {quiet}");
+    for (name, _) in attacks {
+        let (apart, own) = (next(), next());
+        let over = |than: &Delays| own.p99_us as f64 / than.p99_us.max(1) as f64;
+        println!(
+            "{name}: {own}\n  another proxy attacked: {apart}\n  p99 {:.2} times that, {:.2} times no attack's",
+            over(&apart),
+            over(&quiet)
+        );
+    }
+}
+
+/// The honest platform, and those that misbehave or help attackers.
+fn platforms(honest: &Honest) -> Value {
+    let begin = || (generous(), endless(), silent());
+    let (generous, endless, silent) = match is_long() {
+        true => machine::giving_way(begin),
+        false => begin(),
+    };
+    json!([
+        entry("honest", honest.base_url()),
         entry("big", &generous.base_url()),
         entry("endless", &endless.base_url()),
         entry("silent", &silent.base_url().replace("http:", "https:")),
-    ]);
+    ])
+}
+
+fn start(platforms: &Value) -> Proxy {
     let keys = json!([{"key": ROOT_KEY, "is_root": true}, {"key": CLIENT_KEY}]);
     let config = json!({
         "header_timeout_seconds": 3, "response_timeout_seconds": 4, "connect_timeout_seconds": 3,
         "idle_timeout_seconds": 4,
     });
-    let proxy = Proxy::with_keys(config, &keys, &platforms);
-    let counts = counts();
-    type Attack<'a> = (&'a str, Box<dyn Fn() + 'a>);
-    let proxy = &proxy;
-    let attacks: Vec<Attack> = vec![
-        (
-            "slow heads",
-            Box::new(|| {
-                let resident = attacks::slow_heads(proxy, counts.slow);
-                is_within(resident, counts.slow, bound::IDLE);
-            }),
-        ),
-        (
-            "clients that come and go",
-            Box::new(|| {
-                attacks::coming_and_going(proxy, counts.going);
-            }),
-        ),
-        (
-            "clients that never read",
-            Box::new(|| {
-                let resident = attacks::never_reading(proxy, counts.never_reading);
-                is_within(
-                    resident,
-                    counts.never_reading,
-                    bound::IDLE + 2 * bound::BUFFER,
-                );
-            }),
-        ),
-        (
-            "platforms' endless heads",
-            Box::new(|| {
-                attacks::endless_heads(proxy, counts.broken);
-            }),
-        ),
-        (
-            "platforms' stalled handshakes",
-            Box::new(|| {
-                attacks::stalled_platform_handshakes(proxy, counts.broken);
-            }),
-        ),
-        (
-            "chunks of one byte",
-            Box::new(|| {
-                attacks::one_byte_chunks(proxy, counts.broken);
-            }),
-        ),
-        (
-            "endless chunk lines",
-            Box::new(|| {
-                attacks::endless_chunk_lines(proxy, counts.broken);
-            }),
-        ),
-        (
-            "pipelined requests",
-            Box::new(|| {
-                attacks::pipelined(proxy, counts.broken);
-            }),
-        ),
-    ];
-    let streams = source.begin(proxy.port(), attacks.len() + 1);
-    streams.go_on(Duration::from_secs(if is_long() { 10 } else { 1 }));
-    for (_, attack) in &attacks {
-        streams.next_phase();
-        let until = Instant::now() + Duration::from_secs(if is_long() { 10 } else { 1 });
-        while Instant::now() < until {
-            attack();
-        }
-    }
-    let delays = streams.end();
-    let names = std::iter::once("no attack").chain(attacks.iter().map(|(name, _)| *name));
-    for (name, delays) in names.zip(&delays) {
-        assert!(!delays.is_empty(), "{name}: no event came");
-        let at = |share: usize| delays[(delays.len() - 1) * share / 100].as_micros();
-        println!(
-            "{name}: {} events, delay p50 {} us, p99 {} us, the longest {} us",
-            delays.len(),
-            at(50),
-            at(99),
-            at(100)
-        );
-    }
-    println!("resident in the end: {} KB", proxy.resident_kilobytes());
+    Proxy::with_keys(config, &keys, platforms)
+}
+
+type Attack = fn(&Proxy);
+
+fn attacks() -> [(&'static str, Attack); 8] {
+    [
+        ("slow heads", |proxy| {
+            let count = counts().slow;
+            let resident = attacks::slow_heads(proxy, count);
+            is_within(resident, count, bound::IDLE);
+        }),
+        ("clients that come and go", |proxy| {
+            attacks::coming_and_going(proxy, counts().going);
+        }),
+        ("clients that never read", |proxy| {
+            let count = counts().never_reading;
+            let resident = attacks::never_reading(proxy, count);
+            is_within(resident, count, bound::IDLE + 2 * bound::BUFFER);
+        }),
+        ("platforms' endless heads", |proxy| {
+            attacks::endless_heads(proxy, counts().broken);
+        }),
+        ("platforms' stalled handshakes", |proxy| {
+            attacks::stalled_platform_handshakes(proxy, counts().broken);
+        }),
+        ("chunks of one byte", |proxy| {
+            attacks::one_byte_chunks(proxy, counts().broken);
+        }),
+        ("endless chunk lines", |proxy| {
+            attacks::endless_chunk_lines(proxy, counts().broken);
+        }),
+        ("pipelined requests", |proxy| {
+            attacks::pipelined(proxy, counts().broken);
+        }),
+    ]
 }
 
 /// `count` clients need no more than `each` KB.

@@ -48,17 +48,19 @@ impl Source {
             is_over: Mutex::new(false),
             ended: Condvar::new(),
         });
-        let paced = Arc::clone(&pace);
+        let (paced, next) = (Arc::clone(&pace), AtomicUsize::new(0));
         let platform = Platform::serve(move |request, line| {
             if request.path().ends_with("/probe") {
                 line.answer("200 OK", "{}");
                 return Next::Await;
             }
+            let place = next.fetch_add(1, Ordering::Relaxed) % STREAMS;
+            let mut times = paced.times(place);
             line.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
             for number in 0.. {
                 let nanoseconds = paced.begun.elapsed().as_nanos();
                 line.send(format!("data: {number} {nanoseconds}\n\n"));
-                if paced.is_over() {
+                if paced.is_over_at(times.next().expect("time goes on")) {
                     line.send(format!("data: end {}\n\n", number + 1));
                     break;
                 }
@@ -101,12 +103,21 @@ impl Source {
 }
 
 impl Pace {
-    /// Waits for the next event's time.
-    fn is_over(&self) -> bool {
+    /// When the events of a stream come: each stream has its place in the period, so that they do not come in bursts.
+    fn times(&self, place: usize) -> impl Iterator<Item = Instant> {
+        let offset = PERIOD * place as u32 / STREAMS as u32;
+        let passed = self.begun.elapsed().as_millis() / PERIOD.as_millis();
+        let first = self.begun + PERIOD * passed as u32 + PERIOD + offset;
+        (0..).map(move |number| first + PERIOD * number)
+    }
+
+    /// Waits for this time.
+    fn is_over_at(&self, time: Instant) -> bool {
+        let left = time.saturating_duration_since(Instant::now());
         let is_over = self.is_over.lock().expect("no thread panicked");
         let (is_over, _) = self
             .ended
-            .wait_timeout_while(is_over, PERIOD, |is_over| !*is_over)
+            .wait_timeout_while(is_over, left, |is_over| !*is_over)
             .expect("no thread panicked");
         *is_over
     }

@@ -31,7 +31,9 @@ pub struct Seen {
 /// The connection on which a request came.
 pub struct Line {
     stream: TcpStream,
-    unread: Vec<u8>,
+    /// What has been read; the first `taken` bytes of it have been handed out.
+    read: Vec<u8>,
+    taken: usize,
 }
 
 /// What follows an answer.
@@ -143,7 +145,8 @@ impl Line {
         stream.set_nodelay(true).expect("an option can be set");
         Line {
             stream,
-            unread: Vec::new(),
+            read: Vec::new(),
+            taken: 0,
         }
     }
 
@@ -182,16 +185,15 @@ impl Line {
     /// A request's head, if one comes.
     pub fn head(&mut self) -> Option<String> {
         let end = self.until(b"\r\n\r\n")?;
-        let head: Vec<u8> = self.unread.drain(..end).collect();
-        Some(String::from_utf8_lossy(&head).into_owned())
+        Some(String::from_utf8_lossy(&self.take(end)).into_owned())
     }
 
     /// So many bytes of a body.
     pub fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
-        while self.unread.len() < count {
+        while self.unread().len() < count {
             self.read()?;
         }
-        Some(self.unread.drain(..count).collect())
+        Some(self.take(count))
     }
 
     fn request(&mut self, connection: usize) -> Option<Seen> {
@@ -215,7 +217,7 @@ impl Line {
         let mut body = Vec::new();
         loop {
             let end = self.until(b"\r\n")?;
-            let line: Vec<u8> = self.unread.drain(..end).collect();
+            let line = self.take(end);
             let digits = std::str::from_utf8(&line[..end - 2]).expect("a size");
             let size = usize::from_str_radix(digits, 16).expect("a size without extensions");
             body.extend(line);
@@ -229,7 +231,7 @@ impl Line {
     fn until(&mut self, mark: &[u8]) -> Option<usize> {
         loop {
             let found = self
-                .unread
+                .unread()
                 .windows(mark.len())
                 .position(|window| window == mark);
             if let Some(at) = found {
@@ -244,9 +246,22 @@ impl Line {
         match self.stream.read(&mut piece) {
             Ok(0) | Err(_) => None,
             Ok(count) => {
-                self.unread.extend_from_slice(&piece[..count]);
+                // Once a read, not once a piece: there may be many thousands in what one read has brought.
+                self.read.drain(..self.taken);
+                self.taken = 0;
+                self.read.extend_from_slice(&piece[..count]);
                 Some(())
             }
         }
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.read[self.taken..]
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.unread()[..count].to_vec();
+        self.taken += count;
+        bytes
     }
 }

@@ -1,0 +1,170 @@
+//! The honest platform and its clients in a process of their own, told what to do over a connection: what they measure
+//! would else be what attackers' threads do to the memory and the locks that one process has.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::streams::Source;
+use crate::support::PATIENCE;
+
+/// Where the other process says what is to be done.
+const CONTROL: &str = "HOSTILE_CONTROL";
+
+/// That process. It is killed when dropped.
+pub struct Honest {
+    child: Child,
+    line: Line,
+    base_url: String,
+}
+
+/// How late the events of one phase were.
+pub struct Delays {
+    pub count: u64,
+    pub p50_us: u64,
+    pub p99_us: u64,
+    pub longest_us: u64,
+}
+
+impl Honest {
+    /// Starts the platform.
+    pub fn start() -> Honest {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let program = std::env::current_exe().expect("it has a path");
+        let child = Command::new(program)
+            .args(["--exact", "honest::the_other_process"])
+            .env(CONTROL, address.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("this program starts once more");
+        let (stream, _) = listener.accept().expect("it connects");
+        let mut line = Line::new(stream);
+        let base_url = line.hear().as_str().expect("text").to_string();
+        Honest {
+            child,
+            line,
+            base_url,
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Opens all streams by way of the proxy at `port`, for so many phases.
+    pub fn begin(&mut self, port: u16, phases: usize) {
+        self.line.ask(json!([port, phases]));
+    }
+
+    /// What comes from now on counts for the next phase. No stream has broken off.
+    pub fn next_phase(&mut self) {
+        self.line.ask(json!("next phase"));
+    }
+
+    /// Ends the streams. Each has come whole; what was measured in each phase.
+    pub fn end(&mut self) -> Vec<Delays> {
+        let phases = self.line.ask(json!("end"));
+        let delays = |phase: &Value| {
+            let number = |name: &str| phase[name].as_u64().expect("a number");
+            Delays {
+                count: number("count"),
+                p50_us: number("p50"),
+                p99_us: number("p99"),
+                longest_us: number("longest"),
+            }
+        };
+        phases
+            .as_array()
+            .expect("phases")
+            .iter()
+            .map(delays)
+            .collect()
+    }
+}
+
+impl Drop for Honest {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl std::fmt::Display for Delays {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "{} events, delay p50 {} us, p99 {} us, the longest {} us",
+            self.count, self.p50_us, self.p99_us, self.longest_us
+        )
+    }
+}
+
+/// What the other process does; nothing when nobody started it.
+#[test]
+fn the_other_process() {
+    let Ok(address) = std::env::var(CONTROL) else {
+        return;
+    };
+    let mut line = Line::new(TcpStream::connect(address).expect("it listens"));
+    rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be asked for");
+    let source = Source::new();
+    line.say(&json!(source.platform.base_url()));
+    let begin = line.hear();
+    let number = |place: usize| begin[place].as_u64().expect("a number");
+    let streams = source.begin(number(0) as u16, number(1) as usize);
+    line.say(&json!("begun"));
+    while line.hear() != "end" {
+        streams.next_phase();
+        line.say(&json!("it is"));
+    }
+    let measured = |delays: &Vec<Duration>| {
+        let at = |share: usize| {
+            let place = delays.len().saturating_sub(1) * share / 100;
+            delays.get(place).map_or(0, Duration::as_micros) as u64
+        };
+        json!({"count": delays.len(), "p50": at(50), "p99": at(99), "longest": at(100)})
+    };
+    let phases: Vec<Value> = streams.end().iter().map(measured).collect();
+    line.say(&json!(phases));
+}
+
+/// One JSON text a line, each way.
+struct Line {
+    stream: BufReader<TcpStream>,
+}
+
+impl Line {
+    fn new(stream: TcpStream) -> Line {
+        stream
+            .set_read_timeout(Some(10 * PATIENCE))
+            .expect("an option can be set");
+        Line {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    fn say(&mut self, what: &Value) {
+        let sent = writeln!(self.stream.get_mut(), "{what}");
+        sent.expect("the other process lives");
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut text = String::new();
+        let read = self.stream.read_line(&mut text);
+        read.expect("the other process lives");
+        serde_json::from_str(&text).expect("the other process has failed")
+    }
+
+    fn ask(&mut self, what: Value) -> Value {
+        self.say(&what);
+        self.hear()
+    }
+}
