@@ -164,6 +164,20 @@ impl Buffer {
         assert_eq!(count, bytes.len(), "whoever puts has looked at the room");
     }
 
+    /// Appends the first `count` bytes of `input` and takes them off it; the caller has looked at [`Buffer::room`] before.
+    /// Much goes over without a copy.
+    pub fn take(&mut self, input: &mut Buffer, count: usize) {
+        let rest = input.len() - count;
+        if self.is_empty() && rest < count && self.block.len() == input.block.len() {
+            std::mem::swap(self, input);
+            self.end -= rest;
+            input.put(&self.block[self.end..self.end + rest]);
+        } else {
+            self.put(&input.unread()[..count]);
+            input.consume(count);
+        }
+    }
+
     /// The room as a slice to read into; [`Buffer::filled`] then says how much of it was used.
     pub fn space(&mut self) -> &mut [u8] {
         if self.start > 0 {
@@ -217,6 +231,40 @@ mod tests {
             buffer.settle(&mut pool);
             assert!(buffer.block.len() <= block_max, "{left}");
             assert_eq!(buffer.len(), left);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_from_another_buffer_is_the_same_with_and_without_a_copy() {
+        // (what waits in the output, in the input, how much is taken, whether the memory goes over)
+        let rows = [
+            (0, 80_000, 80_000, true),
+            (0, 80_000, 40_001, true),
+            (0, 80_000, 40_000, false),
+            (1, 80_000, 80_000, false),
+            (0, 1, 1, true),
+            (0, 1, 0, false),
+        ];
+        for (waiting, count, taken, goes_over) in rows {
+            let mut pool = BlockPool::default();
+            let (mut input, mut output) = (Buffer::new(), Buffer::new());
+            input.open(&mut pool);
+            output.open(&mut pool);
+            let bytes: Vec<u8> = (0..count + 3).map(|place| place as u8).collect();
+            input.put(&bytes);
+            input.consume(3); // a head, say
+            output.put(&vec![7; waiting]);
+            let memory = input.block.as_ptr();
+            output.take(&mut input, taken);
+            assert_eq!(output.unread()[..waiting], vec![7; waiting]);
+            assert_eq!(output.unread()[waiting..], bytes[3..3 + taken]);
+            assert_eq!(input.unread(), &bytes[3 + taken..]);
+            assert_eq!(
+                output.block.as_ptr() == memory,
+                goes_over,
+                "{count} {taken}"
+            );
+            assert_eq!(input.room(), BUFFER_BYTES - input.len());
         }
     }
 

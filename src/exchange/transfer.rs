@@ -34,6 +34,11 @@ pub trait Sink {
     /// How many bytes may be put now.
     fn room(&self) -> usize;
     fn put(&mut self, bytes: &[u8]);
+    /// Puts the first `count` bytes of `input`, and takes them off it.
+    fn take(&mut self, input: &mut Buffer, count: usize) {
+        self.put(&input.unread()[..count]);
+        input.consume(count);
+    }
 }
 
 impl Sink for Buffer {
@@ -43,6 +48,10 @@ impl Sink for Buffer {
 
     fn put(&mut self, bytes: &[u8]) {
         Buffer::put(self, bytes);
+    }
+
+    fn take(&mut self, input: &mut Buffer, count: usize) {
+        Buffer::take(self, input, count);
     }
 }
 
@@ -82,6 +91,13 @@ pub fn transfer(
         let waiting = input.unread();
         let window = &waiting[..waiting.len().min(room - FRAMING_BYTES_MAX)];
         let consumed = match decoder.decode(window)? {
+            Decoded::Data { consumed, data }
+                if coding == Coding::Identity && consumed == data.len() =>
+            {
+                watch(data);
+                sink.take(input, consumed);
+                continue;
+            }
             Decoded::Data { consumed, data } => {
                 watch(data);
                 put_piece(sink, coding, data);
