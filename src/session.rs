@@ -294,14 +294,9 @@ impl Session {
     ) -> Option<Reason> {
         match step {
             Step::Wait | Step::Again => {}
-            Step::Dial(endpoint) => {
+            Step::Dial { endpoint, idle_max } => {
                 self.hang_up(slot, &mut core.blocks, network);
-                let dialed = network.dial(&endpoint, slot, &mut core.blocks, now);
-                self.take_dialed(dialed, endpoint, &mut core.blocks);
-            }
-            Step::DialFresh(endpoint) => {
-                self.hang_up(slot, &mut core.blocks, network);
-                let dialed = network.dial_fresh(&endpoint, slot, &mut core.blocks, now);
+                let dialed = network.dial(&endpoint, idle_max, slot, &mut core.blocks, now);
                 self.take_dialed(dialed, endpoint, &mut core.blocks);
             }
             Step::Hangup => self.hang_up(slot, &mut core.blocks, network),

@@ -163,11 +163,14 @@ impl Wire {
 }
 
 impl Network for OneLine {
-    fn dial_fresh(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
-        unreachable!("no connection dies here")
-    }
-
-    fn dial(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, now: Now) -> Dialed {
+    fn dial(
+        &mut self,
+        _: &Rc<Endpoint>,
+        _: Duration,
+        _: usize,
+        _: &mut BlockPool,
+        now: Now,
+    ) -> Dialed {
         match self.idle.take() {
             Some(connection) => Dialed::Open(connection, Origin::Pooled),
             None => {

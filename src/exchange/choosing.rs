@@ -73,12 +73,9 @@ impl Choosing {
                 self.request.tries += 1;
                 self.request.key = Some(permit.key());
                 let endpoint = Rc::clone(&self.request.route().endpoint);
-                let step = match self.upload.needs_fresh_connection() {
-                    true => Step::DialFresh(endpoint),
-                    false => Step::Dial(endpoint),
-                };
+                let idle_max = self.upload.connection_idle_max();
                 let trying = Trying::new(self.request, self.upload, tried, permit, cx.now);
-                (Exchange::Trying(trying), step)
+                (Exchange::Trying(trying), Step::Dial { endpoint, idle_max })
             }
             Err(no_key) => {
                 let reason = refusal(no_key, &self.request);

@@ -29,7 +29,7 @@ pub mod upload;
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::buffer::{Buffer, UNFINISHED_BYTES_MAX};
 use crate::base::now::Now;
@@ -87,10 +87,11 @@ pub enum Step {
     Wait,
     /// The next state has work at once.
     Again,
-    /// A connection to this endpoint.
-    Dial(Rc<Endpoint>),
-    /// A connection to this endpoint that nobody has used before.
-    DialFresh(Rc<Endpoint>),
+    /// A connection to this endpoint: one that has waited for less than `idle_max`, or a fresh one.
+    Dial {
+        endpoint: Rc<Endpoint>,
+        idle_max: Duration,
+    },
     /// The upstream connection closed, and then to go on.
     Hangup,
     /// The upstream connection kept for another request, and then to go on.

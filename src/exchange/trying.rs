@@ -1,7 +1,7 @@
 //! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
 //! here the client has not got a byte of an answer, so that another key may still be tried.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 use crate::http::FIELDS_MAX;
@@ -153,7 +153,8 @@ impl Trying {
                 // be fresh: a request that makes the platform close would else go to every connection of the pool.
                 let endpoint = std::rc::Rc::clone(&self.request.route().endpoint);
                 let fresh = Trying::new(self.request, self.upload, self.tried, self.permit, cx.now);
-                (Exchange::Trying(fresh), Step::DialFresh(endpoint))
+                let idle_max = Duration::ZERO;
+                (Exchange::Trying(fresh), Step::Dial { endpoint, idle_max })
             }
             Some(Ended::Cleanly) => self.fail(
                 Failure::Unreachable("it closed without an answer".into()),

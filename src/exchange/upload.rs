@@ -2,19 +2,24 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::base::buffer::{BlockPool, Buffer};
 use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::http::malformed::Malformed;
+use crate::net::pool::IDLE_AGE_MAX;
 
 use super::Step;
 use super::reason::Reason;
 use super::request::Request;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
 
-/// A body from this size on that is not kept goes over a connection that nobody has used before.
-const FRESH_ABOVE_BYTES: u64 = 256 * 1024;
+/// A body from this size on that is not kept is large.
+const LARGE_BYTES_MIN: u64 = 256 * 1024;
+
+/// A connection that has waited for less is surely open: what serves many requests waits for the next one longer.
+const SURELY_OPEN: Duration = Duration::from_secs(1);
 
 /// What one request sends.
 pub struct Upload {
@@ -183,12 +188,14 @@ impl Upload {
         }
     }
 
-    /// Whether it is lost if the connection that takes it is just being closed by the platform, and worth one that is
-    /// surely open: against so many bytes a handshake costs nothing.
-    pub fn needs_fresh_connection(&self) -> bool {
+    /// How long the connection that takes it may have waited. One that the platform is just closing loses a body that is
+    /// not kept; against a large one a handshake costs nothing.
+    pub fn connection_idle_max(&self) -> Duration {
         match self.decoder {
-            Decoder::Length(left) => left >= FRESH_ABOVE_BYTES && !self.is_kept(),
-            Decoder::Chunked(_) | Decoder::Close | Decoder::Done => false,
+            Decoder::Length(left) if left >= LARGE_BYTES_MIN && !self.is_kept() => SURELY_OPEN,
+            Decoder::Length(_) | Decoder::Chunked(_) | Decoder::Close | Decoder::Done => {
+                IDLE_AGE_MAX
+            }
         }
     }
 

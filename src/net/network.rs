@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -18,18 +18,12 @@ use crate::base::now::Now;
 
 /// What a session needs of the network: upstream connections, got and given back.
 pub trait Network {
-    /// Gets a connection to `endpoint` for `session`: one from the pool, or a dial.
+    /// Gets a connection to `endpoint` for `session`: one that has waited in the pool for less than `idle_max`, or a
+    /// dial.
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
-        session: usize,
-        blocks: &mut BlockPool,
-        now: Now,
-    ) -> Dialed;
-    /// Dials `endpoint` for `session`, whatever the pool holds.
-    fn dial_fresh(
-        &mut self,
-        endpoint: &Rc<Endpoint>,
+        idle_max: Duration,
         session: usize,
         blocks: &mut BlockPool,
         now: Now,
@@ -209,24 +203,15 @@ impl Network for Sockets {
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
+        idle_max: Duration,
         session: usize,
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        if let Some(connection) = self.pool.take(endpoint.id) {
+        if let Some(connection) = self.pool.take(endpoint.id, idle_max, now) {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }
-        self.dial_fresh(endpoint, session, blocks, now)
-    }
-
-    fn dial_fresh(
-        &mut self,
-        endpoint: &Rc<Endpoint>,
-        session: usize,
-        blocks: &mut BlockPool,
-        now: Now,
-    ) -> Dialed {
         let dial = Dial {
             endpoint: Rc::clone(endpoint),
             stage: Stage::Resolving,

@@ -48,12 +48,14 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last: the likeliest to be alive, and the others may age.
-    pub fn take(&mut self, endpoint: usize) -> Option<Connection> {
-        self.stacks
-            .get_mut(endpoint)?
-            .pop_back()
-            .map(|idle| idle.connection)
+    /// The connection that was used last, if it has waited for less than `idle_max`: the likeliest to be alive, and the
+    /// others may age.
+    pub fn take(&mut self, endpoint: usize, idle_max: Duration, now: Now) -> Option<Connection> {
+        let stack = self.stacks.get_mut(endpoint)?;
+        match now.instant < stack.back()?.since + idle_max {
+            true => stack.pop_back().map(|idle| idle.connection),
+            false => None,
+        }
     }
 
     /// The poll reported something of an idle connection. One that the peer closed, or on which bytes came that nobody

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use super::*;
 use crate::exchange::testing::{core, now};
@@ -45,12 +46,15 @@ impl Link for Pipe {
 struct Defective;
 
 impl Network for Defective {
-    fn dial(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
+    fn dial(
+        &mut self,
+        _: &Rc<Endpoint>,
+        _: Duration,
+        _: usize,
+        _: &mut BlockPool,
+        _: Now,
+    ) -> Dialed {
         panic!("a defect in dial")
-    }
-
-    fn dial_fresh(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
-        panic!("a defect in dial_fresh")
     }
 
     fn resume(&mut self, _: Dial, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
@@ -70,12 +74,15 @@ impl Network for Defective {
 struct Wired(Option<Connection>);
 
 impl Network for Wired {
-    fn dial(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
+    fn dial(
+        &mut self,
+        _: &Rc<Endpoint>,
+        _: Duration,
+        _: usize,
+        _: &mut BlockPool,
+        _: Now,
+    ) -> Dialed {
         Dialed::Open(self.0.take().expect("it is asked for once"), Origin::Fresh)
-    }
-
-    fn dial_fresh(&mut self, _: &Rc<Endpoint>, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
-        unreachable!("nothing is sent again")
     }
 
     fn resume(&mut self, _: Dial, _: usize, _: &mut BlockPool, _: Now) -> Dialed {

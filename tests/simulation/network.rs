@@ -170,24 +170,15 @@ impl Network for Wires {
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
+        idle_max: Duration,
         session: usize,
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        if let Some(connection) = self.pool.take(endpoint.id) {
+        if let Some(connection) = self.pool.take(endpoint.id, idle_max, now) {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }
-        self.dial_fresh(endpoint, session, blocks, now)
-    }
-
-    fn dial_fresh(
-        &mut self,
-        endpoint: &Rc<Endpoint>,
-        session: usize,
-        blocks: &mut BlockPool,
-        now: Now,
-    ) -> Dialed {
         let former = self.dials.insert(session, Stage::Resolving);
         assert!(former.is_none(), "a session dials once at a time");
         let dial = Dial {

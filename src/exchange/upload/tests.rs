@@ -447,21 +447,21 @@ fn once_an_answer_has_begun_nothing_is_held_of_what_has_left() {
 }
 
 #[test]
-fn a_large_body_that_is_not_kept_needs_a_fresh_connection() {
-    // (framing, how much is kept, whether it needs one)
+fn a_large_body_that_is_not_kept_needs_a_connection_that_is_surely_open() {
+    // (framing, how much is kept, how long the connection may have waited)
     let rows = [
-        (Framing::None, 0, false),
-        (Framing::Length(1), 0, false),
-        (Framing::Length(FRESH_ABOVE_BYTES - 1), 0, false),
-        (Framing::Length(FRESH_ABOVE_BYTES), 0, true),
-        (Framing::Length(1 << 30), 1 << 20, true),
-        (Framing::Length(1 << 20), 1 << 20, false),
-        (Framing::Chunked, 0, false),
+        (Framing::None, 0, IDLE_AGE_MAX),
+        (Framing::Length(1), 0, IDLE_AGE_MAX),
+        (Framing::Length(LARGE_BYTES_MIN - 1), 0, IDLE_AGE_MAX),
+        (Framing::Length(LARGE_BYTES_MIN), 0, SURELY_OPEN),
+        (Framing::Length(1 << 30), 1 << 20, SURELY_OPEN),
+        (Framing::Length(1 << 20), 1 << 20, IDLE_AGE_MAX),
+        (Framing::Chunked, 0, IDLE_AGE_MAX),
     ];
     for (framing, kept_bytes_max, want) in rows {
         let bench = Bench::new(framing, limits(kept_bytes_max), u64::MAX);
-        let needs = bench.upload.needs_fresh_connection();
-        assert_eq!(needs, want, "{framing:?} {kept_bytes_max}");
+        let idle_max = bench.upload.connection_idle_max();
+        assert_eq!(idle_max, want, "{framing:?} {kept_bytes_max}");
         bench.discard();
     }
 }
