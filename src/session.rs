@@ -187,7 +187,8 @@ impl Session {
                 return Driven::Close(Reason::ClientGone);
             }
             let step = self.step(slot, core, now);
-            let goes_on = !matches!(step, Step::Wait);
+            let is_starved = matches!(step, Step::Starve);
+            let goes_on = !is_starved && !matches!(step, Step::Wait);
             if let Some(reason) = self.obey(step, slot, core, network, now) {
                 self.flush_client(now);
                 return Driven::Close(reason);
@@ -202,7 +203,8 @@ impl Session {
             };
             self.worked_bytes += flushed;
             // A step that emptied a full buffer has made room for what no event will tell of again.
-            if !goes_on && filled + flushed == 0 && !self.could_move() {
+            let is_at_rest = is_starved || (!goes_on && filled + flushed == 0);
+            if is_at_rest && !self.could_move() {
                 return Driven::Waiting(self.deadline(core));
             }
             if self.worked_bytes > SHARE_BYTES_MAX {
@@ -293,7 +295,7 @@ impl Session {
         now: Now,
     ) -> Option<Reason> {
         match step {
-            Step::Wait | Step::Again => {}
+            Step::Wait | Step::Starve | Step::Again => {}
             Step::Dial { endpoint, idle_max } => {
                 self.hang_up(slot, &mut core.blocks, network);
                 let dialed = network.dial(&endpoint, idle_max, slot, &mut core.blocks, now);

@@ -27,6 +27,7 @@ pub struct BlockPool {
 
 impl BlockPool {
     /// An initialised block of at least `bytes_min` bytes. Its content is left over from former use.
+    #[inline]
     pub fn take(&mut self, bytes_min: usize) -> Vec<u8> {
         match BLOCK_SIZES.iter().position(|size| *size >= bytes_min) {
             Some(class) => self.spare[class]
@@ -50,8 +51,9 @@ impl BlockPool {
     }
 
     /// Takes a block back.
+    #[inline]
     pub fn give(&mut self, block: Vec<u8>) {
-        let class = BLOCK_SIZES.iter().position(|size| *size == block.len());
+        let class = BLOCK_SIZES.iter().rposition(|size| *size == block.len());
         if let Some(class) = class
             && (self.spare[class].len() + 1) * BLOCK_SIZES[class] <= SPARE_BYTES_MAX
         {
@@ -81,13 +83,17 @@ impl Buffer {
     }
 
     /// Gives the buffer its whole capacity.
+    #[inline]
     pub fn open(&mut self, pool: &mut BlockPool) {
-        if self.block.len() < BUFFER_BYTES {
+        if self.block.is_empty() {
+            self.block = pool.take(BUFFER_BYTES);
+        } else if self.block.len() < BUFFER_BYTES {
             self.move_to(BUFFER_BYTES, pool);
         }
     }
 
     /// Gives back the memory that the unread bytes do not need.
+    #[inline]
     pub fn settle(&mut self, pool: &mut BlockPool) {
         if self.is_empty() {
             if !self.block.is_empty() {

@@ -85,6 +85,8 @@ pub enum Exchange {
 pub enum Step {
     /// Nothing more can be done until bytes move or time passes.
     Wait,
+    /// As `Wait`, and only what comes can change that: what is sent does not.
+    Starve,
     /// The next state has work at once.
     Again,
     /// A connection to this endpoint: one that has waited for less than `idle_max`, or a fresh one.

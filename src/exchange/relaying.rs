@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use crate::base::buffer::Buffer;
 use crate::base::now::Now;
 use crate::http::body::Decoder;
 use crate::http::response::{self, ResponseHead};
@@ -20,7 +21,7 @@ use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, nothing, transfer};
 use super::trying::{Trying, facts};
-use super::upload::Upload;
+use super::upload::{Broken, Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
 /// Interim answers to one request; a platform that sends more makes no sense.
@@ -105,28 +106,33 @@ impl Relaying {
             }
             Upstream::Failed(fault) => return self.cut_off(fault.to_string()),
         };
-        let core = &mut *cx.core;
-        let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
-        let pumped = self.upload.pump(
-            cx.client.input,
-            Some(upstream.output),
-            &mut self.request,
-            blocks,
-            memory,
-        );
-        let progress = match pumped {
+        let progress = match self.send_on(upstream.output, cx) {
             Ok(progress) => progress,
             Err(broken) => {
                 let reason = broken.reason(self.request.site.settings.max_body_bytes);
                 return (Exchange::Relaying(self), Step::Close(reason));
             }
         };
-        self.upload.forget_sent(blocks);
         let (exchange, step) = match self.stage {
             Stage::Head { .. } => self.on_interim(upstream, cx),
             Stage::Body(_) => self.pass_on(upstream, cx),
         };
         (exchange, progress.unless_paused(step))
+    }
+
+    /// Passes on what the client still sends, and keeps nothing of it.
+    fn send_on(&mut self, output: &mut Buffer, cx: &mut Cx<'_>) -> Result<Progress, Broken> {
+        if self.upload.is_forgotten() {
+            return Ok(Progress::Done);
+        }
+        let core = &mut *cx.core;
+        let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
+        let (input, request) = (&mut *cx.client.input, &mut self.request);
+        let progress = self
+            .upload
+            .pump(input, Some(output), request, blocks, memory)?;
+        self.upload.forget_sent(blocks);
+        Ok(progress)
     }
 
     /// Whether the client would take the end of its connection for the end of the answer.
@@ -251,11 +257,16 @@ impl Relaying {
             (Stopped::Starved, Some(Ended::Broken(kind))) => {
                 self.cut_off(format!("the connection was lost: {kind}"))
             }
-            (Stopped::Starved | Stopped::Full, _) => {
+            (stopped @ (Stopped::Starved | Stopped::Full), _) => {
                 if self.deadline(upstream.active_at.max(cx.client.active_at)) <= cx.now.instant {
                     return (Exchange::Relaying(self), Step::Close(Reason::Idle));
                 }
-                (Exchange::Relaying(self), Step::Wait)
+                let is_starved = stopped == Stopped::Starved && self.upload.is_done();
+                let step = match is_starved {
+                    true => Step::Starve,
+                    false => Step::Wait,
+                };
+                (Exchange::Relaying(self), step)
             }
         }
     }
