@@ -112,6 +112,22 @@ fn check_prints_every_problem_and_the_start_refuses_them_too() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_waited_for_by_nobody() {
+    let proxy = Proxy::start(&json!([
+        {"name": "demo", "base_url": "demo:", "api_path": "/v1", "keys": ["demo-key-1"]},
+    ]));
+    let path = proxy.folder().join("platform.json");
+    fs::remove_file(&path).expect("it was there");
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo is there").success());
+    proxy.signal("HUP");
+    proxy
+        .log()
+        .await_line("platform.json: cannot be read: it is not a regular file");
+    assert!(proxy.page("/info")["config_error"].is_string());
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = taken.local_addr().expect("an address").port();

@@ -238,8 +238,7 @@ fn pipes_are_refused() {
         let folder = Folder::with(&files);
         let path = folder.0.join(name);
         std::fs::remove_file(&path).expect("it was just written");
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        assert!(made.expect("mkfifo is there").success());
+        std::os::unix::fs::symlink("/dev/zero", &path).expect("a link can be made");
         let found = lines(&load(&folder.0, &|_| None));
         let dir = folder.0.display().to_string();
         assert_eq!(
