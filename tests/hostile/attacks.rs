@@ -176,6 +176,15 @@ pub fn never_reading(proxy: &Proxy, count: usize) -> u64 {
     resident
 }
 
+/// One client that downloads as fast as it can.
+pub fn downloading(proxy: &Proxy, count: usize) {
+    let mut client = proxy.connect();
+    for _ in 0..10 * count {
+        client.send(request("/big/v1/big"));
+        assert_eq!(client.answer().body.len(), BIG_BYTES);
+    }
+}
+
 /// Clients that come and go, with or without a word. Nothing is left of them.
 pub fn coming_and_going(proxy: &Proxy, count: usize) {
     let before = clients(proxy);

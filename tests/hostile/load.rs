@@ -140,7 +140,7 @@ fn start(platforms: &Value) -> Proxy {
 
 type Attack = fn(&Proxy);
 
-fn attacks() -> [(&'static str, Attack); 8] {
+fn attacks() -> [(&'static str, Attack); 9] {
     [
         ("slow heads", |proxy| {
             let count = counts().slow;
@@ -154,6 +154,9 @@ fn attacks() -> [(&'static str, Attack); 8] {
             let count = counts().never_reading;
             let resident = attacks::never_reading(proxy, count);
             is_within(resident, count, bound::IDLE + 2 * bound::BUFFER);
+        }),
+        ("a download at full speed", |proxy| {
+            attacks::downloading(proxy, counts().broken);
         }),
         ("platforms' endless heads", |proxy| {
             attacks::endless_heads(proxy, counts().broken);
