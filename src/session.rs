@@ -296,9 +296,9 @@ impl Session {
     ) -> Option<Reason> {
         match step {
             Step::Wait | Step::Starve | Step::Again => {}
-            Step::Dial { endpoint, idle_max } => {
+            Step::Dial { endpoint, reuse } => {
                 self.hang_up(slot, &mut core.blocks, network);
-                let dialed = network.dial(&endpoint, idle_max, slot, &mut core.blocks, now);
+                let dialed = network.dial(&endpoint, reuse, slot, &mut core.blocks, now);
                 self.take_dialed(dialed, endpoint, &mut core.blocks);
             }
             Step::Hangup => self.hang_up(slot, &mut core.blocks, network),

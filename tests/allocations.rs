@@ -17,7 +17,7 @@ use ai_api_proxy::exchange::core::Core;
 use ai_api_proxy::exchange::request::Role;
 use ai_api_proxy::ledger::Ledger;
 use ai_api_proxy::net::connection::{Connection, Hints};
-use ai_api_proxy::net::dial::{Dial, Dialed, Endpoint, Origin};
+use ai_api_proxy::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
 use ai_api_proxy::net::network::Network;
 use ai_api_proxy::net::transport::{Link, Transport};
 use ai_api_proxy::policy::access::Clients;
@@ -166,7 +166,7 @@ impl Network for OneLine {
     fn dial(
         &mut self,
         _: &Rc<Endpoint>,
-        _: Duration,
+        _: Reuse,
         _: usize,
         _: &mut BlockPool,
         now: Now,

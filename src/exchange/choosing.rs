@@ -73,9 +73,9 @@ impl Choosing {
                 self.request.tries += 1;
                 self.request.key = Some(permit.key());
                 let endpoint = Rc::clone(&self.request.route().endpoint);
-                let idle_max = self.upload.connection_idle_max();
+                let reuse = self.upload.connection_reuse();
                 let trying = Trying::new(self.request, self.upload, tried, permit, cx.now);
-                (Exchange::Trying(trying), Step::Dial { endpoint, idle_max })
+                (Exchange::Trying(trying), Step::Dial { endpoint, reuse })
             }
             Err(no_key) => {
                 let reason = refusal(no_key, &self.request);

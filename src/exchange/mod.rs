@@ -29,7 +29,7 @@ pub mod upload;
 
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::buffer::{Buffer, UNFINISHED_BYTES_MAX};
 use crate::base::now::Now;
@@ -37,7 +37,7 @@ use crate::figures::counts::Class;
 use crate::http::HEAD_BYTES_MAX;
 use crate::http::body::Decoder;
 use crate::net::connection::Ended;
-use crate::net::dial::{Endpoint, Origin};
+use crate::net::dial::{Endpoint, Origin, Reuse};
 use crate::net::fault::Fault;
 use crate::policy::keyring::KeyId;
 
@@ -89,10 +89,10 @@ pub enum Step {
     Starve,
     /// The next state has work at once.
     Again,
-    /// A connection to this endpoint: one that has waited for less than `idle_max`, or a fresh one.
+    /// A connection to this endpoint.
     Dial {
         endpoint: Rc<Endpoint>,
-        idle_max: Duration,
+        reuse: Reuse,
     },
     /// The upstream connection closed, and then to go on.
     Hangup,

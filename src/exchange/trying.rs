@@ -1,7 +1,7 @@
 //! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
 //! here the client has not got a byte of an answer, so that another key may still be tried.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::now::Now;
 use crate::http::FIELDS_MAX;
@@ -9,7 +9,7 @@ use crate::http::body::{Decoded, Decoder};
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
-use crate::net::dial::Origin;
+use crate::net::dial::{Origin, Reuse};
 use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{
     Answer, INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, judge, names_invalid_key,
@@ -153,8 +153,8 @@ impl Trying {
                 // be fresh: a request that makes the platform close would else go to every connection of the pool.
                 let endpoint = std::rc::Rc::clone(&self.request.route().endpoint);
                 let fresh = Trying::new(self.request, self.upload, self.tried, self.permit, cx.now);
-                let idle_max = Duration::ZERO;
-                (Exchange::Trying(fresh), Step::Dial { endpoint, idle_max })
+                let reuse = Reuse::Never;
+                (Exchange::Trying(fresh), Step::Dial { endpoint, reuse })
             }
             Some(Ended::Cleanly) => self.fail(
                 Failure::Unreachable("it closed without an answer".into()),

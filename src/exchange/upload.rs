@@ -2,13 +2,12 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::base::buffer::{BlockPool, Buffer};
 use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::http::malformed::Malformed;
-use crate::net::pool::IDLE_AGE_MAX;
+use crate::net::dial::Reuse;
 
 use super::Step;
 use super::reason::Reason;
@@ -17,9 +16,6 @@ use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
 
 /// A body from this size on that is not kept is large.
 const LARGE_BYTES_MIN: u64 = 256 * 1024;
-
-/// A connection that has waited for less is surely open: what serves many requests waits for the next one longer.
-const SURELY_OPEN: Duration = Duration::from_secs(1);
 
 /// What one request sends.
 pub struct Upload {
@@ -188,14 +184,12 @@ impl Upload {
         }
     }
 
-    /// How long the connection that takes it may have waited. One that the platform is just closing loses a body that is
-    /// not kept; against a large one a handshake costs nothing.
-    pub fn connection_idle_max(&self) -> Duration {
+    /// Which connection may take it. One that the platform is just closing loses a body that is not kept; against a large
+    /// one a handshake costs nothing.
+    pub fn connection_reuse(&self) -> Reuse {
         match self.decoder {
-            Decoder::Length(left) if left >= LARGE_BYTES_MIN && !self.is_kept() => SURELY_OPEN,
-            Decoder::Length(_) | Decoder::Chunked(_) | Decoder::Close | Decoder::Done => {
-                IDLE_AGE_MAX
-            }
+            Decoder::Length(left) if left >= LARGE_BYTES_MIN && !self.is_kept() => Reuse::Recent,
+            Decoder::Length(_) | Decoder::Chunked(_) | Decoder::Close | Decoder::Done => Reuse::Any,
         }
     }
 

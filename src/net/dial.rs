@@ -68,6 +68,15 @@ pub enum Origin {
     Pooled,
 }
 
+/// Which connections out of the pool will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    Any,
+    /// One that was used just now, and is as surely open as a fresh one.
+    Recent,
+    Never,
+}
+
 impl Dial {
     /// When the dial wants to be resumed even without an event.
     pub fn deadline(&self) -> Option<Instant> {

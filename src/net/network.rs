@@ -2,14 +2,14 @@
 
 use std::io::Read;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::connection::{Connection, Filled, Hints};
-use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Stage};
+use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Reuse, Stage};
 use super::fault::Fault;
 use super::pool::Pool;
 use super::resolver::{Lookup, Resolver};
@@ -18,12 +18,11 @@ use crate::base::now::Now;
 
 /// What a session needs of the network: upstream connections, got and given back.
 pub trait Network {
-    /// Gets a connection to `endpoint` for `session`: one that has waited in the pool for less than `idle_max`, or a
-    /// dial.
+    /// Gets a connection to `endpoint` for `session`: one out of the pool that will do, or a dial.
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
-        idle_max: Duration,
+        reuse: Reuse,
         session: usize,
         blocks: &mut BlockPool,
         now: Now,
@@ -203,12 +202,12 @@ impl Network for Sockets {
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
-        idle_max: Duration,
+        reuse: Reuse,
         session: usize,
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        if let Some(connection) = self.pool.take(endpoint.id, idle_max, now) {
+        if let Some(connection) = self.pool.take(endpoint.id, reuse, now) {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }

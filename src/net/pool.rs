@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::connection::{Connection, Hints};
+use super::dial::Reuse;
 use crate::base::now::Now;
 
 /// Idle connections kept per endpoint; what a burst opened beyond them is closed.
@@ -14,6 +15,9 @@ pub const IDLE_PER_ENDPOINT_MAX: usize = 256;
 /// How long a connection may wait. Platforms and their load balancers close at 60 seconds and later: a connection
 /// given up first is never used just as it is being closed.
 pub const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
+
+/// A connection that has waited for less is surely open: what serves many requests waits longer for the next one.
+const RECENT: Duration = Duration::from_secs(1);
 
 /// Idle connections by endpoint, the last one used on top.
 #[derive(Default)]
@@ -48,11 +52,15 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last, if it has waited for less than `idle_max`: the likeliest to be alive, and the
-    /// others may age.
-    pub fn take(&mut self, endpoint: usize, idle_max: Duration, now: Now) -> Option<Connection> {
+    /// The connection that was used last, if it will do: the likeliest to be alive, and the others may age.
+    pub fn take(&mut self, endpoint: usize, reuse: Reuse, now: Now) -> Option<Connection> {
         let stack = self.stacks.get_mut(endpoint)?;
-        match now.instant < stack.back()?.since + idle_max {
+        let will_do = match reuse {
+            Reuse::Any => true,
+            Reuse::Recent => now.instant < stack.back()?.since + RECENT,
+            Reuse::Never => false,
+        };
+        match will_do {
             true => stack.pop_back().map(|idle| idle.connection),
             false => None,
         }

@@ -3,10 +3,10 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use super::*;
 use crate::exchange::testing::{core, now};
+use crate::net::dial::Reuse;
 use crate::net::transport::Link;
 use crate::policy::probes::Round;
 
@@ -46,14 +46,7 @@ impl Link for Pipe {
 struct Defective;
 
 impl Network for Defective {
-    fn dial(
-        &mut self,
-        _: &Rc<Endpoint>,
-        _: Duration,
-        _: usize,
-        _: &mut BlockPool,
-        _: Now,
-    ) -> Dialed {
+    fn dial(&mut self, _: &Rc<Endpoint>, _: Reuse, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
         panic!("a defect in dial")
     }
 
@@ -74,14 +67,7 @@ impl Network for Defective {
 struct Wired(Option<Connection>);
 
 impl Network for Wired {
-    fn dial(
-        &mut self,
-        _: &Rc<Endpoint>,
-        _: Duration,
-        _: usize,
-        _: &mut BlockPool,
-        _: Now,
-    ) -> Dialed {
+    fn dial(&mut self, _: &Rc<Endpoint>, _: Reuse, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
         Dialed::Open(self.0.take().expect("it is asked for once"), Origin::Fresh)
     }
 

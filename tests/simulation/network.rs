@@ -13,7 +13,7 @@ use slab::Slab;
 use ai_api_proxy::base::buffer::BlockPool;
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::net::connection::{Connection, Hints};
-use ai_api_proxy::net::dial::{self, Dial, Dialed, Endpoint, Origin};
+use ai_api_proxy::net::dial::{self, Dial, Dialed, Endpoint, Origin, Reuse};
 use ai_api_proxy::net::fault::Fault;
 use ai_api_proxy::net::network::{Network, Owner, stays_idle};
 use ai_api_proxy::net::pool::Pool;
@@ -170,12 +170,12 @@ impl Network for Wires {
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
-        idle_max: Duration,
+        reuse: Reuse,
         session: usize,
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        if let Some(connection) = self.pool.take(endpoint.id, idle_max, now) {
+        if let Some(connection) = self.pool.take(endpoint.id, reuse, now) {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }

@@ -448,20 +448,20 @@ fn once_an_answer_has_begun_nothing_is_held_of_what_has_left() {
 
 #[test]
 fn a_large_body_that_is_not_kept_needs_a_connection_that_is_surely_open() {
-    // (framing, how much is kept, how long the connection may have waited)
+    // (framing, how much is kept, which connection will do)
     let rows = [
-        (Framing::None, 0, IDLE_AGE_MAX),
-        (Framing::Length(1), 0, IDLE_AGE_MAX),
-        (Framing::Length(LARGE_BYTES_MIN - 1), 0, IDLE_AGE_MAX),
-        (Framing::Length(LARGE_BYTES_MIN), 0, SURELY_OPEN),
-        (Framing::Length(1 << 30), 1 << 20, SURELY_OPEN),
-        (Framing::Length(1 << 20), 1 << 20, IDLE_AGE_MAX),
-        (Framing::Chunked, 0, IDLE_AGE_MAX),
+        (Framing::None, 0, Reuse::Any),
+        (Framing::Length(1), 0, Reuse::Any),
+        (Framing::Length(LARGE_BYTES_MIN - 1), 0, Reuse::Any),
+        (Framing::Length(LARGE_BYTES_MIN), 0, Reuse::Recent),
+        (Framing::Length(1 << 30), 1 << 20, Reuse::Recent),
+        (Framing::Length(1 << 20), 1 << 20, Reuse::Any),
+        (Framing::Chunked, 0, Reuse::Any),
     ];
     for (framing, kept_bytes_max, want) in rows {
         let bench = Bench::new(framing, limits(kept_bytes_max), u64::MAX);
-        let idle_max = bench.upload.connection_idle_max();
-        assert_eq!(idle_max, want, "{framing:?} {kept_bytes_max}");
+        let reuse = bench.upload.connection_reuse();
+        assert_eq!(reuse, want, "{framing:?} {kept_bytes_max}");
         bench.discard();
     }
 }
