@@ -4,7 +4,6 @@ mod door;
 mod names;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,7 +16,7 @@ use slab::Slab;
 use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::timers::Timers;
-use crate::base::work::{CLOSE_BYTES, REST_BYTES_MAX};
+use crate::base::work::{CLOSE_BYTES, REST_BESIDE_STREAMS_BYTES_MAX, REST_BYTES_MAX};
 use crate::capacity::Capacity;
 use crate::exchange::Exchange;
 use crate::exchange::core::Core;
@@ -37,7 +36,7 @@ use names::Names;
 const EVENTS_PER_TURN: usize = 1024;
 
 /// Connections accepted before those that exist get their turn.
-const ACCEPTS_PER_TURN: usize = 16;
+const ACCEPTS_PER_TURN: usize = 8;
 
 /// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection
 /// to be closed.
@@ -69,6 +68,8 @@ pub struct Server {
     network: Sockets,
     names: Names,
     sessions: Slab<Session>,
+    /// How many of the sessions are streams.
+    streams: usize,
     timers: Timers,
     queue: RunQueue,
     running: Vec<usize>,
@@ -145,6 +146,7 @@ impl Server {
             network,
             names,
             sessions: Slab::new(),
+            streams: 0,
             timers: Timers::default(),
             queue: RunQueue::default(),
             running: Vec::new(),
@@ -370,9 +372,13 @@ impl Server {
             self.drive(slot);
         }
         self.running = running;
+        let worked_bytes_max = match self.streams {
+            0 => REST_BYTES_MAX,
+            _ => REST_BESIDE_STREAMS_BYTES_MAX,
+        };
         let mut worked_bytes = 0;
         for _ in 0..self.queue.second_len() {
-            if worked_bytes > REST_BYTES_MAX {
+            if worked_bytes > worked_bytes_max {
                 break;
             }
             if let Some(slot) = self.queue.pop_second() {
@@ -386,12 +392,14 @@ impl Server {
         let Some(session) = self.sessions.get_mut(slot) else {
             return 0;
         };
+        self.streams -= usize::from(session.is_stream());
         let (core, network, now) = (&mut self.core, &mut self.network, self.now);
         let driven = catch_unwind(AssertUnwindSafe(|| session.drive(slot, core, network, now)));
         let driven = driven.unwrap_or_else(|_| {
             log::error!("a defect ended one request; all others go on");
             session.recover(slot, core, network, now)
         });
+        self.streams += usize::from(session.is_stream());
         let worked_bytes = session.worked_bytes();
         match driven {
             Driven::Waiting(None) => {}
@@ -408,6 +416,7 @@ impl Server {
     /// The only place where a session ends.
     fn close(&mut self, slot: usize, reason: Reason) {
         let session = self.sessions.remove(slot);
+        self.streams -= usize::from(session.is_stream());
         log::trace!("connection {slot} closes: {}", reason.message());
         // A descriptor is free again.
         self.clients.paused_until = None;
@@ -480,17 +489,4 @@ impl Server {
 /// How many bytes a pipe has.
 fn read_count(pipe: &mut UnixStream) -> usize {
     io::Read::read(pipe, &mut [0; 64]).unwrap_or(0)
-}
-
-/// Opens the doors.
-///
-/// # Errors
-/// In words, with the address.
-pub fn open_listeners(
-    host: IpAddr,
-    port: u16,
-) -> Result<(std::net::TcpListener, std::net::TcpListener), String> {
-    let clients = listen::open(SocketAddr::new(host, port))?;
-    let demo = listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    Ok((clients, demo))
 }

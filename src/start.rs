@@ -1,7 +1,7 @@
 //! From the files to a running server: what is printed, and what ends it before it begins.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -18,11 +18,12 @@ use crate::config::watch::Watch;
 use crate::config::{self, Config, Finding};
 use crate::exchange::core::Core;
 use crate::ledger::Ledger;
+use crate::listen;
 use crate::net::network::random_seed;
 use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
 use crate::reload::Reloader;
-use crate::server::{Doors, Server, Signals, Stopped, open_listeners, read_clock};
+use crate::server::{Doors, Server, Signals, Stopped, read_clock};
 use crate::site::{Lasting, Site, client_specs};
 
 /// Says what is doubtful in `dir`'s files.
@@ -63,7 +64,9 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         .map_err(|error| format!("the start failed: {error}"))?;
     // The level is set here alone, so that a new configuration can change it.
     log::set_max_level(config.settings.log_level);
-    let (clients_door, demo_door) = open_listeners(config.settings.host, config.settings.port)?;
+    let (host, port) = (config.settings.host, config.settings.port);
+    let clients_door = listen::open(SocketAddr::new(host, port))?;
+    let demo_door = listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let server = prepare(dir, watch, config, clients_door, demo_door);
     server?
         .run()

@@ -5,7 +5,10 @@
 pub const SHARE_BYTES_MAX: usize = 256 * 1024;
 
 /// What sessions that are no streams do in a turn together: requests that begin, large bodies, connections that end.
-pub const REST_BYTES_MAX: usize = 512 * 1024;
+pub const REST_BYTES_MAX: usize = 1024 * 1024;
+
+/// The same while there are streams. The shorter a turn, the more of them, each with a poll and a write of the ledger.
+pub const REST_BESIDE_STREAMS_BYTES_MAX: usize = 192 * 1024;
 
 /// A session that did no more than this is a stream, if it passes an answer on.
 pub const STREAM_BYTES_MAX: usize = 32 * 1024;
