@@ -232,10 +232,10 @@ fn keyring_pick_and_settle(bencher: Bencher, keys: usize) {
         .map(|number| Secret::new(format!("sk-key-number-{number}")))
         .collect();
     let mut keyring = Keyring::new();
-    let (platform, _) = keyring.reload(&[("mock", &secrets)])[0];
+    let (platform, keys) = keyring.reload(&[("mock", &secrets)]).remove(0);
     let now = now();
     bencher.bench_local(|| {
-        let permit = keyring.pick(platform, &[], now);
+        let permit = keyring.pick(platform, &keys, &[], now);
         let permit = permit.expect("every key is usable");
         keyring.judge(&permit, Outcome::Answered, now);
         keyring.release(permit);

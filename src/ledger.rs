@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::base::secret::Secret;
     use crate::policy::access::ClientSpec;
-    use crate::policy::keyring::{NoKey, Outcome, PlatformId};
+    use crate::policy::keyring::{KeyId, NoKey, Outcome, PlatformId};
 
     fn spec(key: &str) -> ClientSpec {
         ClientSpec {
@@ -175,12 +175,13 @@ mod tests {
         }
     }
 
-    fn ring(keys: &[&str]) -> (Keyring, PlatformId) {
+    fn ring(keys: &[&str]) -> (Keyring, PlatformId, Vec<KeyId>) {
         let secret = |key: &&str| Secret::new(key.to_string());
         let secrets: Vec<Secret> = keys.iter().map(secret).collect();
         let mut keyring = Keyring::new();
-        let ids = keyring.reload(&[("demo", &secrets)]);
-        (keyring, ids[0].0)
+        let mut ids = keyring.reload(&[("demo", &secrets)]);
+        let (platform, keys) = ids.remove(0);
+        (keyring, platform, keys)
     }
 
     #[test]
@@ -196,7 +197,7 @@ mod tests {
         // Each round is a process that is killed after its write.
         for round in 0..3 {
             let mut clients = Clients::new(vec![spec("client-one")]);
-            let (mut keyring, platform) = ring(&["dead", "limited", "good"]);
+            let (mut keyring, platform, keys) = ring(&["dead", "limited", "good"]);
             let (mut ledger, findings) =
                 Ledger::open(&path, round, &mut clients, &mut keyring, now)
                     .expect("it is a journal");
@@ -216,7 +217,7 @@ mod tests {
             assert!(ledger.holds_back());
             let mut tried = Vec::new();
             for wait in waits {
-                let Ok(permit) = keyring.pick(platform, &tried, now) else {
+                let Ok(permit) = keyring.pick(platform, &keys, &tried, now) else {
                     panic!("the good key is there");
                 };
                 let outcome = match (round, wait) {
@@ -231,7 +232,7 @@ mod tests {
                 keyring.release(permit);
                 if round > 0 {
                     assert_eq!(keyring.label(tried[0]), Digest::of(b"good").label());
-                    let none = keyring.pick(platform, &tried, now).err();
+                    let none = keyring.pick(platform, &keys, &tried, now).err();
                     assert!(matches!(none, Some(NoKey::RateLimited { .. })));
                     break;
                 }

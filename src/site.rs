@@ -31,7 +31,9 @@ pub struct Site {
 pub struct Route {
     pub platform: Platform,
     pub id: PlatformId,
-    pub keys: Vec<RouteKey>,
+    /// Each key's number, and below the field lines that show it.
+    pub keys: Vec<KeyId>,
+    key_lines: Vec<Box<[u8]>>,
     pub endpoint: Rc<Endpoint>,
     /// What the path below the platform's name is appended to: `base_url`'s path and `api_path`.
     pub path_prefix: String,
@@ -39,12 +41,6 @@ pub struct Route {
     pub authority: String,
     /// The head of a health probe, without the key's lines and the empty line.
     pub probe_head: Vec<u8>,
-}
-
-/// A platform's key with the field lines that show it, rendered once: its own and the platform's fixed ones.
-pub struct RouteKey {
-    pub id: KeyId,
-    pub lines: Box<[u8]>,
 }
 
 /// What stays over new versions of the configuration.
@@ -102,7 +98,7 @@ impl Site {
             .into_iter()
             .zip(ids)
             .zip(found)
-            .map(|((platform, (id, keys)), endpoint)| Route::new(platform, id, &keys, endpoint))
+            .map(|((platform, (id, keys)), endpoint)| Route::new(platform, id, keys, endpoint))
             .collect();
         let by_name = routes
             .iter()
@@ -122,7 +118,7 @@ impl Site {
     pub fn probed_keys(&self) -> Vec<(PlatformId, Vec<KeyId>)> {
         let enabled = self.routes.iter().filter(|route| route.platform.enabled);
         enabled
-            .map(|route| (route.id, route.keys.iter().map(|key| key.id).collect()))
+            .map(|route| (route.id, route.keys.clone()))
             .collect()
     }
 
@@ -157,15 +153,10 @@ impl Site {
 }
 
 impl Route {
-    fn new(platform: Platform, id: PlatformId, key_ids: &[KeyId], endpoint: Rc<Endpoint>) -> Route {
-        let keys = platform
-            .keys
-            .iter()
-            .zip(key_ids)
-            .map(|(key, id)| RouteKey {
-                id: *id,
-                lines: key_lines(&platform, key.expose()),
-            })
+    fn new(platform: Platform, id: PlatformId, keys: Vec<KeyId>, endpoint: Rc<Endpoint>) -> Route {
+        let secrets = platform.keys.iter();
+        let key_lines = secrets
+            .map(|key| key_lines(&platform, key.expose()))
             .collect();
         let default_port = match endpoint.security {
             Security::Plain => 80,
@@ -182,6 +173,7 @@ impl Route {
         Route {
             id,
             keys,
+            key_lines,
             path_prefix: format!("{}{}", platform.base_path, platform.api_path),
             probe_head: probe_head(&platform, &authority),
             authority,
@@ -190,12 +182,10 @@ impl Route {
         }
     }
 
-    /// The lines that show `key`.
+    /// The field lines that show `key`, rendered once: its own and the platform's fixed ones.
     pub fn key_lines(&self, key: KeyId) -> &[u8] {
-        let found = self.keys.iter().find(|candidate| candidate.id == key);
-        &found
-            .expect("a permit's key belongs to the site that its request began with")
-            .lines
+        let place = self.keys.iter().position(|candidate| *candidate == key);
+        &self.key_lines[place.expect("a request tries the keys of its own site")]
     }
 
     /// Whether the platform's own fields replace the client's of this name.

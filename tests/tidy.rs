@@ -35,7 +35,7 @@ const LAYERS: [(&str, &str); 20] = [
     ),
     (
         "start",
-        "capacity config exchange ledger net policy reload server site",
+        "capacity config exchange ledger listen net policy reload server site",
     ),
     ("main", "arguments server start"),
 ];

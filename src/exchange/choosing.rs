@@ -62,10 +62,10 @@ impl Choosing {
             cx.core.await_ledger(cx.session);
             return (Exchange::Choosing(self), Step::Wait);
         }
-        let platform = self.request.route().id;
+        let route = self.request.route();
         let keyring = &mut cx.core.keyring;
         let (picked, tried) = match self.wish {
-            Wish::Any { tried } => (keyring.pick(platform, &tried, cx.now), tried),
+            Wish::Any { tried } => (keyring.pick(route.id, &route.keys, &tried, cx.now), tried),
             Wish::Only(key) => (Ok(keyring.permit_for_probe(key, cx.now)), Vec::new()),
         };
         match picked {

@@ -253,7 +253,7 @@ impl Trying {
         !is_probe
             && self.upload.is_repeatable()
             && self.request.tries < route.platform.max_attempts
-            && cx.core.keyring.has_usable(route.id, &failed, cx.now)
+            && cx.core.keyring.has_usable(&route.keys, &failed, cx.now)
     }
 
     fn retry(mut self, outcome: Outcome, cx: &mut Cx<'_>) -> (Exchange, Step) {

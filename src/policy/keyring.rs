@@ -179,7 +179,8 @@ impl Keyring {
         KeyId(place as u32)
     }
 
-    /// Picks the next usable key that is not among `tried`. For a first try (`tried` is empty) there is a way out when
+    /// Picks the next usable one of `keys` that is not among `tried`. They are the platform's as the request knows them: a
+    /// configuration that came after it may have others. For a first try (`tried` is empty) there is a way out when
     /// none is usable: keys that cool only because the platform failed are tried all the same, since an outage must
     /// not lock everybody out.
     ///
@@ -188,27 +189,26 @@ impl Keyring {
     pub fn pick(
         &mut self,
         platform: PlatformId,
+        keys: &[KeyId],
         tried: &[KeyId],
         now: Now,
     ) -> Result<Permit, NoKey> {
-        let ring = &self.rings[platform.0 as usize];
-        let count = ring.keys.len();
-        let places = (0..count).map(|offset| (ring.next + offset) % count.max(1));
+        let count = keys.len();
+        let next = self.rings[platform.0 as usize].next;
+        let mut places = (0..count).map(|offset| (next + offset) % count.max(1));
         let usable = |key: &KeyId| !tried.contains(key) && self.keys[key.0 as usize].is_usable(now);
-        if let Some(place) = places.clone().find(|place| usable(&ring.keys[*place])) {
-            let key = ring.keys[place];
+        if let Some(place) = places.find(|place| usable(&keys[*place])) {
             self.rings[platform.0 as usize].next = (place + 1) % count;
-            return Ok(self.give(key, now));
+            return Ok(self.give(keys[place], now));
         }
-        match self.first_free_of_failing(platform, now) {
+        match self.first_free_of_failing(keys, now) {
             Some(key) if tried.is_empty() => Ok(self.give(key, now)),
-            Some(_) | None => Err(self.why_none(platform, now)),
+            Some(_) | None => Err(self.why_none(keys, now)),
         }
     }
 
-    /// Whether a key besides those of `tried` could serve now.
-    pub fn has_usable(&self, platform: PlatformId, tried: &[KeyId], now: Now) -> bool {
-        let keys = &self.rings[platform.0 as usize].keys;
+    /// Whether one of `keys` besides those of `tried` could serve now.
+    pub fn has_usable(&self, keys: &[KeyId], tried: &[KeyId], now: Now) -> bool {
         keys.iter()
             .any(|key| !tried.contains(key) && self.keys[key.0 as usize].is_usable(now))
     }
@@ -299,17 +299,15 @@ impl Keyring {
         self.permit_for_probe(key, now)
     }
 
-    fn first_free_of_failing(&self, platform: PlatformId, now: Now) -> Option<KeyId> {
-        let keys = self.rings[platform.0 as usize].keys.iter();
-        let failing = keys.filter_map(|id| {
+    fn first_free_of_failing(&self, keys: &[KeyId], now: Now) -> Option<KeyId> {
+        let failing = keys.iter().filter_map(|id| {
             let cooling = self.keys[id.0 as usize].cooling_now(now)?;
             (cooling.cause == Cause::Failing).then_some((cooling.until, *id))
         });
         failing.min().map(|(_, id)| id)
     }
 
-    fn why_none(&self, platform: PlatformId, now: Now) -> NoKey {
-        let keys = &self.rings[platform.0 as usize].keys;
+    fn why_none(&self, keys: &[KeyId], now: Now) -> NoKey {
         if keys.is_empty() {
             return NoKey::NoKeys;
         }

@@ -99,7 +99,7 @@ fn check_served(config: Config) {
 
 fn check_route(route: &Route) {
     for key in &route.keys {
-        let mut bytes = [&route.probe_head, &key.lines[..], b"\r\n"].concat();
+        let mut bytes = [&route.probe_head, route.key_lines(*key), b"\r\n"].concat();
         let head = Head::take(&mut bytes).expect("a head");
         assert!(bytes.is_empty(), "more than a head: {head:?}");
         assert_eq!(head.one("host"), Some(route.authority.as_str()));

@@ -70,7 +70,7 @@ fn check_forwarded(server: &Server, head: &RequestHead<'_, '_>, platform: usize)
     let tail = tail_below(head.target.path, route);
     let mut draft = Vec::new();
     write_head(&mut draft, head, route, tail, &shown, offered.as_deref());
-    draft.extend_from_slice(route.key_lines(route.keys[0].id));
+    draft.extend_from_slice(route.key_lines(route.keys[0]));
     draft.extend_from_slice(b"\r\n");
     let written = draft.escape_ascii().to_string();
 

@@ -237,9 +237,9 @@ fn the_platform_s_own_fields() {
         );
     }
     let core = core("{}", OWN);
-    let key = &core.site.routes[0].keys[0];
+    let route = &core.site.routes[0];
     assert_eq!(
-        shown(&key.lines),
+        shown(route.key_lines(route.keys[0])),
         "x-api-key: sk-1\r\nVersion: 2023\r\nx-extra: 1\r\n"
     );
 }
@@ -266,7 +266,8 @@ fn largest_platform() -> String {
 fn the_largest_head_finds_room_with_the_largest_configuration() {
     let platform = largest_platform();
     let core = core("{}", &platform);
-    let key_bytes = core.site.routes[0].keys[0].lines.len() - "sk-1".len() + KEY_BYTES_MAX;
+    let route = &core.site.routes[0];
+    let key_bytes = route.key_lines(route.keys[0]).len() - "sk-1".len() + KEY_BYTES_MAX;
     let line = "GET /p/ HTTP/1.1";
     let others = format!("{line}\r\nHost: proxy.example\r\n\r\n").len();
     let short_fields = "a:\r\n".repeat(FIELDS_MAX - 3);

@@ -89,7 +89,7 @@ impl Bench {
     }
 
     fn pick(&mut self) -> Permit {
-        let picked = self.keyring.pick(self.platform, &[], self.now);
+        let picked = self.keyring.pick(self.platform, &self.keys, &[], self.now);
         picked.expect("a key is usable")
     }
 
@@ -132,7 +132,7 @@ impl Bench {
                     self.end(permit, outcome.clone());
                 }
                 Refused(want) => {
-                    let refused = self.keyring.pick(self.platform, &[], self.now);
+                    let refused = self.keyring.pick(self.platform, &self.keys, &[], self.now);
                     assert_eq!(refused.map(|permit| permit.key()), Err(*want), "{place}");
                 }
                 Probe(key, outcome) => {
@@ -367,10 +367,10 @@ fn keys_that_were_tried_are_not_picked_again() {
         let tried: Vec<KeyId> = tried.into_iter().map(|place: usize| keys[place]).collect();
         let (platform, now) = (bench.platform, bench.now);
         assert_eq!(
-            bench.keyring.has_usable(platform, &tried, now),
+            bench.keyring.has_usable(&bench.keys, &tried, now),
             want.is_ok()
         );
-        let picked = bench.keyring.pick(platform, &tried, now);
+        let picked = bench.keyring.pick(platform, &bench.keys, &tried, now);
         let found = picked.map(|permit| {
             let key = permit.key();
             bench.end(permit, Canceled);
@@ -386,7 +386,9 @@ fn a_retry_does_not_fall_back_on_failing_keys() {
     bench.run("one fails", &[Try(0, rejected())]);
     bench.run("the other too", &times(5, &Try(1, SERVER_ERROR)));
     let tried = [bench.keys[0]];
-    let found = bench.keyring.pick(bench.platform, &tried, bench.now);
+    let found = bench
+        .keyring
+        .pick(bench.platform, &bench.keys, &tried, bench.now);
     let retry_after = Some(Duration::from_secs(10));
     assert_eq!(
         found.map(|permit| permit.key()),

@@ -45,10 +45,10 @@ fn pick(bench: &mut Bench, random: &mut Random, held: &mut Vec<Permit>) {
     let has_usable = left.clone().any(is_usable);
     let now = bench.now;
     assert_eq!(
-        bench.keyring.has_usable(bench.platform, &tried, now),
+        bench.keyring.has_usable(&bench.keys, &tried, now),
         has_usable
     );
-    match bench.keyring.pick(bench.platform, &tried, now) {
+    match bench.keyring.pick(bench.platform, &bench.keys, &tried, now) {
         Ok(permit) => {
             let place = bench.keys.iter().position(|key| *key == permit.key());
             let place = place.expect("only keys of the configuration are picked");

@@ -34,6 +34,7 @@ fn a_reload_keeps_what_stays() {
     );
     assert_eq!(bench.states(), "h");
     bench.keyring.reload(&[]);
+    bench.keys.clear();
     assert_eq!(bench.states(), "");
     bench.run("gone", &[Refused(NoKey::NoKeys)]);
 }
@@ -54,11 +55,36 @@ fn a_permit_outlives_its_key() {
 }
 
 #[test]
+fn a_request_tries_the_keys_that_were_there_when_it_began() {
+    let mut bench = Bench::new(2);
+    let new = bench
+        .keyring
+        .reload(&[("p", &secrets(&["new"]))])
+        .remove(0)
+        .1;
+    let mut tried = Vec::new();
+    for _ in 0..2 {
+        assert!(bench.keyring.has_usable(&bench.keys, &tried, bench.now));
+        let permit = bench
+            .keyring
+            .pick(bench.platform, &bench.keys, &tried, bench.now)
+            .expect("it is usable");
+        assert!(bench.keys.contains(&permit.key()) && !tried.contains(&permit.key()));
+        tried.push(permit.key());
+        bench.end(permit, SERVER_ERROR);
+    }
+    assert!(!bench.keyring.has_usable(&bench.keys, &tried, bench.now));
+    let permit = bench.keyring.pick(bench.platform, &new, &[], bench.now);
+    let permit = permit.expect("it is usable");
+    assert_eq!(permit.key(), new[0]);
+    bench.end(permit, Answered);
+}
+
+#[test]
 fn what_pages_show() {
     let mut bench = Bench::new(1);
-    bench
-        .keyring
-        .reload(&[("p", &secrets(&["sk-live-0123456789"]))]);
+    let names = secrets(&["sk-live-0123456789"]);
+    bench.keys = bench.keyring.reload(&[("p", &names)]).remove(0).1;
     for (outcome, error) in [
         (LIMITED, Some("429: rate-limited")),
         (Forbidden, Some("403: the platform forbids it")),
