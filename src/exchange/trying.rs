@@ -153,7 +153,7 @@ impl Trying {
                 // be fresh: a request that makes the platform close would else go to every connection of the pool.
                 let endpoint = std::rc::Rc::clone(&self.request.route().endpoint);
                 let fresh = Trying::new(self.request, self.upload, self.tried, self.permit, cx.now);
-                let reuse = Reuse::Never;
+                let reuse = Reuse::No;
                 (Exchange::Trying(fresh), Step::Dial { endpoint, reuse })
             }
             Some(Ended::Cleanly) => self.fail(

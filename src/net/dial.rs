@@ -68,13 +68,12 @@ pub enum Origin {
     Pooled,
 }
 
-/// Which connections out of the pool will do.
+/// Whether a connection out of the pool will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
-    Any,
-    /// One that was used just now, and is as surely open as a fresh one.
-    Recent,
-    Never,
+    Yes,
+    /// It must be one that nobody has used before.
+    No,
 }
 
 impl Dial {

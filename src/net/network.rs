@@ -18,7 +18,7 @@ use crate::base::now::Now;
 
 /// What a session needs of the network: upstream connections, got and given back.
 pub trait Network {
-    /// Gets a connection to `endpoint` for `session`: one out of the pool that will do, or a dial.
+    /// Gets a connection to `endpoint` for `session`: one out of the pool, if it may, or a dial.
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
@@ -207,7 +207,9 @@ impl Network for Sockets {
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        if let Some(connection) = self.pool.take(endpoint.id, reuse, now) {
+        if reuse == Reuse::Yes
+            && let Some(connection) = self.pool.take(endpoint.id)
+        {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::connection::{Connection, Hints};
-use super::dial::Reuse;
 use crate::base::now::Now;
 
 /// Idle connections kept per endpoint; what a burst opened beyond them is closed.
@@ -15,9 +14,6 @@ pub const IDLE_PER_ENDPOINT_MAX: usize = 256;
 /// How long a connection may wait. Platforms and their load balancers close at 60 seconds and later: a connection
 /// given up first is never used just as it is being closed.
 pub const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
-
-/// A connection that has waited for less is surely open: what serves many requests waits longer for the next one.
-const RECENT: Duration = Duration::from_secs(1);
 
 /// Idle connections by endpoint, the last one used on top.
 #[derive(Default)]
@@ -52,18 +48,12 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last, if it will do: the likeliest to be alive, and the others may age.
-    pub fn take(&mut self, endpoint: usize, reuse: Reuse, now: Now) -> Option<Connection> {
-        let stack = self.stacks.get_mut(endpoint)?;
-        let will_do = match reuse {
-            Reuse::Any => true,
-            Reuse::Recent => now.instant < stack.back()?.since + RECENT,
-            Reuse::Never => false,
-        };
-        match will_do {
-            true => stack.pop_back().map(|idle| idle.connection),
-            false => None,
-        }
+    /// The connection that was used last: the likeliest to be alive, and the others may age.
+    pub fn take(&mut self, endpoint: usize) -> Option<Connection> {
+        self.stacks
+            .get_mut(endpoint)?
+            .pop_back()
+            .map(|idle| idle.connection)
     }
 
     /// The poll reported something of an idle connection. One that the peer closed, or on which bytes came that nobody

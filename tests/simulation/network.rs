@@ -175,7 +175,9 @@ impl Network for Wires {
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        if let Some(connection) = self.pool.take(endpoint.id, reuse, now) {
+        if reuse == Reuse::Yes
+            && let Some(connection) = self.pool.take(endpoint.id)
+        {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }
