@@ -30,7 +30,7 @@ impl Feed {
 
     /// Wakes the session when the next event is there.
     pub fn listen(&mut self, session: usize) {
-        self.listeners.push(session);
+        self.listeners.push_first(session);
     }
 
     /// When the next event is due; never while nobody listens.
@@ -54,7 +54,9 @@ impl Feed {
 
     /// There will be no further event: who awaits one is to be woken.
     pub fn end(&mut self) -> Vec<usize> {
-        std::iter::from_fn(|| self.listeners.pop_second()).collect()
+        let mut listeners = Vec::new();
+        self.listeners.take_first_into(&mut listeners);
+        listeners
     }
 }
 
