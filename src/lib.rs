@@ -44,7 +44,7 @@
 //! - One request gets one final head; a permit is judged and released exactly once (dropping one asserts).
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
-//! - The clock is read once a turn, in one place; sleeping happens in the poll alone.
+//! - The clock is read once a turn, in one place; sleeping happens in the poll alone, once the loop runs.
 //! - A defect that panics ends one request, whose client is told so if nothing of an answer has left; all others go on.
 #![forbid(unsafe_code)]
 

@@ -263,6 +263,7 @@ impl Journal {
     fn open_patiently(&mut self, now: Now) -> Result<Option<String>, Fault> {
         for _ in 0..LOCK_PATIENCE.as_millis() / LOCK_PAUSE.as_millis() {
             match self.open_file(now) {
+                // The loop does not run yet; while it does, a taken lock is come back to (`Journal::flush`).
                 Err(Fault::Busy) => std::thread::sleep(LOCK_PAUSE),
                 outcome => return outcome,
             }

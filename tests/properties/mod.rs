@@ -13,25 +13,33 @@ pub mod requests;
 mod folder;
 mod input;
 
-// The simulation's world, without its script: the exchange's property has one of its own, and of what some files lend it
-// uses a part (hence `allow(dead_code)`).
+// The simulation's world, without its script: the exchange's property has one of its own.
 #[path = "../simulation/nameservers.rs"]
 mod nameservers;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "only the script asks whether a dial goes astray")]
 #[path = "../simulation/network.rs"]
 mod network;
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    reason = "only the script plans requests; the platforms are of use here"
+)]
 #[path = "../simulation/plan.rs"]
 mod plan;
-#[allow(dead_code)]
+#[allow(dead_code, reason = "only the script draws sizes")]
 #[path = "../simulation/random.rs"]
 mod random;
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    reason = "only the script has answers that last until the end"
+)]
 #[path = "../simulation/reader.rs"]
 mod reader;
 #[path = "../simulation/server.rs"]
 mod server;
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    reason = "only the script asks why a wire broke and whether it is drained"
+)]
 #[path = "../simulation/wire.rs"]
 mod wire;
 

@@ -38,6 +38,7 @@ impl NameServer {
         .next()
         .expect("some port is free");
         let address = udp.local_addr().unwrap();
+        // A test's other side, which blocks: the program itself has one thread.
         let thread = Some(std::thread::spawn(move || serve(&udp, &tcp)));
         NameServer { address, thread }
     }
