@@ -6,6 +6,7 @@ pub mod ids;
 pub mod now;
 pub mod queue;
 pub mod secret;
+pub mod spares;
 pub mod text;
 pub mod timers;
 pub mod work;

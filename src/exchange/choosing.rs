@@ -15,7 +15,7 @@ use super::{Cx, End, Exchange, Step};
 
 pub struct Choosing {
     request: Box<Request>,
-    upload: Upload,
+    upload: Box<Upload>,
     wish: Wish,
 }
 
@@ -29,7 +29,7 @@ enum Wish {
 
 impl Choosing {
     /// The first choice for a request.
-    pub fn new(request: Box<Request>, upload: Upload) -> Choosing {
+    pub fn new(request: Box<Request>, upload: Box<Upload>) -> Choosing {
         Choosing {
             request,
             upload,
@@ -38,7 +38,7 @@ impl Choosing {
     }
 
     /// The choice for a probe of `key`.
-    pub fn probe(request: Box<Request>, upload: Upload, key: KeyId) -> Choosing {
+    pub fn probe(request: Box<Request>, upload: Box<Upload>, key: KeyId) -> Choosing {
         Choosing {
             request,
             upload,
@@ -47,7 +47,7 @@ impl Choosing {
     }
 
     /// The next choice, after the keys of `tried`.
-    pub fn again(request: Box<Request>, upload: Upload, tried: Vec<KeyId>) -> Choosing {
+    pub fn again(request: Box<Request>, upload: Box<Upload>, tried: Vec<KeyId>) -> Choosing {
         Choosing {
             request,
             upload,
@@ -79,8 +79,7 @@ impl Choosing {
             }
             Err(no_key) => {
                 let reason = refusal(no_key, &self.request);
-                let core = &mut *cx.core;
-                let decoder = self.upload.discard(&mut core.blocks);
+                let decoder = cx.core.discard(self.upload);
                 let replying = Replying::refuse(self.request, reason, decoder, cx);
                 (Exchange::Replying(replying), Step::Again)
             }
@@ -88,7 +87,7 @@ impl Choosing {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        self.upload.discard(&mut core.blocks);
+        core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);
     }
 }

@@ -24,14 +24,14 @@ pub const LIMITS: Limits = Limits {
 pub struct Collecting {
     request: Box<Request>,
     authorization: Option<Box<[u8]>>,
-    upload: Upload,
+    upload: Box<Upload>,
 }
 
 impl Collecting {
     pub fn new(
         request: Box<Request>,
         authorization: Option<Box<[u8]>>,
-        upload: Upload,
+        upload: Box<Upload>,
     ) -> Collecting {
         Collecting {
             request,
@@ -78,14 +78,14 @@ impl Collecting {
             now: cx.now,
             serial: cx.core.ids.next_u64(),
         });
-        let decoder = self.upload.discard(&mut cx.core.blocks);
+        let decoder = cx.core.discard(self.upload);
         let replying = Replying::new(self.request, reply, decoder, cx.now);
         (Exchange::Replying(replying), Step::Again)
     }
 
     fn refuse(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let reason = broken.reason(LIMITS.content_bytes_max);
-        self.upload.discard(&mut cx.core.blocks);
+        cx.core.discard(self.upload);
         self.request.afterwards = Afterwards::Close;
         let decoder = Decoder::new(Framing::None);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
@@ -93,7 +93,7 @@ impl Collecting {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        self.upload.discard(&mut core.blocks);
+        core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);
     }
 }

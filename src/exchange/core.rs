@@ -7,8 +7,10 @@ use crate::base::buffer::BlockPool;
 use crate::base::ids::Ids;
 use crate::base::now::Now;
 use crate::base::queue::RunQueue;
+use crate::base::spares::Spares;
 use crate::base::text::Text;
 use crate::figures::{Figures, Finished, RetryReason};
+use crate::http::body::Decoder;
 use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
 use crate::policy::keyring::{Condition, KeyId, Keyring, Outcome, Permit, PlatformId};
@@ -21,10 +23,7 @@ use crate::site::Site;
 use super::End;
 use super::feed::Feed;
 use super::request::{Request, Role};
-use super::upload::RetryMemory;
-
-/// Requests whose memory is kept for the next ones.
-const SPARE_REQUESTS_MAX: usize = 256;
+use super::upload::{RetryMemory, Upload};
 
 /// Whether new requests are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +61,8 @@ pub struct Core {
     pub config_error: Option<String>,
     /// Memory for a head while it is written anew.
     pub draft: Vec<u8>,
-    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
-    spare_requests: Vec<Box<Request>>,
+    pub uploads: Spares<Upload>,
+    requests: Spares<Request>,
     date: Date,
 }
 
@@ -104,7 +103,8 @@ impl Core {
             woken: Vec::new(),
             config_error: None,
             draft: Vec::new(),
-            spare_requests: Vec::new(),
+            uploads: Spares::default(),
+            requests: Spares::default(),
             date: Date::default(),
         }
     }
@@ -127,13 +127,7 @@ impl Core {
     /// A new request's facts, in memory that a former one has left.
     pub fn new_request(&mut self, role: Role, now: Now) -> Box<Request> {
         let request = Request::new(Rc::clone(&self.site), role, self.ids.request_id(), now);
-        match self.spare_requests.pop() {
-            Some(mut spare) => {
-                *spare = request;
-                spare
-            }
-            None => Box::new(request),
-        }
+        self.requests.hold(request)
     }
 
     /// Writes a request's line into the figures and takes its memory back. Only what clients ask of platforms counts.
@@ -162,9 +156,14 @@ impl Core {
                 started_unix_ms: request.started.unix_ms,
             });
         }
-        if self.spare_requests.len() < SPARE_REQUESTS_MAX {
-            self.spare_requests.push(request);
-        }
+        self.requests.give(request);
+    }
+
+    /// Takes back all memory of an upload; how far the client's body has been read.
+    pub fn discard(&mut self, mut upload: Box<Upload>) -> Decoder {
+        let decoder = upload.discard(&mut self.blocks);
+        self.uploads.give(upload);
+        decoder
     }
 
     /// Counts that another key is tried after this outcome.

@@ -72,7 +72,7 @@ pub enum Exchange {
     /// Awaits the body of a request that the program itself answers.
     Collecting(Collecting),
     /// Sends an answer of the program's own.
-    Replying(Replying),
+    Replying(Box<Replying>),
     /// The answer has left; the rest of the request is read and dropped.
     Draining(Draining),
     /// The last answer is on its way; what the client still sends is dropped.
@@ -80,6 +80,9 @@ pub enum Exchange {
     /// Has ended; nothing is left to be settled.
     Closed,
 }
+
+/// It is taken out of its session and put back with each step: a few vector instructions move so much.
+const _: () = assert!(size_of::<Exchange>() <= 128);
 
 /// What an exchange wants of its session.
 pub enum Step {
@@ -152,6 +155,7 @@ impl Exchange {
         let body = platform.health_body.as_deref().unwrap_or_default();
         let head = &site.routes[place].probe_head;
         let upload = Upload::complete(head, body.as_bytes(), &mut core.blocks, &core.retry_memory);
+        let upload = core.uploads.hold(upload);
         Exchange::Choosing(Choosing::probe(request, upload, key))
     }
 

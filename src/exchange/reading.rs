@@ -60,14 +60,14 @@ enum Stage {
 enum Decision {
     Refuse(Reason),
     Reply(Reply),
-    Forward(Upload),
+    Forward(Box<Upload>),
     /// `/health`, once the round of probes has ended.
     AwaitRound,
     /// `/events`.
     Listen,
     /// The body is needed first.
     Collect {
-        upload: Upload,
+        upload: Box<Upload>,
         authorization: Option<Box<[u8]>>,
     },
 }
@@ -185,12 +185,12 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     note(&mut request, &head);
     let decision = match cx.role {
         Role::Demo => Decision::Collect {
-            upload: Upload::collecting(
+            upload: cx.core.uploads.hold(Upload::collecting(
                 head.framing,
                 collecting::LIMITS,
                 &mut cx.core.blocks,
                 &cx.core.retry_memory,
-            ),
+            )),
             authorization: head.field("authorization").map(Box::from),
         },
         Role::Proxy | Role::Probe(_) => decide(&mut request, &head, cx.peer, cx.core, cx.now),
@@ -329,18 +329,23 @@ fn forward(
     Ok(Decision::Forward(upload))
 }
 
-fn upload_of(head: &RequestHead<'_, '_>, rewritten: &[u8], site: &Site, core: &mut Core) -> Upload {
+fn upload_of(
+    head: &RequestHead<'_, '_>,
+    rewritten: &[u8],
+    site: &Site,
+    core: &mut Core,
+) -> Box<Upload> {
     let limits = Limits {
         kept_bytes_max: site.settings.retry_buffer_bytes,
         content_bytes_max: site.settings.max_body_bytes,
     };
-    Upload::new(
+    core.uploads.hold(Upload::new(
         rewritten,
         head.framing,
         limits,
         &mut core.blocks,
         &core.retry_memory,
-    )
+    ))
 }
 
 fn cors_of(head: &RequestHead<'_, '_>, site: &Site) -> Cors {

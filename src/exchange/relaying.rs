@@ -29,7 +29,7 @@ const INTERIM_MAX: u32 = 32;
 
 pub struct Relaying {
     request: Box<Request>,
-    upload: Upload,
+    upload: Box<Upload>,
     permit: Permit,
     stage: Stage,
 }
@@ -283,7 +283,7 @@ impl Relaying {
             && upstream.input.is_empty()
             && upstream.ended.is_none();
         cx.core.keyring.release(self.permit);
-        let decoder = self.upload.discard(&mut cx.core.blocks);
+        let decoder = cx.core.discard(self.upload);
         let next = after_answer(&self.request, decoder, cx.core.phase, cx.now);
         cx.core
             .finish(self.request, End::answered(body.status), cx.now);
@@ -330,7 +330,7 @@ impl Relaying {
         cx: &mut Cx<'_>,
     ) -> (Exchange, Step) {
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
-        let decoder = self.upload.discard(&mut cx.core.blocks);
+        let decoder = cx.core.discard(self.upload);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
     }
@@ -341,7 +341,7 @@ impl Relaying {
             Stage::Head { .. } => core.settle(&self.request, self.permit, Outcome::Canceled, now),
             Stage::Body(_) => core.keyring.release(self.permit),
         }
-        self.upload.discard(&mut core.blocks);
+        core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);
     }
 }

@@ -66,15 +66,15 @@ enum Stage {
 
 impl Replying {
     /// Answers `request` with `reply`; `decoder` stands in the request's body.
-    pub fn new(request: Box<Request>, reply: Reply, decoder: Decoder, now: Now) -> Replying {
-        Replying {
+    pub fn new(request: Box<Request>, reply: Reply, decoder: Decoder, now: Now) -> Box<Replying> {
+        Box::new(Replying {
             end: End::answered(reply.status),
             request,
             decoder,
             stage: Stage::Held(now.instant + reply.delay, reply),
             since: now.instant,
             is_blocked: false,
-        }
+        })
     }
 
     /// Answers `request` with the error that `reason` is.
@@ -83,7 +83,7 @@ impl Replying {
         reason: Reason,
         decoder: Decoder,
         cx: &mut Cx<'_>,
-    ) -> Replying {
+    ) -> Box<Replying> {
         log::debug!(
             "{} {} {}: {}",
             request.id,
@@ -94,38 +94,37 @@ impl Replying {
         if request.tries == 0 {
             cx.core.figures.refused(reason.code());
         }
-        Replying {
-            end: End::failed(&reason),
-            ..Replying::new(request, error_reply(&reason), decoder, cx.now)
-        }
+        let mut replying = Replying::new(request, error_reply(&reason), decoder, cx.now);
+        replying.end = End::failed(&reason);
+        replying
     }
 
     /// Answers with the states of all keys once the round of probes has ended.
-    pub fn after_round(request: Box<Request>, decoder: Decoder, cx: &mut Cx<'_>) -> Replying {
+    pub fn after_round(request: Box<Request>, decoder: Decoder, cx: &mut Cx<'_>) -> Box<Replying> {
         cx.core.await_round(cx.session);
-        Replying {
+        Box::new(Replying {
             end: End::answered(200),
             request,
             decoder,
             stage: Stage::Round,
             since: cx.now.instant,
             is_blocked: false,
-        }
+        })
     }
 
     /// Answers with the figures, again and again.
-    pub fn listen(request: Box<Request>, decoder: Decoder, now: Now) -> Replying {
-        Replying {
+    pub fn listen(request: Box<Request>, decoder: Decoder, now: Now) -> Box<Replying> {
+        Box::new(Replying {
             end: End::answered(200),
             request,
             decoder,
             stage: Stage::Listening,
             since: now.instant,
             is_blocked: false,
-        }
+        })
     }
 
-    pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    pub fn step(mut self: Box<Self>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if !self.may_go_on(cx) {
             return self.wait(cx);
         }
@@ -167,7 +166,7 @@ impl Replying {
     }
 
     /// Waits for the client, or for what the stage needs besides.
-    fn wait(mut self, cx: &Cx<'_>) -> (Exchange, Step) {
+    fn wait(mut self: Box<Self>, cx: &Cx<'_>) -> (Exchange, Step) {
         let room = cx.client.output.room();
         self.is_blocked = match &self.stage {
             Stage::Held(..) | Stage::Round | Stage::Listening => room < HEAD_ROOM_BYTES,
@@ -241,13 +240,13 @@ impl Replying {
         }
     }
 
-    fn complete(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    fn complete(self: Box<Self>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let next = after_answer(&self.request, self.decoder, cx.core.phase, cx.now);
         cx.core.finish(self.request, self.end, cx.now);
         (next, Step::Again)
     }
 
-    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+    pub fn abort(self: Box<Self>, reason: &Reason, core: &mut Core, now: Now) {
         core.finish(self.request, End::failed(reason), now);
     }
 }

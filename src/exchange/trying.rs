@@ -28,7 +28,7 @@ use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
 pub struct Trying {
     pub(super) request: Box<Request>,
-    pub(super) upload: Upload,
+    pub(super) upload: Box<Upload>,
     tried: Vec<KeyId>,
     pub(super) permit: Permit,
     stage: Stage,
@@ -55,7 +55,7 @@ enum Failure {
 impl Trying {
     pub fn new(
         request: Box<Request>,
-        upload: Upload,
+        upload: Box<Upload>,
         tried: Vec<KeyId>,
         permit: Permit,
         now: Now,
@@ -291,7 +291,7 @@ impl Trying {
             return self.retry(outcome, cx);
         }
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
-        let decoder = self.upload.discard(&mut cx.core.blocks);
+        let decoder = cx.core.discard(self.upload);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
     }
@@ -305,7 +305,7 @@ impl Trying {
     fn give_up(mut self, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
         cx.core
             .settle(&self.request, self.permit, Outcome::Canceled, cx.now);
-        self.upload.discard(&mut cx.core.blocks);
+        cx.core.discard(self.upload);
         self.request.afterwards = super::request::Afterwards::Close;
         let decoder = Decoder::new(crate::http::Framing::None);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
@@ -314,7 +314,7 @@ impl Trying {
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
         core.settle(&self.request, self.permit, Outcome::Canceled, now);
-        self.upload.discard(&mut core.blocks);
+        core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);
     }
 }

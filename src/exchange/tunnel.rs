@@ -52,7 +52,7 @@ impl Tunnel {
         } = trying;
         let core = &mut *cx.core;
         core.judge(&request, &permit, Outcome::Answered, cx.now);
-        upload.discard(&mut core.blocks);
+        core.discard(upload);
         relay_switch(cx.client.output, &request, head);
         Tunnel {
             request,

@@ -314,10 +314,10 @@ impl Upload {
         }
     }
 
-    /// Gives all memory back.
-    pub fn discard(mut self, blocks: &mut BlockPool) -> Decoder {
+    /// Gives all memory back; how far the client's body has been read.
+    pub fn discard(&mut self, blocks: &mut BlockPool) -> Decoder {
         self.kept.clear(blocks);
-        self.decoder
+        std::mem::replace(&mut self.decoder, Decoder::Done)
     }
 
     fn check_size(&self) -> Result<(), Broken> {
