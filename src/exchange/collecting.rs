@@ -66,7 +66,8 @@ impl Collecting {
     }
 
     pub fn deadline(&self, client_at: Instant) -> Instant {
-        client_at + self.request.site.settings.idle_timeout
+        // What is here of it may have come behind another request, long before.
+        client_at.max(self.request.started.instant) + self.request.site.settings.idle_timeout
     }
 
     fn answer(self, cx: &mut Cx<'_>) -> (Exchange, Step) {

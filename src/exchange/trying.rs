@@ -40,8 +40,9 @@ pub struct Trying {
 enum Stage {
     /// Connecting since then.
     Dialing(Instant),
-    /// The request is on its way.
-    Sending,
+    /// The request is on its way since then. Before, nothing needs to have moved for long: it may have been sent behind
+    /// another one, and the connection have waited in the pool.
+    Sending(Instant),
     /// The request's last byte left then.
     Awaiting(Instant),
 }
@@ -89,7 +90,7 @@ impl Trying {
         let settings = &self.request.site.settings;
         match self.stage {
             Stage::Dialing(since) => since + settings.connect_timeout,
-            Stage::Sending => active_at + settings.idle_timeout,
+            Stage::Sending(since) => active_at.max(since) + settings.idle_timeout,
             Stage::Awaiting(since) => since + settings.response_timeout,
         }
     }
@@ -108,13 +109,13 @@ impl Trying {
         if let Stage::Dialing(_) = self.stage {
             let lines = self.request.route().key_lines(self.permit.key());
             self.upload.begin_try(lines, upstream.output);
-            self.stage = Stage::Sending;
+            self.stage = Stage::Sending(cx.now.instant);
         }
         let progress = match self.pump(Some(upstream.output), cx) {
             Ok(progress) => progress,
             Err(broken) => return self.give_up_broken(broken, cx),
         };
-        if let Stage::Sending = self.stage
+        if let Stage::Sending(_) = self.stage
             && self.upload.is_done()
             && upstream.output.is_empty()
         {
@@ -168,10 +169,10 @@ impl Trying {
                 <= cx.now.instant =>
             {
                 match self.stage {
-                    Stage::Sending if self.upload.is_starved() && upstream.output.is_empty() => {
+                    Stage::Sending(_) if self.upload.is_starved() && upstream.output.is_empty() => {
                         self.give_up(Reason::RequestTimeout, cx)
                     }
-                    Stage::Sending => {
+                    Stage::Sending(_) => {
                         self.fail(Failure::TimedOut("it stopped taking the request"), cx)
                     }
                     Stage::Dialing(_) | Stage::Awaiting(_) => {
@@ -365,5 +366,59 @@ fn invalid_key(head: &ResponseHead<'_, '_>, mut bytes: &[u8], ended: Option<Ende
     match names_invalid_key(&body) {
         true => Look::Invalid,
         false => Look::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::exchange::testing::{self, buffer};
+
+    #[test]
+    fn the_time_to_take_a_request_begins_with_it() {
+        let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+        let long_ago = testing::now();
+        let mut request = testing::request(&mut core);
+        request.route = Some(0);
+        let route = &request.site.routes[0];
+        let permit = core.keyring.pick(route.id, &route.keys, &[], long_ago);
+        let permit = permit.expect("its key is new");
+        let patience = request.site.settings.idle_timeout;
+        let upload = Upload::complete(b"", b"{}", &mut core.blocks, &core.retry_memory);
+        let begun = long_ago.after(patience * 2);
+        let mut trying = Trying::new(request, Box::new(upload), Vec::new(), permit, begun);
+        let mut buffers = [(); 4].map(|()| buffer(b""));
+        for (waited, is_over) in [
+            (Duration::ZERO, false),
+            (patience - Duration::from_millis(1), false),
+            (patience, true),
+        ] {
+            let ends = |input, output| Ends {
+                input,
+                output,
+                ended: None,
+                active_at: long_ago.instant,
+            };
+            let [from_client, to_client, from_platform, to_platform] = &mut buffers;
+            let mut cx = Cx {
+                now: begun.after(waited),
+                core: &mut core,
+                session: 0,
+                role: Role::Proxy,
+                peer: [127, 0, 0, 1].into(),
+                client: ends(from_client, to_client),
+                upstream: Upstream::Open(ends(from_platform, to_platform), Origin::Pooled),
+            };
+            trying = match trying.step(&mut cx) {
+                (Exchange::Trying(trying), _) if !is_over => trying,
+                (Exchange::Replying(_), _) if is_over => return,
+                (next, _) => {
+                    next.abort(&Reason::Bug, &mut core, begun);
+                    panic!("after {waited:?}: it should be over: {is_over}");
+                }
+            };
+        }
     }
 }
