@@ -10,8 +10,11 @@ use super::core::Core;
 use super::reason::Reason;
 use super::{Cx, Exchange, Step};
 
-/// How long the client may take to read its answer and close.
+/// How long the client may send nothing while it reads its answer, before it is closed.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// How long it may take for that, however it sends.
+const LINGER_MAX: Duration = Duration::from_secs(30);
 
 /// What is read and dropped at most.
 const DROPPED_BYTES_MAX: usize = 256 * 1024;
@@ -26,7 +29,7 @@ pub struct Closing {
 #[derive(Clone, Copy)]
 enum Stage {
     Sending,
-    /// Our end was sent; the client's is awaited until then.
+    /// Our end was sent then; the client's is awaited.
     Lingering(Instant),
 }
 
@@ -44,14 +47,17 @@ impl Closing {
         cx.client.input.consume(cx.client.input.len());
         let finished = match self.stage {
             Stage::Sending => self.deadline(cx.core, cx.client.active_at) <= cx.now.instant,
-            Stage::Lingering(until) => until <= cx.now.instant || !self.wants_client(),
+            Stage::Lingering(_) => {
+                self.deadline(cx.core, cx.client.active_at) <= cx.now.instant
+                    || !self.wants_client()
+            }
         };
         if finished {
             return (Exchange::Closed, Step::Close(Reason::Finished));
         }
         match self.stage {
             Stage::Sending if cx.client.output.is_empty() => {
-                self.stage = Stage::Lingering(cx.now.instant + LINGER);
+                self.stage = Stage::Lingering(cx.now.instant);
                 (Exchange::Closing(self), Step::Shutdown)
             }
             Stage::Sending | Stage::Lingering(_) => (Exchange::Closing(self), Step::Wait),
@@ -66,7 +72,61 @@ impl Closing {
     pub fn deadline(&self, core: &Core, client_at: Instant) -> Instant {
         match self.stage {
             Stage::Sending => client_at.max(self.since) + core.site.settings.idle_timeout,
-            Stage::Lingering(until) => until,
+            Stage::Lingering(since) => (client_at.max(since) + LINGER).min(since + LINGER_MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::request::Role;
+    use crate::exchange::testing::{self, buffer};
+    use crate::exchange::{Ends, Upstream};
+
+    #[test]
+    fn who_still_sends_is_waited_for_longer() {
+        // (when bytes of the client come, when the connection is closed), in seconds
+        let rows: [(&[u64], u64); 4] = [
+            (&[], 5),
+            (&[4], 9),
+            (&[4, 6, 11], 16),
+            (&[4, 8, 12, 16, 20, 24, 28], 30),
+        ];
+        for (comes, ends) in rows {
+            let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+            let begun = testing::now();
+            let mut active_at = begun.instant;
+            let mut step = |closing: Closing, milliseconds: u64, bytes: &[u8]| {
+                let now = begun.after(Duration::from_millis(milliseconds));
+                if !bytes.is_empty() {
+                    active_at = now.instant;
+                }
+                let mut cx = Cx {
+                    now,
+                    core: &mut core,
+                    session: 0,
+                    role: Role::Proxy,
+                    peer: [127, 0, 0, 1].into(),
+                    client: Ends {
+                        input: &mut buffer(bytes),
+                        output: &mut buffer(b""),
+                        ended: None,
+                        active_at,
+                    },
+                    upstream: Upstream::None,
+                };
+                match closing.step(&mut cx) {
+                    (Exchange::Closing(closing), _) => Some(closing),
+                    _ => None,
+                }
+            };
+            let mut closing = step(Closing::new(begun), 0, b"").expect("the end is sent");
+            for at in comes {
+                closing = step(closing, at * 1000, b"x").expect("it still sends");
+            }
+            closing = step(closing, ends * 1000 - 1, b"").expect("it is not over yet");
+            assert!(step(closing, ends * 1000, b"").is_none(), "{ends}");
         }
     }
 }
