@@ -242,9 +242,9 @@ impl Session {
         if self.exchange.wants_client() && self.client.may_read() {
             filled += count(self.client.fill(now));
         }
-        let room = self.client.output.room();
+        let client_is_behind = self.client.has_output();
         if let Upstream::Open { connection, .. } = &mut self.upstream
-            && self.exchange.wants_upstream(room)
+            && self.exchange.wants_upstream(client_is_behind)
             && connection.may_read()
         {
             filled += count(connection.fill(now));
@@ -417,11 +417,11 @@ impl Session {
 
     /// Whether a connection both wants and can move: a session does not wait then.
     fn could_move(&self) -> bool {
-        let room = self.client.output.room();
+        let client_is_behind = self.client.has_output();
         let upstream = match &self.upstream {
             Upstream::Open { connection, .. } => {
                 connection.may_write()
-                    || (self.exchange.wants_upstream(room) && connection.may_read())
+                    || (self.exchange.wants_upstream(client_is_behind) && connection.may_read())
             }
             Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => false,
         };

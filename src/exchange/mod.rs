@@ -222,11 +222,12 @@ impl Exchange {
         }
     }
 
-    /// Whether bytes of the platform are of use now, given the room towards the client.
-    pub fn wants_upstream(&self, client_room: usize) -> bool {
+    /// Whether bytes of the platform are of use now. What a client that has not taken all of the former ones would not
+    /// take either is better left with the kernel.
+    pub fn wants_upstream(&self, client_is_behind: bool) -> bool {
         match self {
-            Exchange::Trying(_) | Exchange::Tunnel(_) => true,
-            Exchange::Relaying(_) => client_room >= transfer::ROOM_MIN,
+            Exchange::Trying(_) => true,
+            Exchange::Relaying(_) | Exchange::Tunnel(_) => !client_is_behind,
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Collecting(_)
