@@ -252,6 +252,9 @@ impl Upload {
         blocks: &mut BlockPool,
         memory: &RetryMemory,
     ) -> Result<Progress, Broken> {
+        if self.is_done() {
+            return Ok(Progress::Done);
+        }
         if !self.is_received() && !memory.has_room(input.len() as u64) {
             // The bound of all bodies together holds whatever one read has brought.
             self.stop_keeping();
