@@ -288,8 +288,7 @@ fn decide(
     if let Some(reply) = preflight_reply(request, head) {
         return Decision::Reply(reply);
     }
-    let name = head.target.path.split('/').nth(1).unwrap_or_default();
-    let Some(place) = site.find(name) else {
+    let Some(place) = site.find(pages::first_segment(head.target.path)) else {
         return Decision::Refuse(Reason::UnknownPlatform {
             routes: pages::route_list(&site),
         });

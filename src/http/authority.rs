@@ -49,17 +49,19 @@ fn is_host(host: &[u8]) -> bool {
     }
 }
 
-fn is_registered_name(mut name: &[u8]) -> bool {
-    loop {
-        name = match name {
-            [] => return true,
-            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                rest
-            }
-            [byte, rest @ ..] if is_host_byte(*byte) => rest,
-            _ => return false,
+fn is_registered_name(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    while let Some(byte) = bytes.next() {
+        let is_allowed = match byte {
+            b'%' => is_digit(bytes.next()) && is_digit(bytes.next()),
+            byte => is_host_byte(*byte),
+        };
+        if !is_allowed {
+            return false;
         }
     }
+    true
 }
 
 #[cfg(test)]

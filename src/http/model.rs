@@ -110,30 +110,33 @@ impl Model {
     /// A JSON string's text without its quotes (RFC 8259, 7); `None` if it is malformed or holds control characters,
     /// which no name does.
     fn unescape(text: &[u8]) -> Option<Model> {
-        let text = std::str::from_utf8(text).ok()?;
+        let mut rest = std::str::from_utf8(text).ok()?;
         let mut model = Model::EMPTY;
-        let mut rest = text.chars();
-        while let Some(char) = rest.next() {
-            let char = match char {
-                '\\' => match rest.next()? {
-                    quoted @ ('"' | '\\' | '/') => quoted,
-                    'u' => unicode_escape(&mut rest)?,
-                    _ => return None,
-                },
-                plain => plain,
+        while let Some(place) = rest.bytes().position(|byte| byte == b'\\') {
+            model.push(&rest[..place])?;
+            let mut escape = rest[place + 1..].chars();
+            let char = match escape.next()? {
+                quoted @ ('"' | '\\' | '/') => quoted,
+                'u' => unicode_escape(&mut escape)?,
+                _ => return None,
             };
             // What an escape stands for is never longer than the escape, so this fits.
-            model.push((!char.is_control()).then_some(char)?)?;
+            model.push(char.encode_utf8(&mut [0; 4]))?;
+            rest = escape.as_str();
         }
+        model.push(rest)?;
         Some(model)
     }
 
-    fn push(&mut self, char: char) -> Option<()> {
-        let room = self
-            .bytes
-            .get_mut(self.length..self.length + char.len_utf8())?;
-        char.encode_utf8(room);
-        self.length += room.len();
+    fn push(&mut self, text: &str) -> Option<()> {
+        // Almost all names are of these bytes, which need not be decoded.
+        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if !is_plain && text.contains(char::is_control) {
+            return None;
+        }
+        let room = self.bytes.get_mut(self.length..self.length + text.len())?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
         Some(())
     }
 }

@@ -39,6 +39,11 @@ fn is_bracket_or_quote(byte: u8) -> bool {
     (byte | 0x20 == b'{') | (byte | 0x20 == b'}') | (byte == b'"')
 }
 
+/// Whether a dot or a percent sign stands anywhere.
+pub fn holds_dot_or_percent(bytes: &[u8]) -> bool {
+    memchr2(b'.', b'%', bytes).is_some()
+}
+
 /// Where the first carriage return or line feed stands.
 pub fn until_line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\r', b'\n', bytes)

@@ -4,6 +4,7 @@ use super::TARGET_BYTES_MAX;
 use super::authority::{is_authority, is_authority_with_port};
 use super::field::{is_blank, is_target_byte};
 use super::malformed::Malformed;
+use super::search::holds_dot_or_percent;
 
 /// A request target in its parts, byte for byte as they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +88,8 @@ impl<'b> Target<'b> {
     }
 
     fn split(form: Form, text: &'b str, authority: Option<&'b str>) -> Target<'b> {
-        let (path, query) = match text.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match text.bytes().position(|byte| byte == b'?') {
+            Some(place) => (&text[..place], Some(&text[place + 1..])),
             None => (text, None),
         };
         // An empty path, which absolute-form may have, means `/` (RFC 9110 section 4.2.3).
@@ -118,8 +119,7 @@ impl<'b> Target<'b> {
 /// what follows a `;` does not belong to a segment's name.
 pub fn climbs(path: &str) -> bool {
     let path = path.as_bytes();
-    path.iter().any(|byte| matches!(byte, b'.' | b'%'))
-        && READINGS.iter().any(|reading| reading.climbs(path))
+    holds_dot_or_percent(path) && READINGS.iter().any(|reading| reading.climbs(path))
 }
 
 /// What separates segments besides `/`.

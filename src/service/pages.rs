@@ -43,6 +43,13 @@ const OWN_SEGMENTS: [&str; 8] = [
     "static",
 ];
 
+/// What of `path` stands between its first and its second `/`.
+pub fn first_segment(path: &str) -> &str {
+    let below = path.strip_prefix('/').unwrap_or_default();
+    let end = below.bytes().position(|byte| byte == b'/');
+    &below[..end.unwrap_or(below.len())]
+}
+
 /// The page at `path`, if it is one of the program's own.
 pub fn find(path: &str) -> Option<Page> {
     let page = match path {
@@ -58,8 +65,8 @@ pub fn find(path: &str) -> Option<Page> {
         _ => match path.strip_prefix("/static/") {
             Some(name) => Page::Static(assets::find(name)),
             None => {
-                let first = path.split('/').nth(1).unwrap_or_default();
-                return OWN_SEGMENTS.contains(&first).then_some(Page::Nothing);
+                let is_own = OWN_SEGMENTS.contains(&first_segment(path));
+                return is_own.then_some(Page::Nothing);
             }
         },
     };
