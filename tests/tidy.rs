@@ -13,7 +13,7 @@ const LAYERS: [(&str, &str); 20] = [
     ("arguments", ""),
     ("base", ""),
     ("http", ""),
-    ("figures", ""),
+    ("figures", "base"),
     ("policy", "base"),
     ("net", "base"),
     ("config", "base"),

@@ -30,13 +30,11 @@ impl Ids {
 
     /// `req_` and 32 hex digits.
     pub fn request_id(&mut self) -> RequestId {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = *b"req_00000000000000000000000000000000";
-        let bits = u128::from(self.next_u64()) << 64 | u128::from(self.next_u64());
-        for (place, digit) in text[4..].iter_mut().enumerate() {
-            *digit = DIGITS[(bits >> (place * 4)) as usize & 15];
+        let mut id = Text::new("req_");
+        for _ in 0..2 {
+            id.push_hex(self.next_u64());
         }
-        RequestId::new(std::str::from_utf8(&text).unwrap_or_default())
+        id
     }
 }
 

@@ -11,18 +11,30 @@ pub struct Text<const N: usize> {
 
 impl<const N: usize> Text<N> {
     /// Holds `text`, cut at the last character that fits.
-    pub fn new(text: &str) -> Text<N> {
+    pub const fn new(text: &str) -> Text<N> {
         const { assert!(N <= 255) };
-        let mut length = text.len().min(N);
+        let mut length = if text.len() < N { text.len() } else { N };
         while !text.is_char_boundary(length) {
             length -= 1;
         }
         let mut bytes = [0; N];
-        bytes[..length].copy_from_slice(&text.as_bytes()[..length]);
+        let (kept, _) = text.as_bytes().split_at(length);
+        bytes.split_at_mut(length).0.copy_from_slice(kept);
         Text {
             length: length as u8,
             bytes,
         }
+    }
+
+    /// Appends 16 hexadecimal digits, the lowest first; the caller knows that there is room.
+    pub fn push_hex(&mut self, mut bits: u64) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let start = usize::from(self.length);
+        for digit in &mut self.bytes[start..start + 16] {
+            *digit = DIGITS[(bits & 15) as usize];
+            bits >>= 4;
+        }
+        self.length += 16;
     }
 
     pub fn as_str(&self) -> &str {

@@ -58,10 +58,10 @@ pub fn write_own_head(
     put_field(out, "date", core.date(now));
     let mut exposed = Vec::new();
     for (name, value) in fields {
-        put_field(out, name, value);
+        put_field(out, name, value.as_bytes());
         exposed.push(name);
     }
-    put_field(out, "x-request-id", request.id.as_str());
+    put_field(out, "x-request-id", request.id.as_bytes());
     let limits = put_quota(out, request.quota);
     let present = exposed.iter().copied().chain(["x-request-id"]);
     put_cors(out, &request.cors, present.chain(limits.iter().copied()));
@@ -72,7 +72,7 @@ pub fn write_own_head(
             Coding::Identity
         }
         (Extent::Stream, Version::Http11) => {
-            put_field(out, "transfer-encoding", "chunked");
+            put_field(out, "transfer-encoding", b"chunked");
             Coding::Chunked
         }
         (Extent::Stream, Version::Http10) => {
@@ -90,9 +90,9 @@ pub fn write_plain_text_refusal(out: &mut Buffer, core: &mut Core, now: Now) {
     const TEXT: &str = "This port speaks HTTPS: write https:// in place of http://.\n";
     put_status_line(out, 400, reason_phrase(400).as_bytes());
     put_field(out, "date", core.date(now));
-    put_field(out, "content-type", "text/plain; charset=utf-8");
+    put_field(out, "content-type", b"text/plain; charset=utf-8");
     put_number(out, "content-length", TEXT.len() as u64);
-    put_field(out, "connection", "close");
+    put_field(out, "connection", b"close");
     out.put(b"\r\n");
     out.put(TEXT.as_bytes());
 }
@@ -125,13 +125,13 @@ pub fn relay_head(
             continue;
         }
         seen_date |= field.name.eq_ignore_ascii_case("date");
-        put_raw_field(out, field.name, field.value);
+        put_field(out, field.name, field.value);
     }
     if !seen_date {
         put_field(out, "date", core.date(now));
     }
     if !seen_id {
-        put_field(out, "x-request-id", request.id.as_str());
+        put_field(out, "x-request-id", request.id.as_bytes());
     }
     let sends_quota = head.fields.iter().any(|field| is_quota(field.name));
     let own_limits = put_quota(out, request.quota.filter(|_| !sends_quota));
@@ -156,7 +156,7 @@ pub fn relay_interim(out: &mut Buffer, head: &ResponseHead<'_, '_>) {
     put_status_line(out, head.status, head.reason);
     for field in head.fields {
         if !is_framing(field.name) && head.passes(field.name) {
-            put_raw_field(out, field.name, field.value);
+            put_field(out, field.name, field.value);
         }
     }
     out.put(b"\r\n");
@@ -175,11 +175,11 @@ pub fn relay_switch(out: &mut Buffer, request: &Request, head: &ResponseHead<'_,
         {
             continue;
         }
-        put_raw_field(out, field.name, field.value);
+        put_field(out, field.name, field.value);
     }
-    put_field(out, "connection", "upgrade");
+    put_field(out, "connection", b"upgrade");
     if !seen_id {
-        put_field(out, "x-request-id", request.id.as_str());
+        put_field(out, "x-request-id", request.id.as_bytes());
     }
     out.put(b"\r\n");
 }
@@ -191,7 +191,7 @@ fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, 
             Coding::Identity
         }
         (Framing::Chunked, Version::Http11) => {
-            put_field(out, "Transfer-Encoding", "chunked");
+            put_field(out, "Transfer-Encoding", b"chunked");
             Coding::Chunked
         }
         (Framing::Chunked, Version::Http10) | (Framing::Close, _) => {
@@ -205,7 +205,7 @@ fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, 
             if let Some(length) = head.field("content-length")
                 && tells_length
             {
-                put_raw_field(out, "Content-Length", length);
+                put_field(out, "Content-Length", length);
             }
             Coding::Identity
         }
@@ -222,8 +222,8 @@ fn end_in_drain(core: &Core, request: &mut Request) {
 
 fn put_connection(out: &mut Buffer, request: &Request) {
     match (request.afterwards, request.version) {
-        (Afterwards::Close, _) => put_field(out, "connection", "close"),
-        (Afterwards::KeepAlive, Version::Http10) => put_field(out, "connection", "keep-alive"),
+        (Afterwards::Close, _) => put_field(out, "connection", b"close"),
+        (Afterwards::KeepAlive, Version::Http10) => put_field(out, "connection", b"keep-alive"),
         (Afterwards::KeepAlive, Version::Http11) => {}
     }
 }
@@ -235,7 +235,7 @@ fn put_quota(out: &mut Buffer, quota: Option<Quota>) -> &'static [&'static str] 
     };
     put_number(out, QUOTA_FIELDS[0], quota.limit);
     put_number(out, QUOTA_FIELDS[1], quota.remaining);
-    put_field(out, QUOTA_FIELDS[2], quota.reset_text().as_str());
+    put_field(out, QUOTA_FIELDS[2], quota.reset_text().as_bytes());
     &QUOTA_FIELDS
 }
 
@@ -243,10 +243,10 @@ fn put_quota(out: &mut Buffer, quota: Option<Quota>) -> &'static [&'static str] 
 fn put_cors<'n>(out: &mut Buffer, cors: &Cors, exposed: impl Iterator<Item = &'n str>) {
     match cors {
         Cors::NotAsked | Cors::Refused => return,
-        Cors::Any => put_field(out, "access-control-allow-origin", "*"),
+        Cors::Any => put_field(out, "access-control-allow-origin", b"*"),
         Cors::Only(origin) => {
-            put_field(out, "access-control-allow-origin", origin);
-            put_field(out, "vary", "Origin");
+            put_field(out, "access-control-allow-origin", origin.as_bytes());
+            put_field(out, "vary", b"Origin");
         }
     }
     let mut before: &[u8] = b"access-control-expose-headers: ";
@@ -296,10 +296,6 @@ fn put_status_line(out: &mut Buffer, status: u16, reason: &[u8]) {
     put_pieces(out, [b"HTTP/1.1 ", &digits, b" ", reason, b"\r\n"]);
 }
 
-fn put_raw_field(out: &mut Buffer, name: &str, value: &[u8]) {
-    put_pieces(out, [name.as_bytes(), b": ", value, b"\r\n"]);
-}
-
 /// As [`Buffer::put`] for each of them, with one look at the room.
 fn put_pieces<const COUNT: usize>(out: &mut Buffer, pieces: [&[u8]; COUNT]) {
     let space = out.space();
@@ -312,13 +308,13 @@ fn put_pieces<const COUNT: usize>(out: &mut Buffer, pieces: [&[u8]; COUNT]) {
 }
 
 /// Writes one field line.
-pub fn put_field(out: &mut Buffer, name: &str, value: &str) {
-    put_raw_field(out, name, value.as_bytes());
+fn put_field(out: &mut Buffer, name: &str, value: &[u8]) {
+    put_pieces(out, [name.as_bytes(), b": ", value, b"\r\n"]);
 }
 
 /// Writes one field line with a decimal number.
 pub fn put_number(out: &mut Buffer, name: &str, number: u64) {
-    put_raw_field(out, name, decimal(number).as_bytes());
+    put_field(out, name, decimal(number).as_bytes());
 }
 
 /// The usual words for the statuses that the proxy itself sends (RFC 9110 section 15, RFC 6585).

@@ -139,9 +139,9 @@ impl Core {
                 platform: Some(request.site.routes[place].id.0),
                 key: request.key.map(|key| key.0),
                 client: request.client.map(|client| client.0),
-                request_id: request.id.as_str(),
-                method: request.method.as_str(),
-                path: request.path.as_str(),
+                request_id: &request.id,
+                method: &request.method,
+                path: &request.path,
                 model: request.model(),
                 status: end.status,
                 code: end.code,
@@ -326,13 +326,13 @@ impl Core {
     }
 
     /// The value of `Date` (RFC 9110 section 5.6.7), written once a second.
-    pub fn date(&mut self, now: Now) -> &str {
+    pub fn date(&mut self, now: Now) -> &[u8] {
         if self.date.unix_seconds != now.unix_seconds() {
             let time = UNIX_EPOCH + Duration::from_secs(now.unix_seconds());
             self.date.unix_seconds = now.unix_seconds();
             self.date.text = Text::new(&httpdate::fmt_http_date(time));
         }
-        self.date.text.as_str()
+        self.date.text.as_bytes()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::{REQUEST_ID_BYTES_MAX, RequestId};
 use crate::base::now::Now;
-use crate::base::text::Text;
+use crate::figures::recent::{Method, Path};
 use crate::http::body::Decoder;
 use crate::http::request::{self, RequestHead};
 use crate::http::response::Asked;
@@ -241,8 +241,8 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
 
 /// Takes down the facts that are needed after the head is gone.
 fn note(request: &mut Request, head: &RequestHead<'_, '_>) {
-    request.method = Text::new(head.method);
-    request.path = Text::new(head.target.path);
+    request.method = Method::new(head.method);
+    request.path = Path::new(head.target.path);
     request.version = head.version;
     request.body_format = Format::of(head.field("content-type"), head.field("content-encoding"));
     if head.method == "HEAD" {

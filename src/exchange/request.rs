@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::RequestId;
 use crate::base::now::Now;
-use crate::base::text::Text;
+use crate::figures::recent::{Method, Path};
 use crate::http::Version;
 use crate::http::model::ModelScan;
 use crate::http::response::Asked;
@@ -51,8 +51,8 @@ pub struct Request {
     pub role: Role,
     pub started: Now,
     pub id: RequestId,
-    pub method: Text<16>,
-    pub path: Text<128>,
+    pub method: Method,
+    pub path: Path,
     pub version: Version,
     pub asked: Asked,
     pub afterwards: Afterwards,
@@ -85,8 +85,8 @@ impl Request {
             role,
             started,
             id,
-            method: Text::default(),
-            path: Text::default(),
+            method: Method::default(),
+            path: Path::default(),
             version: Version::Http11,
             asked: Asked::Other,
             afterwards: Afterwards::Close,

@@ -12,9 +12,10 @@ pub mod recent;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::base::ids::RequestId;
 use counts::{Class, Counts, ErrorKind};
 use histogram::Histogram;
-use recent::Recent;
+use recent::{Method, Path, Recent};
 
 /// All figures of one process since its start.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +36,9 @@ pub struct Finished<'r> {
     /// The platform's key of the last try.
     pub key: Option<u32>,
     pub client: Option<u32>,
-    pub request_id: &'r str,
-    pub method: &'r str,
-    pub path: &'r str,
+    pub request_id: &'r RequestId,
+    pub method: &'r Method,
+    pub path: &'r Path,
     pub model: Option<&'r str>,
     /// What the client was sent, or would have been.
     pub status: Option<u16>,

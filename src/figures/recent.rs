@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use super::Finished;
+use crate::base::ids::RequestId;
+use crate::base::text::Text;
 
 /// How many requests are remembered: what a person looks through, in about 60 KB.
 pub const REQUESTS_MAX: usize = 100;
 
-// Longest texts kept of a request, in bytes; what is longer is cut and ends with `…`.
-const REQUEST_ID_BYTES_MAX: usize = 128; // what is taken over from a client
-const METHOD_BYTES_MAX: usize = 32;
-const PATH_BYTES_MAX: usize = 256; // several times the longest path of a known API
-const MODEL_BYTES_MAX: usize = 128;
+/// A request's method; a longer one is cut.
+pub type Method = Text<16>;
 
-/// A ring of the last [`REQUESTS_MAX`] requests. Once it is full it allocates nothing: a new request is written over the
-/// oldest one.
+/// A request's path without the query, which may hold a client's key; a longer one is cut.
+pub type Path = Text<128>;
+
+/// The model that a request names. Longer names are not looked for.
+pub type Model = Text<128>;
+
+/// A ring of the last [`REQUESTS_MAX`] requests: a new one takes the place of the oldest one.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
     requests: Vec<Request>,
@@ -22,19 +26,18 @@ pub struct Recent {
     oldest: usize,
 }
 
-/// One request that has ended; its fields are those of [`Finished`], with the texts in bounds.
+/// One request that has ended; its fields are those of [`Finished`], with the texts in place.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub started_unix_ms: u64,
     pub platform: Option<u32>,
     pub key: Option<u32>,
     pub client: Option<u32>,
-    pub request_id: String,
-    pub method: String,
-    /// Without the query, which may hold a client's key.
-    pub path: String,
+    pub request_id: RequestId,
+    pub method: Method,
+    pub path: Path,
     /// Empty where none is known.
-    pub model: String,
+    pub model: Model,
     pub status: Option<u16>,
     pub code: Option<&'static str>,
     pub tries: u32,
@@ -48,12 +51,11 @@ pub struct Request {
 
 impl Recent {
     pub(super) fn push(&mut self, finished: &Finished) {
+        let request = Request::of(finished);
         if self.requests.len() < REQUESTS_MAX {
-            let mut request = Request::with_room();
-            request.write(finished);
             self.requests.push(request);
         } else {
-            self.requests[self.oldest].write(finished);
+            self.requests[self.oldest] = request;
             self.oldest = (self.oldest + 1) % REQUESTS_MAX;
         }
     }
@@ -79,72 +81,26 @@ impl Recent {
 }
 
 impl Request {
-    /// An empty one whose texts never have to grow.
-    fn with_room() -> Request {
+    fn of(finished: &Finished) -> Request {
         Request {
-            started_unix_ms: 0,
-            platform: None,
-            key: None,
-            client: None,
-            request_id: String::with_capacity(REQUEST_ID_BYTES_MAX),
-            method: String::with_capacity(METHOD_BYTES_MAX),
-            path: String::with_capacity(PATH_BYTES_MAX),
-            model: String::with_capacity(MODEL_BYTES_MAX),
-            status: None,
-            code: None,
-            tries: 0,
-            first_byte: None,
-            total: Duration::ZERO,
-            bytes_in: 0,
-            bytes_out: 0,
-            tokens_in: None,
-            tokens_out: None,
+            started_unix_ms: finished.started_unix_ms,
+            platform: finished.platform,
+            key: finished.key,
+            client: finished.client,
+            request_id: *finished.request_id,
+            method: *finished.method,
+            path: *finished.path,
+            model: finished.model.map(Model::new).unwrap_or_default(),
+            status: finished.status,
+            code: finished.code,
+            tries: finished.tries,
+            first_byte: finished.first_byte,
+            total: finished.total,
+            bytes_in: finished.bytes_in,
+            bytes_out: finished.bytes_out,
+            tokens_in: finished.tokens_in,
+            tokens_out: finished.tokens_out,
         }
-    }
-
-    fn write(&mut self, finished: &Finished) {
-        let path = finished.path.split('?').next().unwrap_or_default();
-        write_cut(
-            &mut self.request_id,
-            finished.request_id,
-            REQUEST_ID_BYTES_MAX,
-        );
-        write_cut(&mut self.method, finished.method, METHOD_BYTES_MAX);
-        write_cut(&mut self.path, path, PATH_BYTES_MAX);
-        write_cut(
-            &mut self.model,
-            finished.model.unwrap_or_default(),
-            MODEL_BYTES_MAX,
-        );
-        self.started_unix_ms = finished.started_unix_ms;
-        self.platform = finished.platform;
-        self.key = finished.key;
-        self.client = finished.client;
-        self.status = finished.status;
-        self.code = finished.code;
-        self.tries = finished.tries;
-        self.first_byte = finished.first_byte;
-        self.total = finished.total;
-        self.bytes_in = finished.bytes_in;
-        self.bytes_out = finished.bytes_out;
-        self.tokens_in = finished.tokens_in;
-        self.tokens_out = finished.tokens_out;
-    }
-}
-
-/// Replaces what `slot` holds by `text`, cut so that it fits into `bytes_max`.
-fn write_cut(slot: &mut String, text: &str, bytes_max: usize) {
-    const CUT: &str = "…";
-    slot.clear();
-    if text.len() <= bytes_max {
-        slot.push_str(text);
-    } else {
-        let mut end = bytes_max - CUT.len();
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        slot.push_str(&text[..end]);
-        slot.push_str(CUT);
     }
 }
 
@@ -172,55 +128,6 @@ mod tests {
             let want: Vec<u64> = (oldest..=pushed).rev().collect();
             assert_eq!(numbers(&recent), want);
         }
-    }
-
-    #[test]
-    fn texts_are_cut_and_nothing_grows() {
-        let mut recent = Recent::default();
-        for _ in 0..REQUESTS_MAX {
-            recent.push(&finished());
-        }
-        let room = |recent: &Recent| -> usize {
-            let texts = |request: &Request| {
-                [
-                    &request.request_id,
-                    &request.method,
-                    &request.path,
-                    &request.model,
-                ]
-                .map(String::capacity)
-            };
-            recent.requests.iter().flat_map(texts).sum()
-        };
-        let before = room(&recent);
-        let rows = [
-            ("/v1/models", "/v1/models".to_string()),
-            ("/v1/models?key=secret", "/v1/models".to_string()),
-            (&"x".repeat(256), "x".repeat(256)),
-            (&"x".repeat(257), format!("{}…", "x".repeat(253))),
-            (&"é".repeat(200), format!("{}…", "é".repeat(126))),
-        ];
-        for (path, want) in rows {
-            let long = "y".repeat(1000);
-            recent.push(&Finished {
-                path,
-                request_id: &long,
-                method: &long,
-                model: Some(&long),
-                ..finished()
-            });
-            let request = recent.newest_first().next().expect("one was pushed");
-            assert_eq!(request.path, want);
-            assert_eq!(
-                [
-                    request.request_id.len(),
-                    request.method.len(),
-                    request.model.len()
-                ],
-                [128, 32, 128]
-            );
-        }
-        assert_eq!(room(&recent), before);
     }
 
     #[test]

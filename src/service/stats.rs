@@ -275,13 +275,13 @@ impl<'v> RequestJson<'v> {
         };
         RequestJson {
             time: timestamp(request.started_unix_ms),
-            request_id: &request.request_id,
+            request_id: request.request_id.as_str(),
             client: name(request.client, &names.clients),
             platform: name(request.platform, &names.platforms),
             key_id: name(request.key, &names.keys),
-            method: &request.method,
-            path: &request.path,
-            model: (!request.model.is_empty()).then_some(&request.model),
+            method: request.method.as_str(),
+            path: request.path.as_str(),
+            model: (!request.model.is_empty()).then_some(request.model.as_str()),
             status: request.status,
             code: request.code,
             tries: request.tries,

@@ -129,7 +129,9 @@ impl ClientRow<'_> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::base::ids::RequestId;
     use crate::figures::counts::Class;
+    use crate::figures::recent::{Method, Path};
     use crate::figures::{Finished, RetryReason};
 
     /// 2023-11-14T22:13:20Z.
@@ -142,9 +144,9 @@ pub(crate) mod tests {
             platform: Some(0),
             key: Some(7),
             client: Some(3),
-            request_id: "r-1",
-            method: "POST",
-            path: "/open/v1/chat/completions?key=secret",
+            request_id: &RequestId::new("r-1"),
+            method: &Method::new("POST"),
+            path: &Path::new("/open/v1/chat/completions"),
             model: Some("gpt-4o"),
             status: Some(429),
             code: Some("keys_rate_limited"),

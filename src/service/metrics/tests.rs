@@ -1,6 +1,8 @@
 //! Exact texts, escapes, and series that must stand there once.
 
 use super::*;
+use crate::base::ids::RequestId;
+use crate::figures::recent::{Method, Path};
 use crate::service::process::tests::TEXTS;
 use crate::service::view::tests::{figures, view};
 
@@ -55,9 +57,9 @@ fn a_series_stands_there_once() {
         platform: first.platform,
         key: first.key,
         client: Some(4),
-        request_id: "r-2",
-        method: "GET",
-        path: "/",
+        request_id: &RequestId::new("r-2"),
+        method: &Method::new("GET"),
+        path: &Path::new("/"),
         model: None,
         status: Some(404),
         code: None,
