@@ -11,15 +11,16 @@ use ai_api_proxy::config;
 use ai_api_proxy::exchange::admission::Shown;
 use ai_api_proxy::exchange::forward::{tail_below, write_head};
 use ai_api_proxy::figures::histogram::Histogram;
+use ai_api_proxy::http::Framing;
 use ai_api_proxy::http::body::{Decoded, Decoder};
 use ai_api_proxy::http::chunked::chunk_head;
 use ai_api_proxy::http::event_stream::DataLines;
+use ai_api_proxy::http::field::Storage;
 use ai_api_proxy::http::model::ModelScan;
 use ai_api_proxy::http::request::{self, RequestHead};
 use ai_api_proxy::http::response::{self, Asked};
 use ai_api_proxy::http::scan::HeadScan;
 use ai_api_proxy::http::usage::{Format, UsageScan};
-use ai_api_proxy::http::{FIELDS_MAX, Framing};
 use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::{Keyring, Outcome};
 use ai_api_proxy::site::{Lasting, Site, client_specs};
@@ -114,7 +115,7 @@ fn site() -> (Site, Clients) {
 
 /// Gives `work` the head of [`REQUEST`].
 fn with_head(work: impl FnOnce(&RequestHead<'_, '_>)) {
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     work(&request::parse(REQUEST, &mut storage).expect("it is well-formed"));
 }
 
@@ -128,7 +129,7 @@ fn request_head_scan(bencher: Bencher) {
 #[divan::bench]
 fn request_head_parse(bencher: Bencher) {
     bencher.counter(BytesCount::new(REQUEST.len())).bench(|| {
-        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut storage = Storage::EMPTY;
         request::parse(black_box(REQUEST), &mut storage).map(|head| head.framing)
     });
 }
@@ -170,7 +171,7 @@ fn request_model(bencher: Bencher) {
 fn response_head(bencher: Bencher) {
     bencher.counter(BytesCount::new(RESPONSE.len())).bench(|| {
         let found = HeadScan::default().response(black_box(RESPONSE));
-        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut storage = Storage::EMPTY;
         let head = response::parse(RESPONSE, &mut storage, Asked::Other);
         (found, head.map(|head| head.framing))
     });

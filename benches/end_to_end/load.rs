@@ -3,11 +3,12 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+use ai_api_proxy::http::Framing;
 use ai_api_proxy::http::body::{Decoded, Decoder};
+use ai_api_proxy::http::field::Storage;
 use ai_api_proxy::http::malformed::Malformed;
 use ai_api_proxy::http::response::{self, Asked};
 use ai_api_proxy::http::scan::HeadScan;
-use ai_api_proxy::http::{FIELDS_MAX, Framing};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
@@ -237,7 +238,7 @@ impl Client {
 }
 
 fn read_head(head: &[u8]) -> io::Result<Framing> {
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     match response::parse(head, &mut storage, Asked::Other) {
         Ok(head) if head.status == 200 => Ok(head.framing),
         Ok(_) | Err(_) => Err(io::ErrorKind::InvalidData.into()),

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use crate::base::ids::{REQUEST_ID_BYTES_MAX, RequestId};
 use crate::base::now::Now;
 use crate::figures::recent::{Method, Path};
+use crate::http::Framing;
 use crate::http::body::Decoder;
+use crate::http::field::Storage;
 use crate::http::request::{self, RequestHead};
 use crate::http::response::Asked;
 use crate::http::scan::HeadScan;
 use crate::http::target::{Form, climbs};
 use crate::http::usage::Format;
-use crate::http::{FIELDS_MAX, Framing};
 use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
 use crate::service::pages::{self, Page};
@@ -176,7 +177,7 @@ fn refuse_unread(reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
 }
 
 fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     let head = match request::parse(&cx.client.input.unread()[range.clone()], &mut storage) {
         Ok(head) => head,
         Err(malformed) => return refuse_unread(Reason::Malformed(malformed), cx),

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
+use crate::http::Framing;
 use crate::http::body::Decoder;
+use crate::http::field::Storage;
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::http::usage::{Format, UsageScan};
-use crate::http::{FIELDS_MAX, Framing};
 use crate::net::connection::Ended;
 use crate::policy::keyring::{Outcome, Permit};
 use crate::policy::verdict::{Verdict, judge};
@@ -200,7 +201,7 @@ impl Relaying {
                 };
             }
         };
-        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut storage = Storage::EMPTY;
         let head = match response::parse(
             &upstream.input.unread()[range.clone()],
             &mut storage,

@@ -9,7 +9,7 @@ use crate::base::now::Now;
 use crate::config::environment::Environment;
 use crate::config::json::Json;
 use crate::config::{Config, Findings, clients, platforms, settings};
-use crate::http::FIELDS_MAX;
+use crate::http::field::Storage;
 use crate::http::request::{self, RequestHead};
 use crate::ledger::Ledger;
 use crate::policy::access::Clients;
@@ -65,7 +65,7 @@ pub fn request(core: &mut Core) -> Box<Request> {
 /// Calls `tell` with the head of `line` and `fields` (which end in CRLF each).
 pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_, '_>) -> T) -> T {
     let text = format!("{line}\r\nHost: proxy.example\r\n{fields}\r\n");
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     let head = request::parse(text.as_bytes(), &mut storage);
     tell(&head.expect("a well-formed head"))
 }

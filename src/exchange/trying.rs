@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use crate::base::now::Now;
-use crate::http::FIELDS_MAX;
 use crate::http::body::{Decoded, Decoder};
+use crate::http::field::Storage;
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
@@ -198,7 +198,7 @@ impl Trying {
                 false => (Exchange::Trying(self), Step::Wait),
             };
         }
-        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut storage = Storage::EMPTY;
         let bytes = upstream.input.unread();
         let head = match response::parse(&bytes[range.clone()], &mut storage, self.request.asked) {
             Ok(head) => head,

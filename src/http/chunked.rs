@@ -3,10 +3,10 @@
 
 use super::body::Decoded;
 use super::chunk_line::parse_size;
-use super::field::parse_section;
+use super::field::{Storage, parse_section};
 use super::malformed::Malformed;
 use super::scan::LineScan;
-use super::{CHUNK_LINE_BYTES_MAX, FIELDS_MAX, TRAILER_BYTES_MAX};
+use super::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
 /// How far chunk lines may outweigh the data. Without it 4 KiB of extensions could come with each byte of data, which
 /// no bound on the body's size would notice.
@@ -141,7 +141,7 @@ fn trailer_section<'b>(
     match lines.empty_line(input, TRAILER_BYTES_MAX)? {
         Some(2) => Ok(Some(&[])),
         Some(end) => {
-            let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut storage = Storage::EMPTY;
             parse_section(&input[..end], &mut storage)?;
             Ok(Some(&input[..end - 2]))
         }

@@ -25,13 +25,12 @@ const HOP_BY_HOP: [&str; 9] = [
 const NEVER_REMOVED: [&str; 3] = ["content-length", "host", "transfer-encoding"];
 
 /// What the Connection fields of one head say, gathered line by line.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Connection<'b> {
     close: bool,
     keep_alive: bool,
     upgrade: bool,
-    named: [&'b [u8]; NAMED_MAX],
-    named_count: usize,
+    named: Vec<&'b [u8]>,
 }
 
 impl<'b> Connection<'b> {
@@ -48,9 +47,10 @@ impl<'b> Connection<'b> {
             } else if option.eq_ignore_ascii_case(b"upgrade") {
                 self.upgrade = true;
             } else if !is_one_of(option, &HOP_BY_HOP) {
-                let free = self.named.get_mut(self.named_count);
-                *free.ok_or(Malformed::ConnectionOptionsTooMany)? = option;
-                self.named_count += 1;
+                if self.named.len() == NAMED_MAX {
+                    return Err(Malformed::ConnectionOptionsTooMany);
+                }
+                self.named.push(option);
             }
         }
         Ok(())
@@ -72,7 +72,7 @@ impl<'b> Connection<'b> {
     /// Whether a field of this name may go on to the next hop.
     pub fn passes(&self, name: &str) -> bool {
         let name = name.as_bytes();
-        let mut named = self.named[..self.named_count].iter();
+        let mut named = self.named.iter();
         is_one_of(name, &NEVER_REMOVED)
             || !is_one_of(name, &HOP_BY_HOP) && !named.any(|field| field.eq_ignore_ascii_case(name))
     }

@@ -9,6 +9,9 @@ const TARGET: u8 = 2;
 const VALUE: u8 = 4;
 const HOST: u8 = 8;
 
+/// More fields than that are read into memory of their own.
+const FIELDS_FEW: usize = 32;
+
 /// For each byte, the rules of which it may be part.
 static CLASSES: [u8; 256] = classes();
 
@@ -117,17 +120,37 @@ pub fn split_first_line(head: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     }
 }
 
+/// Where the fields of one section are written. Those of almost all find room in place.
+pub struct Storage<'b> {
+    few: [Field<'b>; FIELDS_FEW],
+    many: Option<Box<[Field<'b>; FIELDS_MAX]>>,
+}
+
+impl Storage<'_> {
+    pub const EMPTY: Self = Storage {
+        few: [httparse::EMPTY_HEADER; FIELDS_FEW],
+        many: None,
+    };
+}
+
 /// Reads field lines up to and with the empty line that ends them and `section`.
 ///
 /// That every line ends in CRLF is what [`super::scan::LineScan`] has seen to; it is not looked at again.
 ///
 /// # Errors
-/// A flaw in a line, more fields than `storage` holds, or something after the empty line.
+/// A flaw in a line, more than [`FIELDS_MAX`] fields, or something after the empty line.
 pub fn parse_section<'h, 'b>(
     section: &'b [u8],
-    storage: &'h mut [Field<'b>; FIELDS_MAX],
+    storage: &'h mut Storage<'b>,
 ) -> Result<&'h [Field<'b>], Malformed> {
-    match httparse::parse_headers(section, storage) {
+    let parsed = match httparse::parse_headers(section, &mut storage.few) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let many = Box::new([httparse::EMPTY_HEADER; FIELDS_MAX]);
+            httparse::parse_headers(section, storage.many.insert(many).as_mut_slice())
+        }
+        parsed => parsed,
+    };
+    match parsed {
         Ok(httparse::Status::Complete((length, fields))) if length == section.len() => Ok(fields),
         Err(httparse::Error::TooManyHeaders) => Err(Malformed::FieldsTooMany),
         Ok(_) | Err(_) => Err(diagnose(section)),
@@ -215,7 +238,7 @@ mod tests {
             (b"a: \x1bb\r\n\r\n", "FieldValue"),
         ];
         for (section, want) in rows {
-            let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut storage = Storage::EMPTY;
             let got = match parse_section(section, &mut storage) {
                 Ok(fields) => fields
                     .iter()
@@ -238,7 +261,7 @@ mod tests {
             (101, Err(Malformed::FieldsTooMany)),
         ] {
             let section = "a: b\r\n".repeat(count) + "\r\n";
-            let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut storage = Storage::EMPTY;
             let got = parse_section(section.as_bytes(), &mut storage).map(|fields| fields.len());
             assert_eq!(got, want);
         }

@@ -3,15 +3,15 @@
 
 use super::authority::is_authority;
 use super::connection::Connection;
-use super::field::{self, list_items, parse_section, split_first_line};
+use super::field::{self, Storage, list_items, parse_section, split_first_line};
 use super::framing::{Declared, Framing};
 use super::malformed::Malformed;
 use super::request_line::RequestLine;
 use super::target::Target;
-use super::{FIELDS_MAX, Field, Version};
+use super::{Field, Version};
 
 /// A well-formed request head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestHead<'h, 'b> {
     /// A token, case-sensitive.
     pub method: &'b str,
@@ -32,15 +32,14 @@ pub struct RequestHead<'h, 'b> {
     connection: Connection<'b>,
 }
 
-/// Reads a head that [`super::scan::HeadScan`] has found, with its empty line. `storage` is filled with
-/// [`httparse::EMPTY_HEADER`].
+/// Reads a head that [`super::scan::HeadScan`] has found, with its empty line.
 ///
 /// # Errors
 /// The first flaw that was found; [`Malformed::kind`] tells which answer fits. Where the request's body would end is
 /// not known then.
 pub fn parse<'h, 'b>(
     head: &'b [u8],
-    storage: &'h mut [Field<'b>; FIELDS_MAX],
+    storage: &'h mut Storage<'b>,
 ) -> Result<RequestHead<'h, 'b>, Malformed> {
     let (line, section) = split_first_line(head)?;
     let RequestLine {
@@ -182,7 +181,7 @@ mod tests {
                 Err(malformed) => return Some(Err(malformed)),
                 Ok(None) => {}
                 Ok(Some(range)) => {
-                    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+                    let mut storage = Storage::EMPTY;
                     return Some(parse(&buffer[range], &mut storage).map(|head| tell(&head)));
                 }
             }

@@ -2,13 +2,13 @@
 //! fields that go on mean.
 
 use super::connection::Connection;
-use super::field::{self, is_value_byte, parse_section, split_first_line};
+use super::field::{self, Storage, is_value_byte, parse_section, split_first_line};
 use super::framing::{Declared, Framing};
 use super::malformed::Malformed;
-use super::{FIELDS_MAX, Field, Version};
+use super::{Field, Version};
 
 /// A well-formed response head.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ResponseHead<'h, 'b> {
     /// From 100 to 599.
     pub status: u16,
@@ -33,14 +33,13 @@ pub enum Asked {
     Other,
 }
 
-/// Reads a head that [`super::scan::HeadScan`] has found, with its empty line. `storage` is filled with
-/// [`httparse::EMPTY_HEADER`].
+/// Reads a head that [`super::scan::HeadScan`] has found, with its empty line.
 ///
 /// # Errors
 /// The first flaw that was found. Where the body would end is not known then.
 pub fn parse<'h, 'b>(
     head: &'b [u8],
-    storage: &'h mut [Field<'b>; FIELDS_MAX],
+    storage: &'h mut Storage<'b>,
     asked: Asked,
 ) -> Result<ResponseHead<'h, 'b>, Malformed> {
     let (line, section) = split_first_line(head)?;
@@ -140,7 +139,7 @@ mod tests {
                     Err(malformed) => return format!("{malformed:?}"),
                     Ok(None) => {}
                     Ok(Some(range)) => {
-                        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+                        let mut storage = Storage::EMPTY;
                         return match parse(&buffer[range], &mut storage, asked) {
                             Ok(head) => tell(&head),
                             Err(malformed) => format!("{malformed:?}"),
@@ -321,7 +320,7 @@ mod tests {
     fn a_head_is_asked_for_its_fields() {
         let head =
             b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nConnection: x-a, content-length\r\n\r\n";
-        let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut storage = Storage::EMPTY;
         let head = parse(head, &mut storage, Asked::Other).unwrap();
         let rows = [
             ("x-a", false),

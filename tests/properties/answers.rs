@@ -8,10 +8,11 @@ use ai_api_proxy::exchange::answer::{relay_head, relay_interim, relay_switch};
 use ai_api_proxy::exchange::core::Core;
 use ai_api_proxy::exchange::request::{Afterwards, Request, Role};
 use ai_api_proxy::exchange::transfer::Coding;
+use ai_api_proxy::http::field::Storage;
 use ai_api_proxy::http::malformed::Malformed;
 use ai_api_proxy::http::response::{self, Asked, ResponseHead};
 use ai_api_proxy::http::scan::HeadScan;
-use ai_api_proxy::http::{FIELDS_MAX, Framing, Version};
+use ai_api_proxy::http::{Framing, Version};
 
 use super::input::{choices, in_any_cut, now};
 use super::random::Random;
@@ -38,7 +39,7 @@ pub fn check(mut data: &[u8]) {
         0 => Version::Http11,
         _ => Version::Http10,
     };
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     if let Ok(head) = response::parse(&data[range], &mut storage, asked) {
         SERVER.with_borrow_mut(|server| check_relayed(&mut server.core, &head, asked, version));
     }

@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use ai_api_proxy::exchange::admission::Shown;
 use ai_api_proxy::exchange::forward::{offered_protocols, tail_below, write_head};
+use ai_api_proxy::http::Framing;
+use ai_api_proxy::http::field::Storage;
 use ai_api_proxy::http::malformed::Malformed;
 use ai_api_proxy::http::request::{self, RequestHead};
 use ai_api_proxy::http::scan::HeadScan;
-use ai_api_proxy::http::{FIELDS_MAX, Framing};
 
 use super::input::{choices, in_any_cut, now};
 use super::plan::{PLATFORMS, client_key};
@@ -42,7 +43,7 @@ pub fn check(mut data: &[u8]) {
     let Ok(Some(range)) = found else {
         return;
     };
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     if let Ok(head) = request::parse(&data[range], &mut storage) {
         SERVER.with(|server| check_forwarded(server, &head, usize::from(platform)));
     }

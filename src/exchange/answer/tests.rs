@@ -4,7 +4,8 @@ use super::Afterwards::{Close, KeepAlive};
 use super::Coding::{Chunked, Identity};
 use super::*;
 use crate::exchange::testing::{buffer, core, drain, now, request, shown};
-use crate::http::{FIELDS_MAX, response};
+use crate::http::field::Storage;
+use crate::http::response;
 
 const DATE: &str = "date: Mon, 21 Sep 2026 14:13:20 GMT\r\n";
 const ID: &str = "x-request-id: req-1\r\n";
@@ -58,7 +59,7 @@ fn relayed(head: &str, change: Change) -> (String, Coding, Afterwards) {
     request.id = crate::base::ids::RequestId::new("req-1");
     request.afterwards = Afterwards::KeepAlive;
     change(&mut request);
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     let text = format!("{head}\r\n");
     let head = response::parse(text.as_bytes(), &mut storage, request.asked);
     let head = head.expect("a well-formed head");
@@ -280,7 +281,7 @@ fn cors_and_quota() {
 
 #[test]
 fn interim_answers() {
-    let mut storage = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut storage = Storage::EMPTY;
     let text = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nX: 1\r\nContent-Length: 5\r\n\r\n";
     let head = response::parse(text, &mut storage, Asked::Other).expect("a well-formed head");
     let mut out = buffer(b"");
