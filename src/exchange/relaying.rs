@@ -21,7 +21,7 @@ use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, nothing, transfer};
-use super::trying::{Trying, facts};
+use super::trying::{Trying, waits};
 use super::upload::{Broken, Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
@@ -211,7 +211,7 @@ impl Relaying {
             Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
         };
         if head.status >= 200 {
-            let outcome = match judge(&facts(&head), cx.now) {
+            let outcome = match judge(head.status, || waits(&head), cx.now) {
                 Verdict::Deliver(outcome) | Verdict::TryNext(outcome) => outcome,
                 Verdict::LookAtBody => Outcome::Answered,
             };

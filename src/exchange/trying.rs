@@ -12,7 +12,7 @@ use crate::net::connection::Ended;
 use crate::net::dial::{Origin, Reuse};
 use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{
-    Answer, INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, judge, names_invalid_key,
+    INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, Waits, judge, names_invalid_key,
 };
 
 use super::answer::HEAD_ROOM_BYTES;
@@ -224,7 +224,7 @@ impl Trying {
                 Step::Again,
             );
         }
-        let outcome = match judge(&facts(&head), cx.now) {
+        let outcome = match judge(head.status, || waits(&head), cx.now) {
             Verdict::Deliver(outcome) => outcome,
             Verdict::TryNext(outcome) => outcome,
             Verdict::LookAtBody => match invalid_key(&head, &bytes[range.end..], upstream.ended) {
@@ -320,8 +320,8 @@ impl Trying {
     }
 }
 
-/// What the verdict needs of a head.
-pub fn facts<'b>(head: &ResponseHead<'_, 'b>) -> Answer<'b> {
+/// What a head says of when to come again.
+pub fn waits<'b>(head: &ResponseHead<'_, 'b>) -> Waits<'b> {
     const PREFIX: &[u8] = b"x-ratelimit-reset";
     let is_reset = |name: &str| {
         let start = name.as_bytes().get(..PREFIX.len());
@@ -332,8 +332,7 @@ pub fn facts<'b>(head: &ResponseHead<'_, 'b>) -> Answer<'b> {
     for (slot, field) in resets.iter_mut().zip(values) {
         *slot = Some(field.value);
     }
-    Answer {
-        status: head.status,
+    Waits {
         retry_after_ms: head.field("retry-after-ms"),
         retry_after: head.field("retry-after"),
         resets,

@@ -15,10 +15,9 @@ pub const INVALID_KEY_BODY_BYTES_MAX: usize = 8 * 1024;
 const EPOCH_SECONDS_MIN: f64 = 1e9;
 const EPOCH_MILLISECONDS_MIN: f64 = 1e12;
 
-/// The facts of an answer's head.
+/// What an answer's head says of when to come again.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'b> {
-    pub status: u16,
+pub struct Waits<'b> {
     pub retry_after_ms: Option<&'b [u8]>,
     pub retry_after: Option<&'b [u8]>,
     /// The values of `x-ratelimit-reset-*`.
@@ -36,9 +35,9 @@ pub enum Verdict {
     LookAtBody,
 }
 
-/// Judges an answer.
-pub fn judge(answer: &Answer<'_>, now: Now) -> Verdict {
-    match answer.status {
+/// Judges an answer. Its `waits` are looked for only where they matter.
+pub fn judge<'b>(status: u16, waits: impl FnOnce() -> Waits<'b>, now: Now) -> Verdict {
+    match status {
         400 => Verdict::LookAtBody,
         401 => Verdict::TryNext(Outcome::Rejected {
             reason: "401: the platform does not accept this key".to_string(),
@@ -48,7 +47,7 @@ pub fn judge(answer: &Answer<'_>, now: Now) -> Verdict {
         }),
         403 => Verdict::TryNext(Outcome::Forbidden),
         429 => Verdict::TryNext(Outcome::RateLimited {
-            wait: stated_wait(answer, now),
+            wait: stated_wait(&waits(), now),
         }),
         status @ (500 | 502 | 503 | 504 | 529) => Verdict::TryNext(Outcome::ServerError { status }),
         _ => Verdict::Deliver(Outcome::Answered),
@@ -62,15 +61,15 @@ pub fn names_invalid_key(body: &[u8]) -> bool {
 }
 
 /// How long to wait, by the first of the fields that says so.
-fn stated_wait(answer: &Answer<'_>, now: Now) -> Option<Duration> {
-    let milliseconds = text(answer.retry_after_ms).and_then(|text| text.parse().ok());
+fn stated_wait(waits: &Waits<'_>, now: Now) -> Option<Duration> {
+    let milliseconds = text(waits.retry_after_ms).and_then(|text| text.parse().ok());
     if let Some(wait) = milliseconds.and_then(|value: f64| from_seconds(value / 1000.0)) {
         return Some(wait);
     }
-    if let Some(wait) = text(answer.retry_after).and_then(|text| retry_after(text, now)) {
+    if let Some(wait) = text(waits.retry_after).and_then(|text| retry_after(text, now)) {
         return Some(wait);
     }
-    let resets = answer.resets.iter().filter_map(|value| text(*value));
+    let resets = waits.resets.iter().filter_map(|value| text(*value));
     resets.filter_map(|text| reset(text, now)).max()
 }
 
@@ -163,13 +162,12 @@ mod tests {
         for (slot, reset) in slots.iter_mut().zip(resets) {
             *slot = Some(reset.as_bytes());
         }
-        let answer = Answer {
-            status: 429,
+        let waits = Waits {
             retry_after_ms: (!ms.is_empty()).then_some(ms.as_bytes()),
             retry_after: (!after.is_empty()).then_some(after.as_bytes()),
             resets: slots,
         };
-        match judge(&answer, now()) {
+        match judge(429, || waits, now()) {
             Verdict::TryNext(Outcome::RateLimited { wait }) => wait,
             other => panic!("{other:?}"),
         }
@@ -210,17 +208,7 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let plain = |status| {
-            judge(
-                &Answer {
-                    status,
-                    retry_after_ms: None,
-                    retry_after: None,
-                    resets: [None; RESETS_MAX],
-                },
-                now(),
-            )
-        };
+        let plain = |status| judge(status, || unreachable!("a 429 alone says when"), now());
         for status in [200, 204, 302, 404, 409, 422, 501, 505] {
             assert_eq!(
                 plain(status),
