@@ -211,7 +211,7 @@ impl Relaying {
             Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
         };
         if head.status >= 200 {
-            let outcome = match judge(head.status, || waits(&head), cx.now) {
+            let outcome = match judge(head.status, &|| waits(&head), cx.now) {
                 Verdict::Deliver(outcome) | Verdict::TryNext(outcome) => outcome,
                 Verdict::LookAtBody => Outcome::Answered,
             };

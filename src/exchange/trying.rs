@@ -224,7 +224,7 @@ impl Trying {
                 Step::Again,
             );
         }
-        let outcome = match judge(head.status, || waits(&head), cx.now) {
+        let outcome = match judge(head.status, &|| waits(&head), cx.now) {
             Verdict::Deliver(outcome) => outcome,
             Verdict::TryNext(outcome) => outcome,
             Verdict::LookAtBody => match invalid_key(&head, &bytes[range.end..], upstream.ended) {

@@ -36,7 +36,7 @@ pub enum Verdict {
 }
 
 /// Judges an answer. Its `waits` are looked for only where they matter.
-pub fn judge<'b>(status: u16, waits: impl FnOnce() -> Waits<'b>, now: Now) -> Verdict {
+pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Verdict {
     match status {
         400 => Verdict::LookAtBody,
         401 => Verdict::TryNext(Outcome::Rejected {
@@ -167,7 +167,7 @@ mod tests {
             retry_after: (!after.is_empty()).then_some(after.as_bytes()),
             resets: slots,
         };
-        match judge(429, || waits, now()) {
+        match judge(429, &|| waits, now()) {
             Verdict::TryNext(Outcome::RateLimited { wait }) => wait,
             other => panic!("{other:?}"),
         }
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let plain = |status| judge(status, || unreachable!("a 429 alone says when"), now());
+        let plain = |status| judge(status, &|| unreachable!("a 429 alone says when"), now());
         for status in [200, 204, 302, 404, 409, 422, 501, 505] {
             assert_eq!(
                 plain(status),
