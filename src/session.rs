@@ -473,9 +473,11 @@ impl Session {
 
 fn ends(connection: &mut Connection) -> Ends<'_> {
     let (ended, active_at) = (connection.ended(), connection.active_at());
+    let holds_records = connection.holds_records();
     Ends {
         input: &mut connection.input,
         output: &mut connection.output,
+        holds_records,
         ended,
         active_at,
     }

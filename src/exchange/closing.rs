@@ -56,7 +56,7 @@ impl Closing {
             return (Exchange::Closed, Step::Close(Reason::Finished));
         }
         match self.stage {
-            Stage::Sending if cx.client.output.is_empty() => {
+            Stage::Sending if cx.client.has_sent_all() => {
                 self.stage = Stage::Lingering(cx.now.instant);
                 (Exchange::Closing(self), Step::Shutdown)
             }
@@ -111,6 +111,7 @@ mod tests {
                     client: Ends {
                         input: &mut buffer(bytes),
                         output: &mut buffer(b""),
+                        holds_records: false,
                         ended: None,
                         active_at,
                     },

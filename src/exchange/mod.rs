@@ -126,10 +126,19 @@ pub struct Cx<'s> {
 pub struct Ends<'s> {
     pub input: &'s mut Buffer,
     pub output: &'s mut Buffer,
+    /// TLS holds records that the kernel has not taken: what they carry is no longer in `output`.
+    pub holds_records: bool,
     /// How the peer's direction has ended, once it has and all that came before has been read.
     pub ended: Option<Ended>,
     /// When bytes last moved, either way.
     pub active_at: Instant,
+}
+
+impl Ends<'_> {
+    /// Whether all that was written has been sent.
+    pub fn has_sent_all(&self) -> bool {
+        self.output.is_empty() && !self.holds_records
+    }
 }
 
 /// The way to the platform.

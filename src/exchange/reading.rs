@@ -119,7 +119,7 @@ impl Reading {
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let has_room = cx.client.output.room() >= HEAD_ROOM_BYTES;
         let is_leaving = match self.stage {
-            Stage::Opening | Stage::Idle => !cx.client.output.is_empty(),
+            Stage::Opening | Stage::Idle => !cx.client.has_sent_all(),
             Stage::Head => !has_room,
         };
         if is_leaving {

@@ -280,7 +280,7 @@ impl Relaying {
         let reusable = body.afterwards == Afterwards::KeepAlive
             && body.framing != Framing::Close
             && self.upload.is_done()
-            && upstream.output.is_empty()
+            && upstream.has_sent_all()
             && upstream.input.is_empty()
             && upstream.ended.is_none();
         cx.core.keyring.release(self.permit);

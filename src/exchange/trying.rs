@@ -117,7 +117,7 @@ impl Trying {
         };
         if let Stage::Sending(_) = self.stage
             && self.upload.is_done()
-            && upstream.output.is_empty()
+            && upstream.has_sent_all()
         {
             self.stage = Stage::Awaiting(cx.now.instant);
         }
@@ -169,7 +169,7 @@ impl Trying {
                 <= cx.now.instant =>
             {
                 match self.stage {
-                    Stage::Sending(_) if self.upload.is_starved() && upstream.output.is_empty() => {
+                    Stage::Sending(_) if self.upload.is_starved() && upstream.has_sent_all() => {
                         self.give_up(Reason::RequestTimeout, cx)
                     }
                     Stage::Sending(_) => {
@@ -397,6 +397,7 @@ mod tests {
             let ends = |input, output| Ends {
                 input,
                 output,
+                holds_records: false,
                 ended: None,
                 active_at: long_ago.instant,
             };

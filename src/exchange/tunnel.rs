@@ -84,11 +84,11 @@ impl Tunnel {
             (_, Moved::Breaks, _, _) | (_, _, _, Moved::Breaks) => {
                 (Exchange::Tunnel(self), Step::Close(Reason::Finished))
             }
-            (Flow::Open, Moved::Ends, _, _) if platform.output.is_empty() => {
+            (Flow::Open, Moved::Ends, _, _) if platform.has_sent_all() => {
                 self.to_platform = Flow::Ended;
                 (Exchange::Tunnel(self), Step::ShutdownUpstream)
             }
-            (_, _, Flow::Open, Moved::Ends) if cx.client.output.is_empty() => {
+            (_, _, Flow::Open, Moved::Ends) if cx.client.has_sent_all() => {
                 self.to_client = Flow::Ended;
                 (Exchange::Tunnel(self), Step::Shutdown)
             }

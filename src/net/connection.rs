@@ -103,7 +103,7 @@ pub enum Filled {
 /// What an attempt to write did.
 #[derive(Debug)]
 pub enum Flushed {
-    /// Everything has left, so many bytes just now.
+    /// Everything has left, so many bytes just now; one for what TLS held alone.
     All(usize),
     /// So many bytes; the kernel takes no more for now.
     Blocked(usize),
@@ -159,7 +159,12 @@ impl Connection {
 
     /// Whether bytes wait to be sent.
     pub fn has_output(&self) -> bool {
-        !self.output.is_empty() || self.transport.holds_output()
+        !self.output.is_empty() || self.holds_records()
+    }
+
+    /// Whether TLS has bytes to send that are not in the output buffer.
+    pub fn holds_records(&self) -> bool {
+        self.transport.holds_output()
     }
 
     /// Whether a write is worth trying.
@@ -228,7 +233,7 @@ impl Connection {
                         self.active_at = now.instant;
                     }
                     if !self.has_output() {
-                        return Flushed::All(sent);
+                        return Flushed::All(sent.max(1));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -110,6 +110,8 @@ impl Records {
     }
 
     /// Whether [`Records::outgoing`] has something to send.
+    // So many places ask that a copy in each would make the program grow.
+    #[inline(never)]
     pub fn holds_output(&self) -> bool {
         !self.outgoing.is_empty() || self.wants_to_speak()
     }

@@ -29,6 +29,8 @@ pub enum Transport {
 pub struct Tls {
     socket: TcpStream,
     records: Records,
+    /// Our direction ends behind the records that wait.
+    is_ending: bool,
 }
 
 /// What one read from a transport brought.
@@ -55,7 +57,11 @@ pub enum Drained {
 impl Transport {
     /// Lays a TLS session over a connected socket.
     pub fn tls(socket: TcpStream, records: Records) -> Transport {
-        Transport::Tls(Box::new(Tls { socket, records }))
+        Transport::Tls(Box::new(Tls {
+            socket,
+            records,
+            is_ending: false,
+        }))
     }
 
     /// Reads what is there into `space`, which is larger than [`Transport::undecrypted_bytes`].
@@ -153,7 +159,7 @@ impl Transport {
         }
     }
 
-    /// Ends the sending direction; for TLS with a closing alert before it.
+    /// Ends the sending direction; for TLS with a closing alert before it, once the kernel takes that.
     pub fn shutdown(&mut self) {
         // The connection is about to be closed: a peer that takes neither alert nor FIN learns of it then.
         match self {
@@ -161,8 +167,8 @@ impl Transport {
             Transport::Link(link) => link.shutdown(),
             Transport::Nobody => {}
             Transport::Tls(tls) => {
+                tls.is_ending = true;
                 tls.notify_of_close();
-                drop(tls.socket.shutdown(Shutdown::Write));
             }
         }
     }
@@ -270,6 +276,9 @@ impl Tls {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+        if std::mem::take(&mut self.is_ending) {
+            drop(self.socket.shutdown(Shutdown::Write));
         }
         Ok(())
     }

@@ -1,12 +1,18 @@
 //! What a defect does to a session: the network of these tests is one.
 
 use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::*;
 use crate::exchange::testing::{core, now};
 use crate::net::dial::Reuse;
+use crate::net::records::Records;
+use crate::net::tls;
 use crate::net::transport::Link;
 use crate::policy::probes::Round;
 
@@ -189,4 +195,116 @@ fn what_a_defect_swallows_is_no_longer_counted() {
     assert!(defects == 1 && closed.is_none(), "{closed:?}");
     core.keyring = keyring;
     assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
+}
+
+/// For clients, and for the port.
+fn tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).expect("a name");
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let client = tls::client_config(Some(cert.as_bytes())).expect("a root");
+    let server = tls::server_config(cert.as_bytes(), key.as_bytes()).expect("a certificate");
+    (client, server)
+}
+
+/// A connected pair of which neither end holds much.
+fn narrow_sockets() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it has one");
+    let theirs = TcpStream::connect(address).expect("it listens");
+    let (ours, _) = listener.accept().expect("somebody connects");
+    for socket in [&ours, &theirs] {
+        socket.set_nonblocking(true).expect("a socket may");
+        let socket = socket2::SockRef::from(socket);
+        socket.set_send_buffer_size(1).expect("the least is taken");
+        socket.set_recv_buffer_size(1).expect("the least is taken");
+    }
+    (ours, theirs)
+}
+
+/// A platform whose answer is there from the beginning, and that takes everything.
+struct Recorded(io::Cursor<Vec<u8>>);
+
+impl Read for Recorded {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(space)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+}
+
+impl Write for Recorded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Link for Recorded {
+    fn shutdown(&mut self) {}
+
+    fn reset(&mut self) {}
+}
+
+/// Sends what the client's TLS has to say and gives it what has come; whether anything has.
+fn exchange_records(tls: &mut ClientConnection, socket: &mut TcpStream) -> bool {
+    while tls.wants_write() {
+        tls.write_tls(socket).expect("there is room");
+    }
+    let has_come = tls.read_tls(socket).is_ok();
+    tls.process_new_packets().expect("the proxy speaks TLS");
+    has_come
+}
+
+/// What TLS has encrypted and the kernel does not take is part of the answer, too: here it is all that is left of it.
+#[test]
+fn the_last_answer_over_tls_reaches_a_client_that_reads_late() {
+    let (client_config, server_config) = tls_configs();
+    for length in [20_000, 40_000, 60_000, 80_000] {
+        let (mut core, now) = (core("{}", PLATFORM), now());
+        let (ours, mut theirs) = narrow_sockets();
+        let records = Records::server(Arc::clone(&server_config)).expect("it fits");
+        let transport = Transport::tls(mio::net::TcpStream::from_std(ours), records);
+        let client = Connection::new(transport, Token(0), Hints::FRESH, now);
+        let mut session = Session::new(client, [127, 0, 0, 1].into(), Role::Proxy, now);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        let answer = [head.into_bytes(), vec![b'x'; length]].concat();
+        let platform = Transport::Link(Box::new(Recorded(io::Cursor::new(answer))));
+        let platform = Connection::new(platform, Token(1), Hints::FRESH, now);
+        let network = &mut Wired(Some(platform));
+
+        let name = "localhost".try_into().expect("a name");
+        let mut tls = ClientConnection::new(Arc::clone(&client_config), name).expect("it fits");
+        let request = b"GET /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
+            Connection: close\r\n\r\n";
+        tls.writer().write_all(request).expect("there is room");
+        // It reads nothing more once it has asked.
+        while network.0.is_some() {
+            exchange_records(&mut tls, &mut theirs);
+            session.hint_client(Hints::FRESH);
+            let (_, closed) = drive(&mut session, &mut core, network, now);
+            assert!(closed.is_none(), "{length}: {closed:?}");
+        }
+        let mut got = Vec::new();
+        loop {
+            if !exchange_records(&mut tls, &mut theirs) {
+                session.hint_client(Hints::FRESH);
+                let (_, closed) = drive(&mut session, &mut core, network, now);
+                assert!(closed.is_none(), "{length}: {closed:?} after {}", got.len());
+            }
+            match tls.reader().read_to_end(&mut got) {
+                // The closing alert.
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+        assert!(
+            got.ends_with(&vec![b'x'; length]),
+            "{length}: {}",
+            got.len()
+        );
+    }
 }

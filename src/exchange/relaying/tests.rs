@@ -32,6 +32,7 @@ fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
             client: Ends {
                 input: &mut client_input,
                 output: &mut client_output,
+                holds_records: false,
                 ended: None,
                 active_at: now.instant,
             },
@@ -39,6 +40,7 @@ fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
                 Ends {
                     input: &mut input,
                     output: &mut output,
+                    holds_records: false,
                     ended: None,
                     // Bytes keep coming, so that it is never idle.
                     active_at: now.instant,
