@@ -178,10 +178,10 @@ impl Race {
         }
     }
 
-    /// Looks after the attempts and begins the next one when it is due. Their sockets belong to `owner`.
+    /// Looks after the attempts and begins the next one when it is due, with `connect`. Their sockets belong to `owner`.
     pub fn resume(
         mut self,
-        registry: &Registry,
+        mut connect: impl FnMut(SocketAddr, Token) -> io::Result<TcpStream>,
         owners: &mut Slab<Owner>,
         owner: Owner,
         now: Now,
@@ -198,7 +198,7 @@ impl Race {
             let address = SocketAddr::new(self.addresses[self.begun], self.port);
             self.begun += 1;
             let token = Token(owners.insert(owner));
-            match connect(registry, address, token) {
+            match connect(address, token) {
                 Ok(socket) => {
                     self.stagger_until = now.instant + STAGGER;
                     self.attempts.push(Attempt {
@@ -209,7 +209,8 @@ impl Race {
                 }
                 Err(error) => {
                     owners.remove(token.0);
-                    if is_out_of_descriptors(&error) {
+                    // Those that are under way may still win.
+                    if is_out_of_descriptors(&error) && self.attempts.is_empty() {
                         return Outcome::Lost(Fault::NoDescriptors);
                     }
                     self.failure = error.kind();
@@ -251,7 +252,11 @@ impl Race {
     }
 }
 
-fn connect(registry: &Registry, address: SocketAddr, token: Token) -> io::Result<TcpStream> {
+/// A socket that is being connected, watched as `token`.
+///
+/// # Errors
+/// What the operating system says at once.
+pub fn connect(registry: &Registry, address: SocketAddr, token: Token) -> io::Result<TcpStream> {
     let mut socket = TcpStream::connect(address)?;
     registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
     // Each piece is written whole as it comes; waiting for more would only delay it.
@@ -264,4 +269,44 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::network::Owner::Upstream;
+
+    #[test]
+    fn without_a_free_descriptor_a_race_goes_on_with_what_it_has() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("it has one").port();
+        let begun = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        // So many attempts find a descriptor.
+        for attempts in 0..3 {
+            let mut owners = Slab::new();
+            let mut left = attempts;
+            let addresses = [[127, 0, 0, 1].into(); 4];
+            let mut race = Race::new(addresses.into(), port, begun);
+            for round in 0..5 {
+                let connect = |address, _| match left {
+                    0 => Err(io::Error::from_raw_os_error(24)),
+                    _ => {
+                        left -= 1;
+                        TcpStream::connect(address)
+                    }
+                };
+                let now = begun.after(STAGGER * round);
+                race = match race.resume(connect, &mut owners, Upstream(0), now) {
+                    Outcome::Pending(race) => race,
+                    Outcome::Lost(Fault::NoDescriptors) if attempts == 0 => break,
+                    Outcome::Lost(fault) => panic!("{attempts}: {fault}"),
+                    Outcome::Won(..) => panic!("the poll has said nothing"),
+                };
+            }
+            assert_eq!(owners.len(), attempts);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::connection::{Connection, Filled, Hints};
-use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Reuse, Stage};
+use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Reuse, Stage, connect};
 use super::fault::Fault;
 use super::pool::Pool;
 use super::resolver::{Lookup, Resolver};
@@ -151,7 +151,8 @@ impl Sockets {
         now: Now,
     ) -> Dialed {
         let owner = Owner::Upstream(session);
-        let outcome = race.resume(&self.registry, &mut self.owners, owner, now);
+        let connect = |address, token| connect(&self.registry, address, token);
+        let outcome = race.resume(connect, &mut self.owners, owner, now);
         match outcome {
             Outcome::Pending(race) => Dialed::Pending(Dial {
                 stage: Stage::Connecting(race),
