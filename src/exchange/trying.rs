@@ -10,6 +10,7 @@ use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
 use crate::net::dial::{Origin, Reuse};
+use crate::net::fault::Fault;
 use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{
     INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, Waits, judge, names_invalid_key,
@@ -51,6 +52,8 @@ enum Stage {
 enum Failure {
     Unreachable(String),
     TimedOut(&'static str),
+    /// The proxy's own doing: neither is the key to blame, nor would another one do better.
+    Own(String),
 }
 
 impl Trying {
@@ -74,6 +77,9 @@ impl Trying {
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match std::mem::replace(&mut cx.upstream, Upstream::None) {
             Upstream::None | Upstream::Dialing => self.connect(cx),
+            Upstream::Failed(fault @ Fault::NoDescriptors) => {
+                self.fail(Failure::Own(fault.to_string()), cx)
+            }
             Upstream::Failed(fault) => self.fail(Failure::Unreachable(fault.to_string()), cx),
             Upstream::Open(upstream, origin) => self.talk(upstream, origin, cx),
         }
@@ -287,8 +293,9 @@ impl Trying {
                 Outcome::Timeout { what },
                 Reason::UpstreamTimeout { host, what },
             ),
+            Failure::Own(what) => (Outcome::Canceled, Reason::Upstream { host, what }),
         };
-        if self.may_retry(cx) {
+        if outcome.is_for_another_key() && self.may_retry(cx) {
             return self.retry(outcome, cx);
         }
         cx.core.settle(&self.request, self.permit, outcome, cx.now);

@@ -14,6 +14,7 @@ use crate::net::dial::Reuse;
 use crate::net::records::Records;
 use crate::net::tls;
 use crate::net::transport::Link;
+use crate::policy::keyring::KeyState;
 use crate::policy::probes::Round;
 
 const REQUEST: &[u8] = b"POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
@@ -75,6 +76,25 @@ struct Wired(Option<Connection>);
 impl Network for Wired {
     fn dial(&mut self, _: &Rc<Endpoint>, _: Reuse, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
         Dialed::Open(self.0.take().expect("it is asked for once"), Origin::Fresh)
+    }
+
+    fn resume(&mut self, _: Dial, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
+        unreachable!("no dial is pending")
+    }
+
+    fn release(&mut self, _: &Endpoint, _: Connection, _: Now) {}
+
+    fn hangup(&mut self, _: Connection) {}
+
+    fn abandon(&mut self, _: Dial, _: usize) {}
+}
+
+/// Has no descriptor for a connection.
+struct Exhausted;
+
+impl Network for Exhausted {
+    fn dial(&mut self, _: &Rc<Endpoint>, _: Reuse, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
+        Dialed::Failed(Fault::NoDescriptors)
     }
 
     fn resume(&mut self, _: Dial, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
@@ -307,4 +327,23 @@ fn the_last_answer_over_tls_reaches_a_client_that_reads_late() {
             got.len()
         );
     }
+}
+
+#[test]
+fn no_key_is_to_blame_where_descriptors_lack() {
+    let (mut core, now) = (core("{}", PLATFORM), now());
+    let (mut session, mut theirs) = client(now);
+    // More often than a key may fail in a row.
+    for _ in 0..10 {
+        theirs.write_all(REQUEST).expect("there is room");
+        session.hint_client(Hints::FRESH);
+        let (defects, closed) = drive(&mut session, &mut core, &mut Exhausted, now);
+        assert!(defects == 0 && closed.is_none(), "{closed:?}");
+        let mut answer = [0; 4096];
+        let count = theirs.read(&mut answer).expect("it is answered");
+        assert!(answer[..count].starts_with(b"HTTP/1.1 502 "));
+    }
+    let states = core.keyring.views(core.site.routes[0].id, now);
+    let states: Vec<_> = states.map(|key| (key.state, key.in_flight)).collect();
+    assert_eq!(states, [(KeyState::Unknown, 0)]);
 }
