@@ -1,7 +1,7 @@
 //! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
 //! here the client has not got a byte of an answer, so that another key may still be tried.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 use crate::http::body::{Decoded, Decoder};
@@ -26,6 +26,10 @@ use super::request::{Request, Role};
 use super::tunnel::{Tunnel, switches};
 use super::upload::{Broken, Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
+
+/// A platform that ends a connection on which the next byte has been the client's for so long has lost its patience with
+/// the client. Most of them have 10 seconds or more; one that has a fault of its own does not wait for it.
+const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 pub struct Trying {
     pub(super) request: Box<Request>,
@@ -77,10 +81,13 @@ impl Trying {
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match std::mem::replace(&mut cx.upstream, Upstream::None) {
             Upstream::None | Upstream::Dialing => self.connect(cx),
-            Upstream::Failed(fault @ Fault::NoDescriptors) => {
-                self.fail(Failure::Own(fault.to_string()), cx)
+            Upstream::Failed(fault) => {
+                let failure = match matches!(fault, Fault::NoDescriptors) {
+                    true => Failure::Own,
+                    false => Failure::Unreachable,
+                };
+                self.fail(failure(fault.to_string()), cx)
             }
-            Upstream::Failed(fault) => self.fail(Failure::Unreachable(fault.to_string()), cx),
             Upstream::Open(upstream, origin) => self.talk(upstream, origin, cx),
         }
     }
@@ -163,6 +170,9 @@ impl Trying {
                 let reuse = Reuse::No;
                 (Exchange::Trying(fresh), Step::Dial { endpoint, reuse })
             }
+            _ if self.has_waited_for_client(&upstream, cx) => {
+                self.give_up(Reason::RequestTimeout, cx)
+            }
             Some(Ended::Cleanly) => self.fail(
                 Failure::Unreachable("it closed without an answer".into()),
                 cx,
@@ -175,9 +185,6 @@ impl Trying {
                 <= cx.now.instant =>
             {
                 match self.stage {
-                    Stage::Sending(_) if self.upload.is_starved() && upstream.has_sent_all() => {
-                        self.give_up(Reason::RequestTimeout, cx)
-                    }
                     Stage::Sending(_) => {
                         self.fail(Failure::TimedOut("it stopped taking the request"), cx)
                     }
@@ -188,6 +195,16 @@ impl Trying {
             }
             None => (Exchange::Trying(self), Step::Wait),
         }
+    }
+
+    /// Whether all that the client has sent is with the platform, there must be more of it, and the patience for that is
+    /// over: ours, or the platform's.
+    fn has_waited_for_client(&self, upstream: &Ends<'_>, cx: &Cx<'_>) -> bool {
+        let until = match upstream.ended {
+            None => self.deadline(upstream.active_at.max(cx.client.active_at)),
+            Some(_) => cx.client.active_at + CLIENT_SILENCE_MAX,
+        };
+        self.upload.is_starved() && upstream.has_sent_all() && until <= cx.now.instant
     }
 
     fn on_head(
@@ -377,8 +394,6 @@ fn invalid_key(head: &ResponseHead<'_, '_>, mut bytes: &[u8], ended: Option<Ende
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::exchange::testing::{self, buffer};
 

@@ -347,3 +347,34 @@ fn no_key_is_to_blame_where_descriptors_lack() {
     let states: Vec<_> = states.map(|key| (key.state, key.in_flight)).collect();
     assert_eq!(states, [(KeyState::Unknown, 0)]);
 }
+
+#[test]
+fn no_key_is_to_blame_for_a_client_that_keeps_its_platform_waiting() {
+    // (for how many seconds nothing has come of the body when the platform closes, the answer, why the key failed)
+    let rows = [
+        (1, "HTTP/1.1 502 ", Some("it closed without an answer")),
+        (5, "HTTP/1.1 408 ", None),
+    ];
+    for (silent_seconds, want, error) in rows {
+        let (mut core, begun) = (core("{}", PLATFORM), now());
+        let (mut session, mut theirs) = client(begun);
+        let (connection, mut platform) = connection(Token(1), begun);
+        let network = &mut Wired(Some(connection));
+        let (part, _rest) = REQUEST.split_at(REQUEST.len() - 1);
+        theirs.write_all(part).expect("there is room");
+        let (_, closed) = drive(&mut session, &mut core, network, begun);
+        assert!(closed.is_none(), "{closed:?}");
+        let read = platform.read(&mut [0; 4096]).expect("it is asked");
+        assert!(read > 0);
+        drop(platform);
+        session.hint_upstream(Token(1), Hints::FRESH);
+        let later = begun.after(std::time::Duration::from_secs(silent_seconds));
+        let (_, closed) = drive(&mut session, &mut core, network, later);
+        assert!(closed.is_none(), "{closed:?}");
+        let mut answer = [0; 4096];
+        let count = theirs.read(&mut answer).expect("it is answered");
+        assert!(answer[..count].starts_with(want.as_bytes()), "{want}");
+        let mut keys = core.keyring.views(core.site.routes[0].id, later);
+        assert_eq!(keys.next().expect("there is one").error, error);
+    }
+}
