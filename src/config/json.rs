@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::clients::KEY_CHARACTERS_MIN;
+
 /// A JSON value with its fields in order, doubled ones included. It may hold secrets, and so it cannot be printed.
 #[derive(Clone, PartialEq)]
 pub enum Json {
@@ -30,16 +32,20 @@ impl Json {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// What it is, in words for a message; texts are shown by the caller, since they may be secrets.
+    /// What it is, in words for a message; texts are shown by the caller, since they may be secrets. So may a long number:
+    /// a key without its quotes.
     pub fn kind(&self) -> String {
         match self {
-            Json::Null => "null".to_string(),
-            Json::Bool(value) => value.to_string(),
-            Json::Whole(value) => value.to_string(),
-            Json::Number(text) => text.clone(),
             Json::Text(_) => "a text".to_string(),
             Json::List(_) => "a list".to_string(),
             Json::Object(_) => "an object".to_string(),
+            Json::Null | Json::Bool(_) | Json::Whole(_) | Json::Number(_) => {
+                let shown = self.render();
+                match shown.len() < KEY_CHARACTERS_MIN {
+                    true => shown,
+                    false => "a number".to_string(),
+                }
+            }
         }
     }
 

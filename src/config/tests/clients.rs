@@ -47,7 +47,7 @@ fn keys() {
         ),
         (
             r#"[{"key": 12345678}]"#,
-            &["@[0].key: expected a text, found 12345678; write it in double quotes"],
+            &["@[0].key: expected a text, found a number; write it in double quotes"],
         ),
         (
             r#"[{"key": "client-key-1", "key": "client-key-2"}]"#,
