@@ -4,17 +4,19 @@
 /// What one session does before the others get their turn.
 pub const SHARE_BYTES_MAX: usize = 256 * 1024;
 
-/// What sessions that are no streams do in a turn together: requests that begin, large bodies, connections that end.
-pub const REST_BYTES_MAX: usize = 1024 * 1024;
+/// What sessions that are no streams do in a turn together while there are none: requests that begin, large bodies,
+/// connections that end. Nobody waits but they themselves.
+pub const REST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The same while there are streams. The shorter a turn, the more of them, each with a poll and a write of the ledger.
-pub const REST_BESIDE_STREAMS_BYTES_MAX: usize = 192 * 1024;
+/// The same beside streams. The shorter a turn, the more of them, each with a poll and a write of the ledger.
+pub const REST_BESIDE_STREAMS_BYTES_MAX: usize = 256 * 1024;
 
 /// A session that did no more than this is a stream, if it passes an answer on.
 pub const STREAM_BYTES_MAX: usize = 32 * 1024;
 
-/// A step, whatever it moves: who has the program do much with few bytes does not get more of its time.
-pub const STEP_BYTES: usize = 2 * 1024;
+/// A step, whatever it moves, with its share of system calls: who has the program do much with few bytes does not get more of
+/// its time.
+pub const STEP_BYTES: usize = 8 * 1024;
 
 /// A part of a TLS handshake: signatures take long.
 pub const HANDSHAKE_BYTES: usize = 1024 * 1024;
