@@ -242,6 +242,10 @@ impl Keyring {
                 let reason = "403: the platform forbids this key its health check too".to_string();
                 self.learn(permit, Outcome::Rejected { reason }, now);
             }
+            // What a health check asks for is seldom what the platform limits.
+            Outcome::Answered if key.is_rate_limited(now) => {
+                key.last_check_unix_ms = Some(now.unix_ms);
+            }
             other => self.learn(permit, other, now),
         }
     }

@@ -99,6 +99,10 @@ impl Key {
         }
     }
 
+    pub(super) fn is_rate_limited(&self, now: Now) -> bool {
+        self.cooling_now(now).map(|cooling| cooling.cause) == Some(Cause::RateLimited)
+    }
+
     pub(super) fn is_usable(&self, now: Now) -> bool {
         match self.health {
             Health::Unhealthy { .. } => false,
@@ -165,12 +169,10 @@ impl Key {
 
     fn on_failure(&mut self, what: String, given_at: Instant, now: Now) {
         self.last_error = Some(what);
-        let is_waiting =
-            self.cooling_now(now).map(|cooling| cooling.cause) == Some(Cause::RateLimited);
         let is_old = self
             .cooling
             .is_some_and(|cooling| given_at <= cooling.since);
-        if is_old || is_waiting {
+        if is_old || self.is_rate_limited(now) {
             // A probe that fails does not free a key before the time that its platform gave.
             return;
         }

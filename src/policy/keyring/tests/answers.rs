@@ -98,8 +98,8 @@ fn what_breaks_a_row_of_failures() {
 }
 
 #[test]
-fn failing_probes_do_not_free_a_rate_limited_key() {
-    let mut script = vec![Try(0, limited_for(3600)), Pass(1)];
+fn probes_do_not_free_a_rate_limited_key() {
+    let mut script = vec![Try(0, limited_for(3600)), Pass(1), Probe(0, Answered)];
     script.extend(times(6, &Probe(0, SERVER_ERROR)));
     script.extend([
         States("c"),
