@@ -237,6 +237,13 @@ impl Core {
         self.woken.extend(listeners);
     }
 
+    /// Whether a stream of figures goes on that a root key, if it was needed, has opened.
+    pub fn may_listen(&self, root: Option<ClientId>) -> bool {
+        self.phase == Phase::Serving
+            && self.site.settings.enable_json
+            && root.is_none_or(|client| self.clients.is_root(client))
+    }
+
     /// A stop was asked for. Who listens would hold it up to its end.
     pub fn drain(&mut self, now: Now) {
         self.phase = Phase::Draining { since: now.instant };

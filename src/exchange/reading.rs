@@ -376,14 +376,14 @@ fn on_page(
     }
     if page.is_private() && !peer.is_loopback {
         let shown = Shown::find(head, None, &core.clients);
-        let is_root = request.site.settings.enable_key_validation
-            && shown
-                .client
-                .is_some_and(|client| core.clients.is_root(client));
-        match (is_root, shown.any) {
-            (true, _) => {}
-            (false, true) => return Decision::Refuse(Reason::InvalidApiKey),
-            (false, false) => return Decision::Refuse(Reason::MissingApiKey),
+        let counts = request.site.settings.enable_key_validation;
+        request.client = shown
+            .client
+            .filter(|client| counts && core.clients.is_root(*client));
+        match (request.client, shown.any) {
+            (Some(_), _) => {}
+            (None, true) => return Decision::Refuse(Reason::InvalidApiKey),
+            (None, false) => return Decision::Refuse(Reason::MissingApiKey),
         }
     }
     let preferences = Preferences {

@@ -10,6 +10,7 @@ use crate::http::body::Decoder;
 use crate::http::chunked::chunk_head;
 use crate::http::request::RequestHead;
 use crate::http::response::Asked;
+use crate::policy::access::ClientId;
 use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
 use crate::service::demo::{DemoStream, Pace};
@@ -17,7 +18,7 @@ use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
 use super::answer::{Extent, HEAD_ROOM_BYTES, write_own_head};
-use super::core::{Core, Phase};
+use super::core::Core;
 use super::reason::Reason;
 use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN};
@@ -157,7 +158,7 @@ impl Replying {
                 event,
                 sent,
                 coding,
-            } => send_event(event, sent, *coding, cx),
+            } => send_event(event, sent, *coding, self.request.client, cx),
         };
         match done {
             true => self.complete(cx),
@@ -321,23 +322,29 @@ fn begin_events(request: &mut Request, cx: &mut Cx<'_>) -> Stage {
 }
 
 /// Sends what there is room for, and goes over to the next event once this one has been taken; whether the stream has
-/// ended. A stop ends it behind the present event.
-fn send_event(event: &mut Rc<[u8]>, sent: &mut usize, coding: Coding, cx: &mut Cx<'_>) -> bool {
+/// ended. A stop ends it behind the present event, and so does a configuration that takes `root` its right.
+fn send_event(
+    event: &mut Rc<[u8]>,
+    sent: &mut usize,
+    coding: Coding,
+    root: Option<ClientId>,
+    cx: &mut Cx<'_>,
+) -> bool {
     if *sent == event.len() {
         let has_room = cx.client.output.room() >= ROOM_MIN;
-        match (cx.core.phase, cx.core.feed.latest(cx.now)) {
-            (Phase::Draining { .. }, _) if has_room => {
+        match (cx.core.may_listen(root), cx.core.feed.latest(cx.now)) {
+            (false, _) if has_room => {
                 if coding == Coding::Chunked {
                     cx.client.output.put(LAST_CHUNK);
                 }
                 return true;
             }
-            (Phase::Serving, Some(latest)) if !Rc::ptr_eq(&latest, event) && has_room => {
+            (true, Some(latest)) if !Rc::ptr_eq(&latest, event) && has_room => {
                 put_chunk_head(cx.client.output, coding, latest.len());
                 *event = latest;
                 *sent = 0;
             }
-            (Phase::Serving | Phase::Draining { .. }, _) => {
+            (true | false, _) => {
                 cx.core.feed.listen(cx.session);
                 return false;
             }

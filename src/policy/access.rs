@@ -193,8 +193,10 @@ impl Clients {
         !spec.is_root && (spec.daily_limit, spec.hourly_limit, spec.cooldown_seconds) != (0, 0, 0)
     }
 
+    /// Whether the present configuration has it as a root key.
     pub fn is_root(&self, id: ClientId) -> bool {
-        self.client(id).spec.is_root
+        let client = self.client(id);
+        client.listed && client.spec.is_root
     }
 
     /// The name, or the key's id where it has none.

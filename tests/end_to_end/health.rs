@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::platform::{Next, Platform};
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Proxy, ROOT_KEY};
 
 /// Probes of one platform that may be under way at once.
 const IN_FLIGHT_MAX: usize = 8;
@@ -292,4 +292,17 @@ fn a_stop_ends_the_streams_of_figures() {
     proxy.signal("TERM");
     while !listener.chunk().is_empty() {}
     assert!(proxy.exit_status().success());
+}
+
+#[test]
+fn a_root_key_that_is_taken_away_ends_its_stream_of_figures() {
+    let proxy = Proxy::start(&json!([]));
+    let mut listener = proxy.connect();
+    listener.send(format!(
+        "GET /events HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 192.0.2.1\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    assert!(listener.head().contains("text/event-stream"));
+    proxy.write("key.json", "[]");
+    proxy.signal("HUP");
+    while !listener.chunk().is_empty() {}
 }
