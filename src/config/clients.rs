@@ -106,10 +106,12 @@ fn read_entry(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<ClientK
             "larger than daily_limit: it is never reached",
         );
     }
-    if is_root
-        && (daily_limit > 0 || hourly_limit > 0 || cooldown_seconds > 0 || platforms.is_some())
-    {
-        fields.warning("is_root", "limits and whitelist do not apply to a root key");
+    let is_limited = daily_limit | hourly_limit | cooldown_seconds > 0;
+    if is_root && (is_limited || expires_unix_seconds.is_some() || platforms.is_some()) {
+        fields.warning(
+            "is_root",
+            "limits, expiry date and whitelist do not apply to a root key",
+        );
     }
     Some(ClientKey {
         key: key?,

@@ -207,7 +207,8 @@ fn expiry_dates() {
 
 #[test]
 fn doubts() {
-    const ROOT: &str = "warning: @is_root: limits and whitelist do not apply to a root key";
+    const ROOT: &str =
+        "warning: @is_root: limits, expiry date and whitelist do not apply to a root key";
     expect(&[
         (
             r#""daily_limit": 5, "hourly_limit": 6"#,
@@ -218,6 +219,8 @@ fn doubts() {
         (r#""is_root": true"#, &[]),
         (r#""is_root": true, "daily_limit": 5"#, &[ROOT]),
         (r#""is_root": true, "cooldown_seconds": 5"#, &[ROOT]),
+        (r#""is_root": true, "expiry_date": "2030-01-01""#, &[ROOT]),
+        (r#""is_root": true, "expiry_date": "0""#, &[]),
         (
             r#""is_root": true, "enable_platform_whitelist": true, "platform_whitelist": ["p"]"#,
             &[ROOT],
