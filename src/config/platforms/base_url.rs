@@ -56,13 +56,11 @@ fn parse_base_url(url: &str) -> Result<Base, String> {
             "longer than {PART_BYTES_MAX} bytes; write a shorter one"
         ));
     }
-    if let Some(byte) = url
-        .bytes()
-        .find(|byte| !byte.is_ascii_graphic() || b"\"<>\\^`{|}".contains(byte))
-    {
+    let is_foreign =
+        |letter: &char| !letter.is_ascii_graphic() || b"\"<>\\^`{|}".contains(&(*letter as u8));
+    if let Some(letter) = url.chars().find(is_foreign) {
         return Err(format!(
-            "holds {:?}, which no URL may; write a plain URL",
-            char::from(byte)
+            "holds {letter:?}, which no URL may; write a plain URL"
         ));
     }
     let (tls, rest) = match url.split_once("://") {

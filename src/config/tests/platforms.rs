@@ -191,6 +191,10 @@ const WRONG_URLS: &[(&str, &str)] = &[
         "holds '\\r', which no URL may; write a plain URL",
     ),
     (
+        "https://hä.example",
+        "holds 'ä', which no URL may; write a plain URL",
+    ),
+    (
         "https://h/{x}",
         "holds '{', which no URL may; write a plain URL",
     ),
