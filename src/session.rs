@@ -17,7 +17,7 @@ use crate::exchange::{self, Cx, Ends, Exchange, Step};
 use crate::net::connection::{Connection, Filled, Flushed, Hints};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
 use crate::net::fault::Fault;
-use crate::net::network::Network;
+use crate::net::network::{Network, stays_idle};
 use crate::net::transport::Transport;
 use crate::policy::keyring::KeyId;
 
@@ -361,7 +361,7 @@ impl Session {
         self.client.peer_closed() && !self.exchange.outlives_half_close()
     }
 
-    /// Keeps the upstream for another request, unless its end is known already.
+    /// Keeps the upstream for another request, if nothing more has come of it: while the client was behind nobody looked.
     fn release(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
         let upstream = std::mem::replace(&mut self.upstream, Upstream::None);
         if let Upstream::Open {
@@ -370,10 +370,9 @@ impl Session {
             ..
         } = upstream
         {
-            connection.settle_buffers(&mut core.blocks);
-            match connection.peer_closed() {
-                true => network.hangup(connection),
-                false => network.release(&endpoint, connection, now),
+            match stays_idle(&mut connection, &mut core.blocks, now) {
+                true => network.release(&endpoint, connection, now),
+                false => network.hangup(connection),
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a defect does to a session: the network of these tests is one.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -22,12 +23,14 @@ const REQUEST: &[u8] = b"POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer 
 
 const PLATFORM: &str = r#""base_url": "http://192.0.2.1""#;
 
-/// A client's end of its connection.
-struct Pipe(UnixStream);
+/// The proxy's end of a connection, and how many bytes were read from it.
+struct Pipe(UnixStream, Rc<Cell<usize>>);
 
 impl Read for Pipe {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        self.0.read(space)
+        let count = self.0.read(space)?;
+        self.1.set(self.1.get() + count);
+        Ok(count)
     }
 }
 
@@ -70,7 +73,7 @@ impl Network for Defective {
     fn abandon(&mut self, _: Dial, _: usize) {}
 }
 
-/// Has one connection to the platform.
+/// Has one connection to the platform, before it is dialed and after it is released.
 struct Wired(Option<Connection>);
 
 impl Network for Wired {
@@ -82,7 +85,9 @@ impl Network for Wired {
         unreachable!("no dial is pending")
     }
 
-    fn release(&mut self, _: &Endpoint, _: Connection, _: Now) {}
+    fn release(&mut self, _: &Endpoint, connection: Connection, _: Now) {
+        self.0 = Some(connection);
+    }
 
     fn hangup(&mut self, _: Connection) {}
 
@@ -116,10 +121,18 @@ fn client(now: Now) -> (Session, UnixStream) {
 }
 
 fn connection(token: Token, now: Now) -> (Connection, UnixStream) {
+    let (connection, theirs, _) = counted_connection(token, now);
+    (connection, theirs)
+}
+
+/// With the number of bytes that the proxy has read.
+fn counted_connection(token: Token, now: Now) -> (Connection, UnixStream, Rc<Cell<usize>>) {
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     ours.set_nonblocking(true).expect("a socket may");
-    let transport = Transport::Link(Box::new(Pipe(ours)));
-    (Connection::new(transport, token, Hints::FRESH, now), theirs)
+    let read = Rc::default();
+    let transport = Transport::Link(Box::new(Pipe(ours, Rc::clone(&read))));
+    let connection = Connection::new(transport, token, Hints::FRESH, now);
+    (connection, theirs, read)
 }
 
 fn in_flight(core: &Core, now: Now) -> u32 {
@@ -377,4 +390,53 @@ fn no_key_is_to_blame_for_a_client_that_keeps_its_platform_waiting() {
         let mut keys = core.keyring.views(core.site.routes[0].id, later);
         assert_eq!(keys.next().expect("there is one").error, error);
     }
+}
+
+#[test]
+fn a_connection_on_which_more_came_than_an_answer_is_not_used_again() {
+    let now = now();
+    let stray = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nnobody";
+    let mut came_in_time = 0;
+    for length in (500_000..600_000).step_by(4000) {
+        let answer = [
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".as_slice(),
+            &b"8\r\n8 bytes.\r\n".repeat(length / 13),
+            b"0\r\n\r\n",
+        ]
+        .concat();
+        let mut core = core("{}", PLATFORM);
+        let (mut session, mut theirs) = client(now);
+        let (connection, mut platform, read) = counted_connection(Token(1), now);
+        let mut network = Wired(Some(connection));
+        theirs.write_all(REQUEST).expect("there is room");
+        for socket in [&platform, &theirs] {
+            socket.set_nonblocking(true).expect("a socket may");
+        }
+        let mut outgoing = answer.as_slice();
+        loop {
+            let (defects, closed) = drive(&mut session, &mut core, &mut network, now);
+            assert!(defects == 0 && closed.is_none(), "{closed:?}");
+            if session.is_idle() {
+                break;
+            }
+            if read.get() == answer.len() {
+                // All has been read, and some of it waits for the client, which takes a little each time.
+                came_in_time += 1;
+                outgoing = stray;
+            }
+            while let Ok(count @ 1..) = platform.write(outgoing) {
+                outgoing = &outgoing[count..];
+            }
+            session.hint_upstream(Token(1), Hints::FRESH);
+            let _ = theirs.read(&mut [0; 4096]);
+            session.hint_client(Hints::FRESH);
+        }
+        if let Some(mut connection) = network.0 {
+            connection.open_buffers(&mut core.blocks);
+            connection.hint(Hints::FRESH);
+            let found = connection.fill(now);
+            assert!(matches!(found, Filled::Blocked), "{length}: {found:?}");
+        }
+    }
+    assert!(came_in_time > 0);
 }
