@@ -114,14 +114,24 @@ fn write_request_line(
     draft.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
-/// Fields that are the proxy's business, or that would tell the platform of the client.
+/// Fields that are the proxy's business, or that would tell the platform of the client. Servers in front of this one put
+/// its address into one of the last three.
+const END_HERE: [&str; 8] = [
+    "host",
+    "expect",
+    "authorization",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+
 fn ends_here(name: &str) -> bool {
     const PREFIX: &[u8] = b"x-forwarded-";
     let start = name.as_bytes().get(..PREFIX.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-        || ["host", "expect", "authorization", "forwarded", "via"]
-            .iter()
-            .any(|own| name.eq_ignore_ascii_case(own))
+        || END_HERE.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 fn is_framing(name: &str) -> bool {

@@ -181,8 +181,12 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     ("Forwarded: for=x\r\nVia: 1.1 x\r\n", ""),
     (
-        "X-Forwarded: 1\r\nX-Real-IP: 2\r\n",
-        "X-Forwarded: 1\r\nX-Real-IP: 2\r\n",
+        "X-Real-IP: 1\r\nTrue-Client-IP: 1\r\nCF-Connecting-IP: 1\r\n",
+        "",
+    ),
+    (
+        "X-Forwarded: 1\r\nX-Real: 2\r\n",
+        "X-Forwarded: 1\r\nX-Real: 2\r\n",
     ),
     (
         "Expect: 100-continue\r\nContent-Length: 1\r\n",
