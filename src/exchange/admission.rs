@@ -140,9 +140,7 @@ pub fn admit(
         .admit(client, &route.platform.name, peer.is_loopback, now);
     request.client = Some(client);
     request.quota = admitted.map_err(Reason::Refused)?;
-    if core.clients.is_limited(client) {
-        core.ledger.admitted(client, &core.clients, now);
-    }
+    core.ledger.admitted(client, &core.clients, now);
     Ok(())
 }
 

@@ -187,12 +187,6 @@ impl Clients {
         }
     }
 
-    /// Whether what it has used matters: it has a limit, or a pause between requests.
-    pub fn is_limited(&self, id: ClientId) -> bool {
-        let spec = &self.client(id).spec;
-        !spec.is_root && (spec.daily_limit, spec.hourly_limit, spec.cooldown_seconds) != (0, 0, 0)
-    }
-
     /// Whether the present configuration has it as a root key.
     pub fn is_root(&self, id: ClientId) -> bool {
         let client = self.client(id);
