@@ -90,7 +90,7 @@ enum RoundState {
 
 impl Probes {
     /// Takes a new configuration: the enabled platforms and their keys, and how often unhealthy ones are probed again;
-    /// zero: never by timer. New keys are probed once, and so are unhealthy ones: what made them so may have been mended.
+    /// zero: never by timer. New keys are probed once.
     pub fn reload(&mut self, platforms: &[(PlatformId, Vec<KeyId>)], period: Duration, now: Now) {
         self.period = period;
         let listed = |key: &KeyId| platforms.iter().any(|(_, keys)| keys.contains(key));
@@ -98,10 +98,6 @@ impl Probes {
             .retain(|key, schedule| match (listed(key), schedule.due) {
                 (true, Due::Leaving) => {
                     schedule.due = Due::UnderWay;
-                    true
-                }
-                (true, Due::Again { .. }) => {
-                    schedule.due = Due::AtOnce;
                     true
                 }
                 (true, _) => true,

@@ -232,27 +232,6 @@ fn a_403_is_decided_by_a_probe_at_once() {
 }
 
 #[test]
-fn what_a_new_configuration_mends_is_probed_at_once() {
-    let platform = Platform::serve(|seen, line| {
-        match seen.fields("x-api-key").as_slice() {
-            ["key-right"] => line.answer("200 OK", "{}"),
-            _ => line.answer("401 Unauthorized", "{}"),
-        }
-        Next::Await
-    });
-    let mut entry = platform.entry(&["key-right"]);
-    let proxy = Proxy::start(&json!([entry]));
-    proxy.log().await_line("is unhealthy now: 401");
-    assert_eq!(proxy.ask("/test/v1/x"), 503);
-    entry["auth_header"] = json!("x-api-key");
-    entry["auth_format"] = json!("{key}");
-    proxy.write("platform.json", &json!([entry]).to_string());
-    proxy.signal("HUP");
-    proxy.log().await_line("is usable now");
-    assert_eq!(proxy.ask("/test/v1/x"), 200);
-}
-
-#[test]
 fn who_listens_and_does_not_read_is_dropped() {
     // Events so long that the kernel's buffers hold a few of them only.
     let keys: Vec<String> = (0..6000).map(|key| format!("key-number-{key}")).collect();

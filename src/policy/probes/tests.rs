@@ -215,21 +215,19 @@ fn a_rejection_during_a_round_does_not_hold_it_up() {
 }
 
 #[test]
-fn a_new_configuration_has_unhealthy_keys_probed_at_once_and_after_its_period() {
+fn a_new_period_counts_from_when_the_key_became_unhealthy() {
     let now = start();
-    let mut probes = probes(2, now);
-    begin(&mut probes, now);
-    end(&mut probes, &[0], Found::Unhealthy, now);
-    end(&mut probes, &[1], Found::Usable, now);
+    let mut probes = probes(1, now);
+    let begun = begin(&mut probes, now);
+    end(&mut probes, &begun, Found::Usable, now);
+    probes.on_unhealthy(KeyId(0), now);
     let minute = Duration::from_secs(60);
     for (period, due) in [
         (minute, Some(minute)),
         (Duration::ZERO, None),
         (PERIOD, Some(PERIOD)),
     ] {
-        probes.reload(&listed(2), period, now);
-        assert_eq!(begin(&mut probes, now), [0]);
-        end(&mut probes, &[0], Found::Unhealthy, now);
+        probes.reload(&listed(1), period, now.after(minute / 2));
         assert_eq!(probes.deadline(), due.map(|due| now.after(due).instant));
     }
     // A second rejection, of a request that was under way, moves nothing.
