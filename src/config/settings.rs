@@ -145,7 +145,7 @@ fn nets(fields: &mut Fields<'_, '_>, name: &'static str) -> Vec<IpNet> {
             .parse()
             .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         match net {
-            Ok(net) => nets.push(net),
+            Ok(net) => nets.push(canonical(net)),
             Err(_) => fields.problem(
                 &place,
                 format!("{text:?} is no address or range; write 192.0.2.7 or 192.0.2.0/24"),
@@ -153,6 +153,18 @@ fn nets(fields: &mut Fields<'_, '_>, name: &'static str) -> Vec<IpNet> {
         }
     }
     nets
+}
+
+/// An IPv4 range that is written in IPv6, as peers' addresses are taken: for IPv4.
+fn canonical(net: IpNet) -> IpNet {
+    const MAPPED_BITS: u8 = 96;
+    let length = net.prefix_len().checked_sub(MAPPED_BITS);
+    match (net.addr().to_canonical(), length) {
+        (IpAddr::V4(address), Some(length)) => {
+            IpNet::new(IpAddr::V4(address), length).unwrap_or(net)
+        }
+        _ => net,
+    }
 }
 
 fn host(fields: &mut Fields<'_, '_>) -> IpAddr {

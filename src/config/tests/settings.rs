@@ -178,6 +178,26 @@ fn addresses_and_ranges() {
 }
 
 #[test]
+fn ranges_of_mapped_addresses_are_ranges_of_ipv4() {
+    for (text, holds, holds_not) in [
+        ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.8"),
+        ("::ffff:192.0.2.0/120", "192.0.2.9", "192.0.3.9"),
+        ("::ffff:0:0/96", "192.0.2.9", "::1"),
+        ("::/0", "2001:db8::1", "192.0.2.9"),
+        ("::ffff:0:0/95", "::fffe:0:1", "192.0.2.9"),
+    ] {
+        let text = format!(r#"{{"allowed_ips": ["{text}"]}}"#);
+        let allowed = valid(&[("config.json", &text)], &[]).settings.allowed_ips;
+        let holds_address = |address: &str| {
+            let address: IpAddr = address.parse().expect("an address");
+            allowed.iter().any(|net| net.contains(&address))
+        };
+        let found = (holds_address(holds), holds_address(holds_not));
+        assert_eq!(found, (true, false), "{text}");
+    }
+}
+
+#[test]
 fn listening_addresses() {
     for (text, want) in [
         ("0.0.0.0", "0.0.0.0"),
