@@ -200,9 +200,12 @@ impl Trying {
     /// Whether all that the client has sent is with the platform, there must be more of it, and the patience for that is
     /// over: ours, or the platform's.
     fn has_waited_for_client(&self, upstream: &Ends<'_>, cx: &Cx<'_>) -> bool {
+        let Stage::Sending(since) = self.stage else {
+            return false;
+        };
         let until = match upstream.ended {
             None => self.deadline(upstream.active_at.max(cx.client.active_at)),
-            Some(_) => cx.client.active_at + CLIENT_SILENCE_MAX,
+            Some(_) => cx.client.active_at.max(since) + CLIENT_SILENCE_MAX,
         };
         self.upload.is_starved() && upstream.has_sent_all() && until <= cx.now.instant
     }
