@@ -137,6 +137,10 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
+        let share_bytes = match self.is_stream() {
+            true => STREAM_BYTES_MAX,
+            false => SHARE_BYTES_MAX,
+        };
         self.worked_bytes = 0;
         if self.client_has_gone() {
             return Driven::Close(Reason::ClientGone);
@@ -147,7 +151,7 @@ impl Session {
         }
         self.resume_dial(slot, core, network, now);
         self.open_buffers(&mut core.blocks);
-        let driven = self.run(slot, core, network, now);
+        let driven = self.run(share_bytes, slot, core, network, now);
         self.settle_buffers(&mut core.blocks);
         driven
     }
@@ -176,6 +180,7 @@ impl Session {
 
     fn run(
         &mut self,
+        share_bytes: usize,
         slot: usize,
         core: &mut Core,
         network: &mut impl Network,
@@ -194,7 +199,7 @@ impl Session {
                 return Driven::Close(reason);
             }
             self.worked_bytes += filled + STEP_BYTES;
-            if goes_on && self.worked_bytes <= SHARE_BYTES_MAX {
+            if goes_on && self.worked_bytes <= share_bytes {
                 // What the next step adds leaves in the same write.
                 continue;
             }
@@ -207,7 +212,7 @@ impl Session {
             if is_at_rest && !self.could_move() {
                 return Driven::Waiting(self.deadline(core));
             }
-            if self.worked_bytes > SHARE_BYTES_MAX {
+            if self.worked_bytes > share_bytes {
                 return Driven::Again;
             }
         }

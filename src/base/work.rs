@@ -11,7 +11,8 @@ pub const REST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The same beside streams. The shorter a turn, the more of them, each with a poll and a write of the ledger.
 pub const REST_BESIDE_STREAMS_BYTES_MAX: usize = 256 * 1024;
 
-/// A session that did no more than this is a stream, if it passes an answer on.
+/// A session that did no more than this is a stream, if it passes an answer on. In the next turn it does no more either
+/// before it waits with the rest: whoever comes first must not come with much.
 pub const STREAM_BYTES_MAX: usize = 32 * 1024;
 
 /// A step, whatever it moves, with its share of system calls: who has the program do much with few bytes does not get more of
