@@ -56,9 +56,11 @@ impl Choosing {
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        if cx.core.ledger.holds_back() {
+        let is_first = matches!(&self.wish, Wish::Any { tried } if tried.is_empty());
+        if is_first && cx.core.ledger.holds_back() {
             // Counted in the file first, in one write for all requests of the turn. It goes on before the turn ends, or
-            // some milliseconds later, if another process compacts the file just then.
+            // some milliseconds later, if another process compacts the file just then. A request that is tried again has
+            // been counted, and the key that is there for it may be gone when others have run.
             cx.core.await_ledger(cx.session);
             return (Exchange::Choosing(self), Step::Wait);
         }
