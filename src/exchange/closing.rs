@@ -45,12 +45,10 @@ impl Closing {
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         self.dropped_bytes += cx.client.input.len();
         cx.client.input.consume(cx.client.input.len());
+        let is_due = self.deadline(cx.core, cx.client.active_at) <= cx.now.instant;
         let finished = match self.stage {
-            Stage::Sending => self.deadline(cx.core, cx.client.active_at) <= cx.now.instant,
-            Stage::Lingering(_) => {
-                self.deadline(cx.core, cx.client.active_at) <= cx.now.instant
-                    || !self.wants_client()
-            }
+            Stage::Sending => is_due,
+            Stage::Lingering(_) => is_due || !self.wants_client(),
         };
         if finished {
             return (Exchange::Closed, Step::Close(Reason::Finished));
