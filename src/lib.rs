@@ -28,8 +28,8 @@
 //!    ([`exchange::forward`]).
 //! 4. `Choosing` waits until the request is counted on disk ([`ledger`]) and asks the keyring for a permit. The session
 //!    gets a connection: out of the pool, or dialed.
-//! 5. `Trying` sends head, key and body and awaits the answer's head. By the verdict it goes back to `Choosing` with
-//!    another key, or on.
+//! 5. `Trying` sends head, key and body and awaits the answer's head. By the verdict it begins anew with another key, or
+//!    goes on.
 //! 6. `Relaying` passes the answer on as it comes; `Tunnel` passes bytes both ways after a 101. From here no retry
 //!    compiles: what it would need has been given up.
 //! 7. The permit is released, the figures get their line, the connection goes to the pool or is closed.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Reading -> Choosing -> Trying -> Relaying -> Reading | Closing
-//!    |          ^___________|  '-> Tunnel -> Closed
+//!    |                   ^___|  '-> Tunnel -> Closed
 //!    |-> Collecting -> Replying -> Reading | Closing
 //! ```
 
@@ -61,7 +61,7 @@ const _: () = assert!(HEAD_BYTES_MAX <= UNFINISHED_BYTES_MAX);
 pub enum Exchange {
     /// Awaits a request's head.
     Reading(Reading),
-    /// Picks a key for the next try.
+    /// Picks a key for the first try.
     Choosing(Choosing),
     /// Has sent a request, or sends it, and awaits the answer's head. The client has not got a byte of an answer.
     Trying(Trying),
@@ -92,7 +92,7 @@ pub enum Step {
     Starve,
     /// The next state has work at once.
     Again,
-    /// A connection to this endpoint.
+    /// A connection to this endpoint, in place of the one that there may be.
     Dial {
         endpoint: Rc<Endpoint>,
         reuse: Reuse,

@@ -29,7 +29,12 @@ pub fn now() -> Now {
 
 /// A core with these files. The platform `p` has the key `sk-1`; `platform` holds its other fields.
 pub fn core(settings: &str, platform: &str) -> Core {
-    let platforms = format!(r#"[{{"name": "p", "keys": ["sk-1"], {platform}}}]"#);
+    core_with_keys(settings, r#"["sk-1"]"#, platform)
+}
+
+/// The same with these keys.
+pub fn core_with_keys(settings: &str, keys: &str, platform: &str) -> Core {
+    let platforms = format!(r#"[{{"name": "p", "keys": {keys}, {platform}}}]"#);
     let keys = r#"[{"key": "client-key-1"}, {"key": "client-key-2"}, {"key": "root_key", "is_root": true}]"#;
     let config = config(settings, &platforms, keys);
     let clients = Clients::new(client_specs(&config));

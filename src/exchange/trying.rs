@@ -1,6 +1,7 @@
 //! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
 //! here the client has not got a byte of an answer, so that another key may still be tried.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
@@ -17,7 +18,6 @@ use crate::policy::verdict::{
 };
 
 use super::answer::HEAD_ROOM_BYTES;
-use super::choosing::Choosing;
 use super::core::Core;
 use super::reason::Reason;
 use super::relaying::Relaying;
@@ -61,7 +61,23 @@ enum Failure {
 }
 
 impl Trying {
-    pub fn new(
+    /// A further try, with this permit.
+    pub fn begin(
+        mut request: Box<Request>,
+        upload: Box<Upload>,
+        tried: Vec<KeyId>,
+        permit: Permit,
+        now: Now,
+    ) -> (Exchange, Step) {
+        request.tries += 1;
+        request.key = Some(permit.key());
+        let endpoint = Rc::clone(&request.route().endpoint);
+        let reuse = upload.connection_reuse();
+        let trying = Trying::new(request, upload, tried, permit, now);
+        (Exchange::Trying(trying), Step::Dial { endpoint, reuse })
+    }
+
+    fn new(
         request: Box<Request>,
         upload: Box<Upload>,
         tried: Vec<KeyId>,
@@ -165,7 +181,7 @@ impl Trying {
             Some(_) if died_unused => {
                 // The platform closed it while it waited in the pool: nobody's failure, and no try. The next one must
                 // be fresh: a request that makes the platform close would else go to every connection of the pool.
-                let endpoint = std::rc::Rc::clone(&self.request.route().endpoint);
+                let endpoint = Rc::clone(&self.request.route().endpoint);
                 let fresh = Trying::new(self.request, self.upload, self.tried, self.permit, cx.now);
                 let reuse = Reuse::No;
                 (Exchange::Trying(fresh), Step::Dial { endpoint, reuse })
@@ -264,8 +280,8 @@ impl Trying {
                 Look::NeedMore => return (Exchange::Trying(self), Step::Wait),
             },
         };
-        if outcome.is_for_another_key() && self.may_retry(cx) {
-            return self.retry(outcome, cx);
+        if let Some(permit) = self.next_permit(&outcome, cx) {
+            return self.retry(outcome, permit, cx);
         }
         let mut relaying = Relaying::begin(self, cx.now);
         relaying.deliver(&head, outcome, cx);
@@ -273,17 +289,24 @@ impl Trying {
         (Exchange::Relaying(relaying), Step::Again)
     }
 
-    fn may_retry(&self, cx: &Cx<'_>) -> bool {
+    /// The permit for one more try, if there may be one. It is taken here and now: by the time that others have run, the
+    /// last key that is left may be unhealthy, and this answer gone, which the client would have got.
+    fn next_permit(&self, outcome: &Outcome, cx: &mut Cx<'_>) -> Option<Permit> {
         let route = self.request.route();
-        let failed = [self.tried.as_slice(), &[self.permit.key()]].concat();
         let is_probe = matches!(self.request.role, Role::Probe(_));
-        !is_probe
+        let may_retry = outcome.is_for_another_key()
+            && !is_probe
             && self.upload.is_repeatable()
-            && self.request.tries < route.platform.max_attempts
-            && cx.core.keyring.has_usable(&route.keys, &failed, cx.now)
+            && self.request.tries < route.platform.max_attempts;
+        if !may_retry {
+            return None;
+        }
+        let failed = [self.tried.as_slice(), &[self.permit.key()]].concat();
+        let keyring = &mut cx.core.keyring;
+        keyring.pick(route.id, &route.keys, &failed, cx.now).ok()
     }
 
-    fn retry(mut self, outcome: Outcome, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    fn retry(mut self, outcome: Outcome, next: Permit, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let route = self.request.route();
         let (keyring, key) = (&cx.core.keyring, self.permit.key());
         log::info!(
@@ -297,8 +320,7 @@ impl Trying {
             .note_retry(&self.request, self.permit.key(), &outcome);
         self.tried.push(self.permit.key());
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
-        let choosing = Choosing::again(self.request, self.upload, self.tried);
-        (Exchange::Choosing(choosing), Step::Hangup)
+        Trying::begin(self.request, self.upload, self.tried, next, cx.now)
     }
 
     /// The try ended without an answer.
@@ -315,8 +337,8 @@ impl Trying {
             ),
             Failure::Own(what) => (Outcome::Canceled, Reason::Upstream { host, what }),
         };
-        if outcome.is_for_another_key() && self.may_retry(cx) {
-            return self.retry(outcome, cx);
+        if let Some(permit) = self.next_permit(&outcome, cx) {
+            return self.retry(outcome, permit, cx);
         }
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let decoder = cx.core.discard(self.upload);
@@ -398,52 +420,97 @@ fn invalid_key(head: &ResponseHead<'_, '_>, mut bytes: &[u8], ended: Option<Ende
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::buffer::Buffer;
     use crate::exchange::testing::{self, buffer};
+
+    /// A step whose output the platform does not take. It may have answered.
+    fn step(
+        trying: Trying,
+        output: &mut Buffer,
+        answer: &[u8],
+        core: &mut Core,
+        now: Now,
+    ) -> Exchange {
+        let [mut from_client, mut to_client, mut input] = [b"", b"", answer].map(buffer);
+        let active_at = trying.request.started.instant;
+        let ends = |input, output| Ends {
+            input,
+            output,
+            holds_records: false,
+            ended: None,
+            active_at,
+        };
+        let mut cx = Cx {
+            now,
+            core,
+            session: 0,
+            role: Role::Proxy,
+            peer: [127, 0, 0, 1].into(),
+            client: ends(&mut from_client, &mut to_client),
+            upstream: Upstream::Open(ends(&mut input, output), Origin::Pooled),
+        };
+        trying.step(&mut cx).0
+    }
+
+    /// The first try of a request that has come whole.
+    fn begin(core: &mut Core, begun: Now) -> Trying {
+        let mut request = testing::request(core);
+        request.route = Some(0);
+        let route = &request.site.routes[0];
+        let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
+        let permit = permit.expect("its keys are new");
+        let upload = Upload::complete(b"", b"{}", &mut core.blocks, &core.retry_memory);
+        match Trying::begin(request, Box::new(upload), Vec::new(), permit, begun).0 {
+            Exchange::Trying(trying) => trying,
+            _ => panic!("it tries"),
+        }
+    }
 
     #[test]
     fn the_time_to_take_a_request_begins_with_it() {
         let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
-        let long_ago = testing::now();
-        let mut request = testing::request(&mut core);
-        request.route = Some(0);
-        let route = &request.site.routes[0];
-        let permit = core.keyring.pick(route.id, &route.keys, &[], long_ago);
-        let permit = permit.expect("its key is new");
-        let patience = request.site.settings.idle_timeout;
-        let upload = Upload::complete(b"", b"{}", &mut core.blocks, &core.retry_memory);
-        let begun = long_ago.after(patience * 2);
-        let mut trying = Trying::new(request, Box::new(upload), Vec::new(), permit, begun);
-        let mut buffers = [(); 4].map(|()| buffer(b""));
+        let patience = core.site.settings.idle_timeout;
+        let begun = testing::now().after(patience * 2);
+        let mut trying = begin(&mut core, begun);
+        let mut output = buffer(b"");
         for (waited, is_over) in [
             (Duration::ZERO, false),
             (patience - Duration::from_millis(1), false),
             (patience, true),
         ] {
-            let ends = |input, output| Ends {
-                input,
-                output,
-                holds_records: false,
-                ended: None,
-                active_at: long_ago.instant,
-            };
-            let [from_client, to_client, from_platform, to_platform] = &mut buffers;
-            let mut cx = Cx {
-                now: begun.after(waited),
-                core: &mut core,
-                session: 0,
-                role: Role::Proxy,
-                peer: [127, 0, 0, 1].into(),
-                client: ends(from_client, to_client),
-                upstream: Upstream::Open(ends(from_platform, to_platform), Origin::Pooled),
-            };
-            trying = match trying.step(&mut cx) {
-                (Exchange::Trying(trying), _) if !is_over => trying,
-                (Exchange::Replying(_), _) if is_over => return,
-                (next, _) => {
+            let at = begun.after(waited);
+            trying = match step(trying, &mut output, b"", &mut core, at) {
+                Exchange::Trying(trying) if !is_over => trying,
+                Exchange::Replying(_) if is_over => return,
+                next => {
                     next.abort(&Reason::Bug, &mut core, begun);
                     panic!("after {waited:?}: it should be over: {is_over}");
                 }
             };
         }
+    }
+
+    #[test]
+    fn the_key_of_the_next_try_cannot_be_lost_to_others() {
+        let platform = r#""base_url": "http://192.0.2.1""#;
+        let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, platform);
+        let now = testing::now();
+        let trying = begin(&mut core, now);
+        let answer = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+        let next = step(trying, &mut buffer(b""), answer, &mut core, now);
+        // Now another request has its turn, to which the platform refuses the last key that is left.
+        let last = core.site.routes[0].keys[1];
+        let permit = core.keyring.permit_for_probe(last, now);
+        let reason = "401".to_string();
+        core.keyring
+            .judge(&permit, Outcome::Rejected { reason }, now);
+        core.keyring.release(permit);
+        let in_flight = |core: &Core| -> Vec<u32> {
+            let keys = core.keyring.views(core.site.routes[0].id, now);
+            keys.map(|key| key.in_flight).collect()
+        };
+        assert_eq!(in_flight(&core), [0, 1], "its permit is the last key's");
+        next.abort(&Reason::ClientGone, &mut core, now);
+        assert_eq!(in_flight(&core), [0, 0]);
     }
 }

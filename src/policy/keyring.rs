@@ -207,12 +207,6 @@ impl Keyring {
         }
     }
 
-    /// Whether one of `keys` besides those of `tried` could serve now.
-    pub fn has_usable(&self, keys: &[KeyId], tried: &[KeyId], now: Now) -> bool {
-        keys.iter()
-            .any(|key| !tried.contains(key) && self.keys[key.0 as usize].is_usable(now))
-    }
-
     /// The right to probe a key, whatever its state.
     pub fn permit_for_probe(&mut self, key: KeyId, now: Now) -> Permit {
         let key_state = &self.keys[key.0 as usize];
