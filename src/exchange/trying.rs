@@ -11,7 +11,6 @@ use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
 use crate::net::dial::{Origin, Reuse};
-use crate::net::fault::Fault;
 use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{
     INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, Waits, judge, names_invalid_key,
@@ -98,7 +97,7 @@ impl Trying {
         match std::mem::replace(&mut cx.upstream, Upstream::None) {
             Upstream::None | Upstream::Dialing => self.connect(cx),
             Upstream::Failed(fault) => {
-                let failure = match matches!(fault, Fault::NoDescriptors) {
+                let failure = match fault.is_own() {
                     true => Failure::Own,
                     false => Failure::Unreachable,
                 };

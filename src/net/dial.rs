@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::network::Owner;
 use super::records::Records;
 use super::transport::Transport;
+use crate::base::file::is_out_of_descriptors;
 use crate::base::now::Now;
 
 /// An attempt's head start before the next address is tried beside it (RFC 8305 section 5, connection attempt delay).
@@ -262,13 +263,6 @@ pub fn connect(registry: &Registry, address: SocketAddr, token: Token) -> io::Re
     // Each piece is written whole as it comes; waiting for more would only delay it.
     socket.set_nodelay(true)?;
     Ok(socket)
-}
-
-/// EMFILE and ENFILE, which have no kind of their own.
-pub fn is_out_of_descriptors(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 #[cfg(test)]

@@ -21,6 +21,15 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is the program's own doing: neither the platform nor its key is to blame.
+    pub fn is_own(&self) -> bool {
+        match self {
+            Fault::NoDescriptors => true,
+            Fault::Dns(failure) => failure.is_own(),
+            Fault::Connect(_) | Fault::Tls(_) | Fault::Lost(_) => false,
+        }
+    }
+
     /// What an error of an established or half-established connection means.
     pub fn of(error: &io::Error) -> Fault {
         match error.kind() {

@@ -12,7 +12,7 @@ use super::connection::{Connection, Filled, Hints};
 use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Reuse, Stage, connect};
 use super::fault::Fault;
 use super::pool::Pool;
-use super::resolver::{Lookup, Resolver};
+use super::resolver::{DnsFailure, Lookup, Resolver};
 use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 
@@ -234,6 +234,10 @@ impl Network for Sockets {
                     .lookup(&endpoint.host, session, &self.registry, now)
                 {
                     Lookup::Pending => Dialed::Pending(rest(Stage::Resolving)),
+                    Lookup::Failed(DnsFailure::NoDescriptors) if self.close_idle() => {
+                        self.resolver.forget_answer(&endpoint.host);
+                        self.resume(rest(Stage::Resolving), session, blocks, now)
+                    }
                     Lookup::Failed(failure) => Dialed::Failed(Fault::Dns(failure)),
                     Lookup::Ready(addresses) => {
                         let race = Race::new(addresses, endpoint.port, now);

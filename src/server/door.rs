@@ -9,10 +9,10 @@ use mio::net::TcpListener;
 use mio::{Interest, Token};
 use rustls::ServerConfig;
 
+use crate::base::file::is_out_of_descriptors;
 use crate::base::now::Now;
 use crate::exchange::request::Role;
 use crate::net::connection::{Connection, Hints};
-use crate::net::dial::is_out_of_descriptors;
 use crate::net::network::{Owner, Sockets};
 use crate::net::records::Records;
 use crate::net::transport::Transport;

@@ -13,6 +13,7 @@ use super::*;
 use crate::exchange::testing::{core, now};
 use crate::net::dial::Reuse;
 use crate::net::records::Records;
+use crate::net::resolver::DnsFailure;
 use crate::net::tls;
 use crate::net::transport::Link;
 use crate::policy::keyring::KeyState;
@@ -94,12 +95,12 @@ impl Network for Wired {
     fn abandon(&mut self, _: Dial, _: usize) {}
 }
 
-/// Has no descriptor for a connection.
-struct Exhausted;
+/// Cannot begin a connection, for this reason.
+struct Exhausted(fn() -> Fault);
 
 impl Network for Exhausted {
     fn dial(&mut self, _: &Rc<Endpoint>, _: Reuse, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
-        Dialed::Failed(Fault::NoDescriptors)
+        Dialed::Failed((self.0)())
     }
 
     fn resume(&mut self, _: Dial, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
@@ -343,14 +344,25 @@ fn the_last_answer_over_tls_reaches_a_client_that_reads_late() {
 }
 
 #[test]
-fn no_key_is_to_blame_where_descriptors_lack() {
+fn no_key_is_to_blame_for_what_the_proxy_lacks() {
+    let faults: [fn() -> Fault; 3] = [
+        || Fault::NoDescriptors,
+        || Fault::Dns(DnsFailure::NoDescriptors),
+        || Fault::Dns(DnsFailure::Busy),
+    ];
+    for fault in faults {
+        no_key_is_to_blame_for(fault);
+    }
+}
+
+fn no_key_is_to_blame_for(fault: fn() -> Fault) {
     let (mut core, now) = (core("{}", PLATFORM), now());
     let (mut session, mut theirs) = client(now);
     // More often than a key may fail in a row.
     for _ in 0..10 {
         theirs.write_all(REQUEST).expect("there is room");
         session.hint_client(Hints::FRESH);
-        let (defects, closed) = drive(&mut session, &mut core, &mut Exhausted, now);
+        let (defects, closed) = drive(&mut session, &mut core, &mut Exhausted(fault), now);
         assert!(defects == 0 && closed.is_none(), "{closed:?}");
         let mut answer = [0; 4096];
         let count = theirs.read(&mut answer).expect("it is answered");

@@ -128,7 +128,7 @@ fn check_lookups(data: &[u8], flags: u8) {
                 }
             }
             b'm' => core.on_message(slot, &mut bytes.to_vec(), now),
-            b'f' => core.on_fault(slot, ErrorKind::ConnectionRefused, now),
+            b'f' => core.on_fault(slot, &ErrorKind::ConnectionRefused.into(), now),
             b'w' => {
                 now = now.after(Duration::from_millis(u64::from(choice) * 20));
                 core.expire(now);

@@ -123,7 +123,7 @@ impl Names {
             }
             match coming {
                 Coming::Message(mut message) => self.core.on_message(slot, &mut message, now),
-                Coming::Fault(kind) => self.core.on_fault(slot, kind, now),
+                Coming::Fault(kind) => self.core.on_fault(slot, &kind.into(), now),
             }
         }
         self.core.expire(now);

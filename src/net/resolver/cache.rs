@@ -75,6 +75,11 @@ impl Cache {
         self.entries.insert(name.into(), entry);
     }
 
+    /// Forgets what is known of a name.
+    pub fn forget(&mut self, name: &str) {
+        self.entries.remove(name);
+    }
+
     /// Forgets the name whose answer ends first, or has ended longest ago.
     fn evict(&mut self) {
         let first = self

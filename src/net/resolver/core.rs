@@ -95,6 +95,13 @@ impl Core {
         }
     }
 
+    /// Forgets what a name's lookup came to: the next one asks.
+    pub fn forget_answer(&mut self, host: &str) {
+        if let Some(name) = normalise(host, &mut [0; NAME_BYTES_MAX]) {
+            self.cache.forget(name);
+        }
+    }
+
     /// What the question in `slot` has to ask of whom.
     pub fn asking(&self, slot: usize) -> Option<Asking<'_>> {
         let pursuit = self.active[slot / SIDES].as_ref()?;
@@ -109,9 +116,9 @@ impl Core {
     }
 
     /// The socket failed, or could not be had.
-    pub fn on_fault(&mut self, slot: usize, kind: io::ErrorKind, now: Now) {
+    pub fn on_fault(&mut self, slot: usize, error: &io::Error, now: Now) {
         self.tell(slot, now.instant, |question, ids| {
-            question.on_fault(kind, ids, now.instant)
+            question.on_fault(error, ids, now.instant)
         });
     }
 
@@ -383,6 +390,22 @@ mod tests {
             core.asking(0).expect("it asks").server.to_string(),
             "10.0.0.2:53"
         );
+    }
+
+    #[test]
+    fn without_a_descriptor_a_lookup_ends_until_there_is_one() {
+        let now = now();
+        let conf = "nameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch one two";
+        let mut core = Core::new("", conf, 1);
+        assert_eq!(core.lookup("A.example", 1, now), Lookup::Pending);
+        for slot in 0..SIDES {
+            core.on_fault(slot, &io::Error::from_raw_os_error(24), now);
+        }
+        assert_eq!(woken(&mut core), [1]);
+        let failed = Lookup::Failed(DnsFailure::NoDescriptors);
+        assert_eq!(core.lookup("a.example", 1, now), failed);
+        core.forget_answer("A.example");
+        assert_eq!(core.lookup("a.example", 1, now), Lookup::Pending);
     }
 
     #[test]

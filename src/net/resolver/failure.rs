@@ -25,6 +25,8 @@ pub enum DnsFailure {
     Unreachable { server: IpAddr, kind: io::ErrorKind },
     /// More names are being asked for than there is room for.
     Busy,
+    /// The program is out of file descriptors.
+    NoDescriptors,
 }
 
 impl DnsFailure {
@@ -36,7 +38,22 @@ impl DnsFailure {
             | DnsFailure::Garbled { .. }
             | DnsFailure::TimedOut { .. }
             | DnsFailure::Unreachable { .. }
-            | DnsFailure::Busy => false,
+            | DnsFailure::Busy
+            | DnsFailure::NoDescriptors => false,
+        }
+    }
+
+    /// Whether it is the program's own doing: nobody could be asked.
+    pub fn is_own(&self) -> bool {
+        match self {
+            DnsFailure::Busy | DnsFailure::NoDescriptors => true,
+            DnsFailure::NoSuchName
+            | DnsFailure::NoAddress
+            | DnsFailure::BadName
+            | DnsFailure::ServerError { .. }
+            | DnsFailure::Garbled { .. }
+            | DnsFailure::TimedOut { .. }
+            | DnsFailure::Unreachable { .. } => false,
         }
     }
 
@@ -48,9 +65,10 @@ impl DnsFailure {
             | DnsFailure::BadName
             | DnsFailure::ServerError { .. }
             | DnsFailure::Garbled { .. } => true,
-            DnsFailure::TimedOut { .. } | DnsFailure::Unreachable { .. } | DnsFailure::Busy => {
-                false
-            }
+            DnsFailure::TimedOut { .. }
+            | DnsFailure::Unreachable { .. }
+            | DnsFailure::Busy
+            | DnsFailure::NoDescriptors => false,
         }
     }
 }
@@ -74,6 +92,7 @@ impl fmt::Display for DnsFailure {
                 write!(out, "{server} cannot be asked: {kind}")
             }
             DnsFailure::Busy => write!(out, "too many names are being looked up"),
+            DnsFailure::NoDescriptors => write!(out, "no file descriptor is free"),
         }
     }
 }
@@ -109,6 +128,7 @@ mod tests {
                 "10.0.0.1 cannot be asked: connection refused",
             ),
             (DnsFailure::Busy, "too many names are being looked up"),
+            (DnsFailure::NoDescriptors, "no file descriptor is free"),
         ];
         for (failure, want) in rows {
             assert_eq!(failure.to_string(), want);

@@ -104,6 +104,11 @@ impl Resolver {
         }
     }
 
+    /// Forgets what a name's lookup came to: what made it fail has changed.
+    pub fn forget_answer(&mut self, host: &str) {
+        self.core.forget_answer(host);
+    }
+
     /// The poll reported something of one of its sockets.
     pub fn on_event(&mut self, token: usize, registry: &Registry, now: Now) {
         let Some(slot) = token
@@ -120,7 +125,7 @@ impl Resolver {
             };
             self.sockets[slot] = Some(socket);
             if let Err(error) = moved {
-                self.core.on_fault(slot, error.kind(), now);
+                self.core.on_fault(slot, &error, now);
             }
         }
         self.reconcile(registry, now);
@@ -165,7 +170,7 @@ impl Resolver {
             match open(&asking, registry, Token(self.first_token + slot)) {
                 Ok(socket) => self.sockets[slot] = Some(socket),
                 Err(error) => {
-                    self.core.on_fault(slot, error.kind(), now);
+                    self.core.on_fault(slot, &error, now);
                     // A lookup that ended by it may have left its place to another one, whose slots begin before.
                     slot = 0;
                 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::failure::DnsFailure;
 use super::message::{Family, Form, Query, Reply};
 use super::resolv_conf::ResolvConf;
+use crate::base::file::is_out_of_descriptors;
 use crate::base::ids::Ids;
 
 /// A question that is being asked.
@@ -147,8 +148,15 @@ impl Question {
     }
 
     /// The socket failed, or could not be had.
-    pub fn on_fault(&mut self, kind: io::ErrorKind, ids: &mut Ids, now: Instant) -> Option<Ending> {
-        let server = self.server().ip();
+    pub fn on_fault(&mut self, error: &io::Error, ids: &mut Ids, now: Instant) -> Option<Ending> {
+        if is_out_of_descriptors(error) {
+            // No server would be reached.
+            return Some(Ending {
+                found: Err(DnsFailure::NoDescriptors),
+                ttl_seconds: 0,
+            });
+        }
+        let (server, kind) = (self.server().ip(), error.kind());
         self.try_next(DnsFailure::Unreachable { server, kind }, ids, now)
     }
 
@@ -216,7 +224,10 @@ mod tests {
                 "early" => {
                     question.expire(&mut ids, question.deadline() - Duration::from_millis(1))
                 }
-                "refused" => question.on_fault(io::ErrorKind::ConnectionRefused, &mut ids, now),
+                "refused" => {
+                    let refused = io::ErrorKind::ConnectionRefused.into();
+                    question.on_fault(&refused, &mut ids, now)
+                }
                 "noise" => question.on_message(&mut [0xff; 40], &mut ids, now),
                 items => {
                     let mut message = reply(question.asking().message, items);
