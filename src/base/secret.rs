@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// A longer key would crowd the head of every request.
+pub const KEY_BYTES_MAX: usize = 4096;
+
 /// A client's or a platform's key.
 ///
 /// `Debug` and `Display` show the preview; the text itself is reached by [`Secret::expose`] alone, so that a search

@@ -5,15 +5,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
-use crate::base::secret::Secret;
+use crate::base::secret::{KEY_BYTES_MAX, Secret};
 
 pub const FILE: &str = "key.json";
 
 /// A shorter key could be guessed.
 pub const KEY_CHARACTERS_MIN: usize = 8;
-
-/// A longer key would crowd the head of every request.
-pub const KEY_BYTES_MAX: usize = 4096;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

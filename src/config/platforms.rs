@@ -5,14 +5,13 @@ mod keys;
 
 use std::path::Path;
 
-use super::clients::KEY_BYTES_MAX;
 use super::environment::Environment;
 use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use super::settings::attempts;
 use crate::base::buffer::ROOM_BYTES_MIN;
-use crate::base::secret::Secret;
+use crate::base::secret::{KEY_BYTES_MAX, Secret};
 
 use base_url::read_base_url;
 use keys::read_keys;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::base::now::Now;
+use crate::base::secret::KEY_BYTES_MAX;
 use crate::http::field::list_items;
 use crate::http::request::RequestHead;
 use crate::policy::access::{ClientId, Clients};
@@ -11,9 +12,6 @@ use crate::site::{Route, Site};
 use super::core::Core;
 use super::reason::Reason;
 use super::request::Request;
-
-/// A key in a query is longer than this only by mistake.
-const QUERY_KEY_BYTES_MAX: usize = 512;
 
 /// Fields in which a client key is looked for, besides the platform's own auth header.
 const KEY_FIELDS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
@@ -182,7 +180,7 @@ impl Shown {
             }
         }
         for value in head.target.query.into_iter().flat_map(query_keys) {
-            let mut decoded = [0; QUERY_KEY_BYTES_MAX];
+            let mut decoded = [0; KEY_BYTES_MAX];
             if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
                 shown.in_query |= shown.look_at(&decoded[..length], clients);
             }
@@ -242,7 +240,7 @@ pub fn query_without_key(query: &str) -> impl Iterator<Item = &str> {
     query.split('&').filter(|pair| !pair.starts_with("key="))
 }
 
-fn percent_decode(text: &[u8], decoded: &mut [u8; QUERY_KEY_BYTES_MAX]) -> Option<usize> {
+fn percent_decode(text: &[u8], decoded: &mut [u8; KEY_BYTES_MAX]) -> Option<usize> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let (mut at, mut length) = (0, 0);
     while at < text.len() {

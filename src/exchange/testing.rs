@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::base::buffer::{BlockPool, Buffer};
 use crate::base::now::Now;
+use crate::base::secret::KEY_BYTES_MAX;
 use crate::config::environment::Environment;
 use crate::config::json::Json;
 use crate::config::{Config, Findings, clients, platforms, settings};
@@ -35,8 +36,12 @@ pub fn core(settings: &str, platform: &str) -> Core {
 /// The same with these keys.
 pub fn core_with_keys(settings: &str, keys: &str, platform: &str) -> Core {
     let platforms = format!(r#"[{{"name": "p", "keys": {keys}, {platform}}}]"#);
-    let keys = r#"[{"key": "client-key-1"}, {"key": "client-key-2"}, {"key": "root_key", "is_root": true}]"#;
-    let config = config(settings, &platforms, keys);
+    let longest = "x".repeat(KEY_BYTES_MAX);
+    let keys = format!(
+        r#"[{{"key": "client-key-1"}}, {{"key": "client-key-2"}}, {{"key": "root_key", "is_root": true}},
+            {{"key": "{longest}"}}]"#
+    );
+    let config = config(settings, &platforms, &keys);
     let clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
     let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 1, now());

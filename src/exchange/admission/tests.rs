@@ -336,8 +336,24 @@ fn keys_in_the_query() {
             ),
         ],
     );
-    let long = format!("?key={}&key=client-key-1", "x".repeat(600));
+    let long = format!("?key={}&key=client-key-1", "x".repeat(KEY_BYTES_MAX + 1));
     expect_shown(PLATFORM, &[(&long, "", IN_QUERY)]);
+}
+
+#[test]
+fn the_longest_key_works_wherever_it_stands() {
+    let longest = "x".repeat(KEY_BYTES_MAX);
+    let escaped = format!("?key={}", "%78".repeat(KEY_BYTES_MAX));
+    expect_shown(PLATFORM, &[(&escaped, "", (0, true, Some(3), true))]);
+    let fields = [
+        format!("Authorization: Bearer {longest}\r\n"),
+        format!("x-goog-api-key: {longest}\r\n"),
+    ];
+    for field in &fields {
+        expect_shown(PLATFORM, &[("", field, (0b10, false, Some(3), true))]);
+    }
+    let item = format!("Sec-WebSocket-Protocol: openai-insecure-api-key.{longest}\r\n");
+    expect_shown(PLATFORM, &[("", &item, (0, false, Some(3), true))]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::buffer::BUFFER_BYTES;
-use crate::config::clients::KEY_BYTES_MAX;
+use crate::base::secret::KEY_BYTES_MAX;
 use crate::config::platforms::{HEADERS_BYTES_MAX, PART_BYTES_MAX};
 use crate::exchange::testing::{core, shown, with_head};
 use crate::http::{FIELDS_MAX, HEAD_BYTES_MAX};
