@@ -18,8 +18,8 @@ use keys::read_keys;
 
 pub const FILE: &str = "platform.json";
 
-/// First path segments that are the program's own.
-const OWN_NAMES: [&str; 8] = [
+/// First path segments that are the program's own, and what `/info` calls its paths among the platforms'.
+const OWN_NAMES: [&str; 10] = [
     "info",
     "routes",
     "health",
@@ -28,6 +28,8 @@ const OWN_NAMES: [&str; 8] = [
     "metrics",
     "dashboard",
     "static",
+    "health_full",
+    "health_quick",
 ];
 
 /// Fields that frame or route a message, or concern one connection: no platform sets them.
@@ -195,7 +197,7 @@ fn read_name(fields: &mut Fields<'_, '_>) -> Option<String> {
     if OWN_NAMES.contains(&name) {
         fields.problem(
             "name",
-            format!("/{name} is a path of the proxy's own; choose another name"),
+            format!("{name} is a page of the proxy's own; choose another name"),
         );
         return None;
     }

@@ -200,7 +200,8 @@ fn info(view: &View<'_>) -> Value {
         ("metrics", "/metrics"),
         ("stats", "/stats"),
     ] {
-        endpoints.insert(name.to_string(), path.into());
+        let hidden = endpoints.insert(name.to_string(), path.into());
+        debug_assert!(hidden.is_none(), "no platform may have this name");
     }
     let names: Vec<&str> = enabled(view.site)
         .map(|route| route.platform.name.as_str())

@@ -80,9 +80,11 @@ fn names() {
         "metrics",
         "dashboard",
         "static",
+        "health_full",
+        "health_quick",
     ] {
         let want = format!(
-            "platform.json: [0].name: /{own} is a path of the proxy's own; choose another name"
+            "platform.json: [0].name: {own} is a page of the proxy's own; choose another name"
         );
         assert_eq!(with(own), [want]);
     }
