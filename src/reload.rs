@@ -71,7 +71,15 @@ impl Reloader {
                     .iter()
                     .map(|finding| finding.to_string())
                     .collect();
-                Err(lines.join("\n"))
+                let text = lines.join("\n");
+                if findings.lacks_descriptors {
+                    // Nothing is known of what the files hold: the next look reads them again. It is told once.
+                    self.watch.give_back();
+                    if core.config_error.as_ref() == Some(&text) {
+                        return;
+                    }
+                }
+                Err(text)
             }
         };
         core.config_error = outcome.err();

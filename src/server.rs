@@ -125,8 +125,8 @@ impl Server {
         now: Now,
     ) -> io::Result<Server> {
         let poll = Poll::new()?;
-        let names = Names::new(Path::new("/etc"), now);
-        let (hosts, resolv_conf) = names.read();
+        let mut names = Names::new(Path::new("/etc"), now);
+        let (hosts, resolv_conf) = names.read().unwrap_or_default();
         let resolver = Resolver::new(&hosts, &resolv_conf, seed, RESOLVER_TOKEN);
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
         let open_max = capacity.clients_max(core.site.settings.max_connections as usize);

@@ -51,7 +51,7 @@ fn read_text(dir: &Path, findings: &mut Findings) -> String {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return String::new(),
         Err(error) => {
-            findings.problem("", format!("cannot be read: {error}"));
+            findings.unreadable("", &error, format!("cannot be read: {error}"));
             return String::new();
         }
     };

@@ -81,13 +81,12 @@ impl<'j, 'f> Fields<'j, 'f> {
         let content = file::read(path);
         content
             .map_err(|error| {
-                self.problem(
-                    name,
-                    format!(
-                        "{} cannot be read: {error}; write the path of a PEM file",
-                        path.display()
-                    ),
+                let text = format!(
+                    "{} cannot be read: {error}; write the path of a PEM file",
+                    path.display()
                 );
+                let place = self.path_of(name);
+                self.findings.unreadable(&place, &error, text);
             })
             .ok()
     }

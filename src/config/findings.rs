@@ -1,7 +1,10 @@
 //! What is wrong, or doubtful, in the files.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
+
+use crate::base::file::is_out_of_descriptors;
 
 /// One problem or warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Findings {
     pub warnings: Vec<Finding>,
     /// Further files that the files name.
     pub named_files: Vec<PathBuf>,
+    /// A file could not be opened just now, whatever it holds.
+    pub lacks_descriptors: bool,
 }
 
 impl Findings {
@@ -39,6 +44,12 @@ impl Findings {
         self.warnings.push(self.finding(path, text));
     }
 
+    /// A file cannot be read; `text` says so.
+    pub fn unreadable(&mut self, path: &str, error: &io::Error, text: String) {
+        self.lacks_descriptors |= is_out_of_descriptors(error);
+        self.problem(path, text);
+    }
+
     fn finding(&self, path: &str, text: String) -> Finding {
         Finding {
             file: self.file,
@@ -52,6 +63,7 @@ impl Findings {
         self.problems.extend(other.problems);
         self.warnings.extend(other.warnings);
         self.named_files.extend(other.named_files);
+        self.lacks_descriptors |= other.lacks_descriptors;
     }
 }
 

@@ -108,7 +108,7 @@ fn read_file(dir: &Path, name: &str, missing: Missing, findings: &mut Findings) 
                 ),
                 _ => format!("cannot be read: {error}"),
             };
-            findings.problem("", text);
+            findings.unreadable("", &error, text);
             return None;
         }
     };

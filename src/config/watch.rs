@@ -21,8 +21,8 @@ pub struct Watch {
 
 struct Watched {
     path: PathBuf,
-    /// The version that was last taken up, and the one that was seen at the last look.
-    taken: Stamp,
+    /// The version that was last taken up, if one was, and the one that was seen at the last look.
+    taken: Option<Stamp>,
     seen: Stamp,
 }
 
@@ -81,14 +81,21 @@ impl Watch {
             is_still &= present == file.seen;
             file.seen = present;
         }
-        is_still && self.files.iter().any(|file| file.seen != file.taken)
+        is_still && self.files.iter().any(|file| file.taken != Some(file.seen))
     }
 
     /// The versions that are there now are about to be read: only what comes after them is new.
     pub fn take(&mut self) {
         for file in &mut self.files {
             file.seen = stamp(&file.path);
-            file.taken = file.seen;
+            file.taken = Some(file.seen);
+        }
+    }
+
+    /// What was taken could not be read just now: it is new still at the next look.
+    pub fn give_back(&mut self) {
+        for file in &mut self.files {
+            file.taken = None;
         }
     }
 }
@@ -98,7 +105,7 @@ impl Watched {
         let seen = stamp(&path);
         Watched {
             path,
-            taken: seen,
+            taken: Some(seen),
             seen,
         }
     }
@@ -219,6 +226,10 @@ mod tests {
             watch.look(now)
         };
         assert!(!look(&mut watch) && !look(&mut watch));
+        watch.give_back();
+        assert!(look(&mut watch) && look(&mut watch), "until it is taken");
+        watch.take();
+        assert!(!look(&mut watch));
         // What changed between that and the following is new.
         folder.write("cert.pem", "more");
         watch.follow(&[folder.0.join("other.pem"), cert]);

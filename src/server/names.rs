@@ -1,10 +1,11 @@
 //! The system's files about names, read again when they change: a laptop changes its network, a container gets its
 //! name servers late.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::base::file;
+use crate::base::file::{self, is_out_of_descriptors};
 use crate::base::now::Now;
 use crate::config::watch::Watch;
 
@@ -26,22 +27,33 @@ impl Names {
         }
     }
 
-    /// Both texts as they are now; a file that cannot be read says nothing.
-    pub(super) fn read(&self) -> (String, String) {
-        let read = |path| {
-            let bytes = file::read(path).unwrap_or_default();
-            String::from_utf8(bytes).unwrap_or_default()
-        };
-        (read(&self.hosts), read(&self.resolv_conf))
+    /// Both texts as they are now; a file that cannot be read says nothing. None when no file can be opened just now: the
+    /// next look finds them new.
+    pub(super) fn read(&mut self) -> Option<(String, String)> {
+        self.read_by(file::read)
+    }
+
+    fn read_by(&mut self, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> Option<(String, String)> {
+        self.watch.take();
+        let texts = [&self.hosts, &self.resolv_conf].map(|path| match read(path) {
+            Err(error) if is_out_of_descriptors(&error) => None,
+            bytes => Some(String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()),
+        });
+        match texts {
+            [Some(hosts), Some(resolv_conf)] => Some((hosts, resolv_conf)),
+            [None, _] | [_, None] => {
+                self.watch.give_back();
+                None
+            }
+        }
     }
 
     /// Both texts, if it is time to look and there is a new version.
     pub(super) fn look(&mut self, now: Now) -> Option<(String, String)> {
-        if !self.watch.look(now) {
-            return None;
+        match self.watch.look(now) {
+            true => self.read(),
+            false => None,
         }
-        self.watch.take();
-        Some(self.read())
     }
 
     /// When the files are looked at next.
@@ -66,11 +78,14 @@ mod tests {
             unix_ms: 0,
         };
         let mut names = Names::new(&folder, now);
-        assert_eq!(names.read(), Default::default());
+        assert_eq!(names.read(), Some(Default::default()));
+        let no_descriptor = |_: &Path| Err(io::Error::from_raw_os_error(24));
+        assert_eq!(names.read_by(no_descriptor), None);
         let mut look = || {
             now = now.after(Duration::from_secs(1));
             names.look(now)
         };
+        assert_eq!(look(), Some(Default::default()), "they are read now");
         assert_eq!(look(), None);
         for server in ["nameserver 192.0.2.1\n", "nameserver 192.0.2.17\n"] {
             fs::write(folder.join("resolv.conf"), server).expect("a file can be written");

@@ -83,11 +83,13 @@ fn clients_stop_where_descriptors_for_their_requests_would_lack() {
     all_are_served_in_turn(&proxy, 16, 40);
 }
 
+/// Descriptors that the program inherits are in nobody's plan: sixteen clients leave none.
+const FEW_ARE_FREE: &str = "for number in $(seq 20 58); do eval \"exec $number</dev/null\"; done; \
+    ulimit -Sn 64; ulimit -Hn 64";
+
 #[test]
 fn without_a_free_descriptor_accepting_pauses_and_resumes_by_itself() {
-    // Descriptors that the program inherits are in nobody's plan.
-    let proxy = prepared(json!({}))
-        .after("for number in $(seq 20 58); do eval \"exec $number</dev/null\"; done; ulimit -Sn 64; ulimit -Hn 64");
+    let proxy = prepared(json!({})).after(FEW_ARE_FREE);
     let mut clients: Vec<Client> = (0..16).map(|_| proxy.connect()).collect();
     for client in &mut clients {
         client.send(ROUTES);
@@ -103,6 +105,20 @@ fn without_a_free_descriptor_accepting_pauses_and_resumes_by_itself() {
 fn is_answered_again(client: &mut Client) {
     assert_eq!(client.answer().status, 200);
     is_answered(client);
+}
+
+#[test]
+fn a_configuration_that_cannot_be_opened_is_taken_up_once_it_can() {
+    let proxy = prepared(json!({})).after(FEW_ARE_FREE);
+    let clients: Vec<Client> = (0..16).map(|_| proxy.connect()).collect();
+    proxy.log().await_line("no file descriptor is free");
+    proxy.write("platform.json", "[]");
+    proxy.log().await_line("Too many open files");
+    drop(clients);
+    proxy
+        .log()
+        .await_line("the configuration was taken up anew");
+    assert_eq!(proxy.ask("/demo/v1/models"), 404);
 }
 
 #[test]
