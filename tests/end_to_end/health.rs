@@ -1,7 +1,7 @@
 //! Probes and rounds of them, and who listens to the figures, from outside.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
@@ -37,8 +37,7 @@ impl Held {
         let script_gate = Arc::clone(&gate);
         let platform = Platform::serve(move |seen, line| {
             if seen.path().ends_with("/probe") {
-                let _ = sender.send(());
-                script_gate.pass();
+                script_gate.pass(&sender);
             }
             line.answer("200 OK", "{}");
             Next::Await
@@ -64,9 +63,11 @@ impl Gate {
         self.opened.notify_all();
     }
 
-    fn pass(&self) {
+    fn pass(&self, arrivals: &Sender<()>) {
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.waiting_max.fetch_max(waiting, Ordering::SeqCst);
+        // Told once it counts as waiting: who has awaited eight may open the gate before this thread runs again.
+        let _ = arrivals.send(());
         let mut is_open = self.is_open.lock().expect("no thread panicked");
         while !*is_open {
             is_open = self.opened.wait(is_open).expect("no thread panicked");
