@@ -114,7 +114,7 @@ pub fn relay_head(
             continue;
         }
         if field.name.eq_ignore_ascii_case("x-request-id") {
-            if std::mem::replace(&mut seen_id, true) {
+            if is_surplus(field.value, &mut seen_id) {
                 continue;
             }
             if let Ok(id) = std::str::from_utf8(field.value) {
@@ -171,7 +171,7 @@ pub fn relay_switch(out: &mut Buffer, request: &Request, head: &ResponseHead<'_,
         if is_framing(field.name) || !(is_upgrade || head.passes(field.name)) {
             continue;
         }
-        if field.name.eq_ignore_ascii_case("x-request-id") && std::mem::replace(&mut seen_id, true)
+        if field.name.eq_ignore_ascii_case("x-request-id") && is_surplus(field.value, &mut seen_id)
         {
             continue;
         }
@@ -182,6 +182,11 @@ pub fn relay_switch(out: &mut Buffer, request: &Request, head: &ResponseHead<'_,
         put_field(out, "x-request-id", request.id.as_bytes());
     }
     out.put(b"\r\n");
+}
+
+/// Whether a platform's id is left out: the first one counts, and an empty one is none.
+fn is_surplus(id: &[u8], seen_id: &mut bool) -> bool {
+    id.is_empty() || std::mem::replace(seen_id, true)
 }
 
 fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, '_>) -> Coding {

@@ -8,6 +8,7 @@ use crate::http::field::Storage;
 use crate::http::response;
 
 const DATE: &str = "date: Mon, 21 Sep 2026 14:13:20 GMT\r\n";
+const PLATFORM: &str = r#""base_url": "http://h.example""#;
 const ID: &str = "x-request-id: req-1\r\n";
 
 /// What is particular about a request.
@@ -54,7 +55,7 @@ fn limited_any_origin(request: &mut Request) {
 
 /// The head for the client of a platform's, how its body is written, and what becomes of the connection.
 fn relayed(head: &str, change: Change) -> (String, Coding, Afterwards) {
-    let mut core = core("{}", r#""base_url": "http://h.example""#);
+    let mut core = core("{}", PLATFORM);
     let mut request = request(&mut core);
     request.id = crate::base::ids::RequestId::new("req-1");
     request.afterwards = Afterwards::KeepAlive;
@@ -87,6 +88,11 @@ fn what_passes_and_what_is_added() {
             "X-Request-Id: a\r\nx-request-id: b\r\n",
             format!("X-Request-Id: a\r\n{DATE}"),
         ),
+        ("X-Request-Id: \r\n", format!("{DATE}{ID}")),
+        (
+            "X-Request-Id:\r\nx-request-id: b\r\n",
+            format!("x-request-id: b\r\n{DATE}"),
+        ),
         (
             "Connection: close, X-Hop\r\nKeep-Alive: 5\r\nX-Hop: 1\r\nA: 1\r\n",
             format!("A: 1\r\n{DATE}{ID}"),
@@ -118,6 +124,29 @@ fn what_passes_and_what_is_added() {
             (coding, afterwards),
             (Coding::Identity, Afterwards::KeepAlive)
         );
+    }
+}
+
+#[test]
+fn a_switch_has_one_id() {
+    let upgrade = "connection: upgrade\r\n";
+    for (fields, want) in [
+        ("", format!("{upgrade}{ID}")),
+        ("X-Request-Id: \r\n", format!("{upgrade}{ID}")),
+        (
+            "X-Request-Id: a\r\nx-request-id: b\r\n",
+            format!("X-Request-Id: a\r\n{upgrade}"),
+        ),
+    ] {
+        let line = "HTTP/1.1 101 Switching Protocols\r\n";
+        let (mut core, mut storage) = (core("{}", PLATFORM), Storage::EMPTY);
+        let mut request = request(&mut core);
+        request.id = crate::base::ids::RequestId::new("req-1");
+        let text = format!("{line}{fields}\r\n");
+        let head = response::parse(text.as_bytes(), &mut storage, request.asked);
+        let mut out = buffer(b"");
+        relay_switch(&mut out, &request, &head.expect("a well-formed head"));
+        assert_eq!(shown(&drain(&mut out)), format!("{line}{want}\r\n"));
     }
 }
 
