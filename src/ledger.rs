@@ -58,6 +58,14 @@ impl Ledger {
         Ok((ledger, findings))
     }
 
+    /// What [`Ledger::open`] would say, of a file that stays as it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(path: &Path, now: Now) -> Result<Vec<String>, String> {
+        Journal::check(path, now)
+    }
+
     /// Takes note of the request of `client` that was just admitted. It may go upstream once nothing is held back
     /// any more.
     pub fn admitted(&mut self, client: ClientId, clients: &Clients, now: Now) {

@@ -26,7 +26,7 @@ use crate::reload::Reloader;
 use crate::server::{Doors, Server, Signals, Stopped, read_clock};
 use crate::site::{Lasting, Site, client_specs};
 
-/// Says what is doubtful in `dir`'s files.
+/// Says what is doubtful in `dir`'s files, and at the place of the `state_file`.
 ///
 /// # Errors
 /// Everything that is wrong in them, and what is doubtful.
@@ -45,6 +45,12 @@ pub fn check(dir: &Path) -> Result<String, String> {
     let mut text = String::new();
     for warning in warnings.iter().chain(&site.warnings) {
         text.push_str(&format!("warning: {warning}\n"));
+    }
+    if let Some(path) = &site.settings.state_file {
+        let findings = Ledger::check(path, read_clock());
+        for finding in findings.map_err(|problem| format!("{problem}\n{text}"))? {
+            text.push_str(&format!("warning: {finding}\n"));
+        }
     }
     Ok(text + &format!("the configuration in {} is valid\n", dir.display()))
 }

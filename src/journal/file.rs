@@ -95,6 +95,21 @@ impl JournalFile {
         JournalFile::around(file)
     }
 
+    /// Whether [`JournalFile::open`] could open the file, or create it. Nothing comes or changes by it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn probe(path: &Path) -> Result<(), Fault> {
+        let mut options = OpenOptions::new();
+        match options.read(true).append(true).open(path) {
+            Ok(file) => JournalFile::around(file).map(drop),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                probe_folder(path.parent().unwrap_or(path))
+            }
+            Err(error) => Err(failed("opened", &error)),
+        }
+    }
+
     fn around(file: File) -> Result<JournalFile, Fault> {
         let metadata = file.metadata().map_err(|error| failed("read", &error))?;
         let kind = metadata.file_type();
@@ -279,6 +294,17 @@ pub fn read_only(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether a file can be created there: one without a name, which ends when it is closed.
+fn probe_folder(folder: &Path) -> Result<(), Fault> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(MODE).custom_flags(libc::O_TMPFILE);
+    match options.open(folder).map_err(|error| (error.kind(), error)) {
+        // A file system without such files leaves it to the start.
+        Ok(_) | Err((ErrorKind::Unsupported | ErrorKind::IsADirectory, _)) => Ok(()),
+        Err((_, error)) => Err(failed("opened", &error)),
+    }
 }
 
 /// Where a new version of the file is written before it takes its place.

@@ -113,7 +113,36 @@ impl Journal {
     /// # Errors
     /// A file of a newer version or of another program, which stays as it is.
     pub fn open(path: &Path, writer: u32, now: Now) -> Result<Opened, String> {
-        let mut journal = Journal {
+        let mut journal = Journal::at(path, writer);
+        let mut findings = Vec::new();
+        match journal.open_patiently(now) {
+            Ok(found) => findings.extend(found),
+            Err(fault) => findings.extend(journal.go_without(fault, now)?),
+        }
+        journal.news.clear();
+        journal.tally.prune(now);
+        Ok(Opened {
+            records: journal.tally.records().collect(),
+            journal,
+            findings,
+        })
+    }
+
+    /// What [`Journal::open`] would say, of a file that stays as it is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(path: &Path, now: Now) -> Result<Vec<String>, String> {
+        let mut journal = Journal::at(path, NOBODY);
+        match JournalFile::probe(&journal.path) {
+            Ok(()) => Ok(journal.read_without_writing(now)?.into_iter().collect()),
+            Err(fault) => journal.go_without(fault, now),
+        }
+    }
+
+    /// What is known without its file.
+    fn at(path: &Path, writer: u32) -> Journal {
+        Journal {
             // A symbolic link stays one when the file that it leads to is replaced.
             path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
             writer: writer.max(NOBODY + 1),
@@ -128,25 +157,20 @@ impl Journal {
             compact_at: None,
             hold: Hold::Released,
             shared_until: None,
-        };
-        let mut findings = Vec::new();
-        match journal.open_patiently(now) {
-            Ok(found) => findings.extend(found),
-            Err(Fault::Refused(why)) => return Err(words::refusal(&journal.path, &why)),
-            Err(fault @ (Fault::Failed(_) | Fault::Busy)) => {
-                let why = fault.why();
-                findings.extend(journal.read_without_writing(now)?);
-                findings.push(words::warning(&journal.path, &why));
-                journal.retry_at = Some(now.instant + RETRY_AFTER);
+        }
+    }
+
+    /// What to say of a file that cannot be written to.
+    fn go_without(&mut self, fault: Fault, now: Now) -> Result<Vec<String>, String> {
+        match fault {
+            Fault::Refused(why) => Err(words::refusal(&self.path, &why)),
+            Fault::Failed(_) | Fault::Busy => {
+                self.retry_at = Some(now.instant + RETRY_AFTER);
+                let found = self.read_without_writing(now)?;
+                let warning = words::warning(&self.path, &fault.why());
+                Ok(found.into_iter().chain([warning]).collect())
             }
         }
-        journal.news.clear();
-        journal.tally.prune(now);
-        Ok(Opened {
-            records: journal.tally.records().collect(),
-            journal,
-            findings,
-        })
     }
 
     /// Takes a record, to be written by the next [`Journal::flush`].

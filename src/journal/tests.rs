@@ -200,6 +200,60 @@ fn what_is_not_ours_is_refused_and_stays() {
 }
 
 #[test]
+fn a_check_says_what_a_start_would_and_leaves_no_trace() {
+    let (folder, now) = (Folder::new("check"), start());
+    let (mut torn, _) = sample(&folder, now);
+    torn.pop();
+    let at = |name: &str| folder.0.join(name);
+    fs::create_dir(at("folder")).expect("the folder can be written to");
+    for (name, content) in [
+        ("torn", &torn[..]),
+        ("newer", b"ai-api-proxy journal 2\n"),
+        ("foreign", b"{}"),
+        ("empty", b""),
+    ] {
+        fs::write(at(name), content).expect("the folder can be written to");
+    }
+    let told = |name: &str| {
+        let facts = fs::metadata(at(name));
+        (
+            fs::read(at(name)).ok(),
+            facts.and_then(|facts| facts.modified()).ok(),
+        )
+    };
+    for (name, want) in [
+        ("usage.journal", None),
+        ("torn", Some("its last record was torn")),
+        ("newer", Some("a newer version of ai-api-proxy wrote it")),
+        ("foreign", Some("it is not a journal")),
+        ("empty", None),
+        ("none", None),
+        ("folder", Some("cannot be opened: Is a directory")),
+        ("missing/none", Some("cannot be opened: No such file")),
+        ("empty/none", Some("cannot be opened: Not a directory")),
+    ] {
+        let before = (told(name), told("."));
+        let checked = Journal::check(&at(name), now);
+        assert_eq!((told(name), told(".")), before, "{name}");
+        let opened = Journal::open(&at(name), 1, now).map(|opened| opened.findings);
+        assert_eq!(checked, opened, "{name}");
+        let lines = checked.unwrap_or_else(|problem| vec![problem]);
+        assert_eq!(
+            lines.len(),
+            usize::from(want.is_some()),
+            "{name}: {lines:?}"
+        );
+        assert!(
+            lines
+                .iter()
+                .zip(want)
+                .all(|(line, want)| line.contains(want)),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
 fn where_nothing_can_be_written_counting_goes_on() {
     let (folder, mut now) = (Folder::new("full"), start());
     fs::write(folder.0.join("a file"), b"").expect("the folder can be written to");

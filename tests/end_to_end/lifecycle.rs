@@ -108,6 +108,24 @@ fn check_prints_every_problem_and_the_start_refuses_them_too() {
     let (code, output, errors) = texts(&run(&["--check", "--dir", dir]));
     assert_eq!(code, Some(0), "{output}{errors}");
     assert!(format!("{output}{errors}").contains("UNSET_VARIABLE_OF_A_TEST"));
+
+    let state_file = "{\"state_file\": \"missing/usage.journal\"}";
+    fs::write(folder.join("config.json"), state_file).expect("written");
+    let (code, output, _) = texts(&run(&["--check", "--dir", dir]));
+    assert_eq!(code, Some(0), "{output}");
+    let want = "missing/usage.journal: cannot be opened: No such file or directory (os error 2); \
+        usage counts go on in memory and would not survive\n";
+    assert!(output.contains(want), "{output}");
+    fs::write(folder.join("config.json"), "{\"state_file\": \"key.json\"}").expect("written");
+    let (code, output, errors) = texts(&run(&["--check", "--dir", dir]));
+    assert_eq!(code, Some(1), "{output}{errors}");
+    for part in [
+        "key.json: it is not a journal of ai-api-proxy; ",
+        "warning: ",
+    ] {
+        assert!(errors.contains(part), "{part} in {errors}");
+    }
+    assert!(!folder.join("usage.journal").exists());
     fs::remove_dir_all(&folder).expect("it was there");
 }
 
