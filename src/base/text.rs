@@ -52,20 +52,13 @@ impl<const N: usize> Text<N> {
 
 /// A number's decimal digits, several times faster than the formatting machinery writes them.
 pub fn decimal(mut number: u64) -> Text<20> {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
+    let length = number.checked_ilog10().unwrap_or(0) as u8 + 1;
+    let mut bytes = [0; 20];
+    for digit in bytes[..usize::from(length)].iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
         number /= 10;
-        if number == 0 {
-            break;
-        }
     }
-    let mut text = Text::default();
-    text.bytes[..20 - start].copy_from_slice(&digits[start..]);
-    text.length = (20 - start) as u8;
-    text
+    Text { length, bytes }
 }
 
 /// Appends what fits; an error when that is not all.

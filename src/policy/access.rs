@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+
+use subtle::ConstantTimeEq;
 
 use super::digest::{Digest, KeyLabel};
 use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
@@ -38,9 +41,11 @@ pub struct ClientId(pub u32);
 #[derive(Default)]
 pub struct Clients {
     clients: Vec<Client>,
-    /// Hashed with a secret seed: how long a look takes tells nothing of the sums that are known, as the way down a tree
-    /// would.
     by_digest: HashMap<Digest, ClientId>,
+    /// Each key by the hash of its text, in their order.
+    by_hash: Vec<(u64, ClientId)>,
+    /// The hash's seed, which is secret: where a text leads in `by_hash`, and how long that takes, tells nothing of the keys.
+    seed: RandomState,
 }
 
 struct Client {
@@ -133,23 +138,30 @@ impl Clients {
                     client.listed = true;
                 }
                 None => {
-                    self.by_digest
-                        .insert(digest, ClientId(self.clients.len() as u32));
+                    let id = ClientId(self.clients.len() as u32);
+                    self.by_digest.insert(digest, id);
+                    let hash = self.seed.hash_one(spec.key.expose().as_bytes());
+                    self.by_hash.push((hash, id));
                     self.clients.push(Client::new(spec, digest));
                     added.push(digest);
                 }
             }
         }
+        self.by_hash.sort_unstable();
         added
     }
 
-    /// Whose key was shown. Digests are compared, of what was shown and of what is known: how long that takes tells
-    /// nothing of a key.
+    /// Whose key was shown. Only a key whose hash is the same is compared, in a time that does not tell where both differ.
     pub fn identify(&self, shown: &[u8]) -> Option<ClientId> {
-        let digest = Digest::of(shown);
-        let id = *self.by_digest.get(&digest)?;
-        let client = self.client(id);
-        (client.listed && client.digest.is(&digest)).then_some(id)
+        let hash = self.seed.hash_one(shown);
+        let from = self.by_hash.partition_point(|(other, _)| *other < hash);
+        let alike = self.by_hash[from..].iter();
+        let mut alike = alike.take_while(|(other, _)| *other == hash);
+        let (_, id) = alike.find(|(_, id)| {
+            let client = self.client(*id);
+            client.listed & bool::from(client.spec.key.expose().as_bytes().ct_eq(shown))
+        })?;
+        Some(*id)
     }
 
     /// Admits a request of `id` for `platform` and counts it, or says why not.
