@@ -1,17 +1,15 @@
 //! From the files to a running server: what is printed, and what ends it before it begins.
 
+mod lines;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use log::{LevelFilter, Log, Metadata, Record};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
-use simple_logger::SimpleLogger;
 
 use crate::capacity::Capacity;
 use crate::config::watch::Watch;
@@ -25,6 +23,8 @@ use crate::policy::keyring::Keyring;
 use crate::reload::Reloader;
 use crate::server::{Doors, Server, Signals, Stopped, read_clock};
 use crate::site::{Lasting, Site, client_specs};
+
+use lines::Lines;
 
 /// Says what is doubtful in `dir`'s files, and at the place of the `state_file`.
 ///
@@ -62,8 +62,7 @@ pub fn check(dir: &Path) -> Result<String, String> {
 pub fn run(dir: &Path) -> Result<Stopped, String> {
     let watch = Watch::new(dir, read_clock());
     let config = load(dir)?;
-    let lines = SimpleLogger::new().with_level(LevelFilter::Trace);
-    log::set_boxed_logger(Box::new(Stamped(lines)))
+    log::set_boxed_logger(Box::new(Lines::new()))
         .map_err(|error| format!("logging cannot begin: {error}"))?;
     // A file that may grow no further is then an error of the write, and not the end of the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default())
@@ -77,36 +76,6 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
     server?
         .run()
         .map_err(|error| format!("the poll failed: {error}"))
-}
-
-/// Lines with their time in UTC. simple_logger's own times would double the crates that it brings.
-struct Stamped(SimpleLogger);
-
-impl Log for Stamped {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
-    }
-
-    /// simple_logger panics where stderr cannot be written: on a full disk, or when its reader has gone. Such a line is
-    /// lost, and nothing else.
-    fn log(&self, record: &Record<'_>) {
-        let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
-        let time = humantime::format_rfc3339_millis(now);
-        let print = || {
-            let mut stamped = Record::builder();
-            stamped.metadata(record.metadata().clone());
-            self.0.log(
-                &stamped
-                    .args(format_args!("{time} {}", record.args()))
-                    .build(),
-            );
-        };
-        let _ = catch_unwind(AssertUnwindSafe(print));
-    }
-
-    fn flush(&self) {
-        self.0.flush();
-    }
 }
 
 fn load(dir: &Path) -> Result<Config, String> {

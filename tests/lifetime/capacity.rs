@@ -1,5 +1,7 @@
 //! The limits of the machine: connections and file descriptors.
 
+use std::io::Read;
+
 use serde_json::json;
 
 use crate::support::client::Client;
@@ -130,6 +132,30 @@ fn a_log_that_cannot_be_written_ends_nothing() {
         while proxy.page("/info")["config_error"].is_null() {}
         assert_eq!(proxy.ask("/demo/v1/models"), 200);
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    // A pipe with nobody at its other end but the program itself.
+    let proxy = prepared(json!({"log_level": "trace"})).after("exec 3<> <(:) 2>&3");
+    // Ten times what a pipe holds.
+    for _ in 0..1000 {
+        assert_eq!(proxy.ask("/routes"), 200);
+    }
+    let pipe = format!("/proc/{}/fd/2", proxy.id());
+    let mut pipe = std::fs::File::open(pipe).expect("it can be read from");
+    let mut log = vec![0; 256 * 1024];
+    let count = pipe.read(&mut log).expect("it is full");
+    let text = String::from_utf8_lossy(&log[..count]);
+    assert!(text.ends_with('\n') && !text.contains("were dropped"));
+    assert_eq!(proxy.ask("/routes"), 200);
+    let count = pipe.read(&mut log).expect("there is room again");
+    let text = String::from_utf8_lossy(&log[..count]);
+    let first = text.lines().next().expect("a line");
+    assert!(
+        first.ends_with(" lines of the log were dropped: nobody read it"),
+        "{first}"
+    );
 }
 
 #[test]
