@@ -1,10 +1,11 @@
-//! The turn: poll, hints, timers, accept, drive, close. It owns everything and knows no HTTP.
+//! The turn: poll, hints, timers, accept, drive. It owns everything and knows no HTTP.
 
 mod door;
+mod driving;
 mod names;
 
+use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +17,6 @@ use slab::Slab;
 use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::timers::Timers;
-use crate::base::work::{CLOSE_BYTES, REST_BESIDE_STREAMS_BYTES_MAX, REST_BYTES_MAX};
 use crate::capacity::Capacity;
 use crate::exchange::Exchange;
 use crate::exchange::core::Core;
@@ -27,7 +27,7 @@ use crate::net::connection::Hints;
 use crate::net::network::{Owner, Sockets};
 use crate::net::resolver::{Resolver, SOCKETS_MAX};
 use crate::reload::Reloader;
-use crate::session::{Driven, Session};
+use crate::session::Session;
 
 use door::{Door, welcome};
 use names::Names;
@@ -73,6 +73,8 @@ pub struct Server {
     timers: Timers,
     queue: RunQueue,
     running: Vec<usize>,
+    /// Sessions whose answers wait to be sent.
+    sending: VecDeque<usize>,
     clients: Door,
     demo: Door,
     capacity: Capacity,
@@ -150,6 +152,7 @@ impl Server {
             timers: Timers::default(),
             queue: RunQueue::default(),
             running: Vec::new(),
+            sending: VecDeque::new(),
             clients,
             demo,
             capacity,
@@ -363,70 +366,6 @@ impl Server {
             entry.insert(Session::probe(token, key, exchange, self.now));
             self.queue.push(slot);
         }
-    }
-
-    fn drive_all(&mut self) {
-        let mut running = std::mem::take(&mut self.running);
-        self.queue.take_first_into(&mut running);
-        for slot in running.drain(..) {
-            self.drive(slot);
-        }
-        self.running = running;
-        let worked_bytes_max = match self.streams {
-            0 => REST_BYTES_MAX,
-            _ => REST_BESIDE_STREAMS_BYTES_MAX,
-        };
-        let mut worked_bytes = 0;
-        for _ in 0..self.queue.second_len() {
-            if worked_bytes > worked_bytes_max {
-                break;
-            }
-            if let Some(slot) = self.queue.pop_second() {
-                worked_bytes += self.drive(slot);
-            }
-        }
-    }
-
-    /// Returns how much work it was.
-    fn drive(&mut self, slot: usize) -> usize {
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return 0;
-        };
-        self.streams -= usize::from(session.is_stream());
-        let (core, network, now) = (&mut self.core, &mut self.network, self.now);
-        let driven = catch_unwind(AssertUnwindSafe(|| session.drive(slot, core, network, now)));
-        let driven = driven.unwrap_or_else(|_| {
-            log::error!("a defect ended one request; all others go on");
-            session.recover(slot, core, network, now)
-        });
-        self.streams += usize::from(session.is_stream());
-        let worked_bytes = session.worked_bytes();
-        match driven {
-            Driven::Waiting(None) => {}
-            Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
-            Driven::Again => self.queue.push(slot),
-            Driven::Close(reason) => {
-                self.close(slot, reason);
-                return worked_bytes + CLOSE_BYTES;
-            }
-        }
-        worked_bytes
-    }
-
-    /// The only place where a session ends.
-    fn close(&mut self, slot: usize, reason: Reason) {
-        let session = self.sessions.remove(slot);
-        self.streams -= usize::from(session.is_stream());
-        log::trace!("connection {slot} closes: {}", reason.message());
-        // A descriptor is free again.
-        self.clients.paused_until = None;
-        self.demo.paused_until = None;
-        match session.role() {
-            Role::Proxy => self.clients.open -= 1,
-            Role::Demo => self.demo.open -= 1,
-            Role::Probe(_) => {}
-        }
-        session.close(slot, &reason, &mut self.core, &mut self.network, self.now);
     }
 
     /// The first signal begins a stop, the second one ends it.

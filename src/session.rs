@@ -13,13 +13,15 @@ use crate::base::work::{HANDSHAKE_BYTES, SHARE_BYTES_MAX, STEP_BYTES, STREAM_BYT
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::{Request, Role};
-use crate::exchange::{self, Cx, Ends, Exchange, Step};
+use crate::exchange::{Cx, Ends, Exchange, Step};
 use crate::net::connection::{Connection, Filled, Flushed, Hints};
-use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
-use crate::net::fault::Fault;
-use crate::net::network::{Network, stays_idle};
+use crate::net::network::Network;
 use crate::net::transport::Transport;
 use crate::policy::keyring::KeyId;
+
+use self::upstream::Upstream;
+
+mod upstream;
 
 /// An open stream on which nothing moves holds a session, its request and little else: no buffer, no kept body.
 const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
@@ -32,8 +34,17 @@ pub struct Session {
     upstream: Upstream,
     exchange: Exchange,
     owed: Owed,
+    turn: Turn,
     /// What the last turn moved, and other work in its measure.
     worked_bytes: usize,
+}
+
+/// How far a session's turn has come.
+enum Turn {
+    /// The next drive begins one.
+    Over,
+    /// The next drive sends what is there for the client, and goes on with what is left of this share.
+    Sending { share_bytes: usize },
 }
 
 /// What the client could still be told if the present step failed by a defect.
@@ -45,24 +56,15 @@ enum Owed {
     Answer,
 }
 
-/// The other end. It is there exactly while the exchange tries, relays or tunnels.
-enum Upstream {
-    None,
-    Dialing(Dial),
-    Open {
-        connection: Connection,
-        origin: Origin,
-        endpoint: Rc<Endpoint>,
-    },
-    Failed(Fault),
-}
-
 /// How a turn left a session.
 pub enum Driven {
     /// It waits for an event, or for this time.
     Waiting(Option<Instant>),
     /// It has used up its share; more can be done at once.
     Again,
+    /// It has an answer for its client, which leaves when it is driven again, in the same turn, after some others. Pieces of
+    /// an answer that is relayed as it comes leave at once.
+    Sending,
     Close(Reason),
 }
 
@@ -75,6 +77,7 @@ impl Session {
             upstream: Upstream::None,
             exchange: Exchange::new(now),
             owed: Owed::Nothing,
+            turn: Turn::Over,
             worked_bytes: 0,
         }
     }
@@ -88,6 +91,7 @@ impl Session {
             upstream: Upstream::None,
             exchange,
             owed: Owed::Nothing,
+            turn: Turn::Over,
             worked_bytes: 0,
         }
     }
@@ -110,6 +114,14 @@ impl Session {
         self.worked_bytes <= STREAM_BYTES_MAX && self.exchange.is_relaying()
     }
 
+    /// How much of the work of its present turn is done, if it is in one.
+    pub fn begun_bytes(&self) -> usize {
+        match self.turn {
+            Turn::Over => 0,
+            Turn::Sending { .. } => self.worked_bytes,
+        }
+    }
+
     /// How much work the last turn was.
     pub fn worked_bytes(&self) -> usize {
         self.worked_bytes
@@ -122,15 +134,26 @@ impl Session {
 
     /// The poll reported something of a socket of the upstream side.
     pub fn hint_upstream(&mut self, token: Token, news: Hints) {
-        match &mut self.upstream {
-            Upstream::Dialing(dial) => dial.hint(token, news),
-            Upstream::Open { connection, .. } => connection.hint(news),
-            Upstream::None | Upstream::Failed(_) => {}
-        }
+        self.upstream.hint(token, news);
     }
 
-    /// Moves bytes until nothing moves, or the share of this turn is used up.
+    /// Moves bytes until nothing moves, the share of this turn is used up, or something is there to be sent to the client.
     pub fn drive(
+        &mut self,
+        slot: usize,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) -> Driven {
+        let driven = match std::mem::replace(&mut self.turn, Turn::Over) {
+            Turn::Over => self.begin(slot, core, network, now),
+            Turn::Sending { share_bytes } => self.send(share_bytes, slot, core, network, now),
+        };
+        self.settle_buffers(&mut core.blocks);
+        driven
+    }
+
+    fn begin(
         &mut self,
         slot: usize,
         core: &mut Core,
@@ -151,9 +174,28 @@ impl Session {
         }
         self.resume_dial(slot, core, network, now);
         self.open_buffers(&mut core.blocks);
-        let driven = self.run(share_bytes, slot, core, network, now);
-        self.settle_buffers(&mut core.blocks);
-        driven
+        self.run(share_bytes, slot, core, network, now)
+    }
+
+    /// Sends what is there for the client, and goes on.
+    fn send(
+        &mut self,
+        share_bytes: usize,
+        slot: usize,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) -> Driven {
+        self.client.open_records(&mut core.blocks);
+        let Some(flushed) = self.flush_client(now) else {
+            return Driven::Close(Reason::ClientGone);
+        };
+        self.worked_bytes += flushed;
+        if self.worked_bytes > share_bytes {
+            return Driven::Again;
+        }
+        self.open_buffers(&mut core.blocks);
+        self.run(share_bytes, slot, core, network, now)
     }
 
     /// Goes on after a defect has ended the step that was under way, and lost what it had in its hands.
@@ -169,7 +211,7 @@ impl Session {
             Owed::Answer => {
                 let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
                 exchange.abort(&Reason::Bug, core, now);
-                self.hang_up(slot, &mut core.blocks, network);
+                self.upstream.hang_up(slot, &mut core.blocks, network);
                 // What the step has written of an answer goes with it.
                 self.client.output.consume(self.client.output.len());
                 self.exchange = Exchange::after_defect(self.role, core, now);
@@ -202,6 +244,10 @@ impl Session {
             if goes_on && self.worked_bytes <= share_bytes {
                 // What the next step adds leaves in the same write.
                 continue;
+            }
+            if self.client.may_write() && !self.exchange.is_relaying() {
+                self.turn = Turn::Sending { share_bytes };
+                return Driven::Sending;
             }
             let Some(flushed) = self.flush(now) else {
                 return Driven::Close(Reason::ClientGone);
@@ -247,30 +293,13 @@ impl Session {
         if self.exchange.wants_client() && self.client.may_read() {
             filled += count(self.client.fill(now));
         }
-        let client_is_behind = self.client.has_output();
-        if let Upstream::Open { connection, .. } = &mut self.upstream
-            && self.exchange.wants_upstream(client_is_behind)
-            && connection.may_read()
-        {
-            filled += count(connection.fill(now));
+        if self.exchange.wants_upstream(self.client.has_output()) {
+            filled += self.upstream.fill(now);
         }
         filled
     }
 
     fn step(&mut self, slot: usize, core: &mut Core, now: Now) -> Step {
-        let upstream = match &mut self.upstream {
-            Upstream::None => exchange::Upstream::None,
-            Upstream::Dialing(_) => exchange::Upstream::Dialing,
-            Upstream::Open {
-                connection, origin, ..
-            } => exchange::Upstream::Open(ends(connection), *origin),
-            Upstream::Failed(_) => match std::mem::replace(&mut self.upstream, Upstream::None) {
-                Upstream::Failed(fault) => exchange::Upstream::Failed(fault),
-                Upstream::None | Upstream::Dialing(_) | Upstream::Open { .. } => {
-                    exchange::Upstream::None
-                }
-            },
-        };
         let mut cx = Cx {
             now,
             core,
@@ -278,7 +307,7 @@ impl Session {
             role: self.role,
             peer: self.peer,
             client: ends(&mut self.client),
-            upstream,
+            upstream: self.upstream.shown(),
         };
         self.owed = match self.exchange.owes_answer() && cx.client.output.is_empty() {
             true => Owed::Answer,
@@ -302,14 +331,14 @@ impl Session {
         match step {
             Step::Wait | Step::Starve | Step::Again => {}
             Step::Dial { endpoint, reuse } => {
-                self.hang_up(slot, &mut core.blocks, network);
+                self.upstream.hang_up(slot, &mut core.blocks, network);
                 let dialed = network.dial(&endpoint, reuse, slot, &mut core.blocks, now);
-                self.take_dialed(dialed, endpoint, &mut core.blocks);
+                self.upstream = Upstream::dialed(dialed, endpoint, &mut core.blocks);
             }
-            Step::Hangup => self.hang_up(slot, &mut core.blocks, network),
-            Step::Release => self.release(core, network, now),
+            Step::Hangup => self.upstream.hang_up(slot, &mut core.blocks, network),
+            Step::Release => self.upstream.release(&mut core.blocks, network, now),
             Step::Shutdown => self.client.shutdown(),
-            Step::ShutdownUpstream => self.shut_upstream_down(),
+            Step::ShutdownUpstream => self.upstream.shutdown(),
             Step::Close(reason) => return Some(reason),
         }
         None
@@ -317,47 +346,14 @@ impl Session {
 
     fn resume_dial(&mut self, slot: usize, core: &mut Core, network: &mut impl Network, now: Now) {
         if let Upstream::Dialing(_) = self.upstream
-            && let Upstream::Dialing(dial) = std::mem::replace(&mut self.upstream, Upstream::None)
+            && let Upstream::Dialing(dial) = self.upstream.take()
         {
             if dial.is_handshaking() {
                 self.worked_bytes = HANDSHAKE_BYTES;
             }
             let endpoint = Rc::clone(&dial.endpoint);
             let dialed = network.resume(dial, slot, &mut core.blocks, now);
-            self.take_dialed(dialed, endpoint, &mut core.blocks);
-        }
-    }
-
-    fn take_dialed(&mut self, dialed: Dialed, endpoint: Rc<Endpoint>, blocks: &mut BlockPool) {
-        self.upstream = match dialed {
-            Dialed::Pending(dial) => Upstream::Dialing(dial),
-            Dialed::Failed(fault) => Upstream::Failed(fault),
-            Dialed::Open(mut connection, origin) => {
-                connection.open_buffers(blocks);
-                Upstream::Open {
-                    connection,
-                    origin,
-                    endpoint,
-                }
-            }
-        };
-    }
-
-    fn hang_up(&mut self, slot: usize, blocks: &mut BlockPool, network: &mut impl Network) {
-        match std::mem::replace(&mut self.upstream, Upstream::None) {
-            Upstream::None | Upstream::Failed(_) => {}
-            Upstream::Dialing(dial) => network.abandon(dial, slot),
-            Upstream::Open { mut connection, .. } => {
-                connection.close_buffers(blocks);
-                network.hangup(connection);
-            }
-        }
-    }
-
-    fn shut_upstream_down(&mut self) {
-        match &mut self.upstream {
-            Upstream::Open { connection, .. } => connection.shutdown(),
-            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => {}
+            self.upstream = Upstream::dialed(dialed, endpoint, &mut core.blocks);
         }
     }
 
@@ -366,34 +362,9 @@ impl Session {
         self.client.peer_closed() && !self.exchange.outlives_half_close()
     }
 
-    /// Keeps the upstream for another request, if nothing more has come of it: while the client was behind nobody looked.
-    fn release(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
-        let upstream = std::mem::replace(&mut self.upstream, Upstream::None);
-        if let Upstream::Open {
-            mut connection,
-            endpoint,
-            ..
-        } = upstream
-        {
-            match stays_idle(&mut connection, &mut core.blocks, now) {
-                true => network.release(&endpoint, connection, now),
-                false => network.hangup(connection),
-            }
-        }
-    }
-
     /// Sends what can be sent; the number of bytes, or nothing when the client has gone.
     fn flush(&mut self, now: Now) -> Option<usize> {
-        let mut flushed = 0;
-        if let Upstream::Open { connection, .. } = &mut self.upstream
-            && connection.may_write()
-        {
-            // A platform that takes no more may have answered before: reading finds out.
-            flushed += match connection.flush(now) {
-                Flushed::All(count) | Flushed::Blocked(count) => count,
-                Flushed::Failed(_) => 1,
-            };
-        }
+        let flushed = self.upstream.flush(now);
         self.flush_client(now).map(|count| flushed + count)
     }
 
@@ -410,26 +381,16 @@ impl Session {
 
     fn deadline(&self, core: &Core) -> Option<Instant> {
         let client_at = self.client.active_at();
-        let (upstream_at, dial_at) = match &self.upstream {
-            Upstream::Open { connection, .. } => (connection.active_at(), None),
-            Upstream::Dialing(dial) => (client_at, dial.deadline()),
-            Upstream::None | Upstream::Failed(_) => (client_at, None),
-        };
+        let upstream_at = self.upstream.active_at().unwrap_or(client_at);
         let exchange_at = self.exchange.deadline(core, client_at, upstream_at);
+        let dial_at = self.upstream.dial_deadline();
         exchange_at.into_iter().chain(dial_at).min()
     }
 
     /// Whether a connection both wants and can move: a session does not wait then.
     fn could_move(&self) -> bool {
-        let client_is_behind = self.client.has_output();
-        let upstream = match &self.upstream {
-            Upstream::Open { connection, .. } => {
-                connection.may_write()
-                    || (self.exchange.wants_upstream(client_is_behind) && connection.may_read())
-            }
-            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => false,
-        };
-        upstream
+        let is_wanted = self.exchange.wants_upstream(self.client.has_output());
+        self.upstream.could_move(is_wanted)
             || self.client.may_write()
             || (self.exchange.wants_client() && self.client.may_read())
     }
@@ -452,7 +413,7 @@ impl Session {
             self.client.notify_of_close(&mut core.blocks);
         }
         exchange.abort(reason, core, now);
-        self.hang_up(slot, &mut core.blocks, network);
+        self.upstream.hang_up(slot, &mut core.blocks, network);
         self.client.close_buffers(&mut core.blocks);
         network.hangup(self.client);
         if let Role::Probe(key) = self.role {
@@ -462,16 +423,12 @@ impl Session {
 
     fn open_buffers(&mut self, blocks: &mut BlockPool) {
         self.client.open_buffers(blocks);
-        if let Upstream::Open { connection, .. } = &mut self.upstream {
-            connection.open_buffers(blocks);
-        }
+        self.upstream.open_buffers(blocks);
     }
 
     fn settle_buffers(&mut self, blocks: &mut BlockPool) {
         self.client.settle_buffers(blocks);
-        if let Upstream::Open { connection, .. } = &mut self.upstream {
-            connection.settle_buffers(blocks);
-        }
+        self.upstream.settle_buffers(blocks);
     }
 }
 

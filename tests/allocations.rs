@@ -250,7 +250,7 @@ impl World {
         let driven = loop {
             let (core, network) = (&mut self.core, &mut self.network);
             match self.session.drive(0, core, network, self.now) {
-                Driven::Again => {}
+                Driven::Again | Driven::Sending => {}
                 driven => break driven,
             }
         };

@@ -286,7 +286,7 @@ impl Connection {
 
     /// Tells a TLS peer that the close which follows is meant.
     pub fn notify_of_close(&mut self, pool: &mut BlockPool) {
-        self.transport.open_buffers(pool);
+        self.open_records(pool);
         self.transport.notify_of_close();
     }
 
@@ -304,6 +304,11 @@ impl Connection {
     pub fn open_buffers(&mut self, pool: &mut BlockPool) {
         self.input.open(pool);
         self.output.open(pool);
+        self.transport.open_buffers(pool);
+    }
+
+    /// Takes the memory that TLS needs for what is in the buffers, if it is spoken.
+    pub fn open_records(&mut self, pool: &mut BlockPool) {
         self.transport.open_buffers(pool);
     }
 

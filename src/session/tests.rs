@@ -11,7 +11,8 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::*;
 use crate::exchange::testing::{core, now};
-use crate::net::dial::Reuse;
+use crate::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
+use crate::net::fault::Fault;
 use crate::net::records::Records;
 use crate::net::resolver::DnsFailure;
 use crate::net::tls;
@@ -156,7 +157,7 @@ fn drive(
             session.recover(0, core, network, now)
         });
         match driven {
-            Driven::Again => {}
+            Driven::Again | Driven::Sending => {}
             Driven::Waiting(_) => return (defects, None),
             Driven::Close(reason) => return (defects, Some(reason)),
         }

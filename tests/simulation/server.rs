@@ -1,5 +1,6 @@
 //! The server's turn without a poll: it mirrors src/server.rs, with a clock that is set.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -49,6 +50,7 @@ pub struct Server {
     pub sessions: Slab<Session>,
     timers: Timers,
     queue: RunQueue,
+    sending: VecDeque<usize>,
     idle_turns: u32,
 }
 
@@ -72,6 +74,7 @@ impl Server {
             sessions: Slab::new(),
             timers: Timers::default(),
             queue: RunQueue::default(),
+            sending: VecDeque::new(),
             idle_turns: 0,
         }
     }
@@ -122,6 +125,9 @@ impl Server {
             if self.sessions.contains(slot) {
                 self.drive(slot, now);
             }
+        }
+        while let Some(slot) = self.sending.pop_front() {
+            self.drive(slot, now);
         }
         self.core.wake(&mut self.queue);
         self.check_bounds();
@@ -219,6 +225,7 @@ impl Server {
                 assert!(self.idle_turns <= IDLE_TURNS_MAX, "session {slot} spins");
                 self.queue.push(slot);
             }
+            Driven::Sending => self.sending.push_back(slot),
             Driven::Close(reason) => self.close(slot, &reason, now),
         }
     }

@@ -1,0 +1,176 @@
+//! A session's other end: no connection, one that is being made, or one that is open. It moves bytes when it is told to.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use mio::Token;
+
+use crate::base::buffer::BlockPool;
+use crate::base::now::Now;
+use crate::exchange;
+use crate::net::connection::{Connection, Flushed, Hints};
+use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
+use crate::net::fault::Fault;
+use crate::net::network::{Network, stays_idle};
+
+use super::{count, ends};
+
+/// It is there exactly while the exchange tries, relays or tunnels.
+pub enum Upstream {
+    None,
+    Dialing(Dial),
+    Open {
+        connection: Connection,
+        origin: Origin,
+        endpoint: Rc<Endpoint>,
+    },
+    Failed(Fault),
+}
+
+impl Upstream {
+    /// What came of a dial to `endpoint`.
+    pub fn dialed(dialed: Dialed, endpoint: Rc<Endpoint>, blocks: &mut BlockPool) -> Upstream {
+        match dialed {
+            Dialed::Pending(dial) => Upstream::Dialing(dial),
+            Dialed::Failed(fault) => Upstream::Failed(fault),
+            Dialed::Open(mut connection, origin) => {
+                connection.open_buffers(blocks);
+                Upstream::Open {
+                    connection,
+                    origin,
+                    endpoint,
+                }
+            }
+        }
+    }
+
+    /// Takes it, and leaves none.
+    pub fn take(&mut self) -> Upstream {
+        std::mem::replace(self, Upstream::None)
+    }
+
+    /// The poll reported something of one of its sockets.
+    pub fn hint(&mut self, token: Token, news: Hints) {
+        match self {
+            Upstream::Dialing(dial) => dial.hint(token, news),
+            Upstream::Open { connection, .. } => connection.hint(news),
+            Upstream::None | Upstream::Failed(_) => {}
+        }
+    }
+
+    /// What the exchange sees of it. A failure is told once.
+    pub fn shown(&mut self) -> exchange::Upstream<'_> {
+        match self {
+            Upstream::None => exchange::Upstream::None,
+            Upstream::Dialing(_) => exchange::Upstream::Dialing,
+            Upstream::Open {
+                connection, origin, ..
+            } => exchange::Upstream::Open(ends(connection), *origin),
+            Upstream::Failed(_) => match self.take() {
+                Upstream::Failed(fault) => exchange::Upstream::Failed(fault),
+                Upstream::None | Upstream::Dialing(_) | Upstream::Open { .. } => {
+                    exchange::Upstream::None
+                }
+            },
+        }
+    }
+
+    /// Reads what is there; the number of bytes, and one for news without bytes.
+    pub fn fill(&mut self, now: Now) -> usize {
+        match self.connection() {
+            Some(connection) if connection.may_read() => count(connection.fill(now)),
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Sends what can be sent; the number of bytes.
+    pub fn flush(&mut self, now: Now) -> usize {
+        match self.connection() {
+            // A platform that takes no more may have answered before: reading finds out.
+            Some(connection) if connection.may_write() => match connection.flush(now) {
+                Flushed::All(count) | Flushed::Blocked(count) => count,
+                Flushed::Failed(_) => 1,
+            },
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Whether bytes can move; `is_wanted` says whether those that come are.
+    pub fn could_move(&self, is_wanted: bool) -> bool {
+        match self {
+            Upstream::Open { connection, .. } => {
+                connection.may_write() || (is_wanted && connection.may_read())
+            }
+            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => false,
+        }
+    }
+
+    /// When bytes last moved, on an open connection.
+    pub fn active_at(&self) -> Option<Instant> {
+        match self {
+            Upstream::Open { connection, .. } => Some(connection.active_at()),
+            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => None,
+        }
+    }
+
+    /// When a dial goes on by itself.
+    pub fn dial_deadline(&self) -> Option<Instant> {
+        match self {
+            Upstream::Dialing(dial) => dial.deadline(),
+            Upstream::None | Upstream::Open { .. } | Upstream::Failed(_) => None,
+        }
+    }
+
+    /// Our direction ends once all has been sent.
+    pub fn shutdown(&mut self) {
+        if let Some(connection) = self.connection() {
+            connection.shutdown();
+        }
+    }
+
+    /// Keeps the connection for another request, if nothing more has come of it: while the client was behind nobody looked.
+    pub fn release(&mut self, blocks: &mut BlockPool, network: &mut impl Network, now: Now) {
+        if let Upstream::Open {
+            mut connection,
+            endpoint,
+            ..
+        } = self.take()
+        {
+            match stays_idle(&mut connection, blocks, now) {
+                true => network.release(&endpoint, connection, now),
+                false => network.hangup(connection),
+            }
+        }
+    }
+
+    /// Closes what there is.
+    pub fn hang_up(&mut self, slot: usize, blocks: &mut BlockPool, network: &mut impl Network) {
+        match self.take() {
+            Upstream::None | Upstream::Failed(_) => {}
+            Upstream::Dialing(dial) => network.abandon(dial, slot),
+            Upstream::Open { mut connection, .. } => {
+                connection.close_buffers(blocks);
+                network.hangup(connection);
+            }
+        }
+    }
+
+    pub fn open_buffers(&mut self, blocks: &mut BlockPool) {
+        if let Some(connection) = self.connection() {
+            connection.open_buffers(blocks);
+        }
+    }
+
+    pub fn settle_buffers(&mut self, blocks: &mut BlockPool) {
+        if let Some(connection) = self.connection() {
+            connection.settle_buffers(blocks);
+        }
+    }
+
+    fn connection(&mut self) -> Option<&mut Connection> {
+        match self {
+            Upstream::Open { connection, .. } => Some(connection),
+            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => None,
+        }
+    }
+}
