@@ -1,26 +1,28 @@
 //! The log: a line on standard error for each record. It waits for nobody who reads it.
 
-use std::fmt::Arguments;
-use std::io::{Write, stderr};
 use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
-use log::{Level, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use simple_logger::SimpleLogger;
 
 use crate::server::read_clock;
 
 const STDERR: RawFd = 2;
 
-/// What a pipe with any room at all takes at once (PIPE_BUF): a longer line might wait for its reader.
-const LINE_BYTES_MAX: usize = 4096;
+/// How much of a record is written: with its level and target it is no more than a pipe with any room at all takes at once
+/// (PIPE_BUF, 4096 bytes). A longer line might wait for its reader.
+const TEXT_BYTES_MAX: usize = 3800;
 
 /// Where the lines go. Its lock is never waited for: the loop has one thread.
 pub(super) struct Lines(Mutex<Outlet>);
 
 struct Outlet {
+    logger: SimpleLogger,
     /// Tells whether there is room; none where nothing ever waits, as with a file.
     watch: Option<(Poll, Events)>,
     /// Lines that have found no room since one was written.
@@ -36,6 +38,7 @@ impl Lines {
             watched.is_ok()
         });
         Lines(Mutex::new(Outlet {
+            logger: SimpleLogger::new().with_level(LevelFilter::Trace),
             watch: watch.map(|poll| (poll, Events::with_capacity(1))),
             dropped: 0,
         }))
@@ -62,12 +65,32 @@ impl Outlet {
         if self.dropped > 0 && self.has_room() {
             let dropped = std::mem::take(&mut self.dropped);
             let text = format_args!("{dropped} lines of the log were dropped: nobody read it");
-            write(Level::Warn, module_path!(), text);
+            let mut told = Record::builder();
+            told.level(Level::Warn).target(module_path!());
+            self.write(&told.args(text).build());
         }
         match self.has_room() {
-            true => write(record.level(), record.target(), *record.args()),
+            true => self.write(record),
             false => self.dropped += 1,
         }
+    }
+
+    /// Writes a line with its time in UTC: simple_logger's own times would double the crates that it brings. It panics
+    /// where nothing can be written, on a full disk or once the reader has gone: such a line is lost, and nothing else.
+    fn write(&self, record: &Record<'_>) {
+        let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
+        let time = humantime::format_rfc3339_millis(now);
+        let mut text = format!("{time} {}", record.args());
+        while text.len() > TEXT_BYTES_MAX {
+            text.pop();
+        }
+        let print = || {
+            let mut stamped = Record::builder();
+            stamped.metadata(record.metadata().clone());
+            self.logger
+                .log(&stamped.args(format_args!("{text}")).build());
+        };
+        let _ = catch_unwind(AssertUnwindSafe(print));
     }
 
     /// Whether a line can be written at once.
@@ -80,14 +103,4 @@ impl Outlet {
         let watched = registry.reregister(&mut SourceFd(&STDERR), Token(0), Interest::WRITABLE);
         watched.is_ok() && poll.poll(events, Some(Duration::ZERO)).is_ok() && !events.is_empty()
     }
-}
-
-fn write(level: Level, target: &str, text: Arguments<'_>) {
-    let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
-    let time = humantime::format_rfc3339_millis(now);
-    let mut line = format!("{level:<5} [{target}] {time} {text}").into_bytes();
-    line.truncate(LINE_BYTES_MAX - 1);
-    line.push(b'\n');
-    // On a full disk, or once the reader has gone, the line is lost, and nothing else.
-    let _ = stderr().write_all(&line);
 }
