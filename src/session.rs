@@ -145,57 +145,54 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
-        let driven = match std::mem::replace(&mut self.turn, Turn::Over) {
+        let share_bytes = match std::mem::replace(&mut self.turn, Turn::Over) {
             Turn::Over => self.begin(slot, core, network, now),
-            Turn::Sending { share_bytes } => self.send(share_bytes, slot, core, network, now),
+            Turn::Sending { share_bytes } => self.send(share_bytes, core, now),
+        };
+        let driven = match share_bytes {
+            Ok(share_bytes) => {
+                self.open_buffers(&mut core.blocks);
+                self.run(share_bytes, slot, core, network, now)
+            }
+            Err(driven) => driven,
         };
         self.settle_buffers(&mut core.blocks);
         driven
     }
 
+    /// The share of the turn that begins, or how it has ended at once.
     fn begin(
         &mut self,
         slot: usize,
         core: &mut Core,
         network: &mut impl Network,
         now: Now,
-    ) -> Driven {
+    ) -> Result<usize, Driven> {
         let share_bytes = match self.is_stream() {
             true => STREAM_BYTES_MAX,
             false => SHARE_BYTES_MAX,
         };
         self.worked_bytes = 0;
         if self.client_has_gone() {
-            return Driven::Close(Reason::ClientGone);
+            return Err(Driven::Close(Reason::ClientGone));
         }
         if self.client.is_handshaking() {
             self.worked_bytes = HANDSHAKE_BYTES;
-            return self.greet(core, now);
+            return Err(self.greet(core, now));
         }
         self.resume_dial(slot, core, network, now);
-        self.open_buffers(&mut core.blocks);
-        self.run(share_bytes, slot, core, network, now)
+        Ok(share_bytes)
     }
 
-    /// Sends what is there for the client, and goes on.
-    fn send(
-        &mut self,
-        share_bytes: usize,
-        slot: usize,
-        core: &mut Core,
-        network: &mut impl Network,
-        now: Now,
-    ) -> Driven {
+    /// Sends what is there for the client. The share of the turn that goes on, or how it has ended.
+    fn send(&mut self, share_bytes: usize, core: &mut Core, now: Now) -> Result<usize, Driven> {
         self.client.open_records(&mut core.blocks);
-        let Some(flushed) = self.flush_client(now) else {
-            return Driven::Close(Reason::ClientGone);
-        };
-        self.worked_bytes += flushed;
-        if self.worked_bytes > share_bytes {
-            return Driven::Again;
+        let flushed = self.flush_client(now);
+        self.worked_bytes += flushed.ok_or(Driven::Close(Reason::ClientGone))?;
+        match self.worked_bytes > share_bytes {
+            true => Err(Driven::Again),
+            false => Ok(share_bytes),
         }
-        self.open_buffers(&mut core.blocks);
-        self.run(share_bytes, slot, core, network, now)
     }
 
     /// Goes on after a defect has ended the step that was under way, and lost what it had in its hands.
