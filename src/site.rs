@@ -214,19 +214,29 @@ fn key_lines(platform: &Platform, key: &str) -> Box<[u8]> {
     lines.into_bytes().into_boxed_slice()
 }
 
+/// The head of a probe up to the fields that the platform's configuration adds, which stand in place of the usual ones.
 fn probe_head(platform: &Platform, authority: &str) -> Vec<u8> {
-    let mut head = format!(
-        "{} {}{} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: ai-api-proxy/{}\r\nAccept: application/json\r\n",
-        platform.health_method,
-        platform.base_path,
-        platform.health_path,
-        env!("CARGO_PKG_VERSION"),
+    let (method, base) = (&platform.health_method, &platform.base_path);
+    let path = &platform.health_path;
+    let mut head = format!("{method} {base}{path} HTTP/1.1\r\nHost: {authority}\r\n");
+    let is_configured = |name: &str| {
+        let mut names = platform.headers.iter().map(|(name, _)| name);
+        name.eq_ignore_ascii_case(&platform.auth_header)
+            || names.any(|configured| configured.eq_ignore_ascii_case(name))
+    };
+    let mut put_unless_configured = |name: &str, value: &str| {
+        if !is_configured(name) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+    };
+    put_unless_configured(
+        "User-Agent",
+        concat!("ai-api-proxy/", env!("CARGO_PKG_VERSION")),
     );
+    put_unless_configured("Accept", "application/json");
     if let Some(body) = &platform.health_body {
-        let length = body.len();
-        head.push_str(&format!(
-            "Content-Type: application/json\r\nContent-Length: {length}\r\n"
-        ));
+        put_unless_configured("Content-Type", "application/json");
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     head.into_bytes()
 }
@@ -320,4 +330,44 @@ pub fn client_specs(config: &Config) -> Vec<ClientSpec> {
         platforms: client.platforms.clone(),
     };
     config.clients.iter().map(spec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::exchange::testing::core;
+
+    #[test]
+    fn what_a_platform_configures_stands_in_place_of_a_probe_s_usual_fields() {
+        let usual = format!(
+            "Host: h.example\r\nUser-Agent: ai-api-proxy/{}\r\nAccept: application/json\r\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        let (agent, accept) = usual.split_at(usual.find("Accept").expect("it stands there"));
+        let posted = "Content-Type: application/json\r\nContent-Length: 2\r\n";
+        let rows = [
+            ("", usual.clone()),
+            (
+                r#", "headers": {"user-agent": "mine"}"#,
+                format!("Host: h.example\r\n{accept}"),
+            ),
+            (
+                r#", "auth_header": "ACCEPT", "auth_format": "{key}""#,
+                agent.to_string(),
+            ),
+            (
+                r#", "health_check_method": "POST", "health_check_body": {}"#,
+                format!("{usual}{posted}"),
+            ),
+            (
+                r#", "health_check_method": "POST", "health_check_body": {}, "headers": {"Content-Type": "x"}"#,
+                format!("{usual}Content-Length: 2\r\n"),
+            ),
+        ];
+        for (fields, want) in rows {
+            let core = core("{}", &format!(r#""base_url": "http://h.example"{fields}"#));
+            let head = String::from_utf8_lossy(&core.site.routes[0].probe_head);
+            let (_, head) = head.split_once("\r\n").expect("a request line");
+            assert_eq!(head, want, "{fields}");
+        }
+    }
 }

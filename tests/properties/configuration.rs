@@ -107,6 +107,9 @@ fn check_route(route: &Route) {
             head.one(&route.platform.auth_header.to_ascii_lowercase())
                 .is_some()
         );
+        for usual in ["user-agent", "accept"] {
+            assert!(head.one(usual).is_some(), "{usual}: {head:?}");
+        }
         // The probe's body alone makes it framed.
         let has_body = route.platform.health_body.is_some();
         assert_eq!(head.framing().is_some(), has_body, "{head:?}");
