@@ -141,13 +141,13 @@ impl Clients {
                     let id = ClientId(self.clients.len() as u32);
                     self.by_digest.insert(digest, id);
                     let hash = self.seed.hash_one(spec.key.expose().as_bytes());
-                    self.by_hash.push((hash, id));
+                    let place = self.by_hash.partition_point(|(other, _)| *other < hash);
+                    self.by_hash.insert(place, (hash, id));
                     self.clients.push(Client::new(spec, digest));
                     added.push(digest);
                 }
             }
         }
-        self.by_hash.sort_unstable();
         added
     }
 
