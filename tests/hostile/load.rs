@@ -66,7 +66,8 @@ fn honest_streams_go_on_while_others_attack() {
     let platforms = platforms(&honest);
     let proxy = start(&platforms);
     if is_long() {
-        machine::give_a_core_to(proxy.id(), &[honest.id(), std::process::id()]);
+        machine::give_a_core_to(&[proxy.id(), honest.id()], std::process::id());
+        machine::comes_first(honest.id());
     }
     let attacks = attacks();
     honest.begin(proxy.port(), 2 + 2 * attacks.len());

@@ -1,20 +1,29 @@
-//! Who gets the machine's cores while it is measured what the proxy itself adds to a delay: it has one of its own;
-//! attackers get what honest clients and their platform leave of the others. By tools of util-linux, without `unsafe`.
+//! Who gets the machine's cores while it is measured what the proxy itself adds to a delay: it shares one with honest clients
+//! and their platform, who come first there, and attackers get the others. On one core with attackers, clients would also
+//! wait for them: a kernel that does not preempt itself lets a client wait for an attacker's system calls. By tools of
+//! util-linux, without `unsafe`.
 
 use std::fs;
 use std::process::Command;
 use std::thread;
 
-/// Gives `process` the first core, and those of `rest` all others; with one core alone, nothing changes.
-pub fn give_a_core_to(process: u32, rest: &[u32]) {
+/// Gives `processes` the first core, and `rest` all others; with one core alone, nothing changes.
+pub fn give_a_core_to(processes: &[u32], rest: u32) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     if cores > 1 {
-        let others = format!("1-{}", cores - 1);
         let pin = |cores, process: u32| {
             run("taskset", &["-a", "-c", "-p", cores, &process.to_string()]);
         };
-        rest.iter().for_each(|process| pin(&others, *process));
-        pin("0", process);
+        processes.iter().for_each(|process| pin("0", *process));
+        pin(&format!("1-{}", cores - 1), rest);
+    }
+}
+
+/// All threads of `process` run before others that want their core, if this program may ask for that.
+pub fn comes_first(process: u32) {
+    let id = process.to_string();
+    if let Err(problem) = tell("chrt", &["--all-tasks", "--fifo", "--pid", "1", &id]) {
+        println!("delays hold what honest clients wait for the proxy's core, too: {problem}");
     }
 }
 
@@ -37,7 +46,14 @@ pub fn giving_way<T: Send>(begin: impl FnOnce() -> T + Send) -> T {
 }
 
 fn run(program: &str, arguments: &[&str]) {
+    tell(program, arguments).expect("a tool of util-linux");
+}
+
+fn tell(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{program} of util-linux: {error}"));
-    assert!(output.status.success(), "{program}: {output:?}");
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program}: {output:?}")),
+    }
 }
