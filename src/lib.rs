@@ -45,7 +45,8 @@
 //! - One request gets one final head; a permit is judged and released exactly once (dropping one asserts).
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
-//! - The clock is read once a turn, in one place; sleeping happens in the poll alone, once the loop runs.
+//! - The clock is read once a turn, in one place, and else only to see how long the turn has taken; sleeping happens in the
+//!   poll alone, once the loop runs.
 //! - A defect that panics ends one request, whose client is told so if nothing of an answer has left; all others go on.
 #![forbid(unsafe_code)]
 

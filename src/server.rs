@@ -36,7 +36,7 @@ use names::Names;
 const EVENTS_PER_TURN: usize = 1024;
 
 /// Connections accepted before those that exist get their turn.
-const ACCEPTS_PER_TURN: usize = 8;
+const ACCEPTS_PER_TURN: usize = 4;
 
 /// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection
 /// to be closed.
@@ -107,9 +107,14 @@ pub fn read_clock() -> Now {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Now {
-        instant: Instant::now(),
+        instant: moment(),
         unix_ms: since_epoch.as_millis() as u64,
     }
+}
+
+/// Reads the clock that a turn's length is measured with; nothing else is decided by it.
+fn moment() -> Instant {
+    Instant::now()
 }
 
 impl Server {
@@ -205,13 +210,15 @@ impl Server {
         }
         self.core.look_at_ledger(self.now);
         self.after_reload();
+        self.drive_first();
+        let rest_ends = moment() + self.rest_max();
         self.accept();
         self.begin_probes();
-        self.drive_all();
+        self.drive_rest(rest_ends);
         if self.core.ledger.holds_back() {
             self.core.write_ledger(self.now);
             self.core.wake(&mut self.queue);
-            self.drive_all();
+            self.drive_rest(rest_ends);
         }
         self.core.write_ledger(self.now);
         self.wake();

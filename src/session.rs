@@ -114,19 +114,6 @@ impl Session {
         self.worked_bytes <= STREAM_BYTES_MAX && self.exchange.is_relaying()
     }
 
-    /// How much of the work of its present turn is done, if it is in one.
-    pub fn begun_bytes(&self) -> usize {
-        match self.turn {
-            Turn::Over => 0,
-            Turn::Sending { .. } => self.worked_bytes,
-        }
-    }
-
-    /// How much work the last turn was.
-    pub fn worked_bytes(&self) -> usize {
-        self.worked_bytes
-    }
-
     /// The poll reported something of the client.
     pub fn hint_client(&mut self, news: Hints) {
         self.client.hint(news);

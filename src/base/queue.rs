@@ -26,6 +26,13 @@ impl RunQueue {
         }
     }
 
+    /// Adds `slot` to the second line before all others, unless it waits already.
+    pub fn push_next(&mut self, slot: usize) {
+        if self.is_new(slot) {
+            self.second.push_front(slot);
+        }
+    }
+
     fn is_new(&mut self, slot: usize) -> bool {
         if slot >= self.queued.len() {
             self.queued.resize(slot + 1, false);
@@ -77,9 +84,11 @@ mod tests {
         queue.take_first_into(&mut first);
         assert_eq!(first, [7, 5]);
         queue.push(5);
-        assert_eq!(queue.second_len(), 4);
+        queue.push_next(1);
+        queue.push_next(8);
+        assert_eq!(queue.second_len(), 5);
         let second: Vec<usize> = std::iter::from_fn(|| queue.pop_second()).collect();
-        assert_eq!(second, [3, 1, 0, 5]);
+        assert_eq!(second, [8, 3, 1, 0, 5]);
         assert!(queue.is_empty());
         queue.push_first(3);
         assert!(!queue.is_empty());

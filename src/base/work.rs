@@ -1,15 +1,18 @@
-//! How much of a turn a piece of work takes, in one measure: bytes that are moved, and what takes as long as to move so
-//! many. It decides who waits for whom: streams that are under way wait for no more than a bounded part of all the rest.
+//! Who waits for whom, and how long: streams that are under way wait for no more than a bounded part of all the rest. What
+//! one session does is measured in bytes that are moved, and what takes as long as to move so many; what all do, by the
+//! clock: the same bytes may cost the kernel ten times as much, if the other end or want of memory makes it so.
+
+use std::time::Duration;
 
 /// What one session does before the others get their turn.
-pub const SHARE_BYTES_MAX: usize = 256 * 1024;
+pub const SHARE_BYTES_MAX: usize = 64 * 1024;
 
-/// What sessions that are no streams do in a turn together while there are none: requests that begin, large bodies,
+/// How long sessions that are no streams have in a turn together while there are none: requests that begin, large bodies,
 /// connections that end. Nobody waits but they themselves.
-pub const REST_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const REST_MAX: Duration = Duration::from_millis(2);
 
 /// The same beside streams. The shorter a turn, the more of them, each with a poll and a write of the ledger.
-pub const REST_BESIDE_STREAMS_BYTES_MAX: usize = 256 * 1024;
+pub const REST_BESIDE_STREAMS_MAX: Duration = Duration::from_micros(50);
 
 /// A session that did no more than this is a stream, if it passes an answer on. In the next turn it does no more either
 /// before it waits with the rest: whoever comes first must not come with much.
@@ -21,6 +24,3 @@ pub const STEP_BYTES: usize = 8 * 1024;
 
 /// A part of a TLS handshake: signatures take long.
 pub const HANDSHAKE_BYTES: usize = 1024 * 1024;
-
-/// Closing a connection.
-pub const CLOSE_BYTES: usize = 64 * 1024;

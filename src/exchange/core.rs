@@ -216,8 +216,8 @@ impl Core {
         if self.probes.round() == Round::Finished {
             self.woken.append(&mut self.round_waiters);
         }
-        for session in self.woken.drain(..) {
-            queue.push_first(session);
+        for session in self.woken.drain(..).rev() {
+            queue.push_next(session);
         }
     }
 

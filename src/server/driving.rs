@@ -2,20 +2,24 @@
 //! answers are sent for several clients at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
-use crate::base::work::{CLOSE_BYTES, REST_BESIDE_STREAMS_BYTES_MAX, REST_BYTES_MAX};
+use crate::base::work::{REST_BESIDE_STREAMS_MAX, REST_MAX};
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
 use crate::session::Driven;
 
-use super::Server;
+use super::{Server, moment};
 
 /// So many answers at most wait for each other. The kernel reads many times and then sends many times in less time than by
 /// turns: a request takes 4 % less of it with 16, and no less with more.
 const SENDING_MAX: usize = 16;
 
+/// The same beside streams, which wait for all of them.
+const SENDING_BESIDE_STREAMS_MAX: usize = 4;
+
 impl Server {
-    pub(super) fn drive_all(&mut self) {
+    pub(super) fn drive_first(&mut self) {
         let mut running = std::mem::take(&mut self.running);
         self.queue.take_first_into(&mut running);
         for slot in running.drain(..) {
@@ -23,47 +27,54 @@ impl Server {
         }
         self.running = running;
         self.send();
-        let worked_bytes_max = match self.streams {
-            0 => REST_BYTES_MAX,
-            _ => REST_BESIDE_STREAMS_BYTES_MAX,
-        };
-        let mut worked_bytes = 0;
+    }
+
+    /// How long a turn may take for sessions that are no streams.
+    pub(super) fn rest_max(&self) -> Duration {
+        match self.streams {
+            0 => REST_MAX,
+            _ => REST_BESIDE_STREAMS_MAX,
+        }
+    }
+
+    /// Drives sessions that are no streams until then, each at most once and one at least.
+    pub(super) fn drive_rest(&mut self, until: Instant) {
         for _ in 0..self.queue.second_len() {
-            if worked_bytes > worked_bytes_max {
-                break;
-            }
             if let Some(slot) = self.queue.pop_second() {
-                worked_bytes += self.advance(slot);
+                self.advance(slot);
+            }
+            if until <= moment() {
+                break;
             }
         }
         self.send();
     }
 
-    /// Drives one whose turn begins. Returns how much work that was.
-    fn advance(&mut self, slot: usize) -> usize {
-        let worked_bytes = self.drive(slot);
-        match self.sending.len() < SENDING_MAX {
-            true => worked_bytes,
-            false => worked_bytes + self.send(),
+    /// Drives one whose turn begins.
+    fn advance(&mut self, slot: usize) {
+        self.drive(slot);
+        let sending_max = match self.streams {
+            0 => SENDING_MAX,
+            _ => SENDING_BESIDE_STREAMS_MAX,
+        };
+        if self.sending.len() >= sending_max {
+            self.send();
         }
     }
 
-    /// Drives those whose answers wait to be sent. Returns how much work that was.
-    fn send(&mut self) -> usize {
-        let mut worked_bytes = 0;
+    /// Drives those whose answers wait to be sent.
+    fn send(&mut self) {
         while let Some(slot) = self.sending.pop_front() {
-            worked_bytes += self.drive(slot);
+            self.drive(slot);
         }
-        worked_bytes
     }
 
-    /// Drives one on. Returns how much work that was.
-    fn drive(&mut self, slot: usize) -> usize {
+    /// Drives one on.
+    fn drive(&mut self, slot: usize) {
         let Some(session) = self.sessions.get_mut(slot) else {
-            return 0;
+            return;
         };
         self.streams -= usize::from(session.is_stream());
-        let begun_bytes = session.begun_bytes();
         let (core, network, now) = (&mut self.core, &mut self.network, self.now);
         let driven = catch_unwind(AssertUnwindSafe(|| session.drive(slot, core, network, now)));
         let driven = driven.unwrap_or_else(|_| {
@@ -71,18 +82,13 @@ impl Server {
             session.recover(slot, core, network, now)
         });
         self.streams += usize::from(session.is_stream());
-        let worked_bytes = session.worked_bytes() - begun_bytes;
         match driven {
             Driven::Waiting(None) => {}
             Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
             Driven::Again => self.queue.push(slot),
             Driven::Sending => self.sending.push_back(slot),
-            Driven::Close(reason) => {
-                self.close(slot, reason);
-                return worked_bytes + CLOSE_BYTES;
-            }
+            Driven::Close(reason) => self.close(slot, reason),
         }
-        worked_bytes
     }
 
     /// The only place where a session ends.
