@@ -41,8 +41,9 @@ const CALLS_PER_TURN_MAX: u64 = 20_000;
 /// cut where that ended.
 const OVERSTEP_BYTES_MAX: u64 = BUFFER_BYTES as u64 + 100;
 
-/// Turns in a row in which a session asks for another one although nothing moves.
-const IDLE_TURNS_MAX: u32 = 3;
+/// Turns in a row in which a session asks for another one although nothing moves: what is in its buffers already may come in
+/// pieces of a byte, of which a share takes some hundred.
+const IDLE_TURNS_MAX: u32 = 12;
 
 pub struct Server {
     pub core: Core,
