@@ -24,9 +24,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// EMFILE and ENFILE, which have no kind of their own.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+    matches!(error.raw_os_error(), Some(libc::ENFILE | libc::EMFILE))
 }
 
 #[cfg(test)]

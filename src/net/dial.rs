@@ -286,7 +286,7 @@ mod tests {
             let mut race = Race::new(addresses.into(), port, begun);
             for round in 0..5 {
                 let connect = |address, _| match left {
-                    0 => Err(io::Error::from_raw_os_error(24)),
+                    0 => Err(io::Error::from_raw_os_error(libc::EMFILE)),
                     _ => {
                         left -= 1;
                         TcpStream::connect(address)

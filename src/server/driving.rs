@@ -19,6 +19,7 @@ const SENDING_MAX: usize = 16;
 const SENDING_BESIDE_STREAMS_MAX: usize = 4;
 
 impl Server {
+    /// Drives the streams that have news.
     pub(super) fn drive_first(&mut self) {
         let mut running = std::mem::take(&mut self.running);
         self.queue.take_first_into(&mut running);

@@ -79,7 +79,7 @@ mod tests {
         };
         let mut names = Names::new(&folder, now);
         assert_eq!(names.read(), Some(Default::default()));
-        let no_descriptor = |_: &Path| Err(io::Error::from_raw_os_error(24));
+        let no_descriptor = |_: &Path| Err(io::Error::from_raw_os_error(libc::EMFILE));
         assert_eq!(names.read_by(no_descriptor), None);
         let mut look = || {
             now = now.after(Duration::from_secs(1));

@@ -399,7 +399,7 @@ mod tests {
         let mut core = Core::new("", conf, 1);
         assert_eq!(core.lookup("A.example", 1, now), Lookup::Pending);
         for slot in 0..SIDES {
-            core.on_fault(slot, &io::Error::from_raw_os_error(24), now);
+            core.on_fault(slot, &io::Error::from_raw_os_error(libc::EMFILE), now);
         }
         assert_eq!(woken(&mut core), [1]);
         let failed = Lookup::Failed(DnsFailure::NoDescriptors);

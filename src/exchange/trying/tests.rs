@@ -1,0 +1,90 @@
+//! What a try waits for, and which permit the next one has.
+
+use super::*;
+use crate::base::buffer::Buffer;
+use crate::exchange::testing::{self, buffer};
+
+/// A step whose output the platform does not take. It may have answered.
+fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {
+    let [mut from_client, mut to_client, mut input] = [b"", b"", answer].map(buffer);
+    let active_at = trying.request.started.instant;
+    let ends = |input, output| Ends {
+        input,
+        output,
+        holds_records: false,
+        ended: None,
+        active_at,
+    };
+    let mut cx = Cx {
+        now,
+        core,
+        session: 0,
+        role: Role::Proxy,
+        peer: [127, 0, 0, 1].into(),
+        client: ends(&mut from_client, &mut to_client),
+        upstream: Upstream::Open(ends(&mut input, output), Origin::Pooled),
+    };
+    trying.step(&mut cx).0
+}
+
+/// The first try of a request that has come whole.
+fn begin(core: &mut Core, begun: Now) -> Trying {
+    let mut request = testing::request(core);
+    request.route = Some(0);
+    let route = &request.site.routes[0];
+    let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
+    let permit = permit.expect("its keys are new");
+    let upload = Upload::complete(b"", b"{}", &mut core.blocks, &core.retry_memory);
+    match Trying::begin(request, Box::new(upload), Vec::new(), permit, begun).0 {
+        Exchange::Trying(trying) => trying,
+        _ => panic!("it tries"),
+    }
+}
+
+#[test]
+fn the_time_to_take_a_request_begins_with_it() {
+    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let patience = core.site.settings.idle_timeout;
+    let begun = testing::now().after(patience * 2);
+    let mut trying = begin(&mut core, begun);
+    let mut output = buffer(b"");
+    for (waited, is_over) in [
+        (Duration::ZERO, false),
+        (patience - Duration::from_millis(1), false),
+        (patience, true),
+    ] {
+        let at = begun.after(waited);
+        trying = match step(trying, &mut output, b"", &mut core, at) {
+            Exchange::Trying(trying) if !is_over => trying,
+            Exchange::Replying(_) if is_over => return,
+            next => {
+                next.abort(&Reason::Bug, &mut core, begun);
+                panic!("after {waited:?}: it should be over: {is_over}");
+            }
+        };
+    }
+}
+
+#[test]
+fn the_key_of_the_next_try_cannot_be_lost_to_others() {
+    let platform = r#""base_url": "http://192.0.2.1""#;
+    let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, platform);
+    let now = testing::now();
+    let trying = begin(&mut core, now);
+    let answer = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+    let next = step(trying, &mut buffer(b""), answer, &mut core, now);
+    // Now another request has its turn, to which the platform refuses the last key that is left.
+    let last = core.site.routes[0].keys[1];
+    let permit = core.keyring.permit_for_probe(last, now);
+    let reason = "401".to_string();
+    core.keyring
+        .judge(&permit, Outcome::Rejected { reason }, now);
+    core.keyring.release(permit);
+    let in_flight = |core: &Core| -> Vec<u32> {
+        let keys = core.keyring.views(core.site.routes[0].id, now);
+        keys.map(|key| key.in_flight).collect()
+    };
+    assert_eq!(in_flight(&core), [0, 1], "its permit is the last key's");
+    next.abort(&Reason::ClientGone, &mut core, now);
+    assert_eq!(in_flight(&core), [0, 0]);
+}
