@@ -64,9 +64,9 @@ const DROP_FIRST_PACKETS: [SockFilter; 5] = [
     SockFilter::new(0x06, 0, 0, u32::MAX),
 ];
 
-/// From now on no handshake begins here. The kernel gives each new connection to one of the sockets that share a port,
-/// also between the last accept and the close, which would reset it. A first packet that is dropped instead comes again
-/// a second later, and then it finds another process, or that nobody listens.
+/// From now on no handshake begins here; those that have begun go on. The kernel gives each new connection to one of the
+/// sockets that share a port, also between the last accept and the close, which would reset it. A first packet that is
+/// dropped instead comes again a second later, and then it finds another process, or that nobody listens.
 ///
 /// # Errors
 /// What the kernel says.

@@ -29,7 +29,7 @@ use crate::net::resolver::{Resolver, SOCKETS_MAX};
 use crate::reload::Reloader;
 use crate::session::Session;
 
-use door::{Door, welcome};
+use door::{AJAR, Door, welcome};
 use names::Names;
 
 /// Events taken from the kernel at once.
@@ -42,7 +42,7 @@ const ACCEPTS_PER_TURN: usize = 4;
 /// to be closed.
 const TIMERS_PER_TURN: usize = 256;
 
-/// Connections accepted at a stop; no more can wait for that.
+/// Connections accepted as the door closes; no more can wait for that.
 const LAST_ACCEPTS_MAX: usize = listen::BACKLOG as usize;
 
 /// The resolver's tokens lie above those of all slabs.
@@ -203,6 +203,7 @@ impl Server {
         if let Some(stopped) = self.on_stop_signals() {
             return Ok(Some(stopped));
         }
+        self.close_door();
         self.fire_timers();
         self.reloader.look(&mut self.core, self.now);
         if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
@@ -244,6 +245,7 @@ impl Server {
             self.core.ledger.deadline(),
             Some(self.reloader.deadline()),
             Some(self.names.deadline()),
+            self.clients.closes_at,
             self.drained_by,
             probes_at,
         ];
@@ -387,9 +389,9 @@ impl Server {
             "stopping: requests in flight have {} s to end",
             patience.as_secs()
         );
-        self.drained_by = Some(self.now.instant + patience);
+        self.drained_by = Some(self.now.instant + patience.max(AJAR));
         self.core.drain(self.now);
-        self.let_the_last_in();
+        self.clients.leave_ajar(self.now);
         for (slot, session) in &mut self.sessions {
             if session.role() == Role::Proxy && session.is_idle() {
                 // It ends at once, unless a request has come just now.
@@ -400,12 +402,17 @@ impl Server {
         None
     }
 
-    /// Closes the clients' door. Who waits there is let in first: the kernel would reset these connections, although
-    /// another process may listen already.
-    fn let_the_last_in(&mut self) {
-        if let Some(Err(error)) = self.clients.listener.as_ref().map(listen::begin_no_more) {
-            log::debug!("clients that connect just now may be reset: {error}");
+    /// Closes the clients' door once it has been ajar. Who waits there is let in first: the kernel would reset these
+    /// connections, although another process may listen already.
+    fn close_door(&mut self) {
+        if self
+            .clients
+            .closes_at
+            .is_none_or(|at| self.now.instant < at)
+        {
+            return;
         }
+        self.clients.closes_at = None;
         self.clients.readable = true;
         for _ in 0..LAST_ACCEPTS_MAX / ACCEPTS_PER_TURN {
             if !self.clients.is_open() {
@@ -427,8 +434,9 @@ impl Server {
     }
 
     fn is_drained(&self) -> bool {
+        let is_empty = self.clients.listener.is_none() && self.clients.open == 0;
         self.drained_by
-            .is_some_and(|by| self.clients.open == 0 || by <= self.now.instant)
+            .is_some_and(|by| is_empty || by <= self.now.instant)
     }
 }
 

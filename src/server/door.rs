@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use crate::base::file::is_out_of_descriptors;
 use crate::base::now::Now;
 use crate::exchange::request::Role;
+use crate::listen;
 use crate::net::connection::{Connection, Hints};
 use crate::net::network::{Owner, Sockets};
 use crate::net::records::Records;
@@ -20,6 +21,10 @@ use crate::session::Session;
 
 /// How long accepting pauses when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a door stays ajar at a stop: a round trip over a network, in which handshakes that have begun come to their
+/// end. The kernel resets those that are under way at the close; a first packet that is dropped meanwhile is only late.
+pub(super) const AJAR: Duration = Duration::from_millis(100);
 
 /// A listening socket and what is known of it.
 pub(super) struct Door {
@@ -34,6 +39,8 @@ pub(super) struct Door {
     pub(super) open_max: usize,
     /// No descriptor was free: not before then.
     pub(super) paused_until: Option<Instant>,
+    /// Ajar: no handshake begins any more, and then it is to be closed.
+    pub(super) closes_at: Option<Instant>,
 }
 
 impl Door {
@@ -46,6 +53,7 @@ impl Door {
             open: 0,
             open_max,
             paused_until: None,
+            closes_at: None,
         }
     }
 
@@ -91,6 +99,14 @@ impl Door {
                 None
             }
         }
+    }
+
+    /// From now on only who has begun to connect may come in.
+    pub(super) fn leave_ajar(&mut self, now: Now) {
+        if let Some(Err(error)) = self.listener.as_ref().map(listen::begin_no_more) {
+            log::debug!("clients that connect as it closes may be reset: {error}");
+        }
+        self.closes_at = Some(now.instant + AJAR);
     }
 
     /// Whether accepting is worth an attempt.

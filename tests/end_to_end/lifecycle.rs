@@ -213,6 +213,7 @@ fn a_stop_waits_for_requests_in_flight_and_refuses_new_ones() {
     platform.next();
     proxy.signal("TERM");
     idle.ends();
+    // A first packet that comes too early for that is dropped, the next one refused.
     assert!(
         std::net::TcpStream::connect(("127.0.0.1", proxy.port())).is_err(),
         "the listener is closed"
