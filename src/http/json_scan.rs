@@ -99,27 +99,18 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
 
     /// Walks on to the next stop and takes what it has read off `input`; `None` when `input` is used up.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Stop> {
-        loop {
-            let (&byte, rest) = input.split_first()?;
-            // Each arm takes exactly what it has read.
+        // Each arm takes exactly what it has read.
+        while !input.is_empty() {
             match self.state {
                 State::InText(role) => {
-                    let length = until_quote_or_backslash(input);
-                    let (text, rest) = input.split_at(length);
-                    *input = rest;
-                    self.keep(role, text);
-                    let (&end, rest) = rest.split_first()?;
-                    *input = rest;
-                    if end == b'\\' {
-                        self.keep(role, b"\\");
-                        self.state = State::InEscape(role);
-                    } else if let Some(stop) = self.text_ended(role) {
+                    if let Some(stop) = self.go_through_text(role, input) {
                         return Some(stop);
                     }
                 }
                 State::InEscape(role) => {
+                    let (escaped, rest) = input.split_at(1);
                     *input = rest;
-                    self.keep(role, &[byte]);
+                    self.keep(role, escaped);
                     self.state = State::InText(role);
                 }
                 State::Passing(depth) => self.pass(depth, input),
@@ -134,63 +125,54 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                         return Some(Stop::Scalar);
                     }
                 }
-                State::Lost => {
-                    *input = &[];
-                    return None;
-                }
-                State::Outside
-                | State::BeforeKey
-                | State::AfterKey
-                | State::BeforeValue
-                | State::AfterValue => {
-                    *input = rest;
-                    if let Some(stop) = self.between(byte) {
-                        return Some(stop);
+                State::Lost => *input = &[],
+                State::Outside => match take_token(input)? {
+                    b'{' => return Some(self.object_opened()),
+                    b'"' => self.state = State::InText(Role::Outside),
+                    _ => {}
+                },
+                State::BeforeKey => match take_token(input)? {
+                    b'"' => self.begin_text(State::InText(Role::Key)),
+                    b'}' => return Some(self.object_closed()),
+                    _ => self.state = State::Lost,
+                },
+                State::AfterKey => match take_token(input)? {
+                    b':' => self.state = State::BeforeValue,
+                    _ => self.state = State::Lost,
+                },
+                State::BeforeValue => match take_token(input)? {
+                    b'"' => self.begin_text(State::InText(Role::Value)),
+                    b'{' => return Some(self.object_opened()),
+                    b'[' => self.state = State::Passing(1),
+                    first @ (b'-' | b'0'..=b'9' | b'a'..=b'z') => {
+                        self.begin_text(State::InScalar);
+                        self.keep(Role::Value, &[first]);
                     }
-                }
+                    _ => self.state = State::Lost,
+                },
+                State::AfterValue => match take_token(input)? {
+                    b',' => self.state = State::BeforeKey,
+                    b'}' => return Some(self.object_closed()),
+                    _ => self.state = State::Lost,
+                },
             }
-        }
-    }
-
-    /// A byte that stands between keys and values.
-    fn between(&mut self, byte: u8) -> Option<Stop> {
-        if is_blank(byte) {
-            return None;
-        }
-        match (self.state, byte) {
-            (State::Outside | State::BeforeValue, b'{') => {
-                self.state = State::Passing(1);
-                return Some(Stop::Open);
-            }
-            (State::BeforeKey | State::AfterValue, b'}') => {
-                self.object_closed();
-                return Some(Stop::Close);
-            }
-            (State::Outside, b'"') => self.state = State::InText(Role::Outside),
-            (State::Outside, _) => {}
-            (State::BeforeKey, b'"') => self.begin_text(State::InText(Role::Key)),
-            (State::AfterKey, b':') => self.state = State::BeforeValue,
-            (State::BeforeValue, b'"') => self.begin_text(State::InText(Role::Value)),
-            (State::BeforeValue, b'[') => self.state = State::Passing(1),
-            (State::BeforeValue, b'-' | b'0'..=b'9' | b'a'..=b'z') => {
-                self.begin_text(State::InScalar);
-                self.keep(Role::Value, &[byte]);
-            }
-            (State::AfterValue, b',') => self.state = State::BeforeKey,
-            (
-                State::BeforeKey
-                | State::AfterKey
-                | State::BeforeValue
-                | State::AfterValue
-                | State::InScalar
-                | State::InText(_)
-                | State::InEscape(_)
-                | State::Passing(_)
-                | State::Lost,
-                _,
-            ) => self.state = State::Lost,
         }
         None
+    }
+
+    /// Goes on in a string, up to its end or to an escape.
+    fn go_through_text(&mut self, role: Role, input: &mut &[u8]) -> Option<Stop> {
+        let (text, rest) = input.split_at(until_quote_or_backslash(input));
+        self.keep(role, text);
+        *input = rest;
+        let (&end, rest) = rest.split_first()?;
+        *input = rest;
+        if end == b'\\' {
+            self.keep(role, b"\\");
+            self.state = State::InEscape(role);
+            return None;
+        }
+        self.text_ended(role)
     }
 
     /// Goes through what is not looked into up to its end, or up to a string in it.
@@ -251,9 +233,15 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         None
     }
 
-    fn object_closed(&mut self) {
+    fn object_opened(&mut self) -> Stop {
+        self.state = State::Passing(1);
+        Stop::Open
+    }
+
+    fn object_closed(&mut self) -> Stop {
         self.entered = self.entered.saturating_sub(1);
         self.value_ended();
+        Stop::Close
     }
 
     fn value_ended(&mut self) {
@@ -284,8 +272,15 @@ fn is_of_scalar(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'+' | b'-' | b'E')
 }
 
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+/// Takes the next byte that is no white space, and what stands before it.
+fn take_token(input: &mut &[u8]) -> Option<u8> {
+    loop {
+        let (&byte, rest) = input.split_first()?;
+        *input = rest;
+        if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            return Some(byte);
+        }
+    }
 }
 
 #[cfg(test)]
