@@ -37,6 +37,17 @@ impl<const N: usize> Text<N> {
         self.length += 16;
     }
 
+    /// Appends a number's digits, several times faster than the formatting machinery; the caller knows that there is room.
+    pub fn push_decimal(&mut self, mut number: u64) {
+        let start = usize::from(self.length);
+        let count = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        for digit in self.bytes[start..start + count].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+        self.length += count as u8;
+    }
+
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
@@ -50,15 +61,11 @@ impl<const N: usize> Text<N> {
     }
 }
 
-/// A number's decimal digits, several times faster than the formatting machinery writes them.
-pub fn decimal(mut number: u64) -> Text<20> {
-    let length = number.checked_ilog10().unwrap_or(0) as u8 + 1;
-    let mut bytes = [0; 20];
-    for digit in bytes[..usize::from(length)].iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    Text { length, bytes }
+/// A number's decimal digits.
+pub fn decimal(number: u64) -> Text<20> {
+    let mut text = Text::default();
+    text.push_decimal(number);
+    text
 }
 
 /// Appends what fits; an error when that is not all.

@@ -10,7 +10,7 @@ use super::digest::{Digest, KeyLabel};
 use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
-use crate::base::text::{Text, decimal};
+use crate::base::text::Text;
 
 /// The key that the shipped `key.json` holds: accepted from this machine only.
 pub const SAMPLE_KEY: &str = "root_key";
@@ -409,7 +409,7 @@ impl Quota {
         let mut text = Text::default();
         for (number, unit) in &parts[first.unwrap_or(2)..] {
             // The longest fits.
-            let _ = text.write_str(decimal(*number).as_str());
+            text.push_decimal(*number);
             let _ = text.write_str(unit);
         }
         text

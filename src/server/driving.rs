@@ -18,6 +18,9 @@ const SENDING_MAX: usize = 16;
 /// The same beside streams, which wait for all of them.
 const SENDING_BESIDE_STREAMS_MAX: usize = 4;
 
+/// How often the clock is looked at while there are no streams. After each one it took 0.7 % of a short request's time.
+const DRIVEN_PER_LOOK: usize = 8;
+
 impl Server {
     /// Drives the streams that have news.
     pub(super) fn drive_first(&mut self) {
@@ -40,11 +43,12 @@ impl Server {
 
     /// Drives sessions that are no streams until then, each at most once and one at least.
     pub(super) fn drive_rest(&mut self, until: Instant) {
-        for _ in 0..self.queue.second_len() {
+        for driven in 1..=self.queue.second_len() {
             if let Some(slot) = self.queue.pop_second() {
                 self.advance(slot);
             }
-            if until <= moment() {
+            let looks = self.streams > 0 || driven % DRIVEN_PER_LOOK == 0;
+            if looks && until <= moment() {
                 break;
             }
         }
