@@ -71,20 +71,21 @@ pub fn until_line_feed(bytes: &[u8]) -> Option<usize> {
 
 /// Whether the four bytes of `word` stand somewhere in `bytes`.
 pub fn holds(bytes: &[u8], word: [u8; 4]) -> bool {
-    const OVERLAP: usize = 3;
-    let is_here = |at: &[u8]| {
+    const WINDOW_BYTES: usize = STEP_BYTES + 3;
+    let begins_at = |at: &[u8]| {
         (at[0] == word[0]) & (at[1] == word[1]) & (at[2] == word[2]) & (at[3] == word[3])
     };
-    let mut passed = 0;
-    for step in bytes.windows(STEP_BYTES + OVERLAP).step_by(STEP_BYTES) {
-        if (0..STEP_BYTES).fold(false, |found, place| {
-            found | is_here(&step[place..place + 4])
-        }) {
-            return true;
+    let is_in = |window: &[u8]| {
+        (0..STEP_BYTES).fold(false, |found, at| found | begins_at(&window[at..at + 4]))
+    };
+    match bytes.last_chunk::<WINDOW_BYTES>() {
+        // The last window overlaps the one before it.
+        Some(last) => {
+            let mut windows = bytes.windows(WINDOW_BYTES).step_by(STEP_BYTES);
+            windows.any(is_in) || is_in(last)
         }
-        passed += STEP_BYTES;
+        None => bytes.windows(word.len()).any(begins_at),
     }
-    bytes[passed..].windows(4).any(is_here)
 }
 
 #[cfg(test)]
