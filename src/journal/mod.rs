@@ -45,7 +45,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(1);
 /// After a failed compaction appending goes on, and the next try has time.
 const COMPACT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What waits while nothing can be written. What comes then is kept as sums only: the next compaction writes them.
+/// What waits while nothing can be written. More is summed up, to one record for each key.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long the file counts as shared after another process has written to it.
@@ -64,6 +64,8 @@ pub struct Journal {
     tally: Tally,
     /// Records that are still to be written.
     pending: Vec<u8>,
+    /// They are summed up when they are more than this, which is more than their sums.
+    pending_bytes_max: usize,
     /// Records of other processes, to be taken over.
     news: Vec<Record>,
     /// What was read last.
@@ -72,8 +74,8 @@ pub struct Journal {
     retry_at: Option<Instant>,
     /// Set while another process holds the lock: when that is a failure.
     busy_until: Option<Instant>,
-    /// The file holds damage, or lacks records that are in the sums.
-    is_incomplete: bool,
+    /// The file holds damage.
+    is_damaged: bool,
     /// Set while compacting fails: when it is tried again.
     compact_at: Option<Instant>,
     hold: Hold,
@@ -149,11 +151,12 @@ impl Journal {
             file: None,
             tally: Tally::default(),
             pending: Vec::new(),
+            pending_bytes_max: PENDING_BYTES_MAX,
             news: Vec::new(),
             bytes: Vec::new(),
             retry_at: None,
             busy_until: None,
-            is_incomplete: false,
+            is_damaged: false,
             compact_at: None,
             hold: Hold::Released,
             shared_until: None,
@@ -176,10 +179,10 @@ impl Journal {
     /// Takes a record, to be written by the next [`Journal::flush`].
     pub fn note(&mut self, record: &Record, now: Now) {
         self.tally.add(record, now);
-        if self.pending.len() < PENDING_BYTES_MAX {
-            record.encode(self.writer, &mut self.pending);
-        } else {
-            self.is_incomplete = true;
+        record.encode(self.writer, &mut self.pending);
+        if self.pending.len() > self.pending_bytes_max {
+            tally::sum_up(&mut self.pending, self.writer, now);
+            self.pending_bytes_max = PENDING_BYTES_MAX.max(2 * self.pending.len());
         }
     }
 
@@ -220,7 +223,7 @@ impl Journal {
         };
         let content = (HEADER.len() + self.tally.bytes()) as u64;
         let is_large = file.read_to > COMPACT_ABOVE_BYTES.max(COMPACT_ABOVE_TIMES * content);
-        is_large || self.is_incomplete
+        is_large || self.is_damaged
     }
 
     /// Puts the sums in the place of the records, unless another process is about to write or to compact. A failure
@@ -312,7 +315,7 @@ impl Journal {
                 file.unlock();
                 // The sums hold what waited.
                 self.pending.clear();
-                self.is_incomplete = false;
+                self.is_damaged = false;
                 self.file = Some(file);
                 return Ok((opening == Opening::Headless).then(|| words::headless(&self.path)));
             }
@@ -336,13 +339,13 @@ impl Journal {
         }
         let mut tally = Tally::default();
         let mut scan = Scan::new(&bytes[HEADER.len()..]);
-        for (_, record) in scan.by_ref().chain(Scan::new(&self.pending)) {
-            tally.add(&record, now);
-        }
+        tally.add_all(&mut scan, now);
+        tally.add_all(&mut Scan::new(&self.pending), now);
         file.read_to = (HEADER.len() + scan.at) as u64;
         let torn_bytes = bytes.len() as u64 - file.read_to;
-        self.is_incomplete = scan.damage != Damage::default() || torn_bytes > 0;
+        self.is_damaged = scan.damage != Damage::default() || torn_bytes > 0;
         self.tally.prune(now);
+        tally.prune(now);
         self.news.extend(tally.beyond(&self.tally, now));
         self.tally = tally;
         Ok(words::finding(&self.path, scan.damage, torn_bytes))
@@ -358,9 +361,7 @@ impl Journal {
             Opening::Known => &bytes[HEADER.len()..],
         };
         let mut scan = Scan::new(records);
-        for (_, record) in scan.by_ref() {
-            self.tally.add(&record, now);
-        }
+        self.tally.add_all(&mut scan, now);
         let torn_bytes = (records.len() - scan.at) as u64;
         Ok(words::finding(&self.path, scan.damage, torn_bytes))
     }
@@ -447,7 +448,7 @@ impl Journal {
             self.file.as_mut().expect("it was read").read_to += end as u64;
             if let Some(finding) = words::finding(&self.path, damage, 0) {
                 log::warn!("{finding}");
-                self.is_incomplete = true;
+                self.is_damaged = true;
             }
         }
         self.bytes = bytes;
@@ -479,7 +480,7 @@ impl Journal {
         let file = self.file.as_ref().expect("the current file is open");
         let new = file.replace(&self.path, &content)?;
         self.pending.clear();
-        self.is_incomplete = false;
+        self.is_damaged = false;
         // The old file's lock ends with it.
         self.file = Some(new);
         Ok(true)
@@ -489,9 +490,7 @@ impl Journal {
     fn snapshot(&mut self, now: Now) -> Vec<u8> {
         self.tally.prune(now);
         let mut content = HEADER.to_vec();
-        for record in self.tally.records() {
-            record.encode(NOBODY, &mut content);
-        }
+        self.tally.encode(NOBODY, &mut content);
         content
     }
 }

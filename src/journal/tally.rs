@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Record, USED_BYTES};
+use super::record::{Record, Scan, USED_BYTES};
 use crate::base::now::Now;
 use crate::policy::access::Spent;
 use crate::policy::digest::Digest;
@@ -32,7 +32,7 @@ struct Used {
 }
 
 impl Tally {
-    /// Takes one more record in.
+    /// Takes one more record in. That a key can be used again is kept, too, until the next [`Tally::prune`].
     pub fn add(&mut self, record: &Record, now: Now) {
         match record {
             Record::Used(spent) => self
@@ -44,14 +44,18 @@ impl Tally {
                 key,
                 unix_ms,
                 standing,
-            } => match standing {
-                Standing::Usable => {
-                    self.keys.remove(key);
-                }
-                Standing::Cooling { .. } | Standing::Unhealthy { .. } => {
-                    self.keys.insert(*key, (*unix_ms, standing.clone()));
-                }
-            },
+            } => {
+                self.keys.insert(*key, (*unix_ms, standing.clone()));
+            }
+        }
+    }
+
+    /// Takes the rest of `scan` in.
+    // A copy of it in each place that asks would make the program grow.
+    #[inline(never)]
+    pub fn add_all(&mut self, scan: &mut Scan<'_>, now: Now) {
+        for (_, record) in scan {
+            self.add(&record, now);
         }
     }
 
@@ -78,6 +82,14 @@ impl Tally {
             unix_ms: *unix_ms,
             standing: standing.clone(),
         }))
+    }
+
+    /// Appends all of it to `output`.
+    #[inline(never)]
+    pub fn encode(&self, writer: u32, output: &mut Vec<u8>) {
+        for record in self.records() {
+            record.encode(writer, output);
+        }
     }
 
     /// What a client key has used.
@@ -119,6 +131,14 @@ impl Tally {
     pub fn bytes(&self) -> usize {
         self.clients.len() * USED_BYTES + self.keys.len() * KEY_BYTES
     }
+}
+
+/// Makes `records` one for each key, written by `writer`.
+pub fn sum_up(records: &mut Vec<u8>, writer: u32, now: Now) {
+    let mut sums = Tally::default();
+    sums.add_all(&mut Scan::new(records), now);
+    records.clear();
+    sums.encode(writer, records);
 }
 
 impl Used {

@@ -245,3 +245,26 @@ fn records_without_a_header_count_and_get_one() {
         assert_eq!(counts(&opened.records)[&digest(1)], 2);
     }
 }
+
+/// The file comes late, for instance with the disk that it is on, and holds counts already.
+#[test]
+fn what_waited_is_added_to_a_file_that_comes_late() {
+    let (folder, mut now) = (Folder::new("late"), start());
+    let late = folder.0.join("late/usage.journal");
+    let mut waiting = open(&late, 1, now).journal;
+    for _ in 0..20_000 {
+        waiting.note(&used(1, 1, now), now);
+    }
+    waiting.note(&key(7, Standing::Usable, now), now);
+    let mut former = open(&folder.file(), 2, now).journal;
+    former.note(&used(1, 5, now), now);
+    former.note(&key(7, unhealthy(), now), now);
+    former.flush(now);
+    fs::create_dir(folder.0.join("late")).expect("the folder can be written to");
+    fs::rename(folder.file(), &late).expect("it is there");
+    now = now.after(Duration::from_secs(2));
+    waiting.flush(now);
+    let records = open(&late, 3, now).records;
+    assert_eq!(counts(&records)[&digest(1)], 20_005);
+    assert_eq!(records.len(), 1, "the key can be used: {records:?}");
+}
