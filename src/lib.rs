@@ -47,7 +47,8 @@
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
 //! - The clock is read once a turn, in one place, and else only to see how long the turn has taken; sleeping happens in the
 //!   poll alone, once the loop runs.
-//! - A defect that panics ends one request, whose client is told so if nothing of an answer has left; all others go on.
+//! - A defect that panics while a session is driven ends one request, whose client is told so if nothing of an answer has
+//!   left; all others go on.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
