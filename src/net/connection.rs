@@ -146,9 +146,14 @@ impl Connection {
         self.hints.peer_closed
     }
 
+    /// How much has come of a TLS record whose rest has not.
+    pub fn undecrypted_bytes(&self) -> usize {
+        self.transport.undecrypted_bytes()
+    }
+
     /// Whether a read is worth trying.
     pub fn may_read(&self) -> bool {
-        let room = self.input.room() > self.transport.undecrypted_bytes();
+        let room = self.input.room() > self.undecrypted_bytes();
         self.ended.is_none() && room && self.is_readable()
     }
 

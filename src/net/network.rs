@@ -277,6 +277,10 @@ impl Network for Sockets {
 /// Reads of an idle connection in one turn. TLS's own messages are few; who sends more than this is given up.
 const IDLE_READS_MAX: usize = 4;
 
+/// What is kept of a TLS message whose rest is still to come. A session ticket is shorter; the beginning of something long
+/// would be held for as long as the connection is idle.
+const IDLE_UNDECRYPTED_MAX: usize = 1024;
+
 /// Whether an idle connection can serve another request after what the poll said: only TLS's own messages may come.
 pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now) -> bool {
     connection.open_buffers(blocks);
@@ -293,7 +297,10 @@ pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now)
     }
     connection.input.consume(connection.input.len());
     connection.settle_buffers(blocks);
-    alive && !connection.is_readable() && !connection.has_output()
+    alive
+        && !connection.is_readable()
+        && !connection.has_output()
+        && connection.undecrypted_bytes() <= IDLE_UNDECRYPTED_MAX
 }
 
 /// Random bits from the operating system, for seeds.
@@ -304,4 +311,73 @@ pub fn random_seed() -> std::io::Result<u64> {
     let mut bytes = [0; 8];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::net::records::Records;
+    use crate::net::tls::{client_config, server_config, server_name};
+    use crate::net::transport::Transport;
+
+    /// A connection after its TLS handshake, and its other end. Both wait for what they read.
+    fn shaken(now: Now) -> (Connection, TcpStream) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
+        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let config = server_config(cert.as_bytes(), key.as_bytes()).expect("it is valid");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has an address");
+        let peer = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("somebody connects");
+            let mut session = rustls::ServerConnection::new(config).expect("it can be used");
+            while session.is_handshaking() || session.wants_write() {
+                session.complete_io(&mut socket).expect("both agree");
+            }
+            socket
+        });
+        let socket =
+            mio::net::TcpStream::from_std(TcpStream::connect(address).expect("it listens"));
+        let config = client_config(Some(cert.as_bytes())).expect("it is a root");
+        let name = server_name("localhost").expect("it is a name");
+        let records = Records::client(config, name).expect("it can be used");
+        let transport = Transport::tls(socket, records);
+        let mut connection = Connection::new(transport, Token(0), Hints::FRESH, now);
+        let mut blocks = BlockPool::default();
+        while connection.is_handshaking() {
+            connection.hint(Hints::FRESH);
+            connection.open_buffers(&mut blocks);
+            connection.handshake(now).expect("both agree");
+        }
+        connection.flush(now);
+        (connection, peer.join().expect("it does not panic"))
+    }
+
+    #[test]
+    fn an_idle_connection_keeps_little_of_a_message_that_does_not_end() {
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        for (bytes, want) in [
+            (5, true),
+            (IDLE_UNDECRYPTED_MAX, true),
+            (IDLE_UNDECRYPTED_MAX + 1, false),
+            (16 * 1024, false),
+        ] {
+            let (mut connection, mut peer) = shaken(now);
+            let mut record = vec![0x17, 3, 3, 0x41, 0];
+            record.resize(bytes, 0);
+            peer.write_all(&record).expect("there is room");
+            let mut stays = true;
+            while stays && connection.undecrypted_bytes() < bytes {
+                connection.hint(Hints::FRESH);
+                stays = stays_idle(&mut connection, &mut BlockPool::default(), now);
+            }
+            assert_eq!(stays, want, "{bytes}");
+        }
+    }
 }
