@@ -158,7 +158,7 @@ impl UsageScan {
             Some(b'\n') => rest.starts_with(b"\n"),
             _ => false,
         };
-        ends_here && self.json.is_outside() && !search::holds(data, *b"oken")
+        ends_here && self.json.is_outside() && !search::holds_oken(data)
     }
 
     /// Broken JSON in one event does no harm to the next.
