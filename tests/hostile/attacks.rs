@@ -86,6 +86,21 @@ pub fn silent() -> Platform {
     })
 }
 
+/// A platform that reads the head of a request and no more. To `/v1/big` it answers much.
+pub fn unreading() -> Platform {
+    Platform::raw(|_, line, _| {
+        let head = line.head().unwrap_or_default();
+        if head.contains(" /v1/big ") {
+            line.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+            while line.send(BIG_PIECE) {}
+        } else if head.contains(" /v1/silent ") {
+            loop {
+                std::thread::park();
+            }
+        }
+    })
+}
+
 pub fn connect(proxy: &Proxy) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", proxy.port())).expect("the proxy accepts");
     stream
@@ -172,6 +187,35 @@ pub fn never_reading(proxy: &Proxy, count: usize) -> u64 {
         let mut stream = TcpStream::from(socket);
         let got = read_out(&mut stream).len();
         assert!(got < BIG_BYTES, "the answer came whole: {got}");
+    }
+    resident
+}
+
+/// Clients that send a large head and as much of a body as is taken, and read nothing, until the proxy has closed their
+/// connections.
+pub fn sending_without_end(proxy: &Proxy, path: &str, count: usize) -> u64 {
+    let before = clients(proxy);
+    let long = "x".repeat(60_000);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\nX-Long: {long}\r\nContent-Length: 100000000\r\n\r\n"
+    );
+    let mut streams: Vec<TcpStream> = (0..count)
+        .map(|_| {
+            let mut stream = connect(proxy);
+            stream.write_all(head.as_bytes()).expect("it reads");
+            stream.set_nonblocking(true).expect("an option can be set");
+            stream
+        })
+        .collect();
+    let mut resident = 0;
+    let until = Instant::now() + PATIENCE;
+    while clients(proxy) > before {
+        assert!(Instant::now() < until, "{} of {before}", clients(proxy));
+        for stream in &mut streams {
+            while stream.write(&BIG_PIECE).is_ok_and(|count| count > 0) {}
+        }
+        resident = resident.max(proxy.resident_kilobytes());
+        std::thread::park_timeout(LOOK_EVERY);
     }
     resident
 }

@@ -15,7 +15,7 @@ use crate::support::PATIENCE;
 use crate::support::platform::{Next, Platform};
 use crate::support::proxy::CLIENT_KEY;
 
-const STREAMS: usize = 200;
+pub const STREAMS: usize = 200;
 
 /// How often each stream has an event.
 const PERIOD: Duration = Duration::from_millis(100);
