@@ -331,6 +331,7 @@ mod tests {
         let config = server_config(cert.as_bytes(), key.as_bytes()).expect("it is valid");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
+        // The test's other side: each waits for what the other one sends.
         let peer = thread::spawn(move || {
             let (mut socket, _) = listener.accept().expect("somebody connects");
             let mut session = rustls::ServerConnection::new(config).expect("it can be used");
