@@ -1,8 +1,5 @@
 //! Finds the next byte that matters, fast. It does not know what the bytes mean.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
 
 /// How many bytes are tested at once: the compiler turns a test of so many without an early end into a few vector
@@ -72,12 +69,6 @@ pub fn until_line_feed(bytes: &[u8]) -> Option<usize> {
     memchr(b'\n', bytes)
 }
 
-/// Whether something stands in it that all names of tokens have in common.
-pub fn holds_oken(bytes: &[u8]) -> bool {
-    static OKEN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("oken"));
-    OKEN.find(bytes).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,19 +100,6 @@ mod tests {
                         "{byte} at {place} of {length}"
                     );
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn every_place_of_a_word() {
-        for length in 0..100 {
-            for place in 0..=length {
-                let mut bytes = vec![b'o'; length];
-                let word = &b"oken"[..length.saturating_sub(place).min(4)];
-                bytes[place..place + word.len()].copy_from_slice(word);
-                let whole = word.len() == 4;
-                assert_eq!(holds_oken(&bytes), whole, "at {place} of {length}");
             }
         }
     }
