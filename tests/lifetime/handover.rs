@@ -138,13 +138,13 @@ fn streams_outlive_reloads_and_a_handover_that_loses_no_connection() {
 }
 
 #[test]
-fn ten_handovers_under_load_lose_no_connection() {
+fn twenty_handovers_under_load_lose_no_connection() {
     let platform = Platform::answering("{}");
     let entry = json!([platform.entry(&["platform-key-1"])]);
     let mut proxy = Proxy::with_keys(json!({}), &keys(), &entry);
     let load = Load::begin(proxy.port(), &[Use::Once; 4]);
     let began = Instant::now();
-    for _ in 0..10 {
+    for _ in 0..20 {
         let mut former = proxy.start_beside();
         load.go_on(20);
         former.signal("TERM");
