@@ -19,6 +19,7 @@ use super::{Cx, End, Exchange, Step};
 pub const LIMITS: Limits = Limits {
     kept_bytes_max: 1024 * 1024,
     content_bytes_max: 1024 * 1024,
+    bound: "the built-in demo platform's bound, or than retry_memory_bytes has room for",
 };
 
 pub struct Collecting {
@@ -85,7 +86,7 @@ impl Collecting {
     }
 
     fn refuse(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let reason = broken.reason(LIMITS.content_bytes_max);
+        let reason = broken.reason(LIMITS);
         cx.core.discard(self.upload);
         self.request.afterwards = Afterwards::Close;
         let decoder = Decoder::new(Framing::None);

@@ -29,7 +29,7 @@ use super::forward::{offered_protocols, tail_below, write_head};
 use super::reason::Reason;
 use super::replying::{Replying, preflight_reply};
 use super::request::{Afterwards, Cors, Request, Role};
-use super::upload::{Limits, Upload};
+use super::upload::{Broken, Limits, Upload};
 use super::{Cx, Exchange, Step};
 
 /// The methods that a platform's path takes, for the answer to the others.
@@ -315,16 +315,16 @@ fn forward(
     let route = &site.routes[request.route.expect("the route was just set")];
     let shown = Shown::find(head, Some(route), &core.clients);
     admit(core, request, route, peer, shown, now)?;
-    let bytes_max = site.settings.max_body_bytes;
-    if matches!(head.framing, Framing::Length(length) if length > bytes_max) {
-        return Err(Reason::BodyTooLarge { bytes_max });
+    let limits = Limits::of(&site);
+    if matches!(head.framing, Framing::Length(length) if length > limits.content_bytes_max) {
+        return Err(Broken::TooLarge.reason(limits));
     }
     let mut draft = std::mem::take(&mut core.draft);
     draft.clear();
     request.offered = offered_protocols(head);
     let offered = request.offered.as_deref();
     write_head(&mut draft, head, route, tail, &shown, offered);
-    let upload = upload_of(head, &draft, &site, core);
+    let upload = upload_of(head, &draft, limits, core);
     core.draft = draft;
     Ok(Decision::Forward(upload))
 }
@@ -332,13 +332,9 @@ fn forward(
 fn upload_of(
     head: &RequestHead<'_, '_>,
     rewritten: &[u8],
-    site: &Site,
+    limits: Limits,
     core: &mut Core,
 ) -> Box<Upload> {
-    let limits = Limits {
-        kept_bytes_max: site.settings.retry_buffer_bytes,
-        content_bytes_max: site.settings.max_body_bytes,
-    };
     core.uploads.hold(Upload::new(
         rewritten,
         head.framing,

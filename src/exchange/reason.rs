@@ -16,8 +16,10 @@ pub enum Reason {
     PathClimbs,
     /// The client's head, or the rest of its body, did not come in time.
     RequestTimeout,
+    /// Larger than this, and whose bound that is.
     BodyTooLarge {
         bytes_max: u64,
+        bound: &'static str,
     },
     IpNotAllowed,
     /// No platform of that name; the routes that there are.
@@ -176,10 +178,9 @@ impl Reason {
                 "The path's dot segments lead out of the platform's API path.".into()
             }
             Reason::RequestTimeout => "The request did not arrive in time.".into(),
-            Reason::BodyTooLarge { bytes_max } => format!(
-                "The request's body is larger than {bytes_max} bytes, the proxy's max_body_bytes."
-            )
-            .into(),
+            Reason::BodyTooLarge { bytes_max, bound } => {
+                format!("The request's body is larger than {bytes_max} bytes, {bound}.").into()
+            }
             Reason::IpNotAllowed => "Your address is not among the proxy's allowed_ips.".into(),
             Reason::UnknownPlatform { routes } => {
                 format!("No platform of this name. This proxy serves: {routes}").into()

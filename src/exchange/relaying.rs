@@ -22,7 +22,7 @@ use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, nothing, transfer};
 use super::trying::{Trying, waits};
-use super::upload::{Broken, Progress, Upload};
+use super::upload::{Broken, Limits, Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
 /// Interim answers to one request; a platform that sends more makes no sense.
@@ -110,7 +110,7 @@ impl Relaying {
         let progress = match self.send_on(upstream.output, cx) {
             Ok(progress) => progress,
             Err(broken) => {
-                let reason = broken.reason(self.request.site.settings.max_body_bytes);
+                let reason = broken.reason(Limits::of(&self.request.site));
                 return (Exchange::Relaying(self), Step::Close(reason));
             }
         };

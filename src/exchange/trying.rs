@@ -23,7 +23,7 @@ use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Request, Role};
 use super::tunnel::{Tunnel, switches};
-use super::upload::{Broken, Progress, Upload};
+use super::upload::{Broken, Limits, Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
 /// A platform that ends a connection on which the next byte has been the client's for so long has lost its patience with
@@ -346,7 +346,7 @@ impl Trying {
     }
 
     fn give_up_broken(self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let reason = broken.reason(self.request.site.settings.max_body_bytes);
+        let reason = broken.reason(Limits::of(&self.request.site));
         self.give_up(reason, cx)
     }
 

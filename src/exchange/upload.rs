@@ -8,6 +8,7 @@ use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::http::malformed::Malformed;
 use crate::net::dial::Reuse;
+use crate::site::Site;
 
 use super::Step;
 use super::reason::Reason;
@@ -62,6 +63,8 @@ pub struct Limits {
     pub kept_bytes_max: u64,
     /// A larger body is refused.
     pub content_bytes_max: u64,
+    /// Whose bound that is.
+    pub bound: &'static str,
 }
 
 /// Where an upload stands.
@@ -94,13 +97,25 @@ pub enum Broken {
     TooLarge,
 }
 
+impl Limits {
+    /// Those of a request that goes to a platform.
+    pub fn of(site: &Site) -> Limits {
+        Limits {
+            kept_bytes_max: site.settings.retry_buffer_bytes,
+            content_bytes_max: site.settings.max_body_bytes,
+            bound: "the proxy's max_body_bytes",
+        }
+    }
+}
+
 impl Broken {
     /// What the client is told.
-    pub fn reason(self, content_bytes_max: u64) -> Reason {
+    pub fn reason(self, limits: Limits) -> Reason {
         match self {
             Broken::Malformed(malformed) => Reason::Malformed(malformed),
             Broken::TooLarge => Reason::BodyTooLarge {
-                bytes_max: content_bytes_max,
+                bytes_max: limits.content_bytes_max,
+                bound: limits.bound,
             },
         }
     }
@@ -172,6 +187,7 @@ impl Upload {
             limits: Limits {
                 kept_bytes_max: u64::MAX,
                 content_bytes_max: u64::MAX,
+                bound: "",
             },
         }
     }

@@ -210,6 +210,34 @@ fn bodies_have_bounds() {
 }
 
 #[test]
+fn whose_bound_it_is_is_told() {
+    let demo = json!({"name": "demo", "base_url": "demo:", "keys": ["demo-key-1"]});
+    let of_proxy = "larger than 2000000 bytes, the proxy's max_body_bytes.";
+    let of_demo = "larger than 1048576 bytes, the built-in demo platform's bound, \
+        or than retry_memory_bytes has room for.";
+    for (memory_bytes, body_bytes, want) in [
+        (10_000_000, 2_000_001, of_proxy),
+        (10_000_000, 1_048_577, of_demo),
+        (1000, 1001, of_demo),
+    ] {
+        let proxy = Proxy::with(
+            json!({"max_body_bytes": 2_000_000, "retry_memory_bytes": memory_bytes}),
+            &json!([demo]),
+        );
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /demo/chat HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\
+             Content-Length: {body_bytes}\r\n\r\n"
+        ));
+        client.try_send(pattern(body_bytes));
+        let answer = client.answer();
+        let message = answer.json()["error"]["message"].to_string();
+        assert_eq!(answer.status, 413, "{message}");
+        assert!(message.contains(want), "{message}");
+    }
+}
+
+#[test]
 fn an_answer_before_the_body_was_read_reaches_the_client() {
     let platform = Platform::raw(|_, line, _| {
         let Some(head) = line.head() else { return };

@@ -138,7 +138,10 @@ fn of_clients() -> Vec<Row> {
         (Reason::PathClimbs, 400, "bad_request", None, false),
         (Reason::RequestTimeout, 408, "request_timeout", None, false),
         (
-            Reason::BodyTooLarge { bytes_max: 9 },
+            Reason::BodyTooLarge {
+                bytes_max: 9,
+                bound: "",
+            },
             413,
             "body_too_large",
             None,
@@ -293,7 +296,13 @@ fn messages_that_others_look_for() {
             Reason::Malformed(Malformed::HostTwice),
             "more than one Host field",
         ),
-        (Reason::BodyTooLarge { bytes_max: 104 }, "104 bytes"),
+        (
+            Reason::BodyTooLarge {
+                bytes_max: 104,
+                bound: "the least",
+            },
+            "104 bytes, the least",
+        ),
         (Reason::MethodNotAllowed("GET, HEAD"), "GET, HEAD"),
         (Reason::PageDisabled("enable_json"), "enable_json"),
         (

@@ -13,6 +13,7 @@ const SENT_HEAD: &str = "POST / HTTP/1.1\r\nAuthorization: Bearer sk-1\r\n\r\n";
 const PLENTY: Limits = Limits {
     kept_bytes_max: 1000,
     content_bytes_max: 1000,
+    bound: "a bound",
 };
 
 /// One upload and what it needs.
@@ -238,6 +239,7 @@ fn a_large_body_streams_through_a_slow_platform() {
         let limits = Limits {
             kept_bytes_max: kept_max,
             content_bytes_max: 300_000,
+            ..PLENTY
         };
         let mut bench = Bench::new(Framing::Length(300_000), limits, 10_000_000);
         bench.begin();
@@ -265,12 +267,12 @@ fn a_large_body_streams_through_a_slow_platform() {
 #[test]
 fn too_large_or_malformed() {
     let small = Limits {
-        kept_bytes_max: 1000,
         content_bytes_max: 4,
+        ..PLENTY
     };
     let streamed = Limits {
         kept_bytes_max: 0,
-        content_bytes_max: 4,
+        ..small
     };
     for limits in [small, streamed] {
         for (sent, status) in [
@@ -286,7 +288,7 @@ fn too_large_or_malformed() {
             if result.is_ok() {
                 result = bench.pump();
             }
-            let reason = result.err().map(|broken| broken.reason(4).status());
+            let reason = result.err().map(|broken| broken.reason(limits).status());
             assert_eq!(reason, Some(status), "{sent:?} {limits:?}");
             bench.discard();
         }
@@ -327,6 +329,7 @@ fn what_streams_through_holds_no_memory() {
         let limits = Limits {
             kept_bytes_max,
             content_bytes_max: 300_000,
+            ..PLENTY
         };
         let mut bench = Bench::new(Framing::Chunked, limits, 1_000_000);
         bench.begin();
