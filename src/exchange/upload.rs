@@ -339,8 +339,10 @@ impl Upload {
         std::mem::replace(&mut self.decoder, Decoder::Done)
     }
 
+    /// What is announced counts as if it had come.
     fn check_size(&self) -> Result<(), Broken> {
-        match self.received > self.limits.content_bytes_max {
+        let size = self.received.saturating_add(self.decoder.announced());
+        match size > self.limits.content_bytes_max {
             true => Err(Broken::TooLarge),
             false => Ok(()),
         }

@@ -46,6 +46,15 @@ impl Decoder {
         *self == Decoder::Done
     }
 
+    /// How much of the body is still to come by what was said of it so far.
+    pub fn announced(&self) -> u64 {
+        match self {
+            Decoder::Length(left) => *left,
+            Decoder::Chunked(chunks) => chunks.announced(),
+            Decoder::Close | Decoder::Done => 0,
+        }
+    }
+
     /// Looks at `input`, which begins where the former call's `consumed` ended.
     ///
     /// # Errors

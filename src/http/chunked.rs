@@ -103,6 +103,14 @@ impl Chunks {
         }
     }
 
+    /// How much of the present chunk is still to come.
+    pub fn announced(&self) -> u64 {
+        match self.stage {
+            Stage::Data(left) => left,
+            Stage::Line(_) | Stage::DataEnd | Stage::Trailers(_) => 0,
+        }
+    }
+
     fn weigh(&mut self, line_bytes: usize, size: u64) -> Result<(), Malformed> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let allowed = size.saturating_add(LINE_BYTES_FREE);

@@ -13,6 +13,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(trailers());
     rows.extend(refused_trailers());
     rows.extend(incomplete());
+    rows.extend(over_the_bound());
     rows
 }
 
@@ -369,10 +370,30 @@ fn incomplete() -> Vec<Row> {
         ("no last chunk", "5|hello|"),
         ("a last size alone", "5|hello|0|"),
         ("trailers that do not end", "5|hello|0|X: y|"),
-        ("a chunk as large as can be", "ffffffff|hello"),
+        ("a chunk as large as can be", "6400000|hello"),
     ];
     waiting
         .into_iter()
         .map(|(name, body)| row(name, "9112 8", post(body)).waits())
+        .collect()
+}
+
+/// What a size line announces counts before it comes.
+fn over_the_bound() -> Vec<Row> {
+    let refused = [
+        ("a chunk over the bound", "6400001|"),
+        ("a chunk far over the bound", "ffffffffffffffff|"),
+        (
+            "a chunk that comes to more with the last",
+            "5|hello|63ffffc|",
+        ),
+        (
+            "a chunk that wraps with the last",
+            "5|hello|ffffffffffffffff|",
+        ),
+    ];
+    refused
+        .into_iter()
+        .map(|(name, body)| row(name, "9110 15.5.14", post(body)).refused_in_body(413))
         .collect()
 }

@@ -278,6 +278,9 @@ fn too_large_or_malformed() {
         for (sent, status) in [
             ("5\r\nabcde\r\n", 413),
             ("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", 413),
+            ("5\r\n", 413),
+            ("3\r\nabc\r\n2\r\n", 413),
+            ("1\r\na\r\nffffffffffffffff\r\n", 413),
             ("x\r\n", 400),
             ("1\r\naX\r\n", 400),
         ] {
@@ -294,11 +297,13 @@ fn too_large_or_malformed() {
         }
         let mut bench = Bench::new(Framing::Chunked, limits, 1000);
         bench.begin();
-        bench.input.put(b"4\r\nabcd\r\n0\r\n\r\n");
-        assert!(
-            bench.pump().is_ok() && bench.pump().is_ok(),
-            "as large as may be"
-        );
+        for piece in ["4\r\n", "ab", "cd\r\n0\r\n\r\n"] {
+            bench.input.put(piece.as_bytes());
+            assert!(
+                bench.pump().is_ok() && bench.pump().is_ok(),
+                "as large as may be"
+            );
+        }
         bench.discard();
     }
 }
