@@ -5,6 +5,8 @@
 mod answers;
 #[path = "simulation/client.rs"]
 mod client;
+#[path = "support/dns.rs"]
+mod dns;
 #[path = "simulation/ledger.rs"]
 mod ledger;
 #[path = "simulation/nameservers.rs"]

@@ -14,6 +14,8 @@ mod folder;
 mod input;
 
 // The simulation's world, without its script: the exchange's property has one of its own.
+#[path = "../support/dns.rs"]
+mod dns;
 #[path = "../simulation/nameservers.rs"]
 mod nameservers;
 #[allow(dead_code, reason = "only the script asks whether a dial goes astray")]
