@@ -15,6 +15,8 @@ mod honest;
 mod load;
 #[path = "hostile/machine.rs"]
 mod machine;
+#[path = "hostile/names.rs"]
+mod names;
 #[path = "hostile/secrets.rs"]
 mod secrets;
 #[path = "hostile/streams.rs"]
