@@ -40,8 +40,8 @@ impl Reloader {
         config: Config,
         keyring: &mut Keyring,
         now: Now,
-    ) -> Result<Site, Finding> {
-        self.watch.follow(&config.named_files);
+    ) -> Result<Site, Vec<Finding>> {
+        self.watch.follow(&config.findings.named_files);
         Site::compile(config, keyring, &mut self.lasting, self.demo_port, now)
     }
 
@@ -66,12 +66,7 @@ impl Reloader {
             Err(findings) => {
                 // One that is missing may come.
                 self.watch.follow(&findings.named_files);
-                let lines: Vec<String> = findings
-                    .problems
-                    .iter()
-                    .map(|finding| finding.to_string())
-                    .collect();
-                let text = lines.join("\n");
+                let text = lines(&findings.problems);
                 if findings.lacks_descriptors {
                     // Nothing is known of what the files hold: the next look reads them again. It is told once.
                     self.watch.give_back();
@@ -95,13 +90,13 @@ impl Reloader {
     }
 
     fn take_up(&mut self, config: Config, core: &mut Core, now: Now) -> Result<(), String> {
-        for warning in &config.warnings {
+        for warning in &config.findings.warnings {
             log::warn!("{warning}");
         }
         let clients = client_specs(&config);
         let site = self
             .compile(config, &mut core.keyring, now)
-            .map_err(|finding| finding.to_string())?;
+            .map_err(|problems| lines(&problems))?;
         warn_of_restart(&core.site.settings, &site.settings);
         for warning in &site.warnings {
             log::warn!("{warning}");
@@ -112,6 +107,11 @@ impl Reloader {
         core.take_site(Rc::new(site), now);
         Ok(())
     }
+}
+
+fn lines(problems: &[Finding]) -> String {
+    let lines: Vec<String> = problems.iter().map(Finding::to_string).collect();
+    lines.join("\n")
 }
 
 /// What a running process cannot change.

@@ -10,7 +10,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::ServerConfig;
 
 use crate::base::now::Now;
-use crate::config::{Config, Finding, Origin, Platform, Settings, TlsFiles, platforms, settings};
+use crate::config::{
+    Config, Finding, Findings, Origin, Platform, Settings, TlsFiles, platforms, settings,
+};
 use crate::net::dial::{Endpoint, Security};
 use crate::net::tls;
 use crate::policy::access::ClientSpec;
@@ -64,29 +66,16 @@ impl Site {
     /// Compiles `config`. `demo_port` is where the built-in platform listens.
     ///
     /// # Errors
-    /// A certificate file that cannot be used.
+    /// Every certificate file that cannot be used.
     pub fn compile(
         config: Config,
         keyring: &mut Keyring,
         lasting: &mut Lasting,
         demo_port: u16,
         now: Now,
-    ) -> Result<Site, Finding> {
-        let mut found = Vec::new();
-        for (place, platform) in config.platforms.iter().enumerate() {
-            let endpoint = lasting.endpoint(EndpointKey::of(platform, demo_port));
-            found.push(endpoint.map_err(|text| Finding {
-                file: platforms::FILE,
-                path: format!("[{place}].ca_file"),
-                text,
-            })?);
-        }
-        let tls = lasting.tls(config.settings.tls.as_ref())?;
-        let warnings = config
-            .settings
-            .tls
-            .as_ref()
-            .and_then(|files| expiry(files, now));
+    ) -> Result<Site, Vec<Finding>> {
+        let (found, tls) = lasting.secure(&config, demo_port)?;
+        let warnings = expiry(&config.settings, now);
         let listed: Vec<_> = config
             .platforms
             .iter()
@@ -112,6 +101,17 @@ impl Site {
             warnings: warnings.into_iter().collect(),
             by_name,
         })
+    }
+
+    /// What [`Site::compile`] would say of the certificate files; `config` may have other problems.
+    pub fn check(config: &Config, now: Now) -> Findings {
+        // The port of the built-in platform matters only to who runs it.
+        let secured = Lasting::default().secure(config, 0);
+        Findings {
+            problems: secured.err().unwrap_or_default(),
+            warnings: expiry(&config.settings, now).into_iter().collect(),
+            ..Findings::default()
+        }
     }
 
     /// The keys that are probed: those of enabled platforms.
@@ -260,7 +260,30 @@ impl EndpointKey {
     }
 }
 
+/// How each platform is reached, and how clients connect.
+type Secured = (Vec<Rc<Endpoint>>, Option<Arc<ServerConfig>>);
+
 impl Lasting {
+    fn secure(&mut self, config: &Config, demo_port: u16) -> Result<Secured, Vec<Finding>> {
+        let (mut endpoints, mut problems) = (Vec::new(), Vec::new());
+        for platform in &config.platforms {
+            match self.endpoint(EndpointKey::of(platform, demo_port)) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(text) => problems.push(Finding {
+                    file: platforms::FILE,
+                    path: format!("[{}].ca_file", platform.place),
+                    text,
+                }),
+            }
+        }
+        match self.tls(config.settings.tls.as_ref()) {
+            Ok(tls) if problems.is_empty() => return Ok((endpoints, tls)),
+            Ok(_) => {}
+            Err(problem) => problems.push(problem),
+        }
+        Err(problems)
+    }
+
     fn endpoint(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, String> {
         if let Some((_, endpoint)) = self.endpoints.iter().find(|(known, _)| *known == key) {
             return Ok(Rc::clone(endpoint));
@@ -304,7 +327,8 @@ impl Lasting {
 }
 
 /// A warning, when the proxy's own certificate has expired.
-fn expiry(files: &TlsFiles, now: Now) -> Option<Finding> {
+fn expiry(settings: &Settings, now: Now) -> Option<Finding> {
+    let files = settings.tls.as_ref()?;
     let until = tls::expires_unix_seconds(&files.cert_pem)?;
     let date = UNIX_EPOCH + Duration::from_secs(until);
     (until <= now.unix_seconds()).then(|| Finding {

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use crate::capacity::Capacity;
 use crate::config::watch::Watch;
-use crate::config::{self, Config, Finding};
+use crate::config::{self, Config, Finding, Findings, settings};
 use crate::exchange::core::Core;
 use crate::ledger::Ledger;
 use crate::listen;
@@ -22,7 +22,7 @@ use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
 use crate::reload::Reloader;
 use crate::server::{Doors, Server, Signals, Stopped, read_clock};
-use crate::site::{Lasting, Site, client_specs};
+use crate::site::{Site, client_specs};
 
 use lines::Lines;
 
@@ -31,28 +31,36 @@ use lines::Lines;
 /// # Errors
 /// Everything that is wrong in them, and what is doubtful.
 pub fn check(dir: &Path) -> Result<String, String> {
-    let config = load(dir)?;
-    let warnings = config.warnings.clone();
-    // The port of the built-in platform matters only to who runs it.
-    let site = Site::compile(
-        config,
-        &mut Keyring::new(),
-        &mut Lasting::default(),
-        0,
-        read_clock(),
-    )
-    .map_err(|finding| refusal(dir, &[finding], &warnings))?;
+    let config = read(dir)?;
+    let certificates = Site::check(&config, read_clock());
+    let state_file = check_state_file(&config);
+    let mut findings = config.findings;
+    findings.append(certificates);
+    findings.append(state_file);
+    refuse_problems(dir, &findings)?;
     let mut text = String::new();
-    for warning in warnings.iter().chain(&site.warnings) {
+    for warning in &findings.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
-    if let Some(path) = &site.settings.state_file {
-        let findings = Ledger::check(path, read_clock());
-        for finding in findings.map_err(|problem| format!("{problem}\n{text}"))? {
-            text.push_str(&format!("warning: {finding}\n"));
+    Ok(text + &format!("the configuration in {} is valid\n", dir.display()))
+}
+
+/// What the start would say of the `state_file`, if it is known where that is.
+fn check_state_file(config: &Config) -> Findings {
+    let mut findings = Findings::of(settings::FILE);
+    let hides = |problem: &Finding| {
+        problem.file == settings::FILE && matches!(problem.path.as_str(), "" | "state_file")
+    };
+    let is_known = !config.findings.problems.iter().any(hides);
+    if let (Some(path), true) = (&config.settings.state_file, is_known) {
+        match Ledger::check(path, read_clock()) {
+            Ok(warnings) => warnings
+                .into_iter()
+                .for_each(|text| findings.warning("", text)),
+            Err(text) => findings.problem("", text),
         }
     }
-    Ok(text + &format!("the configuration in {} is valid\n", dir.display()))
+    findings
 }
 
 /// Starts the proxy and runs it until it is stopped.
@@ -61,7 +69,8 @@ pub fn check(dir: &Path) -> Result<String, String> {
 /// In words, with what to do.
 pub fn run(dir: &Path) -> Result<Stopped, String> {
     let watch = Watch::new(dir, read_clock());
-    let config = load(dir)?;
+    let config = read(dir)?;
+    refuse_problems(dir, &config.findings)?;
     log::set_boxed_logger(Box::new(Lines::new()))
         .map_err(|error| format!("logging cannot begin: {error}"))?;
     // A file that may grow no further is then an error of the write, and not the end of the program.
@@ -78,15 +87,21 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         .map_err(|error| format!("the poll failed: {error}"))
 }
 
-fn load(dir: &Path) -> Result<Config, String> {
+fn read(dir: &Path) -> Result<Config, String> {
     if !dir.is_dir() {
         return Err(format!(
             "there is no folder {}; name one with --dir",
             dir.display()
         ));
     }
-    config::load(dir, &|name| std::env::var(name).ok())
-        .map_err(|findings| refusal(dir, &findings.problems, &findings.warnings))
+    Ok(config::read(dir, &|name| std::env::var(name).ok()))
+}
+
+fn refuse_problems(dir: &Path, findings: &Findings) -> Result<(), String> {
+    match findings.problems.is_empty() {
+        true => Ok(()),
+        false => Err(refusal(dir, &findings.problems, &findings.warnings)),
+    }
 }
 
 fn refusal(dir: &Path, problems: &[Finding], warnings: &[Finding]) -> String {
@@ -111,13 +126,13 @@ fn prepare(
     let now = read_clock();
     let seed = random_seed().map_err(io)?;
     let demo_port = demo_door.local_addr().map_err(io)?.port();
-    let warnings = config.warnings.clone();
+    let warnings = config.findings.warnings.clone();
     let mut clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
     let mut reloader = Reloader::new(dir, watch, demo_port);
     let site = reloader
         .compile(config, &mut keyring, now)
-        .map_err(|finding| refusal(dir, &[finding], &[]))?;
+        .map_err(|problems| refusal(dir, &problems, &[]))?;
     let ledger = match &site.settings.state_file {
         None => Ledger::default(),
         Some(path) => {

@@ -22,7 +22,7 @@ pub struct Findings {
     pub file: &'static str,
     pub problems: Vec<Finding>,
     pub warnings: Vec<Finding>,
-    /// Further files that the files name.
+    /// Further files that the files name: certificates, whose content belongs to the configuration.
     pub named_files: Vec<PathBuf>,
     /// A file could not be opened just now, whatever it holds.
     pub lacks_descriptors: bool,

@@ -10,7 +10,7 @@ pub mod settings;
 pub mod watch;
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use self::clients::ClientKey;
 pub use self::findings::{Finding, Findings};
@@ -21,15 +21,13 @@ use self::environment::Environment;
 use self::json::Json;
 use crate::base::file;
 
-/// A valid configuration.
+/// A configuration.
 #[derive(Clone)]
 pub struct Config {
     pub settings: Settings,
     pub clients: Vec<ClientKey>,
     pub platforms: Vec<Platform>,
-    pub warnings: Vec<Finding>,
-    /// Certificate files, whose content belongs to the configuration.
-    pub named_files: Vec<PathBuf>,
+    pub findings: Findings,
 }
 
 /// Reads the files of `dir`. `process` gives the process's own variables.
@@ -37,6 +35,15 @@ pub struct Config {
 /// # Errors
 /// Everything that was found, when a problem is among it.
 pub fn load(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Result<Config, Findings> {
+    let config = read(dir, process);
+    match config.findings.problems.is_empty() {
+        true => Ok(config),
+        false => Err(config.findings),
+    }
+}
+
+/// As [`load`], with what can be understood where there are problems.
+pub fn read(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Config {
     let mut all = Findings::default();
     let mut findings = Findings::of(environment::FILE);
     let environment = Environment::read(dir, process, &mut findings);
@@ -78,15 +85,11 @@ pub fn load(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Result<Conf
     all.append(findings);
     all.append(platforms_findings);
 
-    match all.problems.is_empty() {
-        true => Ok(Config {
-            settings,
-            clients,
-            platforms,
-            warnings: all.warnings,
-            named_files: all.named_files,
-        }),
-        false => Err(all),
+    Config {
+        settings,
+        clients,
+        platforms,
+        findings: all,
     }
 }
 

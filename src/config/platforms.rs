@@ -61,6 +61,8 @@ const _: () =
 /// One entry of platform.json. `headers` and `health_body` may hold secrets, and so it cannot be printed.
 #[derive(Clone)]
 pub struct Platform {
+    /// Its place in the file.
+    pub place: usize,
     pub name: String,
     pub display_name: String,
     /// As it was written.
@@ -119,7 +121,7 @@ pub fn read(
         let Some(mut fields) = Fields::of(entry, &format!("[{place}]"), findings) else {
             continue;
         };
-        let platform = read_entry(&mut fields, dir, environment, attempts_default);
+        let platform = read_entry(place, &mut fields, dir, environment, attempts_default);
         if let Some(platform) = platform {
             if platforms.iter().any(|other| other.name == platform.name) {
                 let text = format!(
@@ -136,6 +138,7 @@ pub fn read(
 }
 
 fn read_entry(
+    place: usize,
     fields: &mut Fields<'_, '_>,
     dir: &Path,
     environment: &Environment<'_>,
@@ -160,6 +163,7 @@ fn read_entry(
     let max_attempts = attempts(fields, attempts_default);
     let (name, base) = (name?, base?);
     Some(Platform {
+        place,
         display_name: display_name.unwrap_or_else(|| name.clone()),
         name,
         base_url: base.url,
@@ -386,6 +390,7 @@ fn read_ca_file(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<Vec<u8>> {
             "ca_file",
             "holds no PEM certificate; write the path of a file with -----BEGIN CERTIFICATE-----",
         );
+        return None;
     }
     Some(pem)
 }

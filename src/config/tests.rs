@@ -67,7 +67,7 @@ fn valid(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Config {
 /// What is said: each problem, then each warning after `warning: `.
 fn lines(result: &Result<Config, Findings>) -> Vec<String> {
     let (problems, warnings): (&[Finding], &[Finding]) = match result {
-        Ok(config) => (&[], &config.warnings),
+        Ok(config) => (&[], &config.findings.warnings),
         Err(findings) => (&findings.problems, &findings.warnings),
     };
     let problems = problems.iter().map(Finding::to_string);

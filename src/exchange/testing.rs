@@ -62,8 +62,7 @@ fn config(settings: &str, platforms: &str, keys: &str) -> Config {
         settings,
         clients,
         platforms,
-        warnings: Vec::new(),
-        named_files: Vec::new(),
+        findings,
     }
 }
 

@@ -129,6 +129,69 @@ fn check_prints_every_problem_and_the_start_refuses_them_too() {
     fs::remove_dir_all(&folder).expect("it was there");
 }
 
+/// What one file has wrong hides nothing of the others, nor of the files that they name.
+#[test]
+fn check_tells_all_at_once() {
+    let folder = new_folder();
+    let dir = folder.to_str().expect("text");
+    let broken = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
+    let platform =
+        |name: &str, url: &str| json!({"name": name, "base_url": url, "ca_file": "broken.pem"});
+    let config = |state_file: &str| {
+        let files = json!({
+            "tls_cert": "broken.pem", "tls_key": "broken.pem", "state_file": state_file, "prot": 1,
+        });
+        files.to_string()
+    };
+    let platforms = json!([
+        {"name": "none"}, platform("a", "https://h.example"), platform("b", "https://i.example"),
+    ]);
+    for (file, text) in [
+        ("broken.pem", broken),
+        ("key.json", "[{\"key\": \"short\"}]"),
+        ("platform.json", &platforms.to_string()),
+    ] {
+        fs::write(folder.join(file), text).expect("written");
+    }
+    for (config, state_file) in [
+        (
+            config("missing/usage.journal"),
+            "warning: config.json: state_file DIR/missing/usage.journal: cannot be opened",
+        ),
+        (
+            config("key.json"),
+            "\nconfig.json: state_file DIR/key.json: it is not a journal",
+        ),
+    ] {
+        fs::write(folder.join("config.json"), config).expect("written");
+        let (code, output, errors) = texts(&run(&["--check", "--dir", dir]));
+        assert_eq!(code, Some(1), "{output}");
+        for part in [
+            "\nconfig.json: prot: ",
+            "\nconfig.json: tls_cert: not PEM: ",
+            "\nkey.json: [0].key: ",
+            "\nplatform.json: [0].base_url: missing",
+            "\nplatform.json: [1].ca_file: not PEM: ",
+            "\nplatform.json: [2].ca_file: not PEM: ",
+            state_file,
+        ] {
+            let part = part.replace("DIR", dir);
+            assert!(errors.contains(&part), "{part} in {errors}");
+        }
+        let told = errors.lines().filter(|line| line.contains(".json: "));
+        let problems = told.filter(|line| !line.starts_with("warning: ")).count();
+        assert!(
+            errors.ends_with(&format!("\n{problems} to mend\n")),
+            "{errors}"
+        );
+    }
+    // Where it is does not stand in what cannot be read.
+    fs::write(folder.join("config.json"), "{").expect("written");
+    let (_, _, errors) = texts(&run(&["--check", "--dir", dir]));
+    assert!(!errors.contains("state_file"), "{errors}");
+    fs::remove_dir_all(&folder).expect("it was there");
+}
+
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_refused_and_waited_for_by_nobody() {
     let proxy = Proxy::start(&json!([

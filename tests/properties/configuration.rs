@@ -54,7 +54,7 @@ pub fn check(data: &[u8]) {
                 check_lines(findings.problems.iter().chain(&findings.warnings));
             }
             Ok(config) => {
-                check_lines(config.warnings.iter());
+                check_lines(config.findings.warnings.iter());
                 check_served(config);
             }
         }

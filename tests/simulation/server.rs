@@ -287,8 +287,7 @@ fn config(clients: usize, has_faults: bool, random: &mut Random) -> Config {
         platforms: (0..PLATFORMS.len())
             .map(|place| platform(place, random))
             .collect(),
-        warnings: Vec::new(),
-        named_files: Vec::new(),
+        findings,
     }
 }
 
@@ -296,6 +295,7 @@ fn platform(place: usize, random: &mut Random) -> Platform {
     let (name, auth_header, auth_prefix) = PLATFORMS[place];
     let key = |number| Secret::new(format!("platform-key-{name}-{number}"));
     Platform {
+        place,
         name: name.to_string(),
         display_name: name.to_string(),
         base_url: format!("http://{name}.test"),

@@ -155,7 +155,11 @@ fn the_shipped_files_are_valid() {
         ],
         &[],
     );
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(
+        config.findings.warnings.is_empty(),
+        "{:?}",
+        config.findings.warnings
+    );
     assert_eq!(config.settings.port, 5000);
     let platforms: Vec<(&str, &str, &str, bool, &str)> = config
         .platforms
@@ -199,7 +203,11 @@ fn the_shipped_variables_serve_their_platforms() {
         include_str!("../../../platform.json").replace("\"enabled\": false", "\"enabled\": true");
     let example = include_str!("../../../.env.example").replace("=\n", "=sk-one,sk-two\n");
     let config = valid(&[("platform.json", &platforms), (".env", &example)], &[]);
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(
+        config.findings.warnings.is_empty(),
+        "{:?}",
+        config.findings.warnings
+    );
     let counts: Vec<usize> = config
         .platforms
         .iter()

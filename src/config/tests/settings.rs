@@ -414,6 +414,12 @@ fn paths_start_at_the_folder() {
         (tls.cert_pem.as_slice(), tls.key_pem.expose()),
         (&b"certificate"[..], "key")
     );
-    assert!(config.named_files.iter().all(|path| path.is_absolute()));
+    assert!(
+        config
+            .findings
+            .named_files
+            .iter()
+            .all(|path| path.is_absolute())
+    );
     assert!(settings.cors_origins.is_empty());
 }
