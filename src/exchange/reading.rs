@@ -14,6 +14,7 @@ use crate::http::response::Asked;
 use crate::http::scan::HeadScan;
 use crate::http::target::{Form, climbs};
 use crate::http::usage::Format;
+use crate::policy::access::Refusal;
 use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
 use crate::service::pages::{self, Page};
@@ -377,6 +378,9 @@ fn on_page(
             .client
             .filter(|client| counts && core.clients.is_root(*client));
         match (request.client, shown.any) {
+            (Some(client), _) if core.clients.is_sample(client) => {
+                return Decision::Refuse(Reason::Refused(Refusal::SampleKey));
+            }
             (Some(_), _) => {}
             (None, true) => return Decision::Refuse(Reason::InvalidApiKey),
             (None, false) => return Decision::Refuse(Reason::MissingApiKey),

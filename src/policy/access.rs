@@ -205,6 +205,11 @@ impl Clients {
         client.listed && client.spec.is_root
     }
 
+    /// Whether it is [`SAMPLE_KEY`].
+    pub fn is_sample(&self, id: ClientId) -> bool {
+        self.client(id).is_sample
+    }
+
     /// The name, or the key's id where it has none.
     pub fn label(&self, id: ClientId) -> &str {
         let client = self.client(id);

@@ -149,7 +149,9 @@ fn health_finds_the_revoked_key_and_rounds_are_shared() {
 
 #[test]
 fn private_pages_need_this_machine_or_a_root_key() {
-    let proxy = Proxy::start(&demo());
+    let keys = json!([{"key": ROOT_KEY, "is_root": true}, {"key": "client-key-of-this-test"},
+        {"key": "root_key", "is_root": true}]);
+    let proxy = Proxy::with_keys(json!({}), &keys, &demo());
     let remote = "X-Forwarded-For: 9.9.9.9";
     for path in ["/health", "/stats", "/events", "/metrics"] {
         let answer = ask(&proxy, &format!("GET {path} HTTP/1.1\r\n{remote}"));
@@ -163,6 +165,15 @@ fn private_pages_need_this_machine_or_a_root_key() {
             &format!("GET {path} HTTP/1.1\r\n{remote}\r\nx-api-key: client-key-of-this-test"),
         );
         assert_eq!(answer.error_code(), "invalid_api_key", "{path}");
+        let answer = ask(
+            &proxy,
+            &format!("GET {path} HTTP/1.1\r\n{remote}\r\nx-api-key: root_key"),
+        );
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (403, "sample_key"),
+            "{path}"
+        );
     }
     for path in ["/health", "/stats", "/metrics"] {
         let answer = ask(
