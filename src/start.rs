@@ -78,6 +78,7 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         .map_err(|error| format!("the start failed: {error}"))?;
     // The level is set here alone, so that a new configuration can change it.
     log::set_max_level(config.settings.log_level);
+    lines::log_panics();
     let (host, port) = (config.settings.host, config.settings.port);
     let clients_door = listen::open(SocketAddr::new(host, port))?;
     let demo_door = listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?;

@@ -1,7 +1,7 @@
 //! The log: a line on standard error for each record. It waits for nobody who reads it.
 
 use std::os::fd::RawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -27,6 +27,20 @@ struct Outlet {
     watch: Option<(Poll, Events)>,
     /// Lines that have found no room since one was written.
     dropped: usize,
+}
+
+/// From now on a panic is told by the log, which waits for nobody, as a line without what it quotes: that may be anything.
+pub(super) fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref().copied());
+        let text = text.unwrap_or_default();
+        let quote = text.find(['`', '"', '\n']).unwrap_or(text.len());
+        let place = panic.location().map(ToString::to_string);
+        let (place, text) = (place.unwrap_or_default(), text[..quote].trim_end());
+        log::error!("panicked at {place}: {text}");
+    }));
 }
 
 impl Lines {
@@ -102,5 +116,47 @@ impl Outlet {
         let registry = poll.registry();
         let watched = registry.reregister(&mut SourceFd(&STDERR), Token(0), Interest::WRITABLE);
         watched.is_ok() && poll.poll(events, Some(Duration::ZERO)).is_ok() && !events.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+
+    use super::*;
+
+    const IN_CHILD: &str = "LINES_OF_A_PANIC";
+
+    /// The hook and the log are a whole process's, so that another one panics.
+    #[test]
+    fn a_panic_is_a_line_of_the_log_without_what_it_quotes() {
+        if env::var_os(IN_CHILD).is_some() {
+            log::set_boxed_logger(Box::new(Lines::new())).expect("there is none yet");
+            log::set_max_level(LevelFilter::Error);
+            log_panics();
+            let secret = format!("{} of `sk-secret-key`\nsk-secret-key", "out of bounds");
+            let caught = catch_unwind(|| panic!("{secret}"));
+            assert!(caught.is_err());
+            panic!("second: {secret:?}");
+        }
+        let output = Command::new(env::current_exe().expect("it is known"))
+            .args(["--exact", "--nocapture"])
+            .arg("start::lines::tests::a_panic_is_a_line_of_the_log_without_what_it_quotes")
+            .env(IN_CHILD, "1")
+            .output()
+            .expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success());
+        let lines: Vec<&str> = errors.lines().collect();
+        assert_eq!(lines.len(), 2, "{errors}");
+        for (line, want) in lines.iter().zip([": out of bounds of", ": second:"]) {
+            assert!(
+                line.starts_with("ERROR [ai_api_proxy::start::lines] 2"),
+                "{line}"
+            );
+            assert!(line.contains(" panicked at src/start/lines.rs:"), "{line}");
+            assert!(line.ends_with(want), "{line}");
+        }
     }
 }
