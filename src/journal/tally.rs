@@ -8,7 +8,7 @@ use crate::base::now::Now;
 use crate::policy::access::Spent;
 use crate::policy::digest::Digest;
 use crate::policy::keyring::Standing;
-use crate::policy::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
+use crate::policy::limits::{DAY_SECONDS, HOUR_SECONDS, Window, latest_unix_ms};
 
 /// What is older says nothing any more: the last use of a client key (pauses between two requests are shorter), and
 /// that a platform did not accept a key.
@@ -144,12 +144,13 @@ pub fn sum_up(records: &mut Vec<u8>, writer: u32, now: Now) {
 impl Used {
     fn add(&mut self, spent: &Spent, now: Now) {
         spent.add_to(&mut self.hour, &mut self.day, now);
-        self.last_unix_ms = self.last_unix_ms.max(spent.unix_ms);
+        self.last_unix_ms = latest_unix_ms(self.last_unix_ms, spent.unix_ms, now.unix_ms);
     }
 
     fn roll(&mut self, now: Now) {
         self.hour.roll(HOUR_SECONDS, now.unix_seconds());
         self.day.roll(DAY_SECONDS, now.unix_seconds());
+        self.last_unix_ms = latest_unix_ms(self.last_unix_ms, 0, now.unix_ms);
     }
 
     fn spent(&self, client: Digest) -> Spent {

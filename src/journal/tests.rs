@@ -368,6 +368,30 @@ fn a_compaction_keeps_the_sums_and_what_is_past_goes() {
 }
 
 #[test]
+fn what_was_noted_ahead_of_the_clock_hides_nothing() {
+    let (folder, now) = (Folder::new("ahead"), start());
+    let ahead = [3600, 86_400, 365 * 86_400].map(|s| now.after(Duration::from_secs(s)));
+    let orders = [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2]];
+    for order in orders {
+        let _ = fs::remove_file(folder.file());
+        let mut journal = open(&folder.file(), 1, now).journal;
+        let times = [now, ahead[0], ahead[1], ahead[2]];
+        for place in order {
+            journal.note(&used(1, 1, times[place]), times[place]);
+        }
+        journal.flush(now);
+        for is_compacted in [false, true] {
+            let mut journal = open(&folder.file(), 2, now).journal;
+            let spent = journal.used_by(&digest(1)).expect("it is kept");
+            // That of an hour ahead is of this day.
+            let found = (spent.hour_used, spent.day_used, spent.unix_ms);
+            assert_eq!(found, (1, 2, now.unix_ms), "{order:?}, {is_compacted}");
+            journal.compact(now);
+        }
+    }
+}
+
+#[test]
 fn a_file_that_can_only_be_read_still_counts() {
     let (folder, now) = (Folder::new("read-only"), start());
     let (content, _) = sample(&folder, now);

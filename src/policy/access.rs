@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use subtle::ConstantTimeEq;
 
 use super::digest::{Digest, KeyLabel};
-use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window};
+use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window, latest_unix_ms};
 use crate::base::now::Now;
 use crate::base::secret::Secret;
 use crate::base::text::Text;
@@ -193,9 +193,12 @@ impl Clients {
         if let Some(id) = self.by_digest.get(&spent.client) {
             let client = &mut self.clients[id.0 as usize];
             spent.add_to(&mut client.hour, &mut client.day, now);
-            let cooldown_ms = client.spec.cooldown_seconds * 1000;
-            let until = spent.unix_ms.saturating_add(cooldown_ms);
-            client.cooldown_until_unix_ms = client.cooldown_until_unix_ms.max(until);
+            let pause_ms = client.spec.cooldown_seconds * 1000;
+            client.cooldown_until_unix_ms = latest_unix_ms(
+                client.cooldown_until_unix_ms,
+                spent.unix_ms.saturating_add(pause_ms),
+                now.unix_ms + pause_ms,
+            );
         }
     }
 
@@ -249,11 +252,10 @@ impl Clients {
                 resets_at_unix_seconds: window.ends_at(seconds),
             }
         };
-        let until = client.cooldown_until_unix_ms;
         Usage {
             day: window(client.day, DAY_SECONDS, client.spec.daily_limit),
             hour: window(client.hour, HOUR_SECONDS, client.spec.hourly_limit),
-            cooldown_until_unix_ms: (until > now.unix_ms).then_some(until),
+            cooldown_until_unix_ms: client.pause_left_ms(now).map(|left| now.unix_ms + left),
         }
     }
 
@@ -310,21 +312,13 @@ impl Client {
     }
 
     fn check_limits(&self, now: Now) -> Result<(), Refusal> {
-        let cooldown_ms = self.spec.cooldown_seconds * 1000;
-        let left_ms = self.cooldown_until_unix_ms.saturating_sub(now.unix_ms);
-        // More than the whole pause is left only if the clock was set back: that locks nobody out.
-        if (1..=cooldown_ms).contains(&left_ms) {
+        if let Some(left_ms) = self.pause_left_ms(now) {
             return Err(Refusal::Cooldown {
                 retry_after_seconds: left_ms.div_ceil(1000),
             });
         }
         let seconds = now.unix_seconds();
-        let left = |window: &Window, length| {
-            window
-                .ends_at(length)
-                .saturating_sub(seconds)
-                .clamp(1, 2 * length)
-        };
+        let left = |window: &Window, length| window.ends_at(length).saturating_sub(seconds);
         let is_used_up = |window: &Window, limit| limit > 0 && window.used >= limit;
         if is_used_up(&self.hour, self.spec.hourly_limit) {
             return Err(Refusal::HourlyLimit {
@@ -339,6 +333,15 @@ impl Client {
             });
         }
         Ok(())
+    }
+
+    /// How much is left of the pause after its last request. More than the whole pause would be only if the clock was set
+    /// back: that locks nobody out.
+    fn pause_left_ms(&self, now: Now) -> Option<u64> {
+        let left_ms = self.cooldown_until_unix_ms.checked_sub(now.unix_ms)?;
+        (1..=self.spec.cooldown_seconds * 1000)
+            .contains(&left_ms)
+            .then_some(left_ms)
     }
 
     fn count(&mut self, now: Now) {

@@ -4,11 +4,14 @@
 pub const HOUR_SECONDS: u64 = 3600;
 pub const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
+/// A clock that is set back by no more was right before, as is that of a process whose turn began so much later.
+const AHEAD_SECONDS_MAX: u64 = 60;
+
 /// A count within fixed windows of one length.
 ///
 /// The window only moves forward: a clock that is set back a little goes on counting in the window that had begun, so
-/// that nothing is forgotten. A clock that is set back by more than a window was wrong before, and counting begins
-/// anew, so that nobody is locked out for longer than a window.
+/// that nothing is forgotten. A clock that is set back by more was wrong before, and counting begins anew in the present
+/// window, so that nobody is locked out for longer than that, or counted for what is yet to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The number of the window since 1970.
@@ -18,11 +21,10 @@ pub struct Window {
 
 impl Window {
     /// Adds requests that were counted elsewhere, in the window with the number `index`. What is past adds nothing, nor
-    /// what lies further ahead than the next window: that clock was wrong.
+    /// what lies ahead: that clock was wrong.
     pub fn add(&mut self, seconds: u64, index: u64, used: u64, unix_seconds: u64) {
         self.roll(seconds, unix_seconds);
-        let present = unix_seconds / seconds;
-        if !(present..=present + 1).contains(&index) {
+        if !is_present(index, seconds, unix_seconds) {
             return;
         }
         if index > self.index {
@@ -38,8 +40,8 @@ impl Window {
 
     /// Goes over to the window of `unix_seconds`, of length `seconds`.
     pub fn roll(&mut self, seconds: u64, unix_seconds: u64) {
-        let index = unix_seconds / seconds;
-        if index > self.index || index + 1 < self.index {
+        if !is_present(self.index, seconds, unix_seconds) {
+            let index = unix_seconds / seconds;
             *self = Window { index, used: 0 };
         }
     }
@@ -48,6 +50,18 @@ impl Window {
     pub fn ends_at(&self, seconds: u64) -> u64 {
         (self.index + 1) * seconds
     }
+}
+
+/// Whether the window with this number is that of `unix_seconds`, or about to begin.
+fn is_present(index: u64, seconds: u64, unix_seconds: u64) -> bool {
+    index >= unix_seconds / seconds && index * seconds <= unix_seconds + AHEAD_SECONDS_MAX
+}
+
+/// The later of two times, of those that do not lie ahead: their clock was wrong. 0 if both do.
+pub fn latest_unix_ms(one: u64, other: u64, now_unix_ms: u64) -> u64 {
+    let bound = now_unix_ms.saturating_add(AHEAD_SECONDS_MAX * 1000);
+    let times = [one, other].into_iter().filter(|time| *time <= bound);
+    times.max().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -63,8 +77,10 @@ mod tests {
             (10_800, 1, 1),
             (10_790, 1, 2), // set back over the hour's end: still the hour that had begun
             (10_805, 0, 2),
+            (10_740, 0, 2),    // set back by no more than a minute before it
+            (10_739, 1, 1),    // and by more: that was wrong, counting begins anew
             (3_000_000, 1, 1), // set forward by weeks
-            (10_900, 1, 1),    // and back: that was wrong, counting begins anew
+            (10_900, 1, 1),    // and back
         ];
         let mut window = Window::default();
         for (at, requests, want) in rows {
@@ -77,20 +93,21 @@ mod tests {
 
     #[test]
     fn counts_of_elsewhere_add_to_the_window_that_they_were_counted_in() {
-        // (hour of it, requests, the present hour, used after them)
+        // (hour of it, requests, when, used after them)
         let rows = [
-            (10, 2, 10, 2),
-            (10, 3, 10, 5),
-            (9, 7, 10, 5),   // past
-            (11, 1, 10, 1),  // a clock a little ahead, or set back here: the next hour has begun
-            (10, 1, 10, 2),  // goes on in the one that has begun
-            (13, 50, 10, 2), // a wrong clock
-            (12, 4, 12, 4),
+            (10, 2, 36_000, 2),
+            (10, 3, 36_000, 5),
+            (9, 7, 36_000, 5),  // past
+            (11, 9, 36_000, 5), // a wrong clock
+            (13, 9, 36_000, 5),
+            (11, 1, 39_545, 1), // one a little ahead, or set back here: the next hour has begun
+            (10, 1, 39_545, 2), // goes on in the one that has begun
+            (12, 4, 43_200, 4),
         ];
         let mut window = Window::default();
-        for (hour, requests, present, want) in rows {
-            window.add(HOUR_SECONDS, hour, requests, present * HOUR_SECONDS);
-            assert_eq!(window.used, want, "{requests} of hour {hour} at {present}");
+        for (hour, requests, at, want) in rows {
+            window.add(HOUR_SECONDS, hour, requests, at);
+            assert_eq!(window.used, want, "{requests} of hour {hour} at {at}");
         }
     }
 }

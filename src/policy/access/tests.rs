@@ -119,16 +119,65 @@ fn a_clock_that_is_set_back() {
             (3_600_000, Ok(())),
         ],
     );
-    run(
-        "by a day: it was wrong, nobody is locked out",
-        limited,
-        &[
-            (86_400_000, Ok(())),
-            (0, Ok(())),
-            (9_999, cooldown(1)),
-            (10_000, hourly(1, 3590)),
-        ],
-    );
+    for ahead_ms in [3_600_000, 86_400_000] {
+        run(
+            "by an hour, by a day: it was wrong, nobody is locked out",
+            limited.clone(),
+            &[
+                (ahead_ms, Ok(())),
+                (0, Ok(())),
+                (9_999, cooldown(1)),
+                (10_000, hourly(1, 3590)),
+            ],
+        );
+    }
+}
+
+#[test]
+fn what_was_noted_by_a_clock_that_was_ahead() {
+    let limited = ClientSpec {
+        daily_limit: 9,
+        cooldown_seconds: 10,
+        ..spec("limited-key")
+    };
+    let now_ms = MIDNIGHT * 1000 + 5000;
+    let spent = |unix_ms: u64| Spent {
+        client: Digest::of(b"limited-key"),
+        unix_ms,
+        hour: (unix_ms / 3_600_000) as u32,
+        hour_used: 1,
+        day: (unix_ms / 86_400_000) as u32,
+        day_used: 1,
+    };
+    // (how far ahead each request was noted, how many count today, how long the pause lasts)
+    let rows: [(&[i64], u64, Option<u64>); 5] = [
+        (&[-4000], 1, Some(6000)),
+        (&[86_400_000], 0, None),
+        (&[86_400_000, -4000], 1, Some(6000)),
+        (&[-4000, 86_400_000, 3_600_000], 2, Some(6000)),
+        (&[-4000, 365 * 86_400_000], 1, Some(6000)),
+    ];
+    for (noted, used, pause_ms) in rows {
+        let mut clients = Clients::new(vec![limited.clone()]);
+        for ahead_ms in noted {
+            let unix_ms = now_ms.saturating_add_signed(*ahead_ms);
+            clients.restore(&spent(unix_ms), at(now_ms));
+        }
+        let usage = clients.usage(ClientId(0), at(now_ms));
+        let until = pause_ms.map(|pause_ms| now_ms + pause_ms);
+        let found = (usage.day.used, usage.cooldown_until_unix_ms);
+        assert_eq!(found, (used, until), "{noted:?}");
+        let ends = usage.day.resets_at_unix_seconds;
+        assert_eq!(ends, MIDNIGHT + DAY_SECONDS, "{noted:?}");
+    }
+    // A process whose turn began a little later is right.
+    let mut clients = Clients::new(vec![limited]);
+    clients.restore(&spent(now_ms + 50), at(now_ms));
+    let found = clients.admit(ClientId(0), "p", true, at(now_ms + 50));
+    assert_eq!(found.map(|_| ()), cooldown(10));
+    let set_back = at(now_ms - 1000);
+    let usage = clients.usage(ClientId(0), set_back);
+    assert_eq!(usage.cooldown_until_unix_ms, None, "nobody is locked out");
 }
 
 #[test]
