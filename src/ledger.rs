@@ -159,7 +159,11 @@ impl Ledger {
 fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now) {
     match record {
         Record::Used(spent) => clients.restore(spent, now),
-        Record::Key { key, standing, .. } => keyring.restore(key, standing, now),
+        Record::Key {
+            key,
+            unix_ms,
+            standing,
+        } => keyring.restore(key, standing, *unix_ms, now),
     }
 }
 

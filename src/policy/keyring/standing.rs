@@ -22,11 +22,11 @@ impl Keyring {
         Some((key.mark, key.standing()))
     }
 
-    /// Takes over what was learnt of a key before the start or by another process. That is no change of its own, and
-    /// a key that is not known is passed over.
-    pub fn restore(&mut self, mark: &Digest, standing: &Standing, now: Now) {
+    /// Takes over what was learnt of a key before the start or by another process, as it stood when it was noted. That
+    /// is no change of its own, and a key that is not known is passed over.
+    pub fn restore(&mut self, mark: &Digest, standing: &Standing, noted_unix_ms: u64, now: Now) {
         for key in self.keys.iter_mut().filter(|key| key.mark == *mark) {
-            key.restore(standing, now);
+            key.restore(standing, noted_unix_ms, now);
         }
     }
 
@@ -64,7 +64,7 @@ impl Key {
         }
     }
 
-    fn restore(&mut self, standing: &Standing, now: Now) {
+    fn restore(&mut self, standing: &Standing, noted_unix_ms: u64, now: Now) {
         match standing {
             Standing::Usable => {
                 if matches!(self.health, Health::Unhealthy { .. }) {
@@ -81,8 +81,9 @@ impl Key {
                 if matches!(self.health, Health::Unhealthy { .. }) {
                     self.health = Health::Unknown;
                 }
-                let left = Duration::from_millis(until_unix_ms.saturating_sub(now.unix_ms));
-                // More is left only if the clock was set back.
+                // If the clock was set back since, as long as it was to last when it was noted.
+                let since_unix_ms = noted_unix_ms.max(now.unix_ms);
+                let left = Duration::from_millis(until_unix_ms.saturating_sub(since_unix_ms));
                 let left = left.min(STATED_WAIT_MAX);
                 self.cooling = (!left.is_zero()).then(|| Cooling {
                     since: now.instant,

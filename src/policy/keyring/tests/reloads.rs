@@ -109,3 +109,50 @@ fn what_pages_show() {
         assert_eq!(view.last_used_unix_ms, Some(bench.now.unix_ms - 2000));
     }
 }
+
+#[test]
+fn what_was_noted_by_any_clock_cools_no_longer_than_it_was_to() {
+    let now = start();
+    // (how far ahead it was noted, for how long, what is left), in seconds
+    let rows: [(i64, u64, u64); 7] = [
+        (-40, 30, 0),
+        (-10, 30, 20),
+        (0, 30, 30),
+        (5, 30, 30),
+        (3600, 30, 30),
+        (365 * 86_400, 30, 30),
+        (0, u64::MAX / 2000, 86_400), // that was never written
+    ];
+    for (ahead, seconds, left) in rows {
+        let mut bench = Bench::new(1);
+        bench.now = now;
+        let noted_unix_ms = now.unix_ms.saturating_add_signed(ahead * 1000);
+        let standing = Standing::Cooling {
+            until_unix_ms: noted_unix_ms + seconds * 1000,
+            cause: Cause::RateLimited,
+        };
+        let mark = bench.keyring.keys[0].mark;
+        let keyring = &mut bench.keyring;
+        keyring.restore(&mark, &standing, noted_unix_ms, now);
+        let until = now.unix_ms + left * 1000;
+        let want = match left {
+            0 => KeyState::Unknown,
+            _ => KeyState::Cooling {
+                until_unix_ms: until,
+                cause: Cause::RateLimited,
+            },
+        };
+        let view = keyring.views(bench.platform, now).next();
+        let found = view.expect("it is there").state;
+        assert_eq!(found, want, "{ahead} {seconds}");
+        let found = keyring.pick(bench.platform, &bench.keys, &[], now);
+        let retry_after = Duration::from_secs(left);
+        match found {
+            Ok(permit) => {
+                assert_eq!(left, 0, "{ahead} {seconds}");
+                keyring.release(permit);
+            }
+            Err(why) => assert_eq!(why, NoKey::RateLimited { retry_after }),
+        }
+    }
+}
