@@ -3,6 +3,8 @@
 
 #[path = "hostile/attacks.rs"]
 mod attacks;
+#[path = "hostile/clock.rs"]
+mod clock;
 #[path = "hostile/faults.rs"]
 mod faults;
 #[path = "hostile/handshakes.rs"]
