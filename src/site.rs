@@ -269,9 +269,9 @@ impl Lasting {
         for platform in &config.platforms {
             match self.endpoint(EndpointKey::of(platform, demo_port)) {
                 Ok(endpoint) => endpoints.push(endpoint),
-                Err(text) => problems.push(Finding {
+                Err((name, text)) => problems.push(Finding {
                     file: platforms::FILE,
-                    path: format!("[{}].ca_file", platform.place),
+                    path: format!("[{}].{name}", platform.place),
                     text,
                 }),
             }
@@ -284,15 +284,16 @@ impl Lasting {
         Err(problems)
     }
 
-    fn endpoint(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, String> {
+    /// Or which field of the platform is wrong, and why.
+    fn endpoint(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, (&'static str, String)> {
         if let Some((_, endpoint)) = self.endpoints.iter().find(|(known, _)| *known == key) {
             return Ok(Rc::clone(endpoint));
         }
         let security = match key.tls {
             false => Security::Plain,
             true => Security::Tls(
-                tls::client_config(key.ca_pem.as_deref())?,
-                tls::server_name(&key.host)?,
+                tls::client_config(key.ca_pem.as_deref()).map_err(|text| ("ca_file", text))?,
+                tls::server_name(&key.host).map_err(|text| ("base_url", text))?,
             ),
         };
         let endpoint = Rc::new(Endpoint {

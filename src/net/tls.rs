@@ -18,7 +18,9 @@ const ALPN: &[u8] = b"http/1.1";
 pub fn client_config(extra_roots_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(pem) = extra_roots_pem {
-        add_roots(&mut roots, pem)?;
+        add_roots(&mut roots, pem).map_err(|flaw| {
+            format!("{flaw}; write the path of a PEM file with certificates of authorities")
+        })?;
     }
     // Named here, since a provider that is found by itself fails when two libraries bring one each.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -109,8 +111,9 @@ pub fn expires_unix_seconds(cert_pem: &[u8]) -> Option<u64> {
 pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     // The final dot of an absolute name is no part of the name in TLS (RFC 6066 section 3).
     let name = host.strip_suffix('.').unwrap_or(host);
-    ServerName::try_from(name.to_string())
-        .map_err(|_| format!("{host:?} is neither a host name nor an address"))
+    ServerName::try_from(name.to_string()).map_err(|_| {
+        format!("{host:?} is neither a host name nor an address; write one such as api.example.com")
+    })
 }
 
 /// What is wrong with a PEM text. The library's own words hold lines of it, and these may be a private key.

@@ -145,6 +145,7 @@ fn check_tells_all_at_once() {
     };
     let platforms = json!([
         {"name": "none"}, platform("a", "https://h.example"), platform("b", "https://i.example"),
+        {"name": "c", "base_url": "https://-c"},
     ]);
     for (file, text) in [
         ("broken.pem", broken),
@@ -172,7 +173,8 @@ fn check_tells_all_at_once() {
             "\nkey.json: [0].key: ",
             "\nplatform.json: [0].base_url: missing",
             "\nplatform.json: [1].ca_file: not PEM: ",
-            "\nplatform.json: [2].ca_file: not PEM: ",
+            "\nplatform.json: [2].ca_file: not PEM: a section is not Base64; write ",
+            "\nplatform.json: [3].base_url: \"-c\" is neither a host name nor an address; write ",
             state_file,
         ] {
             let part = part.replace("DIR", dir);
