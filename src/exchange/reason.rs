@@ -296,7 +296,7 @@ impl Reason {
 fn refusal_message(refusal: &Refusal) -> Cow<'static, str> {
     match refusal {
         Refusal::SampleKey => {
-            "The sample key root_key is accepted from this machine only; put keys of your own into key.json.".into()
+            "The sample key root_key is accepted from this machine only, at 127.0.0.1 or ::1; put keys of your own into key.json.".into()
         }
         Refusal::KeyExpired => "This API key has expired.".into(),
         Refusal::PlatformNotAllowed => "This API key may not use this platform.".into(),
