@@ -2,7 +2,7 @@
 
 mod lines;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -89,13 +89,17 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
 }
 
 fn read(dir: &Path) -> Result<Config, String> {
-    if !dir.is_dir() {
-        return Err(format!(
-            "there is no folder {}; name one with --dir",
-            dir.display()
-        ));
+    let shown = dir.display();
+    // The folder's own place in it: entering it is what takes a right.
+    match std::fs::metadata(dir.join(".")) {
+        Ok(_) => Ok(config::read(dir, &|name| std::env::var(name).ok())),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(format!("{shown} is no folder; name one with --dir"))
+        }
+        Err(error) => Err(format!(
+            "{shown} cannot be entered: {error}; name another folder with --dir"
+        )),
     }
-    Ok(config::read(dir, &|name| std::env::var(name).ok()))
 }
 
 fn refuse_problems(dir: &Path, findings: &Findings) -> Result<(), String> {

@@ -33,7 +33,16 @@ fn the_command_line_tells_what_is_wrong() {
         (&["--version"], 0, env!("CARGO_PKG_VERSION")),
         (&["--nonsense"], 2, "--nonsense"),
         (&["--dir"], 2, "--dir needs a folder"),
-        (&["--dir", "/does/not/exist"], 1, "/does/not/exist"),
+        (
+            &["--dir", "/does/not/exist"],
+            1,
+            "/does/not/exist cannot be entered: No such file or directory (os error 2); name another folder with --dir",
+        ),
+        (
+            &["--dir", "/dev/null"],
+            1,
+            "/dev/null is no folder; name one with --dir",
+        ),
         (
             &["--check", "--dir", "/does/not/exist"],
             1,
