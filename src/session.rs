@@ -274,13 +274,28 @@ impl Session {
     /// Reads what is wanted and there; the number of bytes, and one for news without bytes.
     fn fill(&mut self, now: Now) -> usize {
         let mut filled = 0;
-        if self.exchange.wants_client() && self.client.may_read() {
-            filled += count(self.client.fill(now));
+        if self.listens_to_client() && self.client.may_read() {
+            let at = match self.exchange.wants_client() {
+                true => now,
+                // What is of no use yet puts no deadline off.
+                false => Now {
+                    instant: self.client.active_at(),
+                    ..now
+                },
+            };
+            filled += count(self.client.fill(at));
         }
         if self.exchange.wants_upstream(self.client.has_output()) {
             filled += self.upstream.fill(now);
         }
         filled
+    }
+
+    /// Whether the client is read: where its bytes are of use, and over TLS, whose end is a message among others that only
+    /// a read finds, also while it is served, as long as nothing else waits.
+    fn listens_to_client(&self) -> bool {
+        let may_tell = self.client.ends_by_message() && self.client.input.is_empty();
+        self.exchange.wants_client() || (may_tell && self.exchange.serves_client())
     }
 
     fn step(&mut self, slot: usize, core: &mut Core, now: Now) -> Step {
@@ -376,7 +391,7 @@ impl Session {
         let is_wanted = self.exchange.wants_upstream(self.client.has_output());
         self.upstream.could_move(is_wanted)
             || self.client.may_write()
-            || (self.exchange.wants_client() && self.client.may_read())
+            || (self.listens_to_client() && self.client.may_read())
     }
 
     /// Ends the session: whatever is under way is settled, both connections are closed.

@@ -277,6 +277,22 @@ impl Exchange {
         }
     }
 
+    /// Whether a request is under way that is given up when its client leaves.
+    pub fn serves_client(&self) -> bool {
+        match self {
+            Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Relaying(_)
+            | Exchange::Replying(_) => true,
+            Exchange::Reading(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Collecting(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
+        }
+    }
+
     /// Whether bytes of an answer, or of a tunnel, are passed on as they come.
     pub fn is_relaying(&self) -> bool {
         match self {

@@ -278,6 +278,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the peer ends its direction by a message, before the socket tells of it or without that.
+    pub fn ends_by_message(&self) -> bool {
+        matches!(self.transport, Transport::Tls(_))
+    }
+
     /// Whether the peer speaks plain text where TLS was agreed.
     pub fn hears_plain_text(&self) -> bool {
         self.transport.hears_plain_text()

@@ -168,6 +168,41 @@ fn both_versions_stream_keep_alive_and_resume() {
     }
 }
 
+/// As some clients cancel: they await our alert before they close the socket.
+#[test]
+fn an_alert_alone_ends_the_request_under_way() {
+    let (sender, cuts) = mpsc::channel();
+    let platform = Platform::serve(move |seen: &Seen, line: &mut Line| match seen.path() {
+        "/v1/probe" => {
+            line.answer("200 OK", "{}");
+            Next::Await
+        }
+        path => {
+            if path == "/v1/stream" {
+                line.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
+            }
+            let _ = sender.send(line.is_cut());
+            Next::Close
+        }
+    });
+    let certificate = Certificate::until(2100);
+    let proxy = started(&platform, &certificate);
+    for version in BOTH {
+        let config = certificate.trusted(&[version]);
+        for path in ["silence", "stream"] {
+            let mut client = proxy.connect().secure(&config).expect("a handshake");
+            get(&mut client, path);
+            platform.next();
+            if path == "stream" {
+                client.head();
+                assert_eq!(client.bytes(4), b"part");
+            }
+            client.notify_of_close();
+            assert_eq!(cuts.recv_timeout(PATIENCE), Ok(true), "{version:?} {path}");
+        }
+    }
+}
+
 #[test]
 fn what_is_no_handshake_is_answered_or_closed() {
     let (platform, certificate) = (platform(), Certificate::until(2100));
