@@ -278,14 +278,14 @@ fn decide(
     if !site.allows_address(peer.address, peer.is_loopback) {
         return Decision::Refuse(Reason::IpNotAllowed);
     }
+    if let Some(page) = page {
+        return on_page(page, request, head, peer, core, now);
+    }
     if matches!(head.method, "CONNECT" | "TRACE") {
         return Decision::Refuse(Reason::MethodNotAllowed(PROXIED_METHODS));
     }
     if head.target.form == Form::Asterisk {
         return Decision::Reply(Reply::empty(204).with("allow", PROXIED_METHODS));
-    }
-    if let Some(page) = page {
-        return on_page(page, request, head, peer, core, now);
     }
     if let Some(reply) = preflight_reply(request, head) {
         return Decision::Reply(reply);

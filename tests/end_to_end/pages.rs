@@ -44,15 +44,21 @@ fn each_path_answers_its_methods() {
             (200, Some(kind)),
             "{path}"
         );
-        let refused = ask(
-            &proxy,
-            &format!("POST {path} HTTP/1.1\r\nContent-Length: 0"),
-        );
-        assert_eq!(
-            (refused.status, refused.error_code().as_str()),
-            (405, "method_not_allowed")
-        );
-        assert_eq!(refused.field("allow"), Some("GET, HEAD"), "{path}");
+        for request in [
+            "POST {path} HTTP/1.1\r\nContent-Length: 0",
+            "TRACE {path} HTTP/1.1",
+        ] {
+            let refused = ask(&proxy, &request.replace("{path}", path));
+            assert_eq!(
+                (refused.status, refused.error_code().as_str()),
+                (405, "method_not_allowed")
+            );
+            assert_eq!(
+                refused.field("allow"),
+                Some("GET, HEAD"),
+                "{request} {path}"
+            );
+        }
     }
     let answer = ask(&proxy, "GET / HTTP/1.1");
     assert_eq!(
