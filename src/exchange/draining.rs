@@ -15,7 +15,8 @@ use super::{Cx, Exchange, Step};
 
 /// How long and how much is read before the connection is given up instead.
 const PATIENCE: Duration = Duration::from_secs(5);
-const DROPPED_BYTES_MAX: usize = 256 * 1024;
+/// See [`PATIENCE`].
+pub const DROPPED_BYTES_MAX: usize = 256 * 1024;
 
 pub struct Draining {
     decoder: Decoder,

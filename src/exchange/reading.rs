@@ -26,6 +26,7 @@ use super::answer::HEAD_ROOM_BYTES;
 use super::choosing::Choosing;
 use super::collecting::{self, Collecting};
 use super::core::{Core, Phase};
+use super::draining::DROPPED_BYTES_MAX;
 use super::forward::{offered_protocols, tail_below, write_head};
 use super::reason::Reason;
 use super::replying::{Replying, preflight_reply};
@@ -200,8 +201,10 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let decoder = Decoder::new(head.framing);
     let continues =
         head.expects_continue && !matches!(head.framing, Framing::None | Framing::Length(0));
-    if let (true, Decision::Refuse(_) | Decision::Reply(_)) = (continues, &decision) {
-        // The client may send its body or not, and what comes next could be either.
+    // The client may send its body or not, and what comes next could be either; or it is more than is read to be dropped.
+    let is_last = continues
+        || matches!(head.framing, Framing::Length(length) if length > DROPPED_BYTES_MAX as u64);
+    if let (true, Decision::Refuse(_) | Decision::Reply(_)) = (is_last, &decision) {
         request.afterwards = Afterwards::Close;
     }
     cx.client.input.consume(range.end);

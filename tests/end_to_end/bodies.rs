@@ -263,6 +263,24 @@ fn an_answer_before_the_body_was_read_reaches_the_client() {
 }
 
 #[test]
+fn a_refused_body_is_dropped_unless_the_answer_announces_the_close() {
+    let proxy = Proxy::start(&json!([]));
+    for (size, want) in [(256 << 10, None), ((256 << 10) + 1, Some("close"))] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /info HTTP/1.1\r\nHost: p\r\nContent-Length: {size}\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.field("connection")), (405, want));
+        if want.is_none() {
+            client.send(pattern(size));
+            client.send("GET /info HTTP/1.1\r\nHost: p\r\n\r\n");
+            assert_eq!(client.answer().status, 200, "after {size} bytes");
+        }
+    }
+}
+
+#[test]
 fn what_broke_off_never_looks_whole() {
     let platform = Platform::raw(|_, line, _| {
         let Some(head) = line.head() else { return };
