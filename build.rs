@@ -49,7 +49,7 @@ fn write_entry(table: &mut String, file: &Path, target: &Path) {
     let (sum, length) = (check.sum(), bytes.len());
     writeln!(
         table,
-        "Asset {{ name: {name:?}, content_type: {content_type:?}, etag: \"\\\"{sum:08x}-{length:x}\\\"\", \
+        "Asset {{ name: {name:?}, content_type: {content_type:?}, etag: \"W/\\\"{sum:08x}-{length:x}\\\"\", \
          bytes: include_bytes!({file:?}), gzip: include_bytes!({packed:?}) }},",
     )
     .expect("a string can be written");
