@@ -57,7 +57,8 @@ struct Client {
     listed: bool,
     hour: Window,
     day: Window,
-    cooldown_until_unix_ms: u64,
+    /// When its last request was admitted.
+    last_unix_ms: u64,
 }
 
 /// What is left of the limit that is nearer its end.
@@ -193,12 +194,7 @@ impl Clients {
         if let Some(id) = self.by_digest.get(&spent.client) {
             let client = &mut self.clients[id.0 as usize];
             spent.add_to(&mut client.hour, &mut client.day, now);
-            let pause_ms = client.spec.cooldown_seconds * 1000;
-            client.cooldown_until_unix_ms = latest_unix_ms(
-                client.cooldown_until_unix_ms,
-                spent.unix_ms.saturating_add(pause_ms),
-                now.unix_ms + pause_ms,
-            );
+            client.last_unix_ms = latest_unix_ms(client.last_unix_ms, spent.unix_ms, now.unix_ms);
         }
     }
 
@@ -274,7 +270,7 @@ impl Client {
             listed: true,
             hour: Window::default(),
             day: Window::default(),
-            cooldown_until_unix_ms: 0,
+            last_unix_ms: 0,
         }
     }
 
@@ -338,16 +334,15 @@ impl Client {
     /// How much is left of the pause after its last request. More than the whole pause would be only if the clock was set
     /// back: that locks nobody out.
     fn pause_left_ms(&self, now: Now) -> Option<u64> {
-        let left_ms = self.cooldown_until_unix_ms.checked_sub(now.unix_ms)?;
-        (1..=self.spec.cooldown_seconds * 1000)
-            .contains(&left_ms)
-            .then_some(left_ms)
+        let pause_ms = self.spec.cooldown_seconds * 1000;
+        let left_ms = (self.last_unix_ms + pause_ms).checked_sub(now.unix_ms)?;
+        (1..=pause_ms).contains(&left_ms).then_some(left_ms)
     }
 
     fn count(&mut self, now: Now) {
         self.hour.used += 1;
         self.day.used += 1;
-        self.cooldown_until_unix_ms = now.unix_ms + self.spec.cooldown_seconds * 1000;
+        self.last_unix_ms = now.unix_ms;
     }
 
     fn quota(&self, unix_seconds: u64) -> Option<Quota> {

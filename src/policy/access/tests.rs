@@ -202,6 +202,28 @@ fn cooldown_counts_from_the_last_admitted_request() {
 }
 
 #[test]
+fn the_pause_is_that_of_the_present_configuration() {
+    for (former, present, later_ms, want) in [
+        (60, 3, 1000, cooldown(2)),
+        (60, 3, 3000, Ok(())),
+        (0, 5, 1000, cooldown(4)),
+        (5, 0, 1, Ok(())),
+    ] {
+        let pausing = |cooldown_seconds| ClientSpec {
+            cooldown_seconds,
+            ..spec("pausing-key")
+        };
+        let mut clients = Clients::new(vec![pausing(former)]);
+        let first = clients.admit(ClientId(0), "p", true, at(MIDNIGHT * 1000));
+        assert!(first.is_ok());
+        clients.reload(vec![pausing(present)]);
+        let now = at(MIDNIGHT * 1000 + later_ms);
+        let found = clients.admit(ClientId(0), "p", true, now);
+        assert_eq!(found.map(|_| ()), want, "{former} {present} {later_ms}");
+    }
+}
+
+#[test]
 fn expiry_is_the_end_of_the_day() {
     let expiring = ClientSpec {
         expires_unix_seconds: Some(MIDNIGHT),
