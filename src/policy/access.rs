@@ -238,12 +238,14 @@ impl Clients {
         listed.map(|(place, _)| ClientId(place as u32))
     }
 
+    /// A root key has no limits and no pause, whatever is written beside it.
     pub fn usage(&self, id: ClientId, now: Now) -> Usage {
         let client = self.client(id);
+        let is_bound = !client.spec.is_root;
         let window = |mut window: Window, seconds, limit| {
             window.roll(seconds, now.unix_seconds());
             WindowUsage {
-                limit,
+                limit: if is_bound { limit } else { 0 },
                 used: window.used,
                 resets_at_unix_seconds: window.ends_at(seconds),
             }
@@ -251,7 +253,10 @@ impl Clients {
         Usage {
             day: window(client.day, DAY_SECONDS, client.spec.daily_limit),
             hour: window(client.hour, HOUR_SECONDS, client.spec.hourly_limit),
-            cooldown_until_unix_ms: client.pause_left_ms(now).map(|left| now.unix_ms + left),
+            cooldown_until_unix_ms: client
+                .pause_left_ms(now)
+                .filter(|_| is_bound)
+                .map(|left| now.unix_ms + left),
         }
     }
 

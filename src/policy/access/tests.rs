@@ -346,6 +346,25 @@ fn refused_requests_are_not_counted() {
 }
 
 #[test]
+fn what_does_not_bind_a_root_key_is_not_shown_either() {
+    for (is_root, want) in [(true, (0, 0, false)), (false, (3, 2, true))] {
+        let mut clients = Clients::new(vec![ClientSpec {
+            is_root,
+            daily_limit: 3,
+            hourly_limit: 2,
+            cooldown_seconds: 5,
+            ..spec("operator-key")
+        }]);
+        let now = at(MIDNIGHT * 1000);
+        let admitted = clients.admit(ClientId(0), "p", true, now);
+        assert!(admitted.is_ok());
+        let usage = clients.usage(ClientId(0), now);
+        let pauses = usage.cooldown_until_unix_ms.is_some();
+        assert_eq!((usage.day.limit, usage.hour.limit, pauses), want);
+    }
+}
+
+#[test]
 fn the_limit_that_is_nearer_its_end() {
     for (hourly_limit, daily_limit, requests, want) in [
         (0, 0, 1, None),
