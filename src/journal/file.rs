@@ -23,6 +23,9 @@ pub struct JournalFile {
     permissions: fs::Permissions,
     /// Up to where its records are known.
     pub read_to: u64,
+    /// What this process has appended since, by writes that succeeded: if the file is no longer than that, nobody else has
+    /// written, and nothing need be read.
+    own_bytes: u64,
     /// So long it was, and what was appended since: one that is shorter has lost something.
     length_min: u64,
 }
@@ -121,6 +124,7 @@ impl JournalFile {
             identity: identity(&metadata),
             permissions: metadata.permissions(),
             read_to: 0,
+            own_bytes: 0,
             length_min: 0,
         })
     }
@@ -139,12 +143,16 @@ impl JournalFile {
         }
     }
 
-    /// Puts into `bytes` what stands from `read_to` on.
+    /// Puts into `bytes` what stands from `read_to` on, unless all of that is this process's own.
     ///
     /// # Errors
     /// What the operating system says.
     pub fn read_rest(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
         self.length_min = self.size()?;
+        if self.length_min == self.read_to + self.own_bytes {
+            self.read_to = self.length_min;
+        }
+        self.own_bytes = 0;
         let length = self.length_min.saturating_sub(self.read_to);
         bytes.clear();
         bytes.resize(length as usize, 0);
@@ -204,6 +212,7 @@ impl JournalFile {
                 Err(error) => return (written, Err(failed("written", &error))),
             }
         }
+        self.own_bytes += written as u64;
         (written, Ok(()))
     }
 
@@ -223,6 +232,7 @@ impl JournalFile {
             let _ = self.file.set_len(0);
         }
         self.read_to = content.len() as u64;
+        self.own_bytes = 0;
         outcome
     }
 
@@ -259,6 +269,7 @@ impl JournalFile {
         let mut new = JournalFile::around(file)?;
         new.append(content).1?;
         new.read_to = content.len() as u64;
+        new.own_bytes = 0;
         Ok(new)
     }
 }

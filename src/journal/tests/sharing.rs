@@ -1,5 +1,7 @@
 //! Several processes on one journal.
 
+use std::os::unix::fs::FileExt;
+
 use super::*;
 
 #[test]
@@ -22,6 +24,35 @@ fn a_file_that_is_taken_away_is_made_anew() {
     one.note(&used(1, 1, now), now);
     one.flush(now);
     assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 7);
+}
+
+/// What would be found by reading is put there unseen: its own records are not read, until another process has written.
+#[test]
+fn a_process_does_not_read_what_it_has_written() {
+    let (folder, now) = (Folder::new("own"), start());
+    let mut journal = open(&folder.file(), 1, now).journal;
+    for _ in 0..2 {
+        journal.note(&used(1, 4, now), now);
+        journal.flush(now);
+    }
+    let file = fs::OpenOptions::new().write(true).open(folder.file());
+    let file = file.expect("it was begun");
+    let written = file.metadata().expect("it is there").len() as usize;
+    let damage = vec![b'\n'; written - HEADER.len()];
+    file.write_all_at(&damage, HEADER.len() as u64)
+        .expect("it can be written to");
+    assert_eq!(journal.catch_up(now).count(), 0);
+    assert!(!journal.wants_compaction());
+    journal.note(&used(1, 4, now), now);
+    journal.flush(now);
+    let mut other = Vec::new();
+    used(2, 3, now).encode(2, &mut other);
+    file.write_all_at(&other, (written + USED_BYTES) as u64)
+        .expect("it can be written to");
+    assert_eq!(
+        counts(&journal.catch_up(now).collect::<Vec<_>>())[&digest(2)],
+        3
+    );
 }
 
 /// A process with what it has counted.
