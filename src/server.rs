@@ -38,6 +38,9 @@ const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted before those that exist get their turn.
 const ACCEPTS_PER_TURN: usize = 4;
 
+/// The same beside streams, which wait for it: each takes the kernel as long as an event does.
+const ACCEPTS_BESIDE_STREAMS: usize = 1;
+
 /// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection
 /// to be closed.
 const TIMERS_PER_TURN: usize = 256;
@@ -219,7 +222,9 @@ impl Server {
         if self.core.ledger.holds_back() {
             self.core.write_ledger(self.now);
             self.core.wake(&mut self.queue);
-            self.drive_rest(rest_ends);
+            if moment() < rest_ends {
+                self.drive_rest(rest_ends);
+            }
         }
         self.core.write_ledger(self.now);
         self.wake();
@@ -322,8 +327,12 @@ impl Server {
     }
 
     fn accept(&mut self) {
+        let accepts_max = match self.streams {
+            0 => ACCEPTS_PER_TURN,
+            _ => ACCEPTS_BESIDE_STREAMS,
+        };
         for door in [&mut self.clients, &mut self.demo] {
-            for _ in 0..ACCEPTS_PER_TURN {
+            for _ in 0..accepts_max {
                 let Some((socket, address)) = door.accept(&mut self.network, self.now) else {
                     break;
                 };
@@ -414,7 +423,7 @@ impl Server {
         }
         self.clients.closes_at = None;
         self.clients.readable = true;
-        for _ in 0..LAST_ACCEPTS_MAX / ACCEPTS_PER_TURN {
+        for _ in 0..LAST_ACCEPTS_MAX {
             if !self.clients.is_open() {
                 break;
             }
