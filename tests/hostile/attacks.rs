@@ -16,6 +16,10 @@ const BIG_PIECES: usize = 10;
 const BIG_PIECE_BYTES: usize = 64 * 1024;
 static BIG_PIECE: [u8; BIG_PIECE_BYTES] = [b'b'; BIG_PIECE_BYTES];
 
+/// What the kernel of a platform holds of an answer that is not taken. It is another machine's: thousands of whole answers
+/// would be no load of the proxy's, and use up what memory this one has for connections.
+const HELD_BYTES: usize = 16 * 1024;
+
 /// How often it is looked whether an attack has had its effect.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -28,7 +32,10 @@ const PIPELINED: usize = 10_000;
 /// A platform that answers much, if asked for it.
 pub fn generous() -> Platform {
     Platform::serve(|request, line| match request.path() {
-        "/v1/big" => {
+        path @ ("/v1/big" | "/v1/held") => {
+            if path == "/v1/held" {
+                line.buffer_at_most(HELD_BYTES);
+            }
             line.send(format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: {BIG_BYTES}\r\n\r\n"
             ));
@@ -159,7 +166,7 @@ pub fn slow_heads(proxy: &Proxy, count: usize) -> u64 {
 /// Clients that ask for much and read nothing, until the proxy has closed their connections.
 pub fn never_reading(proxy: &Proxy, count: usize) -> u64 {
     let before = clients(proxy);
-    let asked = closing("/big/v1/big");
+    let asked = closing("/big/v1/held");
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port()));
     let streams: Vec<Socket> = (0..count)
         .map(|_| {

@@ -163,6 +163,13 @@ impl Line {
         ));
     }
 
+    /// Has the kernel hold about so many bytes at most of what the proxy does not take.
+    pub fn buffer_at_most(&self, bytes: usize) {
+        socket2::SockRef::from(&self.stream)
+            .set_send_buffer_size(bytes)
+            .expect("an option can be set");
+    }
+
     /// Makes the close that follows a reset.
     pub fn reset(&self) {
         socket2::SockRef::from(&self.stream)
