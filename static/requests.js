@@ -18,8 +18,8 @@ export class Requests {
       [
         { label: "Time", kind: "time", draw: (cell, request) => this.drawTime(cell, request) },
         { label: "Answer", draw: drawAnswer },
-        textColumn("Client", (request) => text(request.client)),
-        textColumn("Platform", (request) => text(request.platform_name)),
+        textColumn("Client", (request) => text(request.client), "named"),
+        textColumn("Platform", (request) => text(request.platform_name), "named"),
         textColumn("Key", (request) => text(request.key_name), "code"),
         textColumn("Model", (request) => text(request.model), "code"),
         numberColumn("Tries", (request) => count(request.tries)),

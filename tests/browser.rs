@@ -174,6 +174,37 @@ fn shows_trouble_at_once_and_foreign_names_as_text() {
 }
 
 #[test]
+fn no_window_is_too_narrow_and_no_name_too_long() {
+    let long = "name-without-end-".repeat(20);
+    let platform = Platform::start();
+    let proxy = Proxy::with_keys(
+        json!({}),
+        &json!([{"key": CLIENT_KEY, "name": long, "daily_limit": 1}]),
+        &json!([
+            {"name": "odd", "display_name": long, "base_url": platform.base_url(), "keys": ["odd-key-number-one"]},
+            {"name": "off", "display_name": long, "base_url": platform.base_url(), "enabled": false},
+        ]),
+    );
+    proxy.ask("/odd/models");
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("The one key is usable"), SOON);
+    chrome.wait_for(&rows_shown(1), SOON);
+    chrome.wait_for(
+        "document.querySelector('#recent tbody').innerText.includes('name-without-end')",
+        SOON,
+    );
+    for width in [320, 375, 640, 768, 961, 1024, 1184, 1185, 1280, 1920] {
+        chrome.look(width, 800, "light");
+        chrome.wait_for(
+            &format!("document.documentElement.scrollWidth <= {width}"),
+            SOON,
+        );
+    }
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
 fn comes_back_after_a_restart_of_the_proxy() {
     let mut proxy = Proxy::start(&demo());
     let mut chrome = Chrome::open();
