@@ -174,6 +174,35 @@ fn shows_trouble_at_once_and_foreign_names_as_text() {
 }
 
 #[test]
+fn folds_many_client_keys_to_those_that_matter() {
+    let platform = Platform::start();
+    let mut keys: Vec<Value> = (0..30)
+        .map(|number| json!({"key": format!("key-of-client-{number}"), "name": format!("client {number}")}))
+        .collect();
+    keys.push(json!({"key": CLIENT_KEY, "name": "used up", "daily_limit": 1}));
+    let proxy = Proxy::with_keys(
+        json!({}),
+        &json!(keys),
+        &json!([{"name": "odd", "base_url": platform.base_url(), "keys": ["odd-key-number-one"]}]),
+    );
+    assert_eq!(proxy.ask("/odd/models"), 200);
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    let rows = "document.querySelectorAll('#clients tbody tr')";
+    chrome.wait_for(&format!("{rows}.length === 20"), SOON);
+    chrome.wait_for(&format!("{rows}[0].innerText.startsWith('used up')"), SOON);
+    chrome.value("document.querySelector('#clients > button').click()");
+    chrome.wait_for(&format!("{rows}.length === 31"), CHANGE);
+    assert!(
+        chrome
+            .value(&format!("{rows}[0].innerText"))
+            .to_string()
+            .contains("client 0")
+    );
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
 fn no_window_is_too_narrow_and_no_name_too_long() {
     let long = "name-without-end-".repeat(20);
     let platform = Platform::start();
