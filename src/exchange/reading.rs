@@ -385,7 +385,7 @@ fn on_page(
                 return Decision::Refuse(Reason::Refused(Refusal::SampleKey));
             }
             (Some(_), _) => {}
-            (None, true) => return Decision::Refuse(Reason::InvalidApiKey),
+            (None, true) => return Decision::Refuse(Reason::NoRootKey),
             (None, false) => return Decision::Refuse(Reason::MissingApiKey),
         }
     }

@@ -35,6 +35,8 @@ pub enum Reason {
     },
     MissingApiKey,
     InvalidApiKey,
+    /// A private page was asked for with another key than a root key.
+    NoRootKey,
     Refused(Refusal),
     /// A page that the configuration switches off, and the setting's name.
     PageDisabled(&'static str),
@@ -94,7 +96,7 @@ impl Reason {
             Reason::IpNotAllowed | Reason::PlatformDisabled { .. } | Reason::PageDisabled(_) => 403,
             Reason::UnknownPlatform { .. } | Reason::NotFound => 404,
             Reason::MethodNotAllowed(_) => 405,
-            Reason::MissingApiKey | Reason::InvalidApiKey => 401,
+            Reason::MissingApiKey | Reason::InvalidApiKey | Reason::NoRootKey => 401,
             Reason::Refused(refusal) => match refusal {
                 Refusal::KeyExpired => 401,
                 Refusal::SampleKey | Refusal::PlatformNotAllowed => 403,
@@ -134,7 +136,7 @@ impl Reason {
             Reason::PlatformDisabled { .. } => "platform_disabled",
             Reason::NoKeys { .. } => "no_keys",
             Reason::MissingApiKey => "missing_api_key",
-            Reason::InvalidApiKey => "invalid_api_key",
+            Reason::InvalidApiKey | Reason::NoRootKey => "invalid_api_key",
             Reason::Refused(refusal) => match refusal {
                 Refusal::SampleKey => "sample_key",
                 Refusal::KeyExpired => "key_expired",
@@ -201,6 +203,10 @@ impl Reason {
                 "Incorrect API key provided. Use a key of this proxy, not one of the platform."
                     .into()
             }
+            Reason::NoRootKey => {
+                "Incorrect API key provided. This page takes a root key of key.json; with enable_key_validation off, none."
+                    .into()
+            }
             Reason::Refused(refusal) => refusal_message(refusal),
             Reason::PageDisabled(setting) => {
                 format!("This page is switched off by {setting} in config.json.").into()
@@ -264,6 +270,7 @@ impl Reason {
             | Reason::NoKeys { .. }
             | Reason::MissingApiKey
             | Reason::InvalidApiKey
+            | Reason::NoRootKey
             | Reason::PageDisabled(_)
             | Reason::NotFound
             | Reason::MethodNotAllowed(_)
@@ -296,7 +303,7 @@ impl Reason {
 fn refusal_message(refusal: &Refusal) -> Cow<'static, str> {
     match refusal {
         Refusal::SampleKey => {
-            "The sample key root_key is accepted from this machine only, at 127.0.0.1 or ::1; put keys of your own into key.json.".into()
+            "The sample key root_key is accepted from the proxy's own machine only, at 127.0.0.1 or ::1; put keys of your own into key.json.".into()
         }
         Refusal::KeyExpired => "This API key has expired.".into(),
         Refusal::PlatformNotAllowed => "This API key may not use this platform.".into(),

@@ -167,6 +167,7 @@ fn of_clients() -> Vec<Row> {
         (Reason::NoKeys { name: name() }, 503, "no_keys", None, true),
         (Reason::MissingApiKey, 401, "missing_api_key", None, false),
         (Reason::InvalidApiKey, 401, "invalid_api_key", None, false),
+        (Reason::NoRootKey, 401, "invalid_api_key", None, false),
     ]
 }
 
@@ -285,7 +286,7 @@ fn what_nobody_is_told() {
 fn messages_that_others_look_for() {
     let host = || "h.example".to_string();
     for (reason, want) in [
-        (Reason::InvalidApiKey, "Incorrect API key provided"),
+        (Reason::NoRootKey, "takes a root key"),
         (
             Reason::UnknownPlatform {
                 routes: "/p/v1/*".to_string(),
@@ -337,9 +338,7 @@ fn messages_that_others_look_for() {
             reason.message()
         );
     }
-    assert!(
-        Reason::InvalidApiKey
-            .message()
-            .starts_with("Incorrect API key provided")
-    );
+    for reason in [Reason::InvalidApiKey, Reason::NoRootKey] {
+        assert!(reason.message().starts_with("Incorrect API key provided"));
+    }
 }
