@@ -21,6 +21,8 @@ export class Refused extends Error {
 
 /** A response with a success status; throws `Refused`, with the status 0 where nobody answers. */
 export async function request(path, { key = rootKey.read(), headers = {}, ...options } = {}) {
+  // A browser sends no other header, and no key of the proxy holds anything else.
+  if (key && /[^!-~]/.test(key)) throw new Refused(401, "invalid_api_key", "This is no key: it holds a space, or a letter outside ASCII.");
   const authorization = key ? { authorization: `Bearer ${key}` } : {};
   const all = { cache: "no-store", credentials: "omit", ...options, headers: { ...headers, ...authorization } };
   const response = await fetch(path, all).catch((error) => {

@@ -274,10 +274,14 @@ fn asks_for_a_root_key_from_another_machine() {
         json!("")
     );
 
-    for key in ["not-a-root-key-at-all", CLIENT_KEY] {
+    for (key, words) in [
+        ("not-a-root-key-at-all", "takes a root key"),
+        (CLIENT_KEY, "takes a root key"),
+        ("root…test", "This is no key"),
+    ] {
         unlock(&mut chrome, key);
         chrome.wait_for(
-            "document.getElementById('gate-error').innerText.includes('takes a root key')",
+            &format!("document.getElementById('gate-error').innerText.includes('{words}')"),
             SOON,
         );
     }
