@@ -234,6 +234,22 @@ fn no_window_is_too_narrow_and_no_name_too_long() {
 }
 
 #[test]
+fn says_so_where_scripts_are_off() {
+    let proxy = Proxy::start(&demo());
+    let mut chrome = Chrome::open();
+    chrome.call(
+        "Emulation.setScriptExecutionDisabled",
+        json!({"value": true}),
+    );
+    chrome.visit(&proxy.url("/dashboard"));
+    let text = chrome.value("document.body.innerText").to_string();
+    assert!(
+        text.contains("needs JavaScript") && !text.contains("Connecting"),
+        "{text}"
+    );
+}
+
+#[test]
 fn comes_back_after_a_restart_of_the_proxy() {
     let mut proxy = Proxy::start(&demo());
     let mut chrome = Chrome::open();
