@@ -9,7 +9,7 @@ const REASONS_MAX = 5;
 /** How a state of a key or platform is shown: a level (colour and shape) and a word. */
 export const STATES = {
   healthy: { level: "good", word: "Healthy" },
-  unknown: { level: "open", word: "Not tried yet" },
+  unknown: { level: "open", word: "No answer yet" },
   cooling: { level: "wait", word: "Cooling" },
   degraded: { level: "wait", word: "Degraded" },
   unhealthy: { level: "bad", word: "Unhealthy" },
@@ -90,7 +90,7 @@ export class Overview {
       shown.push({ id: "more", level: "open", what: `and ${found.reasons.length - REASONS_MAX} more`, why: "key by key below" });
     }
     if (found.level === "good" && found.unknown > 0) {
-      shown.push({ id: "unknown", level: "open", what: many(found.unknown, "key"), why: "not tried yet" });
+      shown.push({ id: "unknown", level: "open", what: many(found.unknown, "key"), why: "no answer yet" });
     }
     reconcile(byId("reasons"), shown, (reason) => reason.id, createReason, updateReason);
     document.title = `${found.headline} – ai-api-proxy`;
