@@ -12,7 +12,7 @@ use super::core::Core;
 use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
-use super::upload::{Broken, Limits, Upload};
+use super::upload::{Limits, Upload};
 use super::{Cx, End, Exchange, Step};
 
 /// What the demo platform takes; it only echoes a little of it.
@@ -48,9 +48,9 @@ impl Collecting {
             .upload
             .pump(cx.client.input, None, &mut self.request, blocks, memory)
         {
-            Err(broken) => self.refuse(broken, cx),
+            Err(reason) => self.refuse(reason, cx),
             // Not all of it was kept.
-            Ok(_) if !self.upload.is_kept() => self.refuse(Broken::TooLarge, cx),
+            Ok(_) if !self.upload.is_kept() => self.refuse(LIMITS.exceeded(), cx),
             Ok(_) if self.upload.is_received() => self.answer(cx),
             Ok(_) if self.deadline(cx.client.active_at) <= cx.now.instant => {
                 (Exchange::Collecting(self), Step::Close(Reason::Idle))
@@ -85,8 +85,7 @@ impl Collecting {
         (Exchange::Replying(replying), Step::Again)
     }
 
-    fn refuse(mut self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let reason = broken.reason(LIMITS);
+    fn refuse(mut self, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
         cx.core.discard(self.upload);
         self.request.afterwards = Afterwards::Close;
         let decoder = Decoder::new(Framing::None);

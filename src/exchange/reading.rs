@@ -31,7 +31,7 @@ use super::forward::{offered_protocols, tail_below, write_head};
 use super::reason::Reason;
 use super::replying::{Replying, preflight_reply};
 use super::request::{Afterwards, Cors, Request, Role};
-use super::upload::{Broken, Limits, Upload};
+use super::upload::{Limits, Upload};
 use super::{Cx, Exchange, Step};
 
 /// The methods that a platform's path takes, for the answer to the others.
@@ -321,7 +321,7 @@ fn forward(
     admit(core, request, route, peer, shown, now)?;
     let limits = Limits::of(&site);
     if matches!(head.framing, Framing::Length(length) if length > limits.content_bytes_max) {
-        return Err(Broken::TooLarge.reason(limits));
+        return Err(limits.exceeded());
     }
     let mut draft = std::mem::take(&mut core.draft);
     draft.clear();

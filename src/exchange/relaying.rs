@@ -22,7 +22,7 @@ use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, nothing, transfer};
 use super::trying::{Trying, waits};
-use super::upload::{Broken, Limits, Progress, Upload};
+use super::upload::{Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
 /// Interim answers to one request; a platform that sends more makes no sense.
@@ -109,10 +109,7 @@ impl Relaying {
         };
         let progress = match self.send_on(upstream.output, cx) {
             Ok(progress) => progress,
-            Err(broken) => {
-                let reason = broken.reason(Limits::of(&self.request.site));
-                return (Exchange::Relaying(self), Step::Close(reason));
-            }
+            Err(reason) => return (Exchange::Relaying(self), Step::Close(reason)),
         };
         let (exchange, step) = match self.stage {
             Stage::Head { .. } => self.on_interim(upstream, cx),
@@ -122,7 +119,7 @@ impl Relaying {
     }
 
     /// Passes on what the client still sends, and keeps nothing of it.
-    fn send_on(&mut self, output: &mut Buffer, cx: &mut Cx<'_>) -> Result<Progress, Broken> {
+    fn send_on(&mut self, output: &mut Buffer, cx: &mut Cx<'_>) -> Result<Progress, Reason> {
         if self.upload.is_forgotten() {
             return Ok(Progress::Done);
         }

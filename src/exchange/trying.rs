@@ -23,7 +23,7 @@ use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Request, Role};
 use super::tunnel::{Tunnel, switches};
-use super::upload::{Broken, Limits, Progress, Upload};
+use super::upload::{Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
 /// A platform that ends a connection on which the next byte has been the client's for so long has lost its patience with
@@ -129,7 +129,7 @@ impl Trying {
         }
         match self.pump(None, cx) {
             Ok(progress) => (Exchange::Trying(self), progress.unless_paused(Step::Wait)),
-            Err(broken) => self.give_up_broken(broken, cx),
+            Err(reason) => self.give_up(reason, cx),
         }
     }
 
@@ -141,7 +141,7 @@ impl Trying {
         }
         let progress = match self.pump(Some(upstream.output), cx) {
             Ok(progress) => progress,
-            Err(broken) => return self.give_up_broken(broken, cx),
+            Err(reason) => return self.give_up(reason, cx),
         };
         if let Stage::Sending(_) = self.stage
             && self.upload.is_done()
@@ -161,7 +161,7 @@ impl Trying {
         &mut self,
         output: Option<&mut crate::base::buffer::Buffer>,
         cx: &mut Cx<'_>,
-    ) -> Result<Progress, Broken> {
+    ) -> Result<Progress, Reason> {
         let core = &mut *cx.core;
         self.upload.pump(
             cx.client.input,
@@ -343,11 +343,6 @@ impl Trying {
         let decoder = cx.core.discard(self.upload);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
-    }
-
-    fn give_up_broken(self, broken: Broken, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let reason = broken.reason(Limits::of(&self.request.site));
-        self.give_up(reason, cx)
     }
 
     /// The client's body cannot be passed on, or does not come. The key is not to blame.

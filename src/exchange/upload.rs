@@ -6,7 +6,6 @@ use std::rc::Rc;
 use crate::base::buffer::{BlockPool, Buffer};
 use crate::http::Framing;
 use crate::http::body::Decoder;
-use crate::http::malformed::Malformed;
 use crate::net::dial::Reuse;
 use crate::site::Site;
 
@@ -90,13 +89,6 @@ impl Progress {
     }
 }
 
-/// Why an upload cannot go on.
-#[derive(Debug)]
-pub enum Broken {
-    Malformed(Malformed),
-    TooLarge,
-}
-
 impl Limits {
     /// Those of a request that goes to a platform.
     pub fn of(site: &Site) -> Limits {
@@ -106,17 +98,12 @@ impl Limits {
             bound: "the proxy's max_body_bytes",
         }
     }
-}
 
-impl Broken {
-    /// What the client is told.
-    pub fn reason(self, limits: Limits) -> Reason {
-        match self {
-            Broken::Malformed(malformed) => Reason::Malformed(malformed),
-            Broken::TooLarge => Reason::BodyTooLarge {
-                bytes_max: limits.content_bytes_max,
-                bound: limits.bound,
-            },
+    /// What the client is told whose body is larger.
+    pub fn exceeded(self) -> Reason {
+        Reason::BodyTooLarge {
+            bytes_max: self.content_bytes_max,
+            bound: self.bound,
         }
     }
 }
@@ -267,7 +254,7 @@ impl Upload {
         request: &mut Request,
         blocks: &mut BlockPool,
         memory: &RetryMemory,
-    ) -> Result<Progress, Broken> {
+    ) -> Result<Progress, Reason> {
         if self.is_done() {
             return Ok(Progress::Done);
         }
@@ -340,10 +327,10 @@ impl Upload {
     }
 
     /// What is announced counts as if it had come.
-    fn check_size(&self) -> Result<(), Broken> {
+    fn check_size(&self) -> Result<(), Reason> {
         let size = self.received.saturating_add(self.decoder.announced());
         match size > self.limits.content_bytes_max {
-            true => Err(Broken::TooLarge),
+            true => Err(self.limits.exceeded()),
             false => Ok(()),
         }
     }
@@ -357,13 +344,13 @@ fn receive(
     sink: &mut impl Sink,
     coding: Coding,
     request: &mut Request,
-) -> Result<Stopped, Broken> {
+) -> Result<Stopped, Reason> {
     let withheld = request.replaced_fields();
     let moved = transfer(decoder, input, sink, coding, withheld, |data| {
         *received += data.len() as u64;
         request.on_request_content(data);
     });
-    moved.map_err(Broken::Malformed)
+    moved.map_err(Reason::Malformed)
 }
 
 impl RetryMemory {

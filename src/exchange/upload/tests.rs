@@ -41,7 +41,7 @@ impl Bench {
     }
 
     /// Pumps with a platform there.
-    fn pump(&mut self) -> Result<Progress, Broken> {
+    fn pump(&mut self) -> Result<Progress, Reason> {
         let (blocks, memory) = (&mut self.core.blocks, &self.core.retry_memory);
         let output = Some(&mut self.output);
         self.upload
@@ -49,7 +49,7 @@ impl Bench {
     }
 
     /// Pumps while there is none yet.
-    fn collect(&mut self) -> Result<Progress, Broken> {
+    fn collect(&mut self) -> Result<Progress, Reason> {
         let (blocks, memory) = (&mut self.core.blocks, &self.core.retry_memory);
         self.upload
             .pump(&mut self.input, None, &mut self.request, blocks, memory)
@@ -291,8 +291,8 @@ fn too_large_or_malformed() {
             if result.is_ok() {
                 result = bench.pump();
             }
-            let reason = result.err().map(|broken| broken.reason(limits).status());
-            assert_eq!(reason, Some(status), "{sent:?} {limits:?}");
+            let status_told = result.err().map(|reason| reason.status());
+            assert_eq!(status_told, Some(status), "{sent:?} {limits:?}");
             bench.discard();
         }
         let mut bench = Bench::new(Framing::Chunked, limits, 1000);
