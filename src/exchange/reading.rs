@@ -19,7 +19,7 @@ use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
 use crate::service::pages::{self, Page};
 use crate::service::reply::Reply;
-use crate::site::Site;
+use crate::site::{Route, Site};
 
 use super::admission::{Peer, Shown, admit};
 use super::answer::HEAD_ROOM_BYTES;
@@ -299,27 +299,26 @@ fn decide(
         });
     };
     request.route = Some(place);
-    forward(request, head, peer, core, now).unwrap_or_else(Decision::Refuse)
+    let route = &site.routes[place];
+    forward(request, head, route, peer, core, now).unwrap_or_else(Decision::Refuse)
 }
 
-/// Admits a request for a platform and rewrites its head.
+/// Admits a request for `route` and rewrites its head.
 fn forward(
     request: &mut Request,
     head: &RequestHead<'_, '_>,
+    route: &Route,
     peer: Peer,
     core: &mut Core,
     now: Now,
 ) -> Result<Decision, Reason> {
-    let site = Rc::clone(&request.site);
-    let route = request.route();
     let tail = tail_below(head.target.path, route);
     if climbs(tail) {
         return Err(Reason::PathClimbs);
     }
-    let route = &site.routes[request.route.expect("the route was just set")];
     let shown = Shown::find(head, Some(route), &core.clients);
     admit(core, request, route, peer, shown, now)?;
-    let limits = Limits::of(&site);
+    let limits = Limits::of(&request.site);
     if matches!(head.framing, Framing::Length(length) if length > limits.content_bytes_max) {
         return Err(limits.exceeded());
     }
@@ -328,24 +327,10 @@ fn forward(
     request.offered = offered_protocols(head);
     let offered = request.offered.as_deref();
     write_head(&mut draft, head, route, tail, &shown, offered);
-    let upload = upload_of(head, &draft, limits, core);
+    let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
+    let upload = Upload::new(&draft, head.framing, limits, blocks, memory);
     core.draft = draft;
-    Ok(Decision::Forward(upload))
-}
-
-fn upload_of(
-    head: &RequestHead<'_, '_>,
-    rewritten: &[u8],
-    limits: Limits,
-    core: &mut Core,
-) -> Box<Upload> {
-    core.uploads.hold(Upload::new(
-        rewritten,
-        head.framing,
-        limits,
-        &mut core.blocks,
-        &core.retry_memory,
-    ))
+    Ok(Decision::Forward(core.uploads.hold(upload)))
 }
 
 fn cors_of(head: &RequestHead<'_, '_>, site: &Site) -> Cors {
