@@ -254,6 +254,7 @@ mod tests {
         }
         let _ = std::fs::remove_file(&path);
     }
+
     #[test]
     fn requests_of_one_turn_are_counted_for_whom_they_are_whatever_their_order() {
         let name = format!("ledger-turn-{}.journal", std::process::id());

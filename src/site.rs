@@ -66,7 +66,7 @@ impl Site {
     /// Compiles `config`. `demo_port` is where the built-in platform listens.
     ///
     /// # Errors
-    /// Every certificate file that cannot be used.
+    /// Every certificate file that cannot be used, and every host for which there can be no certificate.
     pub fn compile(
         config: Config,
         keyring: &mut Keyring,
@@ -74,8 +74,8 @@ impl Site {
         demo_port: u16,
         now: Now,
     ) -> Result<Site, Vec<Finding>> {
-        let (found, tls) = lasting.secure(&config, demo_port)?;
-        let warnings = expiry(&config.settings, now);
+        let (endpoints, tls) = lasting.secure(&config, demo_port)?;
+        let warnings = expiry(&config.settings, now).into_iter().collect();
         let listed: Vec<_> = config
             .platforms
             .iter()
@@ -86,7 +86,7 @@ impl Site {
             .platforms
             .into_iter()
             .zip(ids)
-            .zip(found)
+            .zip(endpoints)
             .map(|((platform, (id, keys)), endpoint)| Route::new(platform, id, keys, endpoint))
             .collect();
         let by_name = routes
@@ -98,12 +98,12 @@ impl Site {
             settings: config.settings,
             routes,
             tls,
-            warnings: warnings.into_iter().collect(),
+            warnings,
             by_name,
         })
     }
 
-    /// What [`Site::compile`] would say of the certificate files; `config` may have other problems.
+    /// What [`Site::compile`] would say; `config` may have problems of its own.
     pub fn check(config: &Config, now: Now) -> Findings {
         // The port of the built-in platform matters only to who runs it.
         let secured = Lasting::default().secure(config, 0);

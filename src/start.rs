@@ -3,7 +3,7 @@
 mod lines;
 
 use std::io::{ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::rc::Rc;
@@ -82,8 +82,7 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
     let (host, port) = (config.settings.host, config.settings.port);
     let clients_door = listen::open(SocketAddr::new(host, port))?;
     let demo_door = listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    let server = prepare(dir, watch, config, clients_door, demo_door);
-    server?
+    prepare(dir, watch, config, clients_door, demo_door)?
         .run()
         .map_err(|error| format!("the poll failed: {error}"))
 }
@@ -179,15 +178,10 @@ fn catch(signals: &[i32]) -> std::io::Result<UnixStream> {
 }
 
 /// What an operator wants to see at the start.
-fn banner(
-    site: &Site,
-    address: &std::net::SocketAddr,
-    capacity: Capacity,
-    warnings: &[Finding],
-) -> String {
+fn banner(site: &Site, address: &SocketAddr, capacity: Capacity, warnings: &[Finding]) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_string(),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
     let scheme = if site.tls.is_some() { "https" } else { "http" };

@@ -13,9 +13,9 @@ use super::reading::Reading;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, nothing, transfer};
 use super::{Cx, Exchange, Step};
 
-/// How long and how much is read before the connection is given up instead.
+/// How long is read before the connection is given up instead.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// See [`PATIENCE`].
+/// How much is read before the same. A connection whose client announces more ends with its answer.
 pub const DROPPED_BYTES_MAX: usize = 256 * 1024;
 
 pub struct Draining {
