@@ -143,22 +143,22 @@ impl JournalFile {
         }
     }
 
-    /// Puts into `bytes` what stands from `read_to` on, unless all of that is this process's own.
+    /// What stands from `read_to` on, or nothing if all of that is this process's own.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn read_rest(&mut self, bytes: &mut Vec<u8>) -> Result<(), Fault> {
+    pub fn read_rest(&mut self) -> Result<Vec<u8>, Fault> {
         self.length_min = self.size()?;
         if self.length_min == self.read_to + self.own_bytes {
             self.read_to = self.length_min;
         }
         self.own_bytes = 0;
         let length = self.length_min.saturating_sub(self.read_to);
-        bytes.clear();
-        bytes.resize(length as usize, 0);
+        let mut bytes = vec![0; length as usize];
         self.file
-            .read_exact_at(bytes, self.read_to)
-            .map_err(|error| failed("read", &error))
+            .read_exact_at(&mut bytes, self.read_to)
+            .map_err(|error| failed("read", &error))?;
+        Ok(bytes)
     }
 
     /// Takes a lock without waiting. It ends with [`JournalFile::unlock`] or with the file.

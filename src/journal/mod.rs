@@ -68,8 +68,6 @@ pub struct Journal {
     pending_bytes_max: usize,
     /// Records of other processes, to be taken over.
     news: Vec<Record>,
-    /// What was read last.
-    bytes: Vec<u8>,
     /// Set while writing fails: when it is tried again.
     retry_at: Option<Instant>,
     /// Set while another process holds the lock: when that is a failure.
@@ -153,7 +151,6 @@ impl Journal {
             pending: Vec::new(),
             pending_bytes_max: PENDING_BYTES_MAX,
             news: Vec::new(),
-            bytes: Vec::new(),
             retry_at: None,
             busy_until: None,
             is_damaged: false,
@@ -303,11 +300,10 @@ impl Journal {
         self.file = None;
         self.hold = Hold::Released;
         let mut file = JournalFile::open(&self.path)?;
-        let mut bytes = std::mem::take(&mut self.bytes);
-        file.read_rest(&mut bytes)?;
+        let mut bytes = file.read_rest()?;
         if file::opening(&bytes).lacks_header() {
             file.lock(Lock::Exclusive)?;
-            file.read_rest(&mut bytes)?;
+            bytes = file.read_rest()?;
             let opening = file::opening(&bytes);
             if opening.lacks_header() {
                 self.take_in_others(&bytes, now);
@@ -322,7 +318,6 @@ impl Journal {
             file.unlock();
         }
         let finding = self.take_over(&mut file, &bytes, now)?;
-        self.bytes = bytes;
         self.file = Some(file);
         Ok(finding)
     }
@@ -441,9 +436,8 @@ impl Journal {
     }
 
     fn read_appended(&mut self, now: Now) -> Result<(), Fault> {
-        let mut bytes = std::mem::take(&mut self.bytes);
         if let Some(file) = &mut self.file {
-            file.read_rest(&mut bytes)?;
+            let bytes = file.read_rest()?;
             let (end, damage) = self.take_in_others(&bytes, now);
             self.file.as_mut().expect("it was read").read_to += end as u64;
             if let Some(finding) = words::finding(&self.path, damage, 0) {
@@ -451,7 +445,6 @@ impl Journal {
                 self.is_damaged = true;
             }
         }
-        self.bytes = bytes;
         Ok(())
     }
 
