@@ -220,7 +220,12 @@ impl Keyring {
 
     /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
     pub fn judge(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
-        self.learn(permit, outcome, now);
+        let key = &mut self.keys[permit.key.0 as usize];
+        let former = key.summary();
+        key.learn(outcome, permit.given_at, now);
+        if key.summary() != former {
+            self.changed.push(permit.key);
+        }
     }
 
     /// As [`Keyring::judge`], for a probe: one that reached nobody says nothing of the key, and a 403 here does.
@@ -234,13 +239,13 @@ impl Keyring {
             }
             Outcome::Forbidden => {
                 let reason = "403: the platform forbids this key its health check too".to_string();
-                self.learn(permit, Outcome::Rejected { reason }, now);
+                self.judge(permit, Outcome::Rejected { reason }, now);
             }
             // What a health check asks for is seldom what the platform limits.
             Outcome::Answered if key.is_rate_limited(now) => {
                 key.last_check_unix_ms = Some(now.unix_ms);
             }
-            other => self.learn(permit, other, now),
+            other => self.judge(permit, other, now),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::key::STATED_WAIT_MAX;
-use super::{Cause, Cooling, Digest, Health, Key, KeyId, Keyring, Outcome, Permit};
+use super::{Cause, Cooling, Digest, Health, Key, Keyring};
 use crate::base::now::Now;
 
 /// What a key is good for.
@@ -29,21 +29,11 @@ impl Keyring {
             key.restore(standing, noted_unix_ms, now);
         }
     }
-
-    pub(super) fn learn(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
-        let KeyId(place) = permit.key;
-        let key = &mut self.keys[place as usize];
-        let former = key.summary();
-        key.learn(outcome, permit.given_at, now);
-        if key.summary() != former {
-            self.changed.push(permit.key);
-        }
-    }
 }
 
 impl Key {
     /// What makes one standing differ from another, at the price of no allocation.
-    fn summary(&self) -> (bool, Option<u64>) {
+    pub(super) fn summary(&self) -> (bool, Option<u64>) {
         let is_unhealthy = matches!(self.health, Health::Unhealthy { .. });
         (
             is_unhealthy,
