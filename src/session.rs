@@ -84,15 +84,11 @@ impl Session {
 
     /// A session without a client, for a probe of `key`.
     pub fn probe(token: Token, key: KeyId, exchange: Exchange, now: Now) -> Session {
+        let nobody = Connection::new(Transport::Nobody, token, Hints::FRESH, now);
+        let here = IpAddr::from([127, 0, 0, 1]);
         Session {
-            client: Connection::new(Transport::Nobody, token, Hints::FRESH, now),
-            peer: IpAddr::from([127, 0, 0, 1]),
-            role: Role::Probe(key),
-            upstream: Upstream::None,
             exchange,
-            owed: Owed::Nothing,
-            turn: Turn::Over,
-            worked_bytes: 0,
+            ..Session::new(nobody, here, Role::Probe(key), now)
         }
     }
 
