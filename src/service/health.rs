@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::gather::{Tally, View, overall, status_of};
-use super::pages::timestamp;
+use super::stats::timestamp;
 use super::view::PlatformStatus;
 use crate::policy::keyring::{KeyState, KeyView};
 use crate::site::Route;

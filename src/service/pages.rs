@@ -226,9 +226,3 @@ fn info(view: &View<'_>) -> Value {
         "config_error": view.config_error,
     })
 }
-
-/// RFC 3339, UTC, milliseconds.
-pub fn timestamp(unix_ms: u64) -> String {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(unix_ms);
-    humantime::format_rfc3339_millis(time).to_string()
-}

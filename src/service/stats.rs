@@ -322,7 +322,7 @@ fn as_object<S: Serializer>(
 }
 
 /// RFC 3339 in UTC with milliseconds.
-fn timestamp(unix_ms: u64) -> String {
+pub fn timestamp(unix_ms: u64) -> String {
     /// The last one that RFC 3339 can write: 9999-12-31T23:59:59.999Z.
     const UNIX_MS_MAX: u64 = 253_402_300_799_999;
     let time = UNIX_EPOCH + Duration::from_millis(unix_ms.min(UNIX_MS_MAX));
