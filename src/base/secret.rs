@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// A shorter key could be guessed. What is shorter is no key, and may be shown.
+pub const KEY_CHARACTERS_MIN: usize = 8;
+
 /// A longer key would crowd the head of every request.
 pub const KEY_BYTES_MAX: usize = 4096;
 

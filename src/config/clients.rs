@@ -5,12 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
-use crate::base::secret::{KEY_BYTES_MAX, Secret};
+use crate::base::secret::{KEY_BYTES_MAX, KEY_CHARACTERS_MIN, Secret};
 
 pub const FILE: &str = "key.json";
-
-/// A shorter key could be guessed.
-pub const KEY_CHARACTERS_MIN: usize = 8;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use super::clients::KEY_CHARACTERS_MIN;
 use super::findings::Findings;
 use super::json::Json;
 use crate::base::file;
-use crate::base::secret::Secret;
+use crate::base::secret::{KEY_CHARACTERS_MIN, Secret};
 
 /// One object while it is read.
 pub struct Fields<'j, 'f> {

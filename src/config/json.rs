@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::clients::KEY_CHARACTERS_MIN;
+use crate::base::secret::KEY_CHARACTERS_MIN;
 
 /// A JSON value with its fields in order, doubled ones included. It may hold secrets, and so it cannot be printed.
 #[derive(Clone, PartialEq)]
