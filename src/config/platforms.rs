@@ -18,8 +18,8 @@ use keys::read_keys;
 
 pub const FILE: &str = "platform.json";
 
-/// First path segments that are the program's own, and what `/info` calls its paths among the platforms'.
-const OWN_NAMES: [&str; 10] = [
+/// First path segments that are the program's own.
+pub const OWN_SEGMENTS: [&str; 8] = [
     "info",
     "routes",
     "health",
@@ -28,9 +28,10 @@ const OWN_NAMES: [&str; 10] = [
     "metrics",
     "dashboard",
     "static",
-    "health_full",
-    "health_quick",
 ];
+
+/// What else `/info` calls pages, among the platforms.
+const PAGES_OF_INFO: [&str; 2] = ["health_full", "health_quick"];
 
 /// Fields that frame or route a message, or concern one connection: no platform sets them.
 const FRAMING_FIELDS: [&str; 11] = [
@@ -198,7 +199,7 @@ fn read_name(fields: &mut Fields<'_, '_>) -> Option<String> {
         );
         return None;
     }
-    if OWN_NAMES.contains(&name) {
+    if OWN_SEGMENTS.contains(&name) || PAGES_OF_INFO.contains(&name) {
         fields.problem(
             "name",
             format!("{name} is a page of the proxy's own; choose another name"),

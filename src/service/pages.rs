@@ -8,6 +8,7 @@ use super::process::{ProcTexts, Process};
 use super::reply::Reply;
 use super::{health, metrics, stats};
 use crate::config::Settings;
+use crate::config::platforms::OWN_SEGMENTS;
 use crate::site::{Route, Site};
 
 /// One of the program's own paths.
@@ -30,18 +31,6 @@ pub enum Page {
     /// Below another of the program's paths, where nothing is.
     Nothing,
 }
-
-/// The first segments that belong to the program itself.
-const OWN_SEGMENTS: [&str; 8] = [
-    "info",
-    "routes",
-    "health",
-    "stats",
-    "events",
-    "metrics",
-    "dashboard",
-    "static",
-];
 
 /// What of `path` stands between its first and its second `/`.
 pub fn first_segment(path: &str) -> &str {
