@@ -19,6 +19,7 @@
 //! - [`config`]: the four files, every problem told at once.
 //! - [`figures`]: counters, histograms, the last requests: plain integers.
 //! - [`exchange`]: the states of a request. It never sees a socket or a clock.
+//! - [`arguments`], [`capacity`], [`listen`]: the command line, file descriptors, listening sockets. Each knows nothing else.
 //!
 //! # One request's way
 //!
