@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::fields::Fields;
+use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use crate::base::secret::Secret;
@@ -148,7 +148,10 @@ fn nets(fields: &mut Fields<'_, '_>, name: &'static str) -> Vec<IpNet> {
             Ok(net) => nets.push(canonical(net)),
             Err(_) => fields.problem(
                 &place,
-                format!("{text:?} is no address or range; write 192.0.2.7 or 192.0.2.0/24"),
+                format!(
+                    "{} is no address or range; write 192.0.2.7 or 192.0.2.0/24",
+                    quoted(text)
+                ),
             ),
         }
     }
@@ -175,7 +178,10 @@ fn host(fields: &mut Fields<'_, '_>) -> IpAddr {
         Some(text) => text.parse().unwrap_or_else(|_| {
             fields.problem(
                 "host",
-                format!("{text:?} is no address; write 127.0.0.1, 0.0.0.0 or ::"),
+                format!(
+                    "{} is no address; write 127.0.0.1, 0.0.0.0 or ::",
+                    quoted(text)
+                ),
             );
             default
         }),
@@ -220,7 +226,7 @@ fn origins(fields: &mut Fields<'_, '_>) -> Vec<String> {
             true => origins.push(text.to_string()),
             false => fields.problem(
                 &place,
-                format!("{text:?} is no origin; write https://app.example (no path, no final slash), null or *"),
+                format!("{} is no origin; write https://app.example (no path, no final slash), null or *", quoted(text)),
             ),
         }
     }
@@ -261,7 +267,10 @@ fn log_level(fields: &mut Fields<'_, '_>) -> log::LevelFilter {
         Some(other) => {
             fields.problem(
                 "log_level",
-                format!("{other:?} is no level; write error, warn, info, debug or trace"),
+                format!(
+                    "{} is no level; write error, warn, info, debug or trace",
+                    quoted(other)
+                ),
             );
             log::LevelFilter::Info
         }

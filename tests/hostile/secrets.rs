@@ -313,7 +313,9 @@ fn mistakes() -> Vec<(&'static str, String)> {
         mistakes.push((".env", text));
     }
     for fields in [
-        format!("\"port\": \"{STRANGE}\""),
+        format!("\"port\": \"{STRANGE}\", \"host\": \"{STRANGE}\""),
+        format!("\"allowed_ips\": [\"{STRANGE}\"], \"trusted_proxies\": [\"{STRANGE}\"]"),
+        format!("\"cors_origins\": [\"{STRANGE}\"], \"log_level\": \"{STRANGE}\""),
         format!(
             "\"tls_cert\": \"cert.pem\", \"tls_key\": \"-----BEGIN PRIVATE KEY-----\\n{STRANGE}\\n\""
         ),

@@ -1,6 +1,7 @@
 //! config.json, field by field.
 
 use super::*;
+use crate::config::fields::quoted;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -167,8 +168,9 @@ fn addresses_and_ranges() {
             "",
             " 10.0.0.1",
         ] {
+            let shown = quoted(wrong);
             let want = format!(
-                "@{name}[0]: {wrong:?} is no address or range; write 192.0.2.7 or 192.0.2.0/24"
+                "@{name}[0]: {shown} is no address or range; write 192.0.2.7 or 192.0.2.0/24"
             );
             expect(&[(&format!(r#""{name}": [{wrong:?}]"#), &[&want])]);
         }
@@ -212,7 +214,8 @@ fn listening_addresses() {
         );
     }
     for wrong in ["example.com", "127.0.0.1:5000", "[::]", "", "0"] {
-        let want = format!("@host: {wrong:?} is no address; write 127.0.0.1, 0.0.0.0 or ::");
+        let shown = quoted(wrong);
+        let want = format!("@host: {shown} is no address; write 127.0.0.1, 0.0.0.0 or ::");
         expect(&[(&format!(r#""host": "{wrong}""#), &[&want])]);
     }
 }
@@ -232,8 +235,9 @@ fn origins() {
         "",
         "NULL",
     ] {
+        let shown = quoted(wrong);
         let want = format!(
-            "@cors_origins[0]: {wrong:?} is no origin; write https://app.example (no path, no final slash), null or *"
+            "@cors_origins[0]: {shown} is no origin; write https://app.example (no path, no final slash), null or *"
         );
         expect(&[(&format!(r#""cors_origins": [{wrong:?}]"#), &[&want])]);
     }
