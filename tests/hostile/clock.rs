@@ -14,10 +14,10 @@ use ai_api_proxy::ledger::Ledger;
 use ai_api_proxy::policy::access::{ClientSpec, Clients};
 use ai_api_proxy::policy::keyring::{Keyring, Outcome};
 
-use crate::support::PATIENCE;
 use crate::support::client::Answer;
 use crate::support::platform::Platform;
 use crate::support::proxy::{Proxy, ROOT_KEY};
+use crate::support::{PATIENCE, unix_ms};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -151,7 +151,7 @@ fn meets(proxy: &mut Proxy, then: Now) {
     let is_kept = |stats: &Value, used: u64| {
         let today = &client(stats, DAILY)["day"];
         assert_eq!(today["used"], used, "{today}");
-        let ends = milliseconds(&today["resets_at"]) / 1000;
+        let ends = unix_ms(&today["resets_at"]) / 1000;
         assert_eq!(ends, (day(now()) + 1) * DAY.as_secs(), "{today}");
     };
     is_kept(&stats, used);
@@ -162,7 +162,7 @@ fn meets(proxy: &mut Proxy, then: Now) {
     }
     let cooling = &stats["platforms"][LIMITED]["keys"][0]["cooling_until"];
     if !cooling.is_null() {
-        let left_ms = milliseconds(cooling).saturating_sub(milliseconds(&stats["timestamp"]));
+        let left_ms = unix_ms(cooling).saturating_sub(unix_ms(&stats["timestamp"]));
         assert!(left_ms <= COOLING_MS, "{left_ms} ms");
     }
     assert_eq!(ask(proxy, HOURLY).status, 200);
@@ -201,10 +201,4 @@ fn client<'s>(stats: &'s Value, name: &str) -> &'s Value {
     let clients = stats["clients"].as_array().expect("clients");
     let client = clients.iter().find(|client| client["name"] == name);
     client.expect("it is known")
-}
-
-fn milliseconds(time: &Value) -> u64 {
-    let time = humantime::parse_rfc3339(time.as_str().expect("a time")).expect("RFC 3339");
-    let since = time.duration_since(UNIX_EPOCH).expect("later");
-    since.as_millis() as u64
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Answer, Client};
 use crate::support::platform::{Next, Platform};
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
+use crate::support::unix_ms;
 
 const KEYS: [&str; 3] = ["platform-key-1", "platform-key-2", "platform-key-3"];
 
@@ -38,21 +39,13 @@ fn number(value: &Value) -> u64 {
         .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-fn milliseconds(time: &Value) -> u64 {
-    let time = humantime::parse_rfc3339(time.as_str().expect("a time")).expect("RFC 3339");
-    let since = time.duration_since(std::time::UNIX_EPOCH).expect("later");
-    since.as_millis() as u64
-}
-
 /// How much longer each key cools, in milliseconds.
 fn cooling(proxy: &Proxy) -> Vec<u64> {
     let stats = proxy.page("/stats");
     let keys = stats["platforms"]["test"]["keys"].as_array().expect("keys");
     let cooling = keys.iter().filter(|key| !key["cooling_until"].is_null());
     cooling
-        .map(|key| {
-            milliseconds(&key["cooling_until"]).saturating_sub(milliseconds(&stats["timestamp"]))
-        })
+        .map(|key| unix_ms(&key["cooling_until"]).saturating_sub(unix_ms(&stats["timestamp"])))
         .collect()
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Answer, Client};
 use crate::support::platform::{Next, Platform};
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY, new_folder};
-use crate::support::{PATIENCE, dns};
+use crate::support::{PATIENCE, dns, unix_ms};
 
 /// Set for the process that is in a network of its own: the folder that is its /etc.
 const INSIDE: &str = "HOSTILE_NAMES";
@@ -269,14 +269,10 @@ impl Asking {
     fn keys(&self, name: &str) -> Vec<(String, u64)> {
         let stats = self.proxy.page("/stats");
         let keys = stats["platforms"][name]["keys"].as_array().expect("keys");
-        let time = |value: &Value| {
-            let time = humantime::parse_rfc3339(value.as_str()?).expect("RFC 3339");
-            let since = time.duration_since(std::time::UNIX_EPOCH).expect("later");
-            Some(since.as_millis() as u64)
-        };
-        let now = time(&stats["timestamp"]).expect("a time");
+        let now = unix_ms(&stats["timestamp"]);
         let state = |key: &Value| {
-            let until = time(&key["cooling_until"]).unwrap_or_default();
+            let until = &key["cooling_until"];
+            let until = if until.is_null() { now } else { unix_ms(until) };
             let status = key["status"].as_str().expect("a status").to_string();
             (status, until.saturating_sub(now))
         };

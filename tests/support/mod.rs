@@ -7,7 +7,16 @@ pub mod dns;
 pub mod platform;
 pub mod proxy;
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::Value;
 
 /// How long anything may take that has no promised time; a busy machine may need it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A page's time, in milliseconds since 1970.
+pub fn unix_ms(time: &Value) -> u64 {
+    let time = humantime::parse_rfc3339(time.as_str().expect("a time")).expect("RFC 3339");
+    let since = time.duration_since(UNIX_EPOCH).expect("later");
+    since.as_millis() as u64
+}
