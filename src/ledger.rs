@@ -170,6 +170,7 @@ fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::folder::Folder;
     use crate::base::secret::Secret;
     use crate::policy::access::ClientSpec;
     use crate::policy::keyring::{KeyId, NoKey, Outcome, PlatformId};
@@ -198,9 +199,8 @@ mod tests {
 
     #[test]
     fn a_restart_forgets_neither_requests_nor_dead_keys() {
-        let name = format!("ledger-{}.journal", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = std::fs::remove_file(&path);
+        let folder = Folder::new();
+        let path = folder.at("usage.journal");
         let mut now = Now {
             instant: Instant::now(),
             unix_ms: 20_000 * 86_400_000,
@@ -252,13 +252,12 @@ mod tests {
             ledger.write(&mut keyring, now);
             assert!(!ledger.holds_back() && keyring.next_change().is_none());
         }
-        let _ = std::fs::remove_file(&path);
     }
 
     #[test]
     fn requests_of_one_turn_are_counted_for_whom_they_are_whatever_their_order() {
-        let name = format!("ledger-turn-{}.journal", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let folder = Folder::new();
+        let path = folder.at("usage.journal");
         let now = Now {
             instant: Instant::now(),
             unix_ms: 20_000 * 86_400_000,
@@ -301,6 +300,5 @@ mod tests {
                 assert_eq!(clients.usage(id, now).day.used, want, "{turn:?}");
             }
         }
-        let _ = std::fs::remove_file(&path);
     }
 }

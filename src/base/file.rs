@@ -30,14 +30,14 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::folder::Folder;
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 
     #[test]
     fn what_is_read_and_what_is_refused() {
-        let folder = std::env::temp_dir().join(format!("file-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder can be made");
-        let at = |name: &str| folder.join(name);
+        let folder = Folder::new();
+        let at = |name: &str| folder.at(name);
         fs::write(at("file"), "text").expect("a file can be written");
         symlink("file", at("link")).expect("a link can be made");
         symlink("/dev/zero", at("device")).expect("a link can be made");
@@ -55,6 +55,5 @@ mod tests {
             let error = read(&at(name)).expect_err("it is refused");
             assert_eq!(error.to_string(), want, "{name}");
         }
-        fs::remove_dir_all(folder).expect("it can be removed");
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod buffer;
 pub mod file;
+#[cfg(test)]
+pub mod folder;
 pub mod ids;
 pub mod now;
 pub mod queue;

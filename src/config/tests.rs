@@ -7,37 +7,21 @@ mod headers;
 mod platforms;
 mod settings;
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use super::*;
+use crate::base::folder::Folder;
 
 /// A key.json and a platform.json that give neither a problem nor a warning.
 const KEYS: &str = r#"[{"key": "client-key-1"}]"#;
 const PLATFORMS: &str =
     r#"[{"name": "p", "base_url": "https://h.example", "keys": ["sk-platform-1"]}]"#;
 
-/// A folder of its own, gone with the value.
-struct Folder(PathBuf);
-
 impl Folder {
     fn with(files: &[(&str, &[u8])]) -> Folder {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("config-tests-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&dir).expect("a folder can be made");
+        let folder = Folder::new();
         for (name, content) in files {
-            std::fs::write(dir.join(name), content).expect("a file can be written");
+            std::fs::write(folder.at(name), content).expect("a file can be written");
         }
-        Folder(dir)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A folder that stays behind does no harm.
-        let _ = std::fs::remove_dir_all(&self.0);
+        folder
     }
 }
 

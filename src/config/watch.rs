@@ -126,31 +126,17 @@ fn stamp(path: &Path) -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::folder::Folder;
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    struct Folder(PathBuf);
-
     impl Folder {
-        fn new(name: &str) -> Folder {
-            let path = std::env::temp_dir().join(format!("watch-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).expect("a folder can be made");
-            Folder(path)
-        }
-
         fn write(&self, name: &str, text: &str) {
-            fs::write(self.0.join(name), text).expect("a file can be written");
+            fs::write(self.at(name), text).expect("a file can be written");
         }
 
         fn rename(&self, from: &str, to: &str) {
-            fs::rename(self.0.join(from), self.0.join(to)).expect("a file can be renamed");
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
+            fs::rename(self.at(from), self.at(to)).expect("a file can be renamed");
         }
     }
 
@@ -163,20 +149,20 @@ mod tests {
 
     #[test]
     fn a_change_counts_once_it_is_still() {
-        let folder = Folder::new("still");
+        let folder = Folder::new();
         let write = |name: &str, text: &str| folder.write(name, text);
         write("key.json", "[]");
         // As Kubernetes mounts a map: all files change by one link.
         for (version, text) in [("one", "[1]"), ("two", "[2]")] {
-            fs::create_dir(folder.0.join(version)).expect("a folder can be made");
+            fs::create_dir(folder.at(version)).expect("a folder can be made");
             write(&format!("{version}/platform.json"), text);
         }
-        let link = |from: &str, to: &str| symlink(from, folder.0.join(to)).expect("a link");
+        let link = |from: &str, to: &str| symlink(from, folder.at(to)).expect("a link");
         link("one", "..data");
         link("..data/platform.json", "platform.json");
         let mut now = start();
         let mut watch = Watch::new(&folder.0, now);
-        watch.follow(&[folder.0.join("cert.pem")]);
+        watch.follow(&[folder.at("cert.pem")]);
         let mut look = |change: &dyn Fn()| {
             change();
             now = now.after(PERIOD);
@@ -193,7 +179,7 @@ mod tests {
             folder.rename("new", "key.json");
         };
         let appear = || write(".env", "");
-        let go = || fs::remove_file(folder.0.join(".env")).expect("a file can be removed");
+        let go = || fs::remove_file(folder.at(".env")).expect("a file can be removed");
         let named = || write("cert.pem", "");
         let swap = || {
             link("two", "..new");
@@ -213,10 +199,10 @@ mod tests {
 
     #[test]
     fn what_was_taken_without_a_look_is_not_new() {
-        let folder = Folder::new("taken");
+        let folder = Folder::new();
         let mut now = start();
         let mut watch = Watch::new(&folder.0, now);
-        let cert = folder.0.join("cert.pem");
+        let cert = folder.at("cert.pem");
         watch.follow(std::slice::from_ref(&cert));
         folder.write("key.json", "[]");
         folder.write("cert.pem", "");
@@ -232,7 +218,7 @@ mod tests {
         assert!(!look(&mut watch));
         // What changed between that and the following is new.
         folder.write("cert.pem", "more");
-        watch.follow(&[folder.0.join("other.pem"), cert]);
+        watch.follow(&[folder.at("other.pem"), cert]);
         assert!(!look(&mut watch) && look(&mut watch));
     }
 }

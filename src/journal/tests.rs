@@ -8,30 +8,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use super::*;
+use crate::base::folder::Folder;
 use crate::policy::keyring::{Cause, Standing};
 
 /// A time within the first hours of a day.
 const START_MS: u64 = 20_000 * 86_400_000 + 2 * 3_600_000;
 
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("journal-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a temporary folder can be made");
-        Folder(path)
-    }
-
     fn file(&self) -> PathBuf {
-        self.0.join("usage.journal")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        self.at("usage.journal")
     }
 }
 
@@ -115,7 +100,7 @@ fn sample(folder: &Folder, now: Now) -> (Vec<u8>, Vec<usize>) {
 
 #[test]
 fn a_journal_cut_anywhere_keeps_its_whole_records() {
-    let (folder, now) = (Folder::new("cut"), start());
+    let (folder, now) = (Folder::new(), start());
     let (content, ends) = sample(&folder, now);
     for length in 0..=content.len() {
         let (records, findings) =
@@ -143,7 +128,7 @@ fn a_journal_cut_anywhere_keeps_its_whole_records() {
 
 #[test]
 fn a_damaged_byte_costs_one_record_and_is_told() {
-    let (folder, now) = (Folder::new("flip"), start());
+    let (folder, now) = (Folder::new(), start());
     let (content, ends) = sample(&folder, now);
     for place in 0..content.len() {
         for flip in [0x01, 0x80, 0xFF] {
@@ -169,7 +154,7 @@ fn a_damaged_byte_costs_one_record_and_is_told() {
 
 #[test]
 fn what_is_not_ours_is_refused_and_stays() {
-    let (folder, now) = (Folder::new("foreign"), start());
+    let (folder, now) = (Folder::new(), start());
     let rows: [(&[u8], &str); 6] = [
         (b"ai-api-proxy journal 2\nwhatever", "a newer version"),
         (b"ai-api-proxy journal 10\n", "a newer version"),
@@ -183,7 +168,7 @@ fn what_is_not_ours_is_refused_and_stays() {
         assert!(why.contains(want), "{why}");
         assert_eq!(fs::read(folder.file()).expect("it is there"), content);
     }
-    assert!(Journal::open(&folder.0.join("usage.journal/x"), 1, now).is_ok());
+    assert!(Journal::open(&folder.at("usage.journal/x"), 1, now).is_ok());
     // It comes while the program runs: nothing is written to it either.
     fs::remove_file(folder.file()).expect("it was there");
     let mut journal = open(&folder.file(), 1, now).journal;
@@ -201,10 +186,10 @@ fn what_is_not_ours_is_refused_and_stays() {
 
 #[test]
 fn a_check_says_what_a_start_would_and_leaves_no_trace() {
-    let (folder, now) = (Folder::new("check"), start());
+    let (folder, now) = (Folder::new(), start());
     let (mut torn, _) = sample(&folder, now);
     torn.pop();
-    let at = |name: &str| folder.0.join(name);
+    let at = |name: &str| folder.at(name);
     fs::create_dir(at("folder")).expect("the folder can be written to");
     for (name, content) in [
         ("torn", &torn[..]),
@@ -255,14 +240,14 @@ fn a_check_says_what_a_start_would_and_leaves_no_trace() {
 
 #[test]
 fn where_nothing_can_be_written_counting_goes_on() {
-    let (folder, mut now) = (Folder::new("full"), start());
-    fs::write(folder.0.join("a file"), b"").expect("the folder can be written to");
+    let (folder, mut now) = (Folder::new(), start());
+    fs::write(folder.at("a file"), b"").expect("the folder can be written to");
     let paths = [
         PathBuf::from("/dev/full"),
         PathBuf::from("/proc/usage.journal"),
         folder.0.clone(),
-        folder.0.join("missing/usage.journal"),
-        folder.0.join("a file/usage.journal"),
+        folder.at("missing/usage.journal"),
+        folder.at("a file/usage.journal"),
     ];
     for path in paths {
         let mut opened = open(&path, 1, now);
@@ -281,10 +266,10 @@ fn where_nothing_can_be_written_counting_goes_on() {
         assert!(opened.journal.pending.len() < PENDING_BYTES_MAX + 100);
     }
     // The folder comes: all that was counted is written.
-    let path = folder.0.join("later/usage.journal");
+    let path = folder.at("later/usage.journal");
     let mut journal = open(&path, 1, now).journal;
     journal.note(&used(1, 3, now), now);
-    fs::create_dir(folder.0.join("later")).expect("the folder can be written to");
+    fs::create_dir(folder.at("later")).expect("the folder can be written to");
     now = now.after(Duration::from_secs(2));
     journal.flush(now);
     journal.note(&used(1, 4, now), now);
@@ -294,7 +279,7 @@ fn where_nothing_can_be_written_counting_goes_on() {
 
 #[test]
 fn key_states_come_back_and_end() {
-    let (folder, now) = (Folder::new("keys"), start());
+    let (folder, now) = (Folder::new(), start());
     let cooling = |seconds: u64| Standing::Cooling {
         until_unix_ms: now.unix_ms + seconds * 1000,
         cause: Cause::RateLimited,
@@ -332,7 +317,7 @@ fn key_states_come_back_and_end() {
 
 #[test]
 fn a_compaction_keeps_the_sums_and_what_is_past_goes() {
-    let (folder, mut now) = (Folder::new("compact"), start());
+    let (folder, mut now) = (Folder::new(), start());
     let mut journal = open(&folder.file(), 1, now).journal;
     for turn in 0..3000 {
         assert!(!journal.wants_compaction() || turn > 900, "turn {turn}");
@@ -369,7 +354,7 @@ fn a_compaction_keeps_the_sums_and_what_is_past_goes() {
 
 #[test]
 fn what_was_noted_ahead_of_the_clock_hides_nothing() {
-    let (folder, now) = (Folder::new("ahead"), start());
+    let (folder, now) = (Folder::new(), start());
     let ahead = [3600, 86_400, 365 * 86_400].map(|s| now.after(Duration::from_secs(s)));
     let orders = [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2]];
     for order in orders {
@@ -393,7 +378,7 @@ fn what_was_noted_ahead_of_the_clock_hides_nothing() {
 
 #[test]
 fn a_file_that_can_only_be_read_still_counts() {
-    let (folder, now) = (Folder::new("read-only"), start());
+    let (folder, now) = (Folder::new(), start());
     let (content, _) = sample(&folder, now);
     let set = |path: &Path, mode| {
         let permissions = fs::Permissions::from_mode(mode);

@@ -65,19 +65,19 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::folder::Folder;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::time::Duration;
 
     #[test]
     fn new_texts_are_given_once() {
-        let folder = std::env::temp_dir().join(format!("names-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder can be made");
+        let folder = Folder::new();
         let mut now = Now {
             instant: Instant::now(),
             unix_ms: 0,
         };
-        let mut names = Names::new(&folder, now);
+        let mut names = Names::new(&folder.0, now);
         assert_eq!(names.read(), Some(Default::default()));
         let no_descriptor = |_: &Path| Err(io::Error::from_raw_os_error(libc::EMFILE));
         assert_eq!(names.read_by(no_descriptor), None);
@@ -88,15 +88,14 @@ mod tests {
         assert_eq!(look(), Some(Default::default()), "they are read now");
         assert_eq!(look(), None);
         for server in ["nameserver 192.0.2.1\n", "nameserver 192.0.2.17\n"] {
-            fs::write(folder.join("resolv.conf"), server).expect("a file can be written");
+            fs::write(folder.at("resolv.conf"), server).expect("a file can be written");
             assert_eq!(look(), None, "it may still be written");
             assert_eq!(look(), Some((String::new(), server.to_string())));
             assert_eq!(look(), None);
         }
-        fs::remove_file(folder.join("resolv.conf")).expect("it is there");
-        symlink("/dev/zero", folder.join("resolv.conf")).expect("a link can be made");
+        fs::remove_file(folder.at("resolv.conf")).expect("it is there");
+        symlink("/dev/zero", folder.at("resolv.conf")).expect("a link can be made");
         assert_eq!(look(), None);
         assert_eq!(look(), Some(Default::default()), "it says nothing, at once");
-        fs::remove_dir_all(folder).expect("it can be removed");
     }
 }

@@ -244,7 +244,7 @@ fn pipes_are_refused() {
     ];
     for ((name, _), want) in files.iter().zip(wants) {
         let folder = Folder::with(&files);
-        let path = folder.0.join(name);
+        let path = folder.at(name);
         std::fs::remove_file(&path).expect("it was just written");
         std::os::unix::fs::symlink("/dev/zero", &path).expect("a link can be made");
         let found = lines(&load(&folder.0, &|_| None));

@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn a_file_that_is_taken_away_is_made_anew() {
-    let (folder, now) = (Folder::new("removed"), start());
+    let (folder, now) = (Folder::new(), start());
     let mut one = open(&folder.file(), 1, now).journal;
     let mut two = open(&folder.file(), 2, now).journal;
     one.note(&used(1, 4, now), now);
@@ -29,7 +29,7 @@ fn a_file_that_is_taken_away_is_made_anew() {
 /// What would be found by reading is put there unseen: its own records are not read, until another process has written.
 #[test]
 fn a_process_does_not_read_what_it_has_written() {
-    let (folder, now) = (Folder::new("own"), start());
+    let (folder, now) = (Folder::new(), start());
     let mut journal = open(&folder.file(), 1, now).journal;
     for _ in 0..2 {
         journal.note(&used(1, 4, now), now);
@@ -91,7 +91,7 @@ impl Process {
 #[test]
 fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
     for seed in 1..=64u64 {
-        let (folder, now) = (Folder::new("shared"), start());
+        let (folder, now) = (Folder::new(), start());
         let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let mut below = |end: usize| {
             random ^= random << 13;
@@ -143,7 +143,7 @@ fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
 #[test]
 fn threads_that_write_and_compact_at_once_lose_no_count() {
     const REQUESTS: u64 = 1500;
-    let (folder, now) = (Folder::new("threads"), start());
+    let (folder, now) = (Folder::new(), start());
     let work = |writer: u32| {
         let mut process = Process::start(&folder.file(), writer, now);
         for request in 0..REQUESTS as usize {
@@ -186,7 +186,7 @@ fn write_as_another(folder: &Folder, now: Now) {
 
 #[test]
 fn who_writes_alone_keeps_the_lock_until_another_writes() {
-    let (folder, mut now) = (Folder::new("kept"), start());
+    let (folder, mut now) = (Folder::new(), start());
     let mut journal = open(&folder.file(), 1, now).journal;
     let other = JournalFile::open(&folder.file()).expect("it is there");
     let mut is_free_after_a_write = |now| {
@@ -207,7 +207,7 @@ fn who_writes_alone_keeps_the_lock_until_another_writes() {
 
 #[test]
 fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_ever() {
-    let (folder, mut now) = (Folder::new("locked"), start());
+    let (folder, mut now) = (Folder::new(), start());
     let mut journal = open(&folder.file(), 1, now).journal;
     write_as_another(&folder, now);
     journal.catch_up(now).for_each(drop);
@@ -238,7 +238,7 @@ fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_
 
 #[test]
 fn who_writes_alone_notices_that_its_file_was_emptied_or_removed() {
-    let (folder, now) = (Folder::new("harmed"), start());
+    let (folder, now) = (Folder::new(), start());
     let mut journal = open(&folder.file(), 1, now).journal;
     let empty = || fs::write(folder.file(), b"").expect("the folder can be written to");
     let remove = || fs::remove_file(folder.file()).expect("it was there");
@@ -259,7 +259,7 @@ fn who_writes_alone_notices_that_its_file_was_emptied_or_removed() {
 
 #[test]
 fn records_without_a_header_count_and_get_one() {
-    let (folder, now) = (Folder::new("headless"), start());
+    let (folder, now) = (Folder::new(), start());
     let mut journal = open(&folder.file(), 1, now).journal;
     let mut write = |requests| {
         journal.note(&used(1, requests, now), now);
@@ -280,8 +280,8 @@ fn records_without_a_header_count_and_get_one() {
 /// The file comes late, for instance with the disk that it is on, and holds counts already.
 #[test]
 fn what_waited_is_added_to_a_file_that_comes_late() {
-    let (folder, mut now) = (Folder::new("late"), start());
-    let late = folder.0.join("late/usage.journal");
+    let (folder, mut now) = (Folder::new(), start());
+    let late = folder.at("late/usage.journal");
     let mut waiting = open(&late, 1, now).journal;
     for _ in 0..20_000 {
         waiting.note(&used(1, 1, now), now);
@@ -291,7 +291,7 @@ fn what_waited_is_added_to_a_file_that_comes_late() {
     former.note(&used(1, 5, now), now);
     former.note(&key(7, unhealthy(), now), now);
     former.flush(now);
-    fs::create_dir(folder.0.join("late")).expect("the folder can be written to");
+    fs::create_dir(folder.at("late")).expect("the folder can be written to");
     fs::rename(folder.file(), &late).expect("it is there");
     now = now.after(Duration::from_secs(2));
     waiting.flush(now);
