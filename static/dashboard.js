@@ -126,7 +126,6 @@ class Dashboard {
     document.title = "A root key, please – ai-api-proxy";
     setText(byId("gate-error"), rootKey.read() === null && refused.code !== "sample_key" ? "" : refused.message);
     rootKey.forget();
-    byId("gate-key").value = "";
     byId("gate-key").focus();
   }
 
@@ -135,6 +134,7 @@ class Dashboard {
     const key = byId("gate-key").value.trim();
     if (!key) return;
     rootKey.keep(key);
+    byId("gate-key").value = "";
     this.feed.start();
   }
 

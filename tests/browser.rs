@@ -309,8 +309,10 @@ fn asks_for_a_root_key_from_another_machine() {
     );
 
     assert_eq!(
-        chrome.value("[localStorage.length, document.cookie]"),
-        json!([0, ""])
+        chrome.value(
+            "[localStorage.length, document.cookie, document.getElementById('gate-key').value]"
+        ),
+        json!([0, "", ""])
     );
     assert_eq!(
         chrome.value("Object.values(sessionStorage)"),
