@@ -67,7 +67,9 @@ impl Tally {
         });
         self.keys.retain(|_, (unix_ms, standing)| match standing {
             Standing::Usable => false,
-            Standing::Cooling { until_unix_ms, .. } => *until_unix_ms > now.unix_ms,
+            Standing::Cooling { until_unix_ms, .. } => {
+                *until_unix_ms > now.unix_ms && is_recent(*unix_ms, now)
+            }
             Standing::Unhealthy { .. } => is_recent(*unix_ms, now),
         });
     }
