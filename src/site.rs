@@ -103,12 +103,20 @@ impl Site {
         })
     }
 
-    /// What [`Site::compile`] would say; `config` may have problems of its own.
+    /// What [`Site::compile`] would say of a field with which nothing is wrong so far; `config` may have problems of its
+    /// own.
     pub fn check(config: &Config, now: Now) -> Findings {
         // The port of the built-in platform matters only to who runs it.
         let secured = Lasting::default().secure(config, 0);
+        let mut problems = secured.err().unwrap_or_default();
+        let known = &config.findings.problems;
+        problems.retain(|new| {
+            known
+                .iter()
+                .all(|known| (known.file, &known.path) != (new.file, &new.path))
+        });
         Findings {
-            problems: secured.err().unwrap_or_default(),
+            problems,
             warnings: expiry(&config.settings, now).into_iter().collect(),
             ..Findings::default()
         }
@@ -269,32 +277,39 @@ impl Lasting {
         for platform in &config.platforms {
             match self.endpoint(EndpointKey::of(platform, demo_port)) {
                 Ok(endpoint) => endpoints.push(endpoint),
-                Err((name, text)) => problems.push(Finding {
+                Err(faults) => problems.extend(faults.into_iter().map(|(name, text)| Finding {
                     file: platforms::FILE,
                     path: format!("[{}].{name}", platform.place),
                     text,
-                }),
+                })),
             }
         }
         match self.tls(config.settings.tls.as_ref()) {
             Ok(tls) if problems.is_empty() => return Ok((endpoints, tls)),
             Ok(_) => {}
-            Err(problem) => problems.push(problem),
+            Err(faults) => problems.extend(faults),
         }
         Err(problems)
     }
 
-    /// Or which field of the platform is wrong, and why.
-    fn endpoint(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, (&'static str, String)> {
+    /// Or which fields of the platform are wrong, and why.
+    fn endpoint(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, Vec<(&'static str, String)>> {
         if let Some((_, endpoint)) = self.endpoints.iter().find(|(known, _)| *known == key) {
             return Ok(Rc::clone(endpoint));
         }
         let security = match key.tls {
             false => Security::Plain,
-            true => Security::Tls(
-                tls::client_config(key.ca_pem.as_deref()).map_err(|text| ("ca_file", text))?,
-                tls::server_name(&key.host).map_err(|text| ("base_url", text))?,
-            ),
+            true => {
+                let config = tls::client_config(key.ca_pem.as_deref());
+                match (config, tls::server_name(&key.host)) {
+                    (Ok(config), Ok(name)) => Security::Tls(config, name),
+                    (config, name) => {
+                        let config = config.err().map(|text| ("ca_file", text));
+                        let name = name.err().map(|text| ("base_url", text));
+                        return Err(config.into_iter().chain(name).collect());
+                    }
+                }
+            }
         };
         let endpoint = Rc::new(Endpoint {
             id: self.endpoints.len(),
@@ -306,7 +321,7 @@ impl Lasting {
         Ok(endpoint)
     }
 
-    fn tls(&mut self, files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, Finding> {
+    fn tls(&mut self, files: Option<&TlsFiles>) -> Result<Option<Arc<ServerConfig>>, Vec<Finding>> {
         let Some(files) = files else {
             return Ok(None);
         };
@@ -314,14 +329,16 @@ impl Lasting {
             return Ok(Some(Arc::clone(config)));
         }
         let config = tls::server_config(&files.cert_pem, files.key_pem.expose().as_bytes());
-        let config = config.map_err(|fault| Finding {
+        let finding = |fault: tls::Unusable| Finding {
             file: settings::FILE,
             path: match fault.file {
                 tls::File::Cert => "tls_cert".to_string(),
                 tls::File::Key => "tls_key".to_string(),
             },
             text: fault.text,
-        })?;
+        };
+        let config =
+            config.map_err(|faults| -> Vec<_> { faults.into_iter().map(finding).collect() })?;
         self.tls = Some((files.clone(), Arc::clone(&config)));
         Ok(Some(config))
     }

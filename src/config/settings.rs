@@ -191,11 +191,12 @@ fn host(fields: &mut Fields<'_, '_>) -> IpAddr {
 fn tls_files(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<TlsFiles> {
     match (fields.text("tls_cert"), fields.text("tls_key")) {
         (Some(cert), Some(key)) => {
-            let cert_pem = fields.content("tls_cert", &dir.join(cert));
-            let key_pem = fields.content("tls_key", &dir.join(key));
+            // What cannot be read is a problem by itself: the other file is looked at all the same.
+            let mut content =
+                |name, path| fields.content(name, &dir.join(path)).unwrap_or_default();
             Some(TlsFiles {
-                cert_pem: cert_pem?,
-                key_pem: Secret::new(String::from_utf8_lossy(&key_pem?)),
+                cert_pem: content("tls_cert", cert),
+                key_pem: Secret::new(String::from_utf8_lossy(&content("tls_key", key))),
             })
         }
         (None, None) => None,

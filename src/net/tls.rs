@@ -49,8 +49,8 @@ pub struct Unusable {
 /// A configuration with which clients are served: TLS 1.3 and 1.2, HTTP/1.1, sessions resumed by tickets.
 ///
 /// # Errors
-/// Which file is wrong, and what to write instead.
-pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, Unusable> {
+/// Which files are wrong, and what to write instead.
+pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, Vec<Unusable>> {
     let cert = |text: String| Unusable {
         file: File::Cert,
         text,
@@ -59,43 +59,48 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
         file: File::Key,
         text,
     };
-    let chain = CertificateDer::pem_slice_iter(cert_pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| {
-            cert(format!(
-                "not PEM: {}; write a file with the certificate and its chain",
-                flaw(&error)
-            ))
-        })?;
-    if chain.is_empty() {
-        return Err(cert(
-            "holds no certificate; write a file with the certificate and its chain".into(),
-        ));
-    }
     let private = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
         key(format!(
             "holds no private key: {}; write a PEM file with one",
             flaw(&error)
         ))
-    })?;
+    });
+    let (chain, private) = match (chain(cert_pem).map_err(cert), private) {
+        (Ok(chain), Ok(private)) => (chain, private),
+        (chain, private) => return Err(chain.err().into_iter().chain(private.err()).collect()),
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| cert(format!("TLS cannot be set up: {error}")))?;
+        .map_err(|error| vec![cert(format!("TLS cannot be set up: {error}"))])?;
     let mut config = builder
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => key(
+            rustls::Error::InconsistentKeys(_) => vec![key(
                 "does not match tls_cert; write the key for which the certificate was issued"
                     .into(),
-            ),
-            other => cert(format!("cannot be used: {other}")),
+            )],
+            other => vec![cert(format!("cannot be used: {other}"))],
         })?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = rustls::crypto::ring::Ticketer::new()
-        .map_err(|error| cert(format!("tickets cannot be made: {error}")))?;
+        .map_err(|error| vec![cert(format!("tickets cannot be made: {error}"))])?;
     Ok(Arc::new(config))
+}
+
+fn chain(cert_pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert_pem).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => {
+            Err("holds no certificate; write a file with the certificate and its chain".into())
+        }
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(format!(
+            "not PEM: {}; write a file with the certificate and its chain",
+            flaw(&error)
+        )),
+    }
 }
 
 /// When the first certificate of a PEM text expires, in Unix seconds; none when it cannot be read.

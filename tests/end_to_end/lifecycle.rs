@@ -146,15 +146,15 @@ fn check_tells_all_at_once() {
     let broken = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
     let platform =
         |name: &str, url: &str| json!({"name": name, "base_url": url, "ca_file": "broken.pem"});
-    let config = |state_file: &str| {
+    let config = |cert: &str, state_file: &str| {
         let files = json!({
-            "tls_cert": "broken.pem", "tls_key": "broken.pem", "state_file": state_file, "prot": 1,
+            "tls_cert": cert, "tls_key": "broken.pem", "state_file": state_file, "prot": 1,
         });
         files.to_string()
     };
     let platforms = json!([
         {"name": "none"}, platform("a", "https://h.example"), platform("b", "https://i.example"),
-        {"name": "c", "base_url": "https://-c"},
+        platform("c", "https://-c"),
     ]);
     for (file, text) in [
         ("broken.pem", broken),
@@ -163,13 +163,15 @@ fn check_tells_all_at_once() {
     ] {
         fs::write(folder.join(file), text).expect("written");
     }
-    for (config, state_file) in [
+    for (config, tls_cert, state_file) in [
         (
-            config("missing/usage.journal"),
+            config("broken.pem", "missing/usage.journal"),
+            "\nconfig.json: tls_cert: not PEM: ",
             "warning: config.json: state_file DIR/missing/usage.journal: cannot be opened",
         ),
         (
-            config("key.json"),
+            config("missing.pem", "key.json"),
+            "\nconfig.json: tls_cert: DIR/missing.pem cannot be read: ",
             "\nconfig.json: state_file DIR/key.json: it is not a journal",
         ),
     ] {
@@ -178,16 +180,18 @@ fn check_tells_all_at_once() {
         assert_eq!(code, Some(1), "{output}");
         for part in [
             "\nconfig.json: prot: ",
-            "\nconfig.json: tls_cert: not PEM: ",
+            tls_cert,
+            "\nconfig.json: tls_key: holds no private key: ",
             "\nkey.json: [0].key: ",
             "\nplatform.json: [0].base_url: missing",
             "\nplatform.json: [1].ca_file: not PEM: ",
             "\nplatform.json: [2].ca_file: not PEM: a section is not Base64; write ",
+            "\nplatform.json: [3].ca_file: not PEM: ",
             "\nplatform.json: [3].base_url: \"-c\" is neither a host name nor an address; write ",
             state_file,
         ] {
             let part = part.replace("DIR", dir);
-            assert!(errors.contains(&part), "{part} in {errors}");
+            assert_eq!(errors.matches(&part).count(), 1, "{part} in {errors}");
         }
         let told = errors.lines().filter(|line| line.contains(".json: "));
         let problems = told.filter(|line| !line.starts_with("warning: ")).count();
