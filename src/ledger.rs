@@ -1,13 +1,16 @@
 //! Carries what must survive between policy and the journal. It knows no request and no socket.
 
+mod ahead;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 use crate::journal::{Flushed, Journal, Opened, Record};
-use crate::policy::access::{ClientId, Clients, Spent};
+use crate::policy::access::{ClientId, Clients, Quota, Spent};
 use crate::policy::digest::Digest;
 use crate::policy::keyring::Keyring;
+use ahead::Ahead;
 
 /// How often it is looked what other processes have counted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -21,8 +24,7 @@ pub struct Ledger {
     /// The last request of this turn that was admitted, and those of the same client right before it: they become one
     /// record.
     last_admitted: Option<Spent>,
-    /// Requests that were admitted and are not written yet.
-    waiting: usize,
+    ahead: Ahead,
     /// Set while another process keeps them from being written: when it is tried again.
     write_at: Option<Instant>,
 }
@@ -52,7 +54,7 @@ impl Ledger {
             journal: Some(journal),
             look_at: Some(now.instant + LOOK_EVERY),
             last_admitted: None,
-            waiting: 0,
+            ahead: Ahead::default(),
             write_at: None,
         };
         Ok((ledger, findings))
@@ -66,13 +68,23 @@ impl Ledger {
         Journal::check(path, now)
     }
 
-    /// Takes note of the request of `client` that was just admitted. It may go upstream once nothing is held back
-    /// any more.
-    pub fn admitted(&mut self, client: ClientId, clients: &Clients, now: Now) {
+    /// Takes note of the request of `client` that was just admitted, which has left it `quota`. It may go upstream once
+    /// nothing is held back any more.
+    pub fn admitted(
+        &mut self,
+        client: ClientId,
+        quota: Option<Quota>,
+        clients: &Clients,
+        now: Now,
+    ) {
         let Some(journal) = &mut self.journal else {
             return;
         };
         let admission = clients.admission(client, now);
+        let allowed = quota.map_or(u64::MAX, |quota| quota.remaining);
+        let Some(admission) = self.ahead.count(client, admission, allowed, now.instant) else {
+            return;
+        };
         let joined = self
             .last_admitted
             .and_then(|former| former.join(&admission));
@@ -80,12 +92,11 @@ impl Ledger {
             journal.note(&Record::Used(former), now);
         }
         self.last_admitted = joined.or(Some(admission));
-        self.waiting += 1;
     }
 
     /// Whether requests that were admitted wait until a [`Ledger::write`] has succeeded.
     pub fn holds_back(&self) -> bool {
-        self.waiting > 0
+        self.last_admitted.is_some() || self.write_at.is_some()
     }
 
     /// Writes what this turn has brought, with one write. Afterwards nothing holds its requests back, even if the
@@ -108,22 +119,29 @@ impl Ledger {
                 if let Some(admission) = self.last_admitted.take() {
                     journal.note(&Record::Used(admission), now);
                 }
+                for unused in self.ahead.give_back(now.instant) {
+                    journal.note(&Record::Unused(unused), now);
+                }
                 journal.flush(now)
             }
             None => Flushed::Done,
         };
         match flushed {
             Flushed::Later(pause) => self.write_at = Some(now.instant + pause),
-            Flushed::Done => {
-                self.waiting = 0;
-                self.write_at = None;
-            }
+            Flushed::Done => self.write_at = None,
         }
+    }
+
+    /// The last [`Ledger::write`], after which no request is admitted.
+    pub fn finish(&mut self, keyring: &mut Keyring, now: Now) {
+        self.ahead.end(now.instant);
+        self.write(keyring, now);
     }
 
     /// When [`Ledger::write`] or [`Ledger::look`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.look_at.into_iter().chain(self.write_at).min()
+        let deadlines = [self.look_at, self.write_at, self.ahead.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Takes over what other processes have written, and compacts the file, if it is time. How many records there were.
@@ -159,6 +177,7 @@ impl Ledger {
 fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now) {
     match record {
         Record::Used(spent) => clients.restore(spent, now),
+        Record::Unused(spent) => clients.take_back(spent, now),
         Record::Key {
             key,
             unix_ms,
@@ -224,8 +243,9 @@ mod tests {
                 now = now.after(Duration::from_secs(10));
             }
             let admitted = clients.admit(id, "demo", false, now);
-            assert!(admitted.is_ok_and(|quota| quota.is_some()));
-            ledger.admitted(id, &clients, now);
+            let quota = admitted.expect("it may pass");
+            assert!(quota.is_some());
+            ledger.admitted(id, quota, &clients, now);
             assert!(ledger.holds_back());
             let mut tried = Vec::new();
             for wait in waits {
@@ -251,6 +271,63 @@ mod tests {
             }
             ledger.write(&mut keyring, now);
             assert!(!ledger.holds_back() && keyring.next_change().is_none());
+        }
+    }
+
+    #[test]
+    fn what_a_busy_key_has_not_used_is_given_back() {
+        const REQUESTS: u64 = 100;
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 20_000 * 86_400_000,
+        };
+        let unlimited = ClientSpec {
+            daily_limit: 0,
+            cooldown_seconds: 0,
+            ..spec("client-one")
+        };
+        let open = |path: &Path, writer| {
+            let mut clients = Clients::new(vec![unlimited.clone()]);
+            let opened = Ledger::open(path, writer, &mut clients, &mut Keyring::new(), now);
+            let (ledger, _) = opened.expect("a journal");
+            let id = clients.identify(b"client-one").expect("it is known");
+            (ledger, clients, id)
+        };
+        let later = now.after(Duration::from_millis(20));
+        // (how the process ends, and whether more may be counted than came)
+        type End = fn(&mut Ledger, Now, Now);
+        let ends: [(End, bool); 3] = [
+            (|_, _, _| {}, true),
+            (
+                |ledger, _, later| ledger.write(&mut Keyring::new(), later),
+                false,
+            ),
+            (
+                |ledger, now, _| ledger.finish(&mut Keyring::new(), now),
+                false,
+            ),
+        ];
+        for (end, may_be_more) in ends {
+            let folder = Folder::new();
+            let path = folder.at("usage.journal");
+            let (mut ledger, mut clients, id) = open(&path, 1);
+            let (mut other, mut others, _) = open(&path, 2);
+            let mut unwritten = 0;
+            for _ in 0..REQUESTS {
+                let quota = clients.admit(id, "demo", false, now).expect("it may pass");
+                ledger.admitted(id, quota, &clients, now);
+                unwritten += u64::from(!ledger.holds_back());
+                ledger.write(&mut Keyring::new(), now);
+            }
+            assert!(unwritten > REQUESTS / 8, "{unwritten}");
+            end(&mut ledger, now, later);
+            drop(ledger);
+            assert_eq!(clients.usage(id, now).day.used, REQUESTS);
+            let (_, restored, id) = open(&path, 3);
+            let used = restored.usage(id, now).day.used;
+            assert_eq!(used > REQUESTS, may_be_more, "{used}");
+            other.look(&mut others, &mut Keyring::new(), now.after(LOOK_EVERY));
+            assert_eq!(others.usage(id, now).day.used, used);
         }
     }
 
@@ -286,8 +363,8 @@ mod tests {
             let ids = keys.map(|key| clients.identify(key.as_bytes()).expect("it is known"));
             for place in turn {
                 let admitted = clients.admit(ids[*place], "demo", false, now);
-                assert!(admitted.is_ok());
-                ledger.admitted(ids[*place], &clients, now);
+                let quota = admitted.expect("it may pass");
+                ledger.admitted(ids[*place], quota, &clients, now);
             }
             ledger.write(&mut keyring, now);
             assert!(!ledger.holds_back());

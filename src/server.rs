@@ -184,7 +184,7 @@ impl Server {
                 for slot in left {
                     self.close(slot, Reason::Stopping);
                 }
-                self.core.write_ledger(self.now);
+                self.core.finish_ledger(self.now);
                 return Ok(stopped);
             }
         }

@@ -138,7 +138,8 @@ pub fn admit(
         .admit(client, &route.platform.name, peer.is_loopback, now);
     request.client = Some(client);
     request.quota = admitted.map_err(Reason::Refused)?;
-    core.ledger.admitted(client, &core.clients, now);
+    core.ledger
+        .admitted(client, request.quota, &core.clients, now);
     Ok(())
 }
 

@@ -189,6 +189,11 @@ impl Core {
         }
     }
 
+    /// Writes what is left once no request is admitted any more.
+    pub fn finish_ledger(&mut self, now: Now) {
+        self.ledger.finish(&mut self.keyring, now);
+    }
+
     /// Takes over what other processes have counted, if it is time.
     pub fn look_at_ledger(&mut self, now: Now) {
         let news = self.ledger.look(&mut self.clients, &mut self.keyring, now);

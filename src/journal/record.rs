@@ -28,6 +28,8 @@ pub const NOBODY: u32 = 0;
 pub enum Record {
     /// A client key used its limits: by one request, or by many that were summed up.
     Used(Spent),
+    /// Requests that a record before has counted did not come.
+    Unused(Spent),
     /// A platform's key became something else.
     Key {
         /// What stands for platform and key: the keyring's mark.
@@ -45,6 +47,7 @@ enum Kind {
     Usable = 2,
     Cooling = 3,
     Unhealthy = 4,
+    Unused = 5,
 }
 
 /// Goes through the records of a stretch of bytes. When it has ended, `at` is where the last whole record ended: what
@@ -71,7 +74,7 @@ impl Record {
         output.extend_from_slice(&[self.kind() as u8, 0, 0]);
         output.extend_from_slice(&writer.to_le_bytes());
         match self {
-            Record::Used(spent) => encode_spent(spent, output),
+            Record::Used(spent) | Record::Unused(spent) => encode_spent(spent, output),
             Record::Key {
                 key,
                 unix_ms,
@@ -91,6 +94,7 @@ impl Record {
     fn kind(&self) -> Kind {
         match self {
             Record::Used(_) => Kind::Used,
+            Record::Unused(_) => Kind::Unused,
             Record::Key { standing, .. } => match standing {
                 Standing::Usable => Kind::Usable,
                 Standing::Cooling { .. } => Kind::Cooling,
@@ -110,16 +114,20 @@ impl Record {
             unix_ms,
             standing,
         };
-        let record = if kind == Kind::Used as u8 {
+        let record = if kind == Kind::Used as u8 || kind == Kind::Unused as u8 {
             let mut number = || Some(u32::from_le_bytes(take(from)?));
-            Record::Used(Spent {
+            let spent = Spent {
                 client: digest,
                 unix_ms,
                 hour: number()?,
                 hour_used: number()?,
                 day: number()?,
                 day_used: number()?,
-            })
+            };
+            match kind == Kind::Used as u8 {
+                true => Record::Used(spent),
+                false => Record::Unused(spent),
+            }
         } else if kind == Kind::Usable as u8 {
             key(Standing::Usable)
         } else if kind == Kind::Cooling as u8 {
@@ -314,6 +322,17 @@ mod tests {
                     hour_used: 3,
                     day: 4,
                     day_used: u32::MAX,
+                }),
+                None,
+            ),
+            (
+                Record::Unused(Spent {
+                    client: digest,
+                    unix_ms: 1,
+                    hour: 2,
+                    hour_used: 3,
+                    day: 4,
+                    day_used: 5,
                 }),
                 None,
             ),

@@ -40,6 +40,11 @@ impl Tally {
                 .entry(spent.client)
                 .or_default()
                 .add(spent, now),
+            Record::Unused(spent) => {
+                if let Some(used) = self.clients.get_mut(&spent.client) {
+                    spent.take_from(&mut used.hour, &mut used.day, now);
+                }
+            }
             Record::Key {
                 key,
                 unix_ms,
@@ -99,7 +104,8 @@ impl Tally {
         self.clients.get(client).map(|used| used.spent(*client))
     }
 
-    /// What would have to be added to `former` to have at least this.
+    /// What would have to be added to `former` to have at least this. It takes nothing back: where another process did,
+    /// and compacted the file at once, a few requests are counted too much.
     pub fn beyond(&self, former: &Tally, now: Now) -> Vec<Record> {
         let mut records = Vec::new();
         for (client, used) in &self.clients {

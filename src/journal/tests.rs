@@ -65,6 +65,9 @@ fn add<'r>(counts: &mut Counts, records: impl IntoIterator<Item = &'r Record>) {
             Record::Used(spent) => {
                 *counts.entry(spent.client).or_default() += u64::from(spent.day_used)
             }
+            Record::Unused(spent) => {
+                *counts.entry(spent.client).or_default() -= u64::from(spent.day_used)
+            }
             Record::Key { .. } => {}
         }
     }

@@ -189,6 +189,14 @@ impl Clients {
         }
     }
 
+    /// Takes back what was counted elsewhere and did not come.
+    pub fn take_back(&mut self, unused: &Spent, now: Now) {
+        if let Some(id) = self.by_digest.get(&unused.client) {
+            let client = &mut self.clients[id.0 as usize];
+            unused.take_from(&mut client.hour, &mut client.day, now);
+        }
+    }
+
     /// Adds what was kept or admitted elsewhere. A key that is not known has nothing added.
     pub fn restore(&mut self, spent: &Spent, now: Now) {
         if let Some(id) = self.by_digest.get(&spent.client) {
@@ -389,6 +397,27 @@ impl Spent {
             day_used: self.day_used.saturating_add(later.day_used),
             ..*self
         })
+    }
+
+    /// So many requests of the same hour and day.
+    pub fn times(&self, requests: u32) -> Spent {
+        Spent {
+            hour_used: requests,
+            day_used: requests,
+            ..*self
+        }
+    }
+
+    /// Takes it from an hour's and a day's count.
+    pub fn take_from(&self, hour: &mut Window, day: &mut Window, now: Now) {
+        let seconds = now.unix_seconds();
+        hour.take(
+            HOUR_SECONDS,
+            self.hour.into(),
+            self.hour_used.into(),
+            seconds,
+        );
+        day.take(DAY_SECONDS, self.day.into(), self.day_used.into(), seconds);
     }
 
     /// Adds it to an hour's and a day's count.

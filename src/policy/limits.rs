@@ -33,6 +33,14 @@ impl Window {
         self.used += used;
     }
 
+    /// Takes requests back that were counted in the window with the number `index`, if that is not over.
+    pub fn take(&mut self, seconds: u64, index: u64, unused: u64, unix_seconds: u64) {
+        self.roll(seconds, unix_seconds);
+        if index == self.index {
+            self.used = self.used.saturating_sub(unused);
+        }
+    }
+
     /// The number of the window since 1970.
     pub fn index(&self) -> u64 {
         self.index
@@ -89,6 +97,24 @@ mod tests {
             assert_eq!(window.used, want, "at {at}");
         }
         assert_eq!(window.ends_at(HOUR_SECONDS), 14_400);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_of_the_window_that_goes_on() {
+        // (hour of it, requests, when, used after them)
+        let rows = [
+            (10, 2, 36_000, 3),
+            (9, 1, 36_000, 3),
+            (11, 1, 36_000, 3),
+            (10, 4, 36_000, 0),
+            (10, 1, 39_600, 0),
+        ];
+        let mut window = Window::default();
+        window.add(HOUR_SECONDS, 10, 5, 36_000);
+        for (hour, requests, at, want) in rows {
+            window.take(HOUR_SECONDS, hour, requests, at);
+            assert_eq!(window.used, want, "{requests} of hour {hour} at {at}");
+        }
     }
 
     #[test]

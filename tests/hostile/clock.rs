@@ -130,10 +130,10 @@ fn live(proxy: &Proxy, ahead: Duration) -> Now {
     let mut ask = |key: &str, times, now| {
         let id = clients.identify(key.as_bytes()).expect("it is known");
         for _ in 0..times {
-            if clients.admit(id, "test", true, now).is_err() {
+            let Ok(quota) = clients.admit(id, "test", true, now) else {
                 return;
-            }
-            ledger.admitted(id, &clients, now);
+            };
+            ledger.admitted(id, quota, &clients, now);
         }
     };
     let wrong = right.after(ahead);

@@ -141,6 +141,34 @@ fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
 }
 
 #[test]
+fn what_a_process_gives_back_nobody_counts() {
+    let (folder, now) = (Folder::new(), start());
+    let [mut writer, mut reader] = [1, 2].map(|writer| Process::start(&folder.file(), writer, now));
+    let Record::Used(spent) = used(0, 5, now) else {
+        unreachable!("it was made as one");
+    };
+    for (record, want) in [
+        (Record::Used(spent), 5),
+        (Record::Unused(spent.times(3)), 2),
+    ] {
+        writer.journal.note(&record, now);
+        writer.journal.flush(now);
+        reader.look(now);
+        assert_eq!(reader.counts[&digest(0)], want);
+        assert_eq!(
+            counts(&open(&folder.file(), 3, now).records)[&digest(0)],
+            want
+        );
+    }
+    writer.journal.compact(now);
+    assert_eq!(counts(&open(&folder.file(), 4, now).records)[&digest(0)], 2);
+    // More than was counted comes to nothing.
+    writer.journal.note(&Record::Unused(spent.times(3)), now);
+    writer.journal.flush(now);
+    assert_eq!(counts(&open(&folder.file(), 5, now).records)[&digest(0)], 0);
+}
+
+#[test]
 fn threads_that_write_and_compact_at_once_lose_no_count() {
     const REQUESTS: u64 = 1500;
     let (folder, now) = (Folder::new(), start());

@@ -1,0 +1,230 @@
+//! Requests that are counted before they come: the record of one counts the next ones of a busy client key, too, so
+//! that these need no write of their own. What does not come in time is given back. It knows no journal.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::policy::access::{ClientId, Spent};
+
+/// As many requests are counted ahead as come within this time.
+const AHEAD_US: u32 = 10_000;
+
+/// The most of them: so many too much are counted of a key when the process is killed.
+const AHEAD_MAX: u32 = 31;
+
+/// They are no more than this part of what the key's limits still allow: a small limit is exact even then.
+const ALLOWED_PER_AHEAD: u64 = 1024;
+
+/// What has not come by then is given back.
+const KEPT_FOR: Duration = Duration::from_millis(20);
+
+/// A longer pause counts as this one: some seventy requests in quick succession are counted one by one after it.
+const GAP_US_MAX: u32 = 1_000_000;
+
+/// The time since the last request is this part of the mean time between them.
+const GAP_PARTS: u32 = 16;
+
+/// What is counted ahead of each client key.
+#[derive(Default)]
+pub struct Ahead {
+    keys: BTreeMap<ClientId, Pace>,
+    /// When it is looked what has not come; none while nothing is to come.
+    look_at: Option<Instant>,
+}
+
+/// How fast a key's requests come, and how many of them are counted already.
+struct Pace {
+    last_at: Instant,
+    gap_us: u32,
+    /// Of which hour and day they are.
+    counted_in: Spent,
+    to_come: u32,
+    give_back_at: Instant,
+}
+
+impl Ahead {
+    /// Counts a request that was admitted: by the record that is returned, or by a former one. `allowed` is how many more
+    /// the key's limits allow.
+    pub fn count(
+        &mut self,
+        client: ClientId,
+        admission: Spent,
+        allowed: u64,
+        now: Instant,
+    ) -> Option<Spent> {
+        let pace = self.keys.entry(client).or_insert(Pace {
+            last_at: now,
+            gap_us: GAP_US_MAX,
+            counted_in: admission,
+            to_come: 0,
+            give_back_at: now,
+        });
+        pace.on_request(now);
+        if pace.to_come > 0 {
+            // Those of an hour that is over are never used, and given back when their time has come.
+            let is_counted = pace.counted_in.join(&admission).is_some();
+            pace.to_come -= u32::from(is_counted);
+            return (!is_counted).then_some(admission);
+        }
+        let part = u32::try_from(allowed / ALLOWED_PER_AHEAD).unwrap_or(u32::MAX);
+        let ahead = (AHEAD_US / pace.gap_us.max(1)).min(AHEAD_MAX).min(part);
+        if ahead > 0 {
+            pace.counted_in = admission;
+            pace.to_come = ahead;
+            pace.give_back_at = now + KEPT_FOR;
+            self.look_at.get_or_insert(pace.give_back_at);
+        }
+        Some(admission.times(1 + ahead))
+    }
+
+    /// When [`Ahead::give_back`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    /// What has not come in time.
+    pub fn give_back(&mut self, now: Instant) -> Vec<Spent> {
+        let mut unused = Vec::new();
+        if self.look_at.is_none_or(|at| at > now) {
+            return unused;
+        }
+        self.look_at = None;
+        for pace in self.keys.values_mut().filter(|pace| pace.to_come > 0) {
+            if pace.give_back_at <= now {
+                unused.push(pace.counted_in.times(pace.to_come));
+                pace.to_come = 0;
+            } else {
+                self.look_at = self.look_at.into_iter().chain([pace.give_back_at]).min();
+            }
+        }
+        unused
+    }
+
+    /// Nothing comes any more: the next [`Ahead::give_back`] returns all of it.
+    pub fn end(&mut self, now: Instant) {
+        self.look_at = Some(now);
+        for pace in self.keys.values_mut() {
+            pace.give_back_at = now;
+        }
+    }
+}
+
+impl Pace {
+    fn on_request(&mut self, now: Instant) {
+        let gap = (now - self.last_at).as_micros();
+        let gap_us = u32::try_from(gap).map_or(GAP_US_MAX, |gap| gap.min(GAP_US_MAX));
+        self.gap_us = (self.gap_us * (GAP_PARTS - 1) + gap_us) / GAP_PARTS;
+        self.last_at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::digest::Digest;
+
+    const CLIENT: ClientId = ClientId(0);
+    const NO_LIMIT: u64 = u64::MAX;
+
+    fn admission(hour: u32) -> Spent {
+        Spent {
+            client: Digest::of(b"client-one"),
+            unix_ms: 0,
+            hour,
+            hour_used: 1,
+            day: 1,
+            day_used: 1,
+        }
+    }
+
+    /// What is counted of requests that come with these gaps, and the number of records.
+    fn count(gaps_us: impl Iterator<Item = u64>, allowed: u64) -> (u32, u32) {
+        let (mut ahead, mut now) = (Ahead::default(), Instant::now());
+        let (mut came, mut counted, mut records) = (0, 0, 0);
+        for gap_us in gaps_us {
+            now += Duration::from_micros(gap_us);
+            came += 1;
+            let record = ahead.count(CLIENT, admission(1), allowed, now);
+            records += u32::from(record.is_some());
+            counted += record.map_or(0, |record| record.day_used);
+            for unused in ahead.give_back(now) {
+                records += 1;
+                counted -= unused.day_used;
+            }
+            let too_much = counted.checked_sub(came).expect("each is counted");
+            assert!(too_much <= AHEAD_MAX);
+            assert!(too_much == 0 || ahead.deadline().is_some());
+        }
+        ahead.end(now);
+        let unused: u32 = ahead
+            .give_back(now)
+            .iter()
+            .map(|spent| spent.day_used)
+            .sum();
+        assert_eq!((counted - unused, ahead.deadline()), (came, None));
+        (counted - came, records)
+    }
+
+    #[test]
+    fn a_busy_key_needs_few_records_and_a_quiet_one_is_exact() {
+        const REQUESTS: u64 = 2000;
+        // (a gap, what the limits allow, the most records)
+        let rows = [
+            (0, NO_LIMIT, 180),
+            (100, NO_LIMIT, 180),
+            (1000, NO_LIMIT, 300),
+            (4000, NO_LIMIT, 750),
+            (10_001, NO_LIMIT, 2000),
+            (1_000_000, NO_LIMIT, 2000),
+            (5_000_000_000, NO_LIMIT, 2000),
+            (100, 1023, 2000),
+            (100, 1024, 1050),
+        ];
+        for (gap_us, allowed, records_max) in rows {
+            let gaps = (0..REQUESTS).map(|_| gap_us);
+            let (_, records) = count(gaps, allowed);
+            let is_single = records_max == 2000;
+            let bounds = if is_single { 2000 } else { 0 }..=records_max;
+            assert!(bounds.contains(&records), "{gap_us}, {allowed}: {records}");
+        }
+    }
+
+    #[test]
+    fn sixty_requests_in_quick_succession_are_counted_one_by_one() {
+        for pause_us in [0, 1_000_000] {
+            let gaps = (0..1).map(|_| pause_us).chain((1..60).map(|_| 100));
+            assert_eq!(count(gaps, NO_LIMIT), (0, 60));
+        }
+    }
+
+    #[test]
+    fn whatever_the_gaps_each_request_is_counted_and_no_more_in_the_end() {
+        let mut random = 1_u64;
+        let gaps = (0..20_000).map(|_| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            // Gaps of all sizes, quick successions among them.
+            let bits = random >> 60;
+            (random >> 40) % (1 << bits)
+        });
+        count(gaps, NO_LIMIT);
+    }
+
+    #[test]
+    fn what_was_counted_for_an_hour_that_is_over_is_not_used_in_the_next() {
+        let (mut ahead, now) = (Ahead::default(), Instant::now());
+        let mut last = None;
+        for _ in 0..100 {
+            last = ahead.count(CLIENT, admission(1), NO_LIMIT, now).or(last);
+        }
+        let last = last.expect("the first is written");
+        assert!(last.hour_used > 1);
+        let next = ahead.count(CLIENT, admission(2), NO_LIMIT, now);
+        assert_eq!(next, Some(admission(2)));
+        let unused = ahead.give_back(now + KEPT_FOR);
+        assert_eq!((unused.len(), unused[0].hour), (1, 1));
+        let next = ahead.count(CLIENT, admission(2), NO_LIMIT, now + KEPT_FOR);
+        assert!(next.is_some_and(|record| record.hour == 2 && record.hour_used > 1));
+    }
+}
