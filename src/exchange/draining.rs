@@ -8,7 +8,6 @@ use crate::base::now::Now;
 use crate::http::body::Decoder;
 
 use super::closing::Closing;
-use super::core::Phase;
 use super::reading::Reading;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, nothing, transfer};
 use super::{Cx, Exchange, Step};
@@ -60,13 +59,7 @@ impl Draining {
         );
         let given_up = self.until <= cx.now.instant || self.dropped.bytes > DROPPED_BYTES_MAX;
         match moved {
-            Ok(Stopped::Done) => {
-                let next = match cx.core.phase {
-                    Phase::Serving => Exchange::Reading(Reading::idle(cx.now)),
-                    Phase::Draining { .. } => Exchange::Closing(Closing::new(cx.now)),
-                };
-                (next, Step::Again)
-            }
+            Ok(Stopped::Done) => (Exchange::Reading(Reading::idle(cx.now)), Step::Again),
             Ok(Stopped::Paused) if !given_up => (Exchange::Draining(self), Step::Again),
             Ok(Stopped::Starved | Stopped::Full) if !given_up => {
                 (Exchange::Draining(self), Step::Wait)

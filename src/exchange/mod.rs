@@ -358,19 +358,14 @@ impl Exchange {
     }
 }
 
-/// The state after the answer to `request` has been handed over whole; `decoder` stands in the request's body.
-fn after_answer(request: &Request, decoder: Decoder, phase: core::Phase, now: Now) -> Exchange {
-    match (request.role, request.afterwards, phase) {
-        (Role::Probe(_), ..) => Exchange::Closed,
-        (_, Afterwards::Close, _) | (_, _, core::Phase::Draining { .. }) => {
-            Exchange::Closing(Closing::new(now))
-        }
-        (_, Afterwards::KeepAlive, core::Phase::Serving) if decoder.is_done() => {
-            Exchange::Reading(Reading::idle(now))
-        }
-        (_, Afterwards::KeepAlive, core::Phase::Serving) => {
-            Exchange::Draining(Draining::new(decoder, now))
-        }
+/// The state after the answer to `request` has been handed over whole; `decoder` stands in the request's body. A stop ends
+/// a connection that was to be kept as any other that is idle, as soon as the answer has left.
+fn after_answer(request: &Request, decoder: Decoder, now: Now) -> Exchange {
+    match (request.role, request.afterwards) {
+        (Role::Probe(_), _) => Exchange::Closed,
+        (_, Afterwards::Close) => Exchange::Closing(Closing::new(now)),
+        (_, Afterwards::KeepAlive) if decoder.is_done() => Exchange::Reading(Reading::idle(now)),
+        (_, Afterwards::KeepAlive) => Exchange::Draining(Draining::new(decoder, now)),
     }
 }
 

@@ -282,7 +282,7 @@ impl Relaying {
             && upstream.ended.is_none();
         cx.core.keyring.release(self.permit);
         let decoder = cx.core.discard(self.upload);
-        let next = after_answer(&self.request, decoder, cx.core.phase, cx.now);
+        let next = after_answer(&self.request, decoder, cx.now);
         cx.core
             .finish(self.request, End::answered(body.status), cx.now);
         (

@@ -242,7 +242,7 @@ impl Replying {
     }
 
     fn complete(self: Box<Self>, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let next = after_answer(&self.request, self.decoder, cx.core.phase, cx.now);
+        let next = after_answer(&self.request, self.decoder, cx.now);
         cx.core.finish(self.request, self.end, cx.now);
         (next, Step::Again)
     }

@@ -232,6 +232,32 @@ fn what_a_defect_swallows_is_no_longer_counted() {
     assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
 }
 
+#[test]
+fn a_stop_waits_for_no_client_that_has_its_answer() {
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    // (what came behind the request that the stop ends, the answers)
+    for (behind, answers) in [(String::new(), 1), (ask("/routes"), 2)] {
+        let (mut core, now) = (core("{}", PLATFORM), now());
+        let (mut session, mut theirs) = client(now);
+        let requests = ask("/events") + &behind;
+        theirs
+            .write_all(requests.as_bytes())
+            .expect("there is room");
+        let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
+        assert!(defects == 0 && closed.is_none(), "{closed:?}");
+        core.drain(now);
+        let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
+        // Who was told that the connection ends may still send: it is read until the client has gone.
+        assert_eq!((defects, closed.is_some()), (0, answers == 1), "{closed:?}");
+        drop(session);
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).expect("the answers end");
+        assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), answers);
+        assert!(text.contains("\r\n0\r\n\r\n"), "{text}");
+        assert_eq!(text.contains("connection: close\r\n"), answers == 2);
+    }
+}
+
 /// For clients, and for the port.
 fn tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).expect("a name");
