@@ -223,13 +223,22 @@ fn no_window_is_too_narrow_and_no_name_too_long() {
         "document.querySelector('#recent tbody').innerText.includes('name-without-end')",
         SOON,
     );
-    for width in [320, 375, 640, 768, 961, 1024, 1184, 1185, 1280, 1920] {
-        chrome.look(width, 800, "light");
-        chrome.wait_for(
-            &format!("document.documentElement.scrollWidth <= {width}"),
-            SOON,
-        );
+    // A reader's letters may be twice as large as usual.
+    for letters in [16, 32] {
+        let sizes = json!({"fontSizes": {"standard": letters, "fixed": letters}});
+        chrome.call("Page.setFontSizes", sizes);
+        for width in [320, 375, 640, 768, 961, 1024, 1184, 1185, 1280, 1920] {
+            chrome.look(width, 800, "light");
+            chrome.wait_for(
+                &format!("document.documentElement.scrollWidth <= {width}"),
+                SOON,
+            );
+        }
     }
+    assert_eq!(
+        chrome.value("getComputedStyle(document.documentElement).fontSize"),
+        json!("32px")
+    );
     assert_eq!(chrome.problems(), Vec::<String>::new());
 }
 
