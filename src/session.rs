@@ -249,7 +249,7 @@ impl Session {
         self.client.open_buffers(&mut core.blocks);
         if self.client.hears_plain_text() {
             self.client.drop_tls();
-            self.exchange = Exchange::refuse_plain_text(&mut self.client.output, core, now);
+            self.exchange = Exchange::refuse_plain_text(self.role, core, now);
             return Driven::Again;
         }
         let outcome = self.client.handshake(now);

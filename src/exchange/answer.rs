@@ -85,18 +85,6 @@ pub fn write_own_head(
     coding
 }
 
-/// Writes the whole answer to a client that does not speak TLS where it has to.
-pub fn write_plain_text_refusal(out: &mut Buffer, core: &mut Core, now: Now) {
-    const TEXT: &str = "This port speaks HTTPS: write https:// in place of http://.\n";
-    put_status_line(out, 400, reason_phrase(400).as_bytes());
-    put_field(out, "date", core.date(now));
-    put_field(out, "content-type", b"text/plain; charset=utf-8");
-    put_number(out, "content-length", TEXT.len() as u64);
-    put_field(out, "connection", b"close");
-    out.put(b"\r\n");
-    out.put(TEXT.as_bytes());
-}
-
 /// Writes a platform's final head for the client and tells how its body is to be written.
 pub fn relay_head(
     out: &mut Buffer,

@@ -36,6 +36,7 @@ use crate::base::now::Now;
 use crate::figures::counts::Class;
 use crate::http::HEAD_BYTES_MAX;
 use crate::http::body::Decoder;
+use crate::http::malformed::Malformed;
 use crate::net::connection::Ended;
 use crate::net::dial::{Endpoint, Origin, Reuse};
 use crate::net::fault::Fault;
@@ -168,16 +169,20 @@ impl Exchange {
         Exchange::Choosing(Choosing::probe(request, upload, key))
     }
 
-    /// A connection on which the client did not begin with TLS, although it had to. The answer is in `out`.
-    pub fn refuse_plain_text(out: &mut Buffer, core: &mut Core, now: Now) -> Exchange {
-        answer::write_plain_text_refusal(out, core, now);
-        Exchange::Closing(Closing::new(now))
+    /// A connection on which the client did not begin with TLS, although it had to: that is answered.
+    pub fn refuse_plain_text(role: Role, core: &mut Core, now: Now) -> Exchange {
+        Exchange::last_words(&Reason::Malformed(Malformed::NotTls), role, core, now)
     }
 
     /// A connection whose request a defect has swallowed before a byte of its answer had left: that is answered.
     pub fn after_defect(role: Role, core: &mut Core, now: Now) -> Exchange {
+        Exchange::last_words(&Reason::Bug, role, core, now)
+    }
+
+    /// The answer to a request of which nothing is known. The connection ends with it.
+    fn last_words(reason: &Reason, role: Role, core: &mut Core, now: Now) -> Exchange {
         let request = core.new_request(role, now);
-        let reply = replying::error_reply(&Reason::Bug);
+        let reply = replying::error_reply(reason);
         Exchange::Replying(Replying::new(request, reply, Decoder::Done, now))
     }
 

@@ -5,6 +5,7 @@
 pub enum Malformed {
     // The head as a whole.
     NotRequest,
+    NotTls,
     NotResponse,
     EmptyLines,
     BareLineFeed,
@@ -95,7 +96,7 @@ impl Malformed {
             VersionNotSupported => Kind::VersionNotSupported,
             MethodTooLong | CodingBeforeChunked => Kind::NotImplemented,
             Expectation => Kind::ExpectationFailed,
-            NotRequest | NotResponse | EmptyLines | BareLineFeed | BareCarriageReturn
+            NotRequest | NotTls | NotResponse | EmptyLines | BareLineFeed | BareCarriageReturn
             | RequestLine | Method | Version | StatusLine | Status | TargetBlank | TargetByte
             | TargetForm | TargetAuthority | TargetAsterisk | TargetConnect | FieldFolded
             | FieldColon | FieldNameEmpty | FieldNameBlank | FieldName | FieldNul | FieldValue
@@ -113,6 +114,7 @@ impl Malformed {
         use Malformed::*;
         match self {
             NotRequest => "a first byte that begins no HTTP request (is it TLS?)",
+            NotTls => "plain HTTP on a port that speaks HTTPS; write https:// in place of http://",
             NotResponse => "an answer that does not begin with HTTP/ (is it TLS?)",
             EmptyLines => "more than 4 empty lines before the request",
             BareLineFeed => "a line feed without a carriage return before it",

@@ -210,11 +210,12 @@ fn what_is_no_handshake_is_answered_or_closed() {
     let mut plain = proxy.connect();
     plain.send(request("keep-alive"));
     let answer = plain.answer();
-    let kind = answer.field("content-type");
     assert_eq!(
-        (answer.status, kind),
-        (400, Some("text/plain; charset=utf-8"))
+        (answer.status, answer.error_code().as_str()),
+        (400, "bad_request")
     );
+    assert_eq!(answer.field("x-proxy-error"), Some("bad_request"));
+    assert!(answer.field("x-request-id").is_some());
     assert!(answer.text().contains("https"), "{}", answer.text());
     plain.ends();
     // A handshake that has begun and stalls, and one that never begins.
