@@ -1,16 +1,19 @@
 //! The journal's file: opening, locking, appending, replacing. It knows bytes; what the records mean it does not know.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::record;
+use super::record::{self, Damage, Record, Scan};
 
 /// What a file of this program begins with; the version follows, and the line's end.
 const MAGIC: &str = "ai-api-proxy journal ";
 /// The header of the version that this program knows.
 pub const HEADER: &[u8] = b"ai-api-proxy journal 1\n";
+
+/// What is read at once, however large a file is.
+const PIECE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The owner alone reads and writes it.
 const MODE: u32 = 0o600;
@@ -98,6 +101,21 @@ impl JournalFile {
         JournalFile::around(file)
     }
 
+    /// Opens a file that can be read, but not written to.
+    ///
+    /// # Errors
+    /// What the operating system says. Nothing else is opened: a pipe would keep the program waiting.
+    pub fn open_to_read(path: &Path) -> Result<JournalFile, Fault> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => {
+                let file = File::open(path).map_err(|error| failed("opened", &error))?;
+                JournalFile::around(file)
+            }
+            Ok(_) => Err(failed("opened", &ErrorKind::Unsupported.into())),
+            Err(error) => Err(failed("opened", &error)),
+        }
+    }
+
     /// Whether [`JournalFile::open`] could open the file, or create it. Nothing comes or changes by it.
     ///
     /// # Errors
@@ -143,18 +161,44 @@ impl JournalFile {
         }
     }
 
-    /// What stands from `read_to` on, or nothing if all of that is this process's own.
+    /// What the start of the file says; nothing has been read of it so far.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn read_rest(&mut self) -> Result<Vec<u8>, Fault> {
+    pub fn opening(&mut self) -> Result<Opening, Fault> {
+        self.read_piece().map(|bytes| opening(&bytes))
+    }
+
+    /// Gives `take` the records from `read_to` on, with who wrote each, unless all of them are this process's own. Returns the
+    /// damage between them, and how many bytes follow the last whole one.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn read_rest(&mut self, take: &mut dyn FnMut(u32, Record)) -> Result<(Damage, u64), Fault> {
+        let mut damage = Damage::default();
+        loop {
+            let bytes = self.read_piece()?;
+            let mut scan = Scan::new(&bytes);
+            for (writer, record) in scan.by_ref() {
+                take(writer, record);
+            }
+            self.read_to += scan.at as u64;
+            damage += scan.damage;
+            if bytes.len() < PIECE_BYTES_MAX {
+                return Ok((damage, (bytes.len() - scan.at) as u64));
+            }
+        }
+    }
+
+    /// As much of what is still to be read as is read at once.
+    fn read_piece(&mut self) -> Result<Vec<u8>, Fault> {
         self.length_min = self.size()?;
         if self.length_min == self.read_to + self.own_bytes {
             self.read_to = self.length_min;
         }
         self.own_bytes = 0;
         let length = self.length_min.saturating_sub(self.read_to);
-        let mut bytes = vec![0; length as usize];
+        let mut bytes = vec![0; length.min(PIECE_BYTES_MAX as u64) as usize];
         self.file
             .read_exact_at(&mut bytes, self.read_to)
             .map_err(|error| failed("read", &error))?;
@@ -274,8 +318,8 @@ impl JournalFile {
     }
 }
 
-/// What the start of a file says.
-pub fn opening(bytes: &[u8]) -> Opening {
+/// What the start of a file says that begins with `bytes`.
+fn opening(bytes: &[u8]) -> Opening {
     let magic = MAGIC.as_bytes();
     if bytes.starts_with(HEADER) {
         return Opening::Known;
@@ -290,21 +334,6 @@ pub fn opening(bytes: &[u8]) -> Opening {
         Some([b'0'..=b'9', ..]) => Opening::Foreign("a newer version of ai-api-proxy wrote it"),
         Some(_) | None => Opening::Foreign("it is not a journal of ai-api-proxy"),
     }
-}
-
-/// What a file holds that can be read, but not written to.
-///
-/// # Errors
-/// What the operating system says. Nothing else is read: a pipe would keep the program waiting.
-pub fn read_only(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(ErrorKind::Unsupported.into());
-    }
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut bytes = Vec::new();
-    file.take(length).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Whether a file can be created there: one without a name, which ends when it is closed.

@@ -300,13 +300,12 @@ impl Journal {
         self.file = None;
         self.hold = Hold::Released;
         let mut file = JournalFile::open(&self.path)?;
-        let mut bytes = file.read_rest()?;
-        if file::opening(&bytes).lacks_header() {
+        let mut opening = file.opening()?;
+        if opening.lacks_header() {
             file.lock(Lock::Exclusive)?;
-            bytes = file.read_rest()?;
-            let opening = file::opening(&bytes);
+            opening = file.opening()?;
             if opening.lacks_header() {
-                self.take_in_others(&bytes, now);
+                self.take_in_others(&mut file, now)?;
                 file.begin(&self.snapshot(now))?;
                 file.unlock();
                 // The sums hold what waited.
@@ -317,48 +316,47 @@ impl Journal {
             }
             file.unlock();
         }
-        let finding = self.take_over(&mut file, &bytes, now)?;
+        let finding = self.take_over(&mut file, opening, now)?;
         self.file = Some(file);
         Ok(finding)
     }
 
-    /// Makes `bytes`, a whole file, what is known; what is new goes to the news.
+    /// Makes a whole file, which begins so, what is known; what is new goes to the news.
     fn take_over(
         &mut self,
         file: &mut JournalFile,
-        bytes: &[u8],
+        opening: Opening,
         now: Now,
     ) -> Result<Option<String>, Fault> {
-        if let Opening::Foreign(why) = file::opening(bytes) {
+        if let Opening::Foreign(why) = opening {
             return Err(Fault::Refused(why.to_string()));
         }
         let mut tally = Tally::default();
-        let mut scan = Scan::new(&bytes[HEADER.len()..]);
-        tally.add_all(&mut scan, now);
+        file.read_to = HEADER.len() as u64;
+        let (damage, torn_bytes) = file.read_rest(&mut |_, record| tally.add(&record, now))?;
         tally.add_all(&mut Scan::new(&self.pending), now);
-        file.read_to = (HEADER.len() + scan.at) as u64;
-        let torn_bytes = bytes.len() as u64 - file.read_to;
-        self.is_damaged = scan.damage != Damage::default() || torn_bytes > 0;
+        self.is_damaged = damage != Damage::default() || torn_bytes > 0;
         self.tally.prune(now);
         tally.prune(now);
         self.news.extend(tally.beyond(&self.tally, now));
         self.tally = tally;
-        Ok(words::finding(&self.path, scan.damage, torn_bytes))
+        Ok(words::finding(&self.path, damage, torn_bytes))
     }
 
     /// Takes the records of a file in that can be read at least.
     fn read_without_writing(&mut self, now: Now) -> Result<Option<String>, String> {
-        let bytes = file::read_only(&self.path).unwrap_or_default();
-        let records = match file::opening(&bytes) {
-            Opening::Foreign(why) => return Err(words::refusal(&self.path, why)),
-            Opening::Unbegun => return Ok(None),
-            Opening::Headless => &bytes,
-            Opening::Known => &bytes[HEADER.len()..],
+        let Ok(mut file) = JournalFile::open_to_read(&self.path) else {
+            return Ok(None);
         };
-        let mut scan = Scan::new(records);
-        self.tally.add_all(&mut scan, now);
-        let torn_bytes = (records.len() - scan.at) as u64;
-        Ok(words::finding(&self.path, scan.damage, torn_bytes))
+        match file.opening() {
+            Ok(Opening::Foreign(why)) => return Err(words::refusal(&self.path, why)),
+            Ok(Opening::Unbegun) | Err(_) => return Ok(None),
+            Ok(Opening::Headless) => {}
+            Ok(Opening::Known) => file.read_to = HEADER.len() as u64,
+        }
+        let read = file.read_rest(&mut |_, record| self.tally.add(&record, now));
+        let (damage, torn_bytes) = read.unwrap_or_default();
+        Ok(words::finding(&self.path, damage, torn_bytes))
     }
 
     fn write_pending(&mut self, now: Now) -> Result<(), Fault> {
@@ -436,11 +434,10 @@ impl Journal {
     }
 
     fn read_appended(&mut self, now: Now) -> Result<(), Fault> {
-        if let Some(file) = &mut self.file {
-            let bytes = file.read_rest()?;
-            let (end, damage) = self.take_in_others(&bytes, now);
-            self.file.as_mut().expect("it was read").read_to += end as u64;
-            if let Some(finding) = words::finding(&self.path, damage, 0) {
+        if let Some(mut file) = self.file.take() {
+            let read = self.take_in_others(&mut file, now);
+            self.file = Some(file);
+            if let Some(finding) = words::finding(&self.path, read?, 0) {
                 log::warn!("{finding}");
                 self.is_damaged = true;
             }
@@ -448,18 +445,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes in what other processes wrote; their own records all have taken in. Returns where the last whole record
-    /// ends, and the damage before that.
-    fn take_in_others(&mut self, bytes: &[u8], now: Now) -> (usize, Damage) {
-        let mut scan = Scan::new(bytes);
-        for (writer, record) in scan.by_ref() {
+    /// Takes in what other processes wrote since the last look; their own records all have taken in. Returns the damage
+    /// among it.
+    fn take_in_others(&mut self, file: &mut JournalFile, now: Now) -> Result<Damage, Fault> {
+        let (damage, _) = file.read_rest(&mut |writer, record| {
             if writer != self.writer {
                 self.tally.add(&record, now);
                 self.news.push(record);
                 self.shared_until = Some(now.instant + SHARED_FOR);
             }
-        }
-        (scan.at, scan.damage)
+        })?;
+        Ok(damage)
     }
 
     /// As [`Journal::compact`], with the exclusive lock held. Returns whether it was done.

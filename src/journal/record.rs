@@ -14,6 +14,8 @@ const HEAD_BYTES: usize = MARK.len() + 3;
 const CRC_BYTES: usize = 4;
 /// Above that of each kind: a greater length is damage.
 const PAYLOAD_BYTES_MAX: usize = 256;
+/// No record is longer.
+const RECORD_BYTES_MAX: usize = HEAD_BYTES + PAYLOAD_BYTES_MAX + CRC_BYTES;
 /// What is kept of the reason why a key is unhealthy.
 const REASON_BYTES_MAX: usize = 200;
 
@@ -64,6 +66,13 @@ pub struct Damage {
     /// Stretches without a whole record.
     pub stretches: usize,
     pub bytes: usize,
+}
+
+impl std::ops::AddAssign for Damage {
+    fn add_assign(&mut self, more: Damage) {
+        self.stretches += more.stretches;
+        self.bytes += more.bytes;
+    }
 }
 
 impl Record {
@@ -250,7 +259,12 @@ impl Iterator for Scan<'_> {
                     }
                 }
                 None => {
-                    let place = self.next_whole()?;
+                    // A record that is not all there is shorter than the longest: what stands before it is damage.
+                    let torn_at = self.bytes.len().saturating_sub(RECORD_BYTES_MAX - 1);
+                    let place = self.next_whole().unwrap_or(torn_at);
+                    if place <= self.at {
+                        return None;
+                    }
                     self.skip_to(place);
                 }
             }

@@ -187,6 +187,32 @@ fn what_is_not_ours_is_refused_and_stays() {
     assert_eq!(content, b"ai-api-proxy journal 2\n");
 }
 
+/// It is read in pieces: no record between two of them is lost, and nothing is read twice that holds none.
+#[test]
+fn a_file_of_any_size_is_read_to_its_end() {
+    let (folder, now) = (Folder::new(), start());
+    let (content, ends) = sample(&folder, now);
+    let records = &content[HEADER.len()..];
+    let (first, others) = records.split_at(ends[0] - HEADER.len());
+    let hole = vec![0; 3_000_000];
+    let content = [HEADER, &first.repeat(40_000), &hole, others, &hole].concat();
+    let (records, findings) = replay(&folder, &content, now).expect("it is a journal");
+    let found = counts(&records);
+    assert_eq!((found.len(), found[&digest(0)]), (5, 40_000));
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let mut journal = open(&folder.file(), 2, now).journal;
+    // What is added while it runs, by whomever.
+    let added = [&content[..], &hole, &first.repeat(40_000), &hole].concat();
+    fs::write(folder.file(), added).expect("it can be written");
+    let news: Vec<Record> = journal.catch_up(now).collect();
+    assert_eq!(counts(&news)[&digest(0)], 40_000);
+    journal.compact(now);
+    assert_eq!(
+        counts(&open(&folder.file(), 3, now).records)[&digest(0)],
+        80_000
+    );
+}
+
 #[test]
 fn a_check_says_what_a_start_would_and_leaves_no_trace() {
     let (folder, now) = (Folder::new(), start());

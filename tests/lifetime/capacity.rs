@@ -1,6 +1,7 @@
 //! The limits of the machine: connections and file descriptors.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
 
 use serde_json::json;
 
@@ -170,4 +171,19 @@ fn a_journal_that_may_not_grow_is_a_warning() {
     assert_eq!(std::fs::metadata(journal).expect("it is there").len(), 1024);
     let used = &proxy.page("/stats")["clients"][1]["day"]["used"];
     assert_eq!(used, 40);
+}
+
+#[test]
+fn a_journal_that_is_larger_than_memory_is_a_warning() {
+    const BYTES: u64 = 500_000_000;
+    let proxy = limited(json!({}));
+    let journal = File::create(proxy.folder().join("usage.journal")).expect("the folder is there");
+    let header = (&journal).write_all(b"ai-api-proxy journal 1\n");
+    header
+        .and_then(|()| journal.set_len(BYTES))
+        .expect("it takes no room");
+    // In kilobytes: the program takes 5,000.
+    let proxy = proxy.after("ulimit -v 100000");
+    proxy.log().await_line("bytes were skipped");
+    assert_eq!(proxy.ask("/demo/v1/models"), 200);
 }
