@@ -33,9 +33,19 @@ impl Fault {
     /// What an error of an established or half-established connection means.
     pub fn of(error: &io::Error) -> Fault {
         match error.kind() {
-            io::ErrorKind::InvalidData => Fault::Tls(error.to_string()),
+            io::ErrorKind::InvalidData => Fault::Tls(tls_text(&error.to_string())),
             kind => Fault::Lost(kind),
         }
+    }
+}
+
+/// What the TLS library says, in words where it has none.
+fn tls_text(text: &str) -> String {
+    match text.contains("CaUsedAsEndEntity") {
+        true => "the platform shows an authority's certificate for its own (made by `openssl req -x509`?); \
+            it needs one with CA:FALSE"
+            .to_string(),
+        false => text.to_string(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore};
@@ -25,8 +25,18 @@ pub struct Certificate {
 
 impl Certificate {
     pub fn until(year: i32) -> Certificate {
+        Certificate::of(IsCa::NoCa, year)
+    }
+
+    /// One that says of itself that it may sign others.
+    pub fn of_an_authority() -> Certificate {
+        Certificate::of(IsCa::Ca(BasicConstraints::Unconstrained), 2100)
+    }
+
+    fn of(is_ca: IsCa, year: i32) -> Certificate {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(["localhost".to_string()]).expect("a name");
+        params.is_ca = is_ca;
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
         Certificate {

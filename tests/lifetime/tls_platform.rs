@@ -290,13 +290,30 @@ fn new_connections_resume_the_session() {
 #[test]
 fn a_platform_that_is_not_the_one_gets_no_request_and_is_told_why() {
     let (certificate, other) = (Certificate::until(2100), Certificate::until(2100));
-    let platform = Platform::serve(&certificate, &rustls::version::TLS13);
-    // Another authority, and another name: the certificate is for `localhost`.
+    let authority = Certificate::of_an_authority();
+    // Another authority, another name (the certificate is for `localhost`), and an authority that is itself the platform.
     let rows = [
-        ("localhost", &other, "invalid peer certificate: "),
-        ("127.0.0.1", &certificate, "certificate not valid for name"),
+        (
+            &certificate,
+            "localhost",
+            &other,
+            "invalid peer certificate: ",
+        ),
+        (
+            &certificate,
+            "127.0.0.1",
+            &certificate,
+            "certificate not valid for name",
+        ),
+        (
+            &authority,
+            "localhost",
+            &authority,
+            "it needs one with CA:FALSE",
+        ),
     ];
-    for (host, trusted, message) in rows {
+    for (shown, host, trusted, message) in rows {
+        let platform = Platform::serve(shown, &rustls::version::TLS13);
         let proxy = platform.proxied(host, trusted);
         let mut client = proxy.connect();
         ask(&mut client, "echo", b"a secret");
