@@ -14,7 +14,7 @@ pub struct Counts {
     pub bytes_out: u64,
     pub tokens_in: u64,
     pub tokens_out: u64,
-    /// From the request's beginning to the first byte of its answer, where one came.
+    /// From the request's beginning to the first byte of its answer's body, where one came.
     pub first_byte: Histogram,
 }
 

@@ -47,7 +47,7 @@ pub struct Finished<'r> {
     pub class: Class,
     /// How often a platform was asked.
     pub tries: u32,
-    /// From the request's beginning to the first byte of its answer.
+    /// From the request's beginning to the first byte of its answer's body.
     pub first_byte: Option<Duration>,
     /// From the request's beginning to the end of its answer.
     pub total: Duration,

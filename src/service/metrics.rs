@@ -146,7 +146,7 @@ fn platforms(text: &mut Text, view: &StatsView) {
             );
         }
     }
-    let help = "From a request's beginning to the first byte of its answer.";
+    let help = "From a request's beginning to the first byte of its answer's body.";
     text.family("aiproxy_first_byte_seconds", "histogram", help);
     for (name, figures) in &rows {
         text.histogram(
