@@ -30,7 +30,8 @@ const INTERIM_MAX: u32 = 32;
 
 pub struct Relaying {
     request: Box<Request>,
-    upload: Box<Upload>,
+    /// None once all of the request has been handed on, which it has before most answers.
+    upload: Option<Box<Upload>>,
     permit: Permit,
     stage: Stage,
 }
@@ -70,7 +71,7 @@ impl Relaying {
         upload.stop_keeping();
         Relaying {
             request,
-            upload,
+            upload: Some(upload),
             permit,
             stage: Stage::Head {
                 scan: HeadScan::default(),
@@ -120,16 +121,17 @@ impl Relaying {
 
     /// Passes on what the client still sends, and keeps nothing of it.
     fn send_on(&mut self, output: &mut Buffer, cx: &mut Cx<'_>) -> Result<Progress, Reason> {
-        if self.upload.is_forgotten() {
+        let Some(upload) = &mut self.upload else {
             return Ok(Progress::Done);
-        }
+        };
         let core = &mut *cx.core;
         let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
         let (input, request) = (&mut *cx.client.input, &mut self.request);
-        let progress = self
-            .upload
-            .pump(input, Some(output), request, blocks, memory)?;
-        self.upload.forget_sent(blocks);
+        let progress = upload.pump(input, Some(output), request, blocks, memory)?;
+        match upload.is_done() {
+            true => drop(discard(self.upload.take(), core)),
+            false => upload.forget_sent(blocks),
+        }
         Ok(progress)
     }
 
@@ -145,7 +147,9 @@ impl Relaying {
     }
 
     pub fn wants_client(&self) -> bool {
-        !self.upload.is_received()
+        self.upload
+            .as_ref()
+            .is_some_and(|upload| !upload.is_received())
     }
 
     pub fn deadline(&self, active_at: Instant) -> Instant {
@@ -259,7 +263,7 @@ impl Relaying {
                 if self.deadline(upstream.active_at.max(cx.client.active_at)) <= cx.now.instant {
                     return (Exchange::Relaying(self), Step::Close(Reason::Idle));
                 }
-                let is_starved = stopped == Stopped::Starved && self.upload.is_done();
+                let is_starved = stopped == Stopped::Starved && self.upload.is_none();
                 let step = match is_starved {
                     true => Step::Starve,
                     false => Step::Wait,
@@ -276,12 +280,12 @@ impl Relaying {
         };
         let reusable = body.afterwards == Afterwards::KeepAlive
             && body.framing != Framing::Close
-            && self.upload.is_done()
+            && self.upload.is_none()
             && upstream.has_sent_all()
             && upstream.input.is_empty()
             && upstream.ended.is_none();
         cx.core.keyring.release(self.permit);
-        let decoder = cx.core.discard(self.upload);
+        let decoder = discard(self.upload, cx.core);
         let next = after_answer(&self.request, decoder, cx.now);
         cx.core
             .finish(self.request, End::answered(body.status), cx.now);
@@ -328,7 +332,7 @@ impl Relaying {
         cx: &mut Cx<'_>,
     ) -> (Exchange, Step) {
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
-        let decoder = cx.core.discard(self.upload);
+        let decoder = discard(self.upload, cx.core);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Hangup)
     }
@@ -339,9 +343,14 @@ impl Relaying {
             Stage::Head { .. } => core.settle(&self.request, self.permit, Outcome::Canceled, now),
             Stage::Body(_) => core.keyring.release(self.permit),
         }
-        core.discard(self.upload);
+        discard(self.upload, core);
         core.finish(self.request, End::failed(reason), now);
     }
+}
+
+/// Gives back what is left of the upload; how far the client's body has been read.
+fn discard(upload: Option<Box<Upload>>, core: &mut Core) -> Decoder {
+    upload.map_or(Decoder::Done, |upload| core.discard(upload))
 }
 
 #[cfg(test)]

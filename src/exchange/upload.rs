@@ -224,11 +224,6 @@ impl Upload {
         self.is_received() && self.kept.unsent().is_empty()
     }
 
-    /// Whether every byte has been handed on, and nothing is kept.
-    pub fn is_forgotten(&self) -> bool {
-        self.is_done() && self.kept.block.is_empty()
-    }
-
     /// The content so far, for a service that answers the request itself.
     pub fn content(&self) -> &[u8] {
         &self.kept.block[self.kept.head_end..self.kept.end]
