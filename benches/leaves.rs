@@ -20,7 +20,7 @@ use ai_api_proxy::http::model::ModelScan;
 use ai_api_proxy::http::request::{self, RequestHead};
 use ai_api_proxy::http::response::{self, Asked};
 use ai_api_proxy::http::scan::HeadScan;
-use ai_api_proxy::http::usage::{Format, UsageScan};
+use ai_api_proxy::http::usage::{Format, UsageScan, UsageSieve};
 use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::{Keyring, Outcome};
 use ai_api_proxy::site::{Lasting, Site, client_specs};
@@ -220,9 +220,9 @@ fn usage(bencher: Bencher, what: &str) {
     };
     bencher
         .counter(BytesCount::new(text.len()))
-        .with_inputs(|| UsageScan::new(format))
-        .bench_local_refs(|scan| {
-            scan.scan(black_box(text.as_bytes()));
+        .with_inputs(|| (UsageSieve::new(format), UsageScan::default()))
+        .bench_local_refs(|(sieve, scan)| {
+            sieve.pass(black_box(text.as_bytes()), scan);
             scan.tokens()
         });
 }

@@ -1,7 +1,7 @@
 //! Passes the platform's answer on to the client, piece by piece as it comes. There is no way back from here to
 //! another key: what a retry would need is gone.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
@@ -10,7 +10,7 @@ use crate::http::body::Decoder;
 use crate::http::field::Storage;
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
-use crate::http::usage::{Format, UsageScan};
+use crate::http::usage::{Format, UsageScan, UsageSieve};
 use crate::net::connection::Ended;
 use crate::policy::keyring::{Outcome, Permit};
 use crate::policy::verdict::{Verdict, judge};
@@ -49,14 +49,26 @@ enum Stage {
     Body(Body),
 }
 
-/// The body of the final answer.
+/// The body of the final answer. All that a piece of it touches is here and not in the request: with a thousand streams
+/// each line of memory is one that the processor waits for.
 struct Body {
-    status: u16,
     decoder: Decoder,
     coding: Coding,
-    framing: Framing,
-    /// What the platform says of its connection.
+    sieve: UsageSieve,
+    /// Bytes of content.
+    passed: u64,
+    patience: Patience,
+    status: u16,
+    /// What becomes of the platform's connection.
     afterwards: Afterwards,
+}
+
+/// How long the rest of a body may take.
+enum Patience {
+    /// For ever, while no more than this passes without a byte.
+    Idle(Duration),
+    /// Until then, whatever comes: the answer to a probe.
+    Until(Instant),
 }
 
 impl Relaying {
@@ -86,14 +98,20 @@ impl Relaying {
     pub fn deliver(&mut self, head: &ResponseHead<'_, '_>, outcome: Outcome, cx: &mut Cx<'_>) {
         cx.core.judge(&self.request, &self.permit, outcome, cx.now);
         let encoding = head.field("content-encoding");
-        self.request.usage = UsageScan::new(Format::of(head.field("content-type"), encoding));
+        let format = Format::of(head.field("content-type"), encoding);
+        self.request.usage = UsageScan::default();
         let coding = relay_head(cx.client.output, cx.core, &mut self.request, head, cx.now);
         self.stage = Stage::Body(Body {
-            status: head.status,
             decoder: Decoder::new(head.framing),
             coding,
-            framing: head.framing,
-            afterwards: match head.persistent {
+            sieve: UsageSieve::new(format),
+            passed: 0,
+            patience: match self.request.probe_ends_at() {
+                Some(at) => Patience::Until(at),
+                None => Patience::Idle(self.request.site.settings.idle_timeout),
+            },
+            status: head.status,
+            afterwards: match head.persistent && head.framing != Framing::Close {
                 true => Afterwards::KeepAlive,
                 false => Afterwards::Close,
             },
@@ -140,8 +158,7 @@ impl Relaying {
         match &self.stage {
             Stage::Head { .. } => false,
             Stage::Body(body) => {
-                body.coding == Coding::Identity
-                    && !matches!(body.framing, Framing::Length(_) | Framing::None)
+                body.coding == Coding::Identity && !matches!(body.decoder, Decoder::Length(_))
             }
         }
     }
@@ -153,20 +170,18 @@ impl Relaying {
     }
 
     pub fn deadline(&self, active_at: Instant) -> Instant {
-        if let Some(at) = self.request.probe_ends_at() {
-            return at;
-        }
-        let settings = &self.request.site.settings;
         match &self.stage {
+            Stage::Body(body) => body.patience.ends_at(active_at),
             Stage::Head {
-                since,
-                is_blocked: false,
-                ..
-            } => *since + settings.response_timeout,
-            Stage::Head {
-                is_blocked: true, ..
+                since, is_blocked, ..
+            } => {
+                let settings = &self.request.site.settings;
+                match (self.request.probe_ends_at(), is_blocked) {
+                    (Some(at), _) => at,
+                    (None, false) => *since + settings.response_timeout,
+                    (None, true) => active_at + settings.idle_timeout,
+                }
             }
-            | Stage::Body(_) => active_at + settings.idle_timeout,
         }
     }
 
@@ -236,14 +251,20 @@ impl Relaying {
         let Stage::Body(body) = &mut self.stage else {
             unreachable!("asked for in this stage alone");
         };
-        let request = &mut self.request;
+        let (sieve, passed, request) = (&mut body.sieve, &mut body.passed, &mut self.request);
         let moved = transfer(
             &mut body.decoder,
             upstream.input,
             cx.client.output,
             body.coding,
             nothing,
-            |data| request.on_answer_content(data, cx.now),
+            |data| {
+                if *passed == 0 {
+                    request.first_byte_at = Some(cx.now.instant);
+                }
+                *passed += data.len() as u64;
+                sieve.pass(data, &mut request.usage);
+            },
         );
         let stopped = match moved {
             Ok(stopped) => stopped,
@@ -274,12 +295,12 @@ impl Relaying {
     }
 
     /// The answer has been handed over whole.
-    fn complete(self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    fn complete(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let Stage::Body(body) = self.stage else {
             unreachable!("only a body completes");
         };
+        self.request.bytes_out = body.passed;
         let reusable = body.afterwards == Afterwards::KeepAlive
-            && body.framing != Framing::Close
             && self.upload.is_none()
             && upstream.has_sent_all()
             && upstream.input.is_empty()
@@ -337,14 +358,26 @@ impl Relaying {
         (Exchange::Replying(replying), Step::Hangup)
     }
 
-    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+    pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {
         match self.stage {
             // No final answer has come: the try ends here.
             Stage::Head { .. } => core.settle(&self.request, self.permit, Outcome::Canceled, now),
-            Stage::Body(_) => core.keyring.release(self.permit),
+            Stage::Body(body) => {
+                self.request.bytes_out = body.passed;
+                core.keyring.release(self.permit);
+            }
         }
         discard(self.upload, core);
         core.finish(self.request, End::failed(reason), now);
+    }
+}
+
+impl Patience {
+    fn ends_at(&self, active_at: Instant) -> Instant {
+        match self {
+            Patience::Idle(timeout) => active_at + *timeout,
+            Patience::Until(at) => *at,
+        }
     }
 }
 

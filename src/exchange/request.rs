@@ -102,7 +102,7 @@ impl Request {
             first_byte_at: None,
             body_format: Format::Ignored,
             model: ModelScan::default(),
-            usage: UsageScan::new(Format::Ignored),
+            usage: UsageScan::default(),
         }
     }
 
@@ -143,12 +143,5 @@ impl Request {
         if self.body_format == Format::Json {
             self.model.scan(data);
         }
-    }
-
-    /// Takes note of a piece of its answer's body.
-    pub fn on_answer_content(&mut self, data: &[u8], now: Now) {
-        self.bytes_out += data.len() as u64;
-        self.first_byte_at.get_or_insert(now.instant);
-        self.usage.scan(data);
     }
 }

@@ -12,7 +12,7 @@ pub enum DataLines {
     AfterReturn,
     /// So many bytes of the line are the beginning of `data:`.
     Name {
-        matched: usize,
+        matched: u8,
     },
     /// Right after `data:`, where one space may stand.
     DataBegin,
@@ -49,10 +49,10 @@ impl DataLines {
                     return Some(Part::EventEnd);
                 }
                 DataLines::LineBegin => *self = DataLines::Name { matched: 0 },
-                DataLines::Name { matched } if byte == DATA[matched] => {
+                DataLines::Name { matched } if byte == DATA[usize::from(matched)] => {
                     *input = rest;
                     *self = match matched + 1 {
-                        matched if matched == DATA.len() => DataLines::DataBegin,
+                        matched if usize::from(matched) == DATA.len() => DataLines::DataBegin,
                         matched => DataLines::Name { matched },
                     };
                 }

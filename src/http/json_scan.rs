@@ -81,11 +81,6 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         self.text_length = 0;
     }
 
-    /// Whether the walk is around the outermost objects: nothing that was read so far tells how to read what comes.
-    pub fn is_outside(&self) -> bool {
-        self.state == State::Outside
-    }
-
     /// The present key, string (escapes as they stand, without the quotes) or scalar; `None` if it did not fit.
     pub fn text(&self) -> Option<&[u8]> {
         self.text.get(..self.text_length)

@@ -8,11 +8,19 @@ use memchr::memmem::Finder;
 use super::event_stream::{DataLines, Part};
 use super::json_scan::{JsonScan, Stop};
 
-/// Reads the body of one answer, told in any cuts.
-#[derive(Clone, Debug)]
-pub struct UsageScan {
+/// Sees the body of one answer, told in any cuts, and has that read in which tokens may be told. Of almost every piece of
+/// a stream that is nothing: these few bytes are then all that is touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageSieve {
     format: Format,
     lines: DataLines,
+    /// Whether something of the present event has been read.
+    is_reading: bool,
+}
+
+/// Reads what may tell of tokens.
+#[derive(Clone, Debug, Default)]
+pub struct UsageScan {
     json: JsonScan<WORD_BYTES_MAX>,
     place: Place,
     /// What the usage object that is being read says so far.
@@ -46,8 +54,9 @@ const WORD_BYTES_MAX: usize = 24;
 static COMMON: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("oken"));
 
 /// The object that the scan is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
+    #[default]
     Outside,
     /// The outermost object, below the key that was read last.
     Top(TopKey),
@@ -121,39 +130,38 @@ impl Format {
     }
 }
 
-impl UsageScan {
-    pub fn new(format: Format) -> UsageScan {
-        UsageScan {
+impl UsageSieve {
+    pub fn new(format: Format) -> UsageSieve {
+        UsageSieve {
             format,
             lines: DataLines::default(),
-            json: JsonScan::default(),
-            place: Place::Outside,
-            usage: Usage::default(),
-            tokens: Tokens::default(),
+            is_reading: false,
         }
     }
 
-    /// Reads the next bytes of the body, after transfer decoding.
-    pub fn scan(&mut self, bytes: &[u8]) {
+    /// Sees the next bytes of the body, after transfer decoding.
+    pub fn pass(&mut self, bytes: &[u8], scan: &mut UsageScan) {
         let mut rest = bytes;
         match self.format {
             Format::Ignored => {}
-            Format::Json => self.read(rest),
+            Format::Json => scan.read(rest),
             Format::EventStream => {
                 while let Some(part) = self.lines.next(&mut rest) {
                     match part {
                         Part::Data(data) if self.is_whole_event_without_tokens(data, rest) => {}
-                        Part::Data(data) => self.read(data),
-                        Part::EventEnd => self.restart(),
+                        Part::Data(data) => {
+                            self.is_reading = true;
+                            scan.read(data);
+                        }
+                        Part::EventEnd if self.is_reading => {
+                            self.is_reading = false;
+                            scan.restart();
+                        }
+                        Part::EventEnd => {}
                     }
                 }
             }
         }
-    }
-
-    /// What has been said so far. Platforms that repeat the usage in a stream mean the sum up to there: the last wins.
-    pub fn tokens(&self) -> Tokens {
-        self.tokens
     }
 
     /// Almost every event of a stream comes whole and has nothing to count. A search tells so several times faster than
@@ -164,7 +172,14 @@ impl UsageScan {
             Some(b'\n') => rest.starts_with(b"\n"),
             _ => false,
         };
-        ends_here && self.json.is_outside() && COMMON.find(data).is_none()
+        ends_here && !self.is_reading && COMMON.find(data).is_none()
+    }
+}
+
+impl UsageScan {
+    /// What has been said so far. Platforms that repeat the usage in a stream mean the sum up to there: the last wins.
+    pub fn tokens(&self) -> Tokens {
+        self.tokens
     }
 
     /// Broken JSON in one event does no harm to the next.

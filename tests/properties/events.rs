@@ -4,7 +4,7 @@
 use ai_api_proxy::config::json::Json;
 use ai_api_proxy::http::event_stream::{DataLines, Part};
 use ai_api_proxy::http::model::ModelScan;
-use ai_api_proxy::http::usage::{Format, Tokens, UsageScan};
+use ai_api_proxy::http::usage::{Format, Tokens, UsageScan, UsageSieve};
 
 use super::input::{choices, in_any_cut};
 
@@ -31,8 +31,8 @@ pub fn check(mut data: &[u8]) {
 }
 
 fn tokens(format: Format, pieces: &[&[u8]]) -> Tokens {
-    let mut scan = UsageScan::new(format);
-    pieces.iter().for_each(|piece| scan.scan(piece));
+    let (mut sieve, mut scan) = (UsageSieve::new(format), UsageScan::default());
+    pieces.iter().for_each(|piece| sieve.pass(piece, &mut scan));
     scan.tokens()
 }
 

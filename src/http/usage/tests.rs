@@ -4,9 +4,9 @@ use super::*;
 
 /// The tokens after `pieces`, as `input/output`.
 fn count(format: Format, pieces: &[&[u8]]) -> String {
-    let mut scan = UsageScan::new(format);
+    let (mut sieve, mut scan) = (UsageSieve::new(format), UsageScan::default());
     for piece in pieces {
-        scan.scan(piece);
+        sieve.pass(piece, &mut scan);
     }
     let show = |tokens: Option<u64>| tokens.map_or("-".to_string(), |tokens| tokens.to_string());
     let Tokens { input, output } = scan.tokens();
