@@ -89,17 +89,17 @@ pub fn transfer(
             return Ok(Stopped::Full);
         }
         let waiting = input.unread();
+        if waiting.is_empty() {
+            return Ok(Stopped::Starved);
+        }
         let window = &waiting[..waiting.len().min(room - FRAMING_BYTES_MAX)];
         let consumed = match decoder.decode(window)? {
-            Decoded::Data { consumed, data }
-                if coding == Coding::Identity && consumed == data.len() =>
-            {
-                watch(data);
-                sink.take(input, consumed);
-                continue;
-            }
             Decoded::Data { consumed, data } => {
                 watch(data);
+                if is_as_put(coding, data, &window[..consumed]) {
+                    sink.take(input, consumed);
+                    continue;
+                }
                 put_piece(sink, coding, data);
                 consumed
             }
@@ -114,6 +114,18 @@ pub fn transfer(
         input.consume(consumed);
     }
     Ok(Stopped::Paused)
+}
+
+/// Whether `piece`, of which `data` is the content, came just as it is put.
+fn is_as_put(coding: Coding, data: &[u8], piece: &[u8]) -> bool {
+    match coding {
+        Coding::Identity => piece.len() == data.len(),
+        Coding::Chunked => {
+            let head = chunk_head(data.len());
+            let head = head.as_bytes();
+            piece.len() == head.len() + data.len() + 2 && piece.starts_with(head)
+        }
+    }
 }
 
 fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {

@@ -106,6 +106,8 @@ fn chunks_as_they_come() {
             "0\r\n\r\n",
             "",
         ),
+        // As long as what is written for it, but another line.
+        (Framing::Chunked, "3;x\r\nabc", "3\r\nabc\r\n", "abc"),
         (Framing::Close, "abc", "3\r\nabc\r\n", "abc"),
     ] {
         let (out, seen, left, _) = moved(framing, Coding::Chunked, &[input.as_bytes()]);
