@@ -48,7 +48,13 @@ impl DataLines {
                     *self = after_line(byte);
                     return Some(Part::EventEnd);
                 }
-                DataLines::LineBegin => *self = DataLines::Name { matched: 0 },
+                DataLines::LineBegin => match input.strip_prefix(DATA) {
+                    Some(rest) => {
+                        *input = rest;
+                        *self = DataLines::DataBegin;
+                    }
+                    None => *self = DataLines::Name { matched: 0 },
+                },
                 DataLines::Name { matched } if byte == DATA[usize::from(matched)] => {
                     *input = rest;
                     *self = match matched + 1 {
