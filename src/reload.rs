@@ -50,11 +50,13 @@ impl Reloader {
         self.watch.deadline()
     }
 
-    /// Looks at the files, if it is time, and takes a new version up.
-    pub fn look(&mut self, core: &mut Core, now: Now) {
-        if self.watch.look(now) {
+    /// Looks at the files, if it is time, and takes a new version up; whether there was one.
+    pub fn look(&mut self, core: &mut Core, now: Now) -> bool {
+        let is_new = self.watch.look(now);
+        if is_new {
             self.reload(core, now);
         }
+        is_new
     }
 
     /// Reads the files and takes them up. When anything is wrong, what is in force stays so.

@@ -208,16 +208,27 @@ impl Server {
         }
         self.close_door();
         self.fire_timers();
-        self.reloader.look(&mut self.core, self.now);
+        if self.reloader.look(&mut self.core, self.now) {
+            self.after_reload();
+        }
         if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
             self.network.resolver.configure(&hosts, &resolv_conf);
         }
         self.core.look_at_ledger(self.now);
-        self.after_reload();
         self.drive_first();
+        self.begin_probes();
+        if self.is_open() || !self.queue.is_empty() || self.core.ledger.holds_back() {
+            self.work_on_rest();
+        }
+        self.core.write_ledger(self.now);
+        self.wake();
+        Ok(self.is_drained().then_some(Stopped::Drained))
+    }
+
+    /// Lets clients in and drives sessions that are no streams, for as long as that may take.
+    fn work_on_rest(&mut self) {
         let rest_ends = moment() + self.rest_max();
         self.accept();
-        self.begin_probes();
         self.drive_rest(rest_ends);
         if self.core.ledger.holds_back() {
             self.core.write_ledger(self.now);
@@ -226,17 +237,19 @@ impl Server {
                 self.drive_rest(rest_ends);
             }
         }
-        self.core.write_ledger(self.now);
-        self.wake();
-        Ok(self.is_drained().then_some(Stopped::Drained))
+    }
+
+    /// Whether a client may wait at a door.
+    fn is_open(&self) -> bool {
+        self.clients.is_open(self.now) || self.demo.is_open(self.now)
     }
 
     /// How long the poll may sleep: until the next deadline, not at all while somebody can go on.
     fn timeout(&self) -> Option<Duration> {
-        let doors = [&self.clients, &self.demo];
-        if !self.queue.is_empty() || doors.iter().any(|door| door.is_open()) {
+        if !self.queue.is_empty() || self.is_open() {
             return Some(Duration::ZERO);
         }
+        let doors = [&self.clients, &self.demo];
         let pauses = doors.iter().filter_map(|door| door.paused_until);
         let probes_at = self
             .core
@@ -424,7 +437,7 @@ impl Server {
         self.clients.closes_at = None;
         self.clients.readable = true;
         for _ in 0..LAST_ACCEPTS_MAX {
-            if !self.clients.is_open() {
+            if !self.clients.is_open(self.now) {
                 break;
             }
             self.accept();

@@ -73,7 +73,7 @@ impl Door {
         if self.paused_until.is_some_and(|until| until <= now.instant) {
             self.paused_until = None;
         }
-        if !self.is_open() {
+        if !self.is_open(now) {
             return None;
         }
         match self.listener.as_ref()?.accept() {
@@ -110,10 +110,10 @@ impl Door {
     }
 
     /// Whether accepting is worth an attempt.
-    pub(super) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self, now: Now) -> bool {
         self.listener.is_some()
             && self.readable
-            && self.paused_until.is_none()
+            && self.paused_until.is_none_or(|until| until <= now.instant)
             && self.open < self.open_max
     }
 }
