@@ -326,11 +326,12 @@ impl Session {
         match step {
             Step::Wait | Step::Starve | Step::Again => {}
             Step::Dial { endpoint, reuse } => {
-                self.upstream.hang_up(slot, &mut core.blocks, network);
+                self.upstream.abandon(slot, &mut core.blocks, network);
                 let dialed = network.dial(&endpoint, reuse, slot, &mut core.blocks, now);
                 self.upstream = Upstream::dialed(dialed, endpoint, &mut core.blocks);
             }
             Step::Hangup => self.upstream.hang_up(slot, &mut core.blocks, network),
+            Step::Abandon => self.upstream.abandon(slot, &mut core.blocks, network),
             Step::Release => self.upstream.release(&mut core.blocks, network, now),
             Step::Shutdown => self.client.shutdown(),
             Step::ShutdownUpstream => self.upstream.shutdown(),
@@ -407,8 +408,12 @@ impl Session {
         } else {
             self.client.notify_of_close(&mut core.blocks);
         }
+        match exchange.outlives_half_close() {
+            // What was sent last is still to arrive.
+            true => self.upstream.hang_up(slot, &mut core.blocks, network),
+            false => self.upstream.abandon(slot, &mut core.blocks, network),
+        }
         exchange.abort(reason, core, now);
-        self.upstream.hang_up(slot, &mut core.blocks, network);
         self.client.close_buffers(&mut core.blocks);
         network.hangup(self.client);
         if let Role::Probe(key) = self.role {

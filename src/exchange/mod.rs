@@ -98,8 +98,10 @@ pub enum Step {
         endpoint: Rc<Endpoint>,
         reuse: Reuse,
     },
-    /// The upstream connection closed, and then to go on.
+    /// The upstream connection closed, whose answer was whole, and then to go on.
     Hangup,
+    /// The upstream connection given up in the midst of things, and then to go on.
+    Abandon,
     /// The upstream connection kept for another request, and then to go on.
     Release,
     /// Our direction to the client ended; everything has been sent.

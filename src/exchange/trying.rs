@@ -342,7 +342,7 @@ impl Trying {
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let decoder = cx.core.discard(self.upload);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
-        (Exchange::Replying(replying), Step::Hangup)
+        (Exchange::Replying(replying), Step::Abandon)
     }
 
     /// The client's body cannot be passed on, or does not come. The key is not to blame.
@@ -353,7 +353,7 @@ impl Trying {
         self.request.afterwards = super::request::Afterwards::Close;
         let decoder = Decoder::new(crate::http::Framing::None);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
-        (Exchange::Replying(replying), Step::Hangup)
+        (Exchange::Replying(replying), Step::Abandon)
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {

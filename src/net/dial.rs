@@ -17,7 +17,7 @@ use super::connection::{Connection, Hints};
 use super::fault::Fault;
 use super::network::Owner;
 use super::records::Records;
-use super::transport::Transport;
+use super::transport::{Transport, reset_when_closed};
 use crate::base::file::is_out_of_descriptors;
 use crate::base::now::Now;
 
@@ -100,6 +100,15 @@ impl Dial {
         }
     }
 
+    /// Makes the closes that follow resets.
+    pub fn reset(&mut self) {
+        match &mut self.stage {
+            Stage::Resolving => {}
+            Stage::Connecting(race) => race.reset(),
+            Stage::Handshaking(connection) => connection.reset(),
+        }
+    }
+
     /// The sockets that it holds, to be forgotten with it.
     pub fn tokens(&self) -> Vec<Token> {
         match &self.stage {
@@ -169,6 +178,13 @@ impl Race {
         self.addresses.len().min(ADDRESSES_MAX)
     }
 
+    /// A platform may have accepted already what is given up here.
+    fn reset(&self) {
+        for attempt in &self.attempts {
+            reset_when_closed(&attempt.socket);
+        }
+    }
+
     fn hint(&mut self, token: Token, news: Hints) {
         if let Some(attempt) = self
             .attempts
@@ -188,6 +204,7 @@ impl Race {
         now: Now,
     ) -> Outcome {
         if let Some(won) = self.look(owners) {
+            self.reset();
             for loser in &self.attempts {
                 owners.remove(loser.token.0);
             }

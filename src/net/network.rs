@@ -266,7 +266,8 @@ impl Network for Sockets {
         self.owners.remove(connection.token().0);
     }
 
-    fn abandon(&mut self, dial: Dial, session: usize) {
+    fn abandon(&mut self, mut dial: Dial, session: usize) {
+        dial.reset();
         for token in dial.tokens() {
             self.owners.remove(token.0);
         }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 
@@ -181,7 +182,7 @@ impl Transport {
             Transport::Link(link) => return link.reset(),
             Transport::Nobody => return,
         };
-        drop(socket2::SockRef::from(&*socket).set_linger(Some(std::time::Duration::ZERO)));
+        reset_when_closed(socket);
     }
 
     /// Takes the memory that TLS needs while the connection is driven.
@@ -207,6 +208,12 @@ impl Transport {
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => {}
         }
     }
+}
+
+/// Makes the close of `socket` a reset, whatever state it is in.
+pub fn reset_when_closed(socket: &TcpStream) {
+    // Nothing is known that fails here; should it, the close is an orderly one.
+    let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
 fn received(count: usize, asked: usize) -> io::Result<Received> {

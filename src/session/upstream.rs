@@ -155,6 +155,16 @@ impl Upstream {
         }
     }
 
+    /// The same by a reset: the platform learns at once that nobody awaits its answer, and no port waits for what it may
+    /// send (TIME_WAIT). Thousands of clients that come and go would use the ports up, and before that each connect would
+    /// search for milliseconds for a free one.
+    pub fn abandon(&mut self, slot: usize, blocks: &mut BlockPool, network: &mut impl Network) {
+        if let Some(connection) = self.connection() {
+            connection.reset();
+        }
+        self.hang_up(slot, blocks, network);
+    }
+
     pub fn open_buffers(&mut self, blocks: &mut BlockPool) {
         if let Some(connection) = self.connection() {
             connection.open_buffers(blocks);

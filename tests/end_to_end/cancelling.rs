@@ -1,4 +1,5 @@
-//! A client that closes, half-closes or resets has gone: its request at the platform ends at once.
+//! A client that closes, half-closes or resets has gone: its request at the platform ends at once, by a reset, which no
+//! platform can take for the end of a request that is still to be answered.
 
 use std::sync::mpsc;
 
@@ -6,7 +7,7 @@ use serde_json::json;
 
 use crate::support::PATIENCE;
 use crate::support::client::Client;
-use crate::support::platform::Platform;
+use crate::support::platform::{End, Platform};
 use crate::support::proxy::{Proxy, ROOT_KEY};
 
 /// What the platform does before it falls silent.
@@ -22,7 +23,7 @@ enum Until {
 /// A way to leave; a connection that is only half closed is kept.
 type Leave = fn(Client) -> Option<Client>;
 
-fn silent_platform(until: Until) -> (Platform, mpsc::Receiver<bool>) {
+fn silent_platform(until: Until) -> (Platform, mpsc::Receiver<Option<End>>) {
     let (sender, cuts) = mpsc::channel();
     let platform = Platform::raw(move |_, line, seen| {
         let Some(head) = line.head() else { return };
@@ -48,7 +49,9 @@ fn silent_platform(until: Until) -> (Platform, mpsc::Receiver<bool>) {
                 taken = line.send(&piece);
             }
         }
-        let _ = sender.send(!taken || line.is_cut());
+        // Who sends learns of the reset before who reads.
+        let end = if taken { line.end() } else { Some(End::Reset) };
+        let _ = sender.send(end);
     });
     (platform, cuts)
 }
@@ -97,7 +100,7 @@ fn each_way_of_leaving_at_each_moment() {
             let cut = cuts
                 .recv_timeout(PATIENCE)
                 .unwrap_or_else(|_| panic!("{way} {until:?}"));
-            assert!(cut, "{way} {until:?}");
+            assert_eq!(cut, Some(End::Reset), "{way} {until:?}");
             drop(kept);
         }
         let stats = proxy.page("/stats");
@@ -119,5 +122,6 @@ fn a_body_that_stops_half_way_is_not_sent_on_without_its_client() {
     ));
     platform.next();
     drop(client);
-    assert!(cuts.recv_timeout(PATIENCE).expect("it is cut"));
+    let cut = cuts.recv_timeout(PATIENCE).expect("it is cut");
+    assert_eq!(cut, Some(End::Reset));
 }

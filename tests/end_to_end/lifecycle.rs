@@ -346,7 +346,7 @@ fn silence_has_its_limits() {
         "response_timeout_seconds": 1, "connect_timeout_seconds": 1,
     });
     let mute = Platform::raw(|_, line, _| {
-        line.is_cut();
+        line.end();
     });
     let mut mute = mute.entry(&["platform-key-2"]);
     mute["name"] = json!("mute");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::load::request;
 use crate::support::PATIENCE;
 use crate::support::client::Client;
-use crate::support::platform::{Line, Next, Platform, Seen};
+use crate::support::platform::{End, Line, Next, Platform, Seen};
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 /// A certificate for `localhost` and its key, as PEM texts.
@@ -191,7 +191,7 @@ fn an_alert_alone_ends_the_request_under_way() {
             if path == "/v1/stream" {
                 line.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart");
             }
-            let _ = sender.send(line.is_cut());
+            let _ = sender.send(line.end());
             Next::Close
         }
     });
@@ -208,7 +208,8 @@ fn an_alert_alone_ends_the_request_under_way() {
                 assert_eq!(client.bytes(4), b"part");
             }
             client.notify_of_close();
-            assert_eq!(cuts.recv_timeout(PATIENCE), Ok(true), "{version:?} {path}");
+            let cut = cuts.recv_timeout(PATIENCE);
+            assert_eq!(cut, Ok(Some(End::Reset)), "{version:?} {path}");
         }
     }
 }

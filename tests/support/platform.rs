@@ -137,6 +137,13 @@ impl Platform {
     }
 }
 
+/// How the proxy ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Close,
+    Reset,
+}
+
 impl Line {
     fn new(stream: TcpStream) -> Line {
         stream
@@ -177,14 +184,17 @@ impl Line {
             .expect("an option can be set");
     }
 
-    /// Awaits the proxy's end of the connection; what else comes is dropped. False when it does not end.
-    pub fn is_cut(&mut self) -> bool {
+    /// Awaits the proxy's end of the connection; what else comes is dropped. None when it does not end.
+    pub fn end(&mut self) -> Option<End> {
         let mut piece = [0; 4096];
         loop {
             match self.stream.read(&mut piece) {
-                Ok(0) => return true,
+                Ok(0) => return Some(End::Close),
                 Ok(_) => {}
-                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+                Err(error) => {
+                    let is_reset = error.kind() == std::io::ErrorKind::ConnectionReset;
+                    return is_reset.then_some(End::Reset);
+                }
             }
         }
     }

@@ -51,7 +51,7 @@ fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
         let (next, step) = exchange.step(&mut cx);
         exchange = next;
         drain(&mut output);
-        if let Step::Close(_) | Step::Hangup = step {
+        if let Step::Close(_) | Step::Hangup | Step::Abandon = step {
             return (exchange, step);
         }
     }
