@@ -9,7 +9,7 @@ use mio::Token;
 
 use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
-use crate::base::work::{HANDSHAKE_BYTES, SHARE_BYTES_MAX, STEP_BYTES, STREAM_BYTES_MAX};
+use crate::base::work::{HANDSHAKE_BYTES, STEP_BYTES, STREAM_BYTES_MAX, STREAM_RECENT_BYTES_MAX};
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::{Request, Role};
@@ -37,6 +37,8 @@ pub struct Session {
     turn: Turn,
     /// What the last turn moved, and other work in its measure.
     worked_bytes: usize,
+    /// The same of the turns before, each counting half as much as the next.
+    former_bytes: usize,
 }
 
 /// How far a session's turn has come.
@@ -79,6 +81,7 @@ impl Session {
             owed: Owed::Nothing,
             turn: Turn::Over,
             worked_bytes: 0,
+            former_bytes: 0,
         }
     }
 
@@ -105,9 +108,12 @@ impl Session {
         self.exchange.is_idle()
     }
 
-    /// Whether an answer is under way of which little comes at a time.
+    /// Whether an answer is under way of which little comes at a time, and whose client keeps up: one that is behind waits
+    /// for itself.
     pub fn is_stream(&self) -> bool {
-        self.worked_bytes <= STREAM_BYTES_MAX && self.exchange.is_relaying()
+        self.former_bytes + self.worked_bytes <= STREAM_RECENT_BYTES_MAX
+            && self.exchange.is_relaying()
+            && !self.client.has_output()
     }
 
     /// The poll reported something of the client.
@@ -124,12 +130,13 @@ impl Session {
     pub fn drive(
         &mut self,
         slot: usize,
+        share_bytes: usize,
         core: &mut Core,
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
         let share_bytes = match std::mem::replace(&mut self.turn, Turn::Over) {
-            Turn::Over => self.begin(slot, core, network, now),
+            Turn::Over => self.begin(slot, share_bytes, core, network, now),
             Turn::Sending { share_bytes } => self.send(share_bytes, core, now),
         };
         let driven = match share_bytes {
@@ -147,14 +154,16 @@ impl Session {
     fn begin(
         &mut self,
         slot: usize,
+        share_bytes: usize,
         core: &mut Core,
         network: &mut impl Network,
         now: Now,
     ) -> Result<usize, Driven> {
         let share_bytes = match self.is_stream() {
             true => STREAM_BYTES_MAX,
-            false => SHARE_BYTES_MAX,
+            false => share_bytes,
         };
+        self.former_bytes = (self.former_bytes + self.worked_bytes) / 2;
         self.worked_bytes = 0;
         if self.client_has_gone() {
             return Err(Driven::Close(Reason::ClientGone));
@@ -209,7 +218,7 @@ impl Session {
         now: Now,
     ) -> Driven {
         loop {
-            let filled = self.fill(now);
+            let filled = self.fill(share_bytes, now);
             if self.client_has_gone() {
                 return Driven::Close(Reason::ClientGone);
             }
@@ -267,8 +276,8 @@ impl Session {
         }
     }
 
-    /// Reads what is wanted and there; the number of bytes, and one for news without bytes.
-    fn fill(&mut self, now: Now) -> usize {
+    /// Reads what is wanted and there, `bytes_max` at most of each side; the number of bytes, and one for news without bytes.
+    fn fill(&mut self, bytes_max: usize, now: Now) -> usize {
         let mut filled = 0;
         if self.listens_to_client() && self.client.may_read() {
             let at = match self.exchange.wants_client() {
@@ -279,10 +288,10 @@ impl Session {
                     ..now
                 },
             };
-            filled += count(self.client.fill(at));
+            filled += count(self.client.fill(bytes_max, at));
         }
         if self.exchange.wants_upstream(self.client.has_output()) {
-            filled += self.upstream.fill(now);
+            filled += self.upstream.fill(bytes_max, now);
         }
         filled
     }

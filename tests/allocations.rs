@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ai_api_proxy::base::buffer::BlockPool;
 use ai_api_proxy::base::now::Now;
+use ai_api_proxy::base::work::SHARE_BYTES_MAX;
 use ai_api_proxy::config;
 use ai_api_proxy::exchange::core::Core;
 use ai_api_proxy::exchange::request::Role;
@@ -249,7 +250,10 @@ impl World {
         COUNTS.set(self.phase == Phase::Steady);
         let driven = loop {
             let (core, network) = (&mut self.core, &mut self.network);
-            match self.session.drive(0, core, network, self.now) {
+            match self
+                .session
+                .drive(0, SHARE_BYTES_MAX, core, network, self.now)
+            {
                 Driven::Again | Driven::Sending => {}
                 driven => break driven,
             }

@@ -4,8 +4,13 @@
 
 use std::time::Duration;
 
-/// What one session does before the others get their turn.
-pub const SHARE_BYTES_MAX: usize = 64 * 1024;
+use super::buffer::BUFFER_BYTES;
+
+/// What one session does before the others get their turn: one read into an empty buffer, at least.
+pub const SHARE_BYTES_MAX: usize = BUFFER_BYTES;
+
+/// The same beside streams, also in one read: while the kernel copies, and frees the other end's window, they wait.
+pub const SHARE_BESIDE_STREAMS_BYTES_MAX: usize = 24 * 1024;
 
 /// How long sessions that are no streams have in a turn together while there are none: requests that begin, large bodies,
 /// connections that end. Nobody waits but they themselves.
@@ -14,8 +19,11 @@ pub const REST_MAX: Duration = Duration::from_millis(2);
 /// The same beside streams. The shorter a turn, the more of them, each with a poll and a write of the ledger.
 pub const REST_BESIDE_STREAMS_MAX: Duration = Duration::from_micros(50);
 
-/// A session that did no more than this is a stream, if it passes an answer on. In the next turn it does no more either
-/// before it waits with the rest: whoever comes first must not come with much.
+/// A session that passes an answer on is a stream, if it did no more than this of late: its last turn counts whole, and
+/// each turn before half as much as the next, so that a moment without bytes makes no stream of a large body.
+pub const STREAM_RECENT_BYTES_MAX: usize = 64 * 1024;
+
+/// What it does then before it waits with the rest: whoever comes first must not come with much.
 pub const STREAM_BYTES_MAX: usize = 32 * 1024;
 
 /// A step, whatever it moves, with its share of system calls: who has the program do much with few bytes does not get more of

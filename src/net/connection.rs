@@ -181,9 +181,11 @@ impl Connection {
         self.transport.is_handshaking()
     }
 
-    /// Reads once into the input buffer.
-    pub fn fill(&mut self, now: Now) -> Filled {
-        let outcome = self.transport.read(self.input.space());
+    /// Reads once into the input buffer, `bytes_max` at most, which are more than a TLS record has.
+    pub fn fill(&mut self, bytes_max: usize, now: Now) -> Filled {
+        let space = self.input.space();
+        let length = space.len().min(bytes_max);
+        let outcome = self.transport.read(&mut space[..length]);
         match outcome {
             Ok(Received::Bytes {
                 count,
@@ -269,7 +271,7 @@ impl Connection {
             if !self.is_readable() {
                 return Ok(());
             }
-            match self.fill(now) {
+            match self.fill(usize::MAX, now) {
                 Filled::Bytes(_) | Filled::Blocked => {}
                 Filled::End => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Filled::Failed(error) => return Err(error),

@@ -290,7 +290,7 @@ pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now)
         if !alive || !connection.is_readable() {
             break;
         }
-        alive = match connection.fill(now) {
+        alive = match connection.fill(usize::MAX, now) {
             Filled::Bytes(_) => connection.input.is_empty(),
             Filled::Blocked => true,
             Filled::End | Filled::Failed(_) => false,

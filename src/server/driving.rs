@@ -4,7 +4,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::base::work::{REST_BESIDE_STREAMS_MAX, REST_MAX};
+use crate::base::work::{
+    REST_BESIDE_STREAMS_MAX, REST_MAX, SHARE_BESIDE_STREAMS_BYTES_MAX, SHARE_BYTES_MAX,
+};
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
 use crate::session::Driven;
@@ -80,8 +82,14 @@ impl Server {
             return;
         };
         self.streams -= usize::from(session.is_stream());
+        let share_bytes = match self.streams {
+            0 => SHARE_BYTES_MAX,
+            _ => SHARE_BESIDE_STREAMS_BYTES_MAX,
+        };
         let (core, network, now) = (&mut self.core, &mut self.network, self.now);
-        let driven = catch_unwind(AssertUnwindSafe(|| session.drive(slot, core, network, now)));
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            session.drive(slot, share_bytes, core, network, now)
+        }));
         let driven = driven.unwrap_or_else(|_| {
             log::error!("a defect ended one request; all others go on");
             session.recover(slot, core, network, now)

@@ -1,5 +1,7 @@
 //! What a defect does to a session: the network of these tests is one.
 
+mod streams;
+
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::*;
+use crate::base::work::SHARE_BYTES_MAX;
 use crate::exchange::testing::{core, now};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
 use crate::net::fault::Fault;
@@ -151,7 +154,9 @@ fn drive(
 ) -> (usize, Option<Reason>) {
     let mut defects = 0;
     loop {
-        let driven = catch_unwind(AssertUnwindSafe(|| session.drive(0, core, network, now)));
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            session.drive(0, SHARE_BYTES_MAX, core, network, now)
+        }));
         let driven = driven.unwrap_or_else(|_| {
             defects += 1;
             session.recover(0, core, network, now)
@@ -473,7 +478,7 @@ fn a_connection_on_which_more_came_than_an_answer_is_not_used_again() {
         if let Some(mut connection) = network.0 {
             connection.open_buffers(&mut core.blocks);
             connection.hint(Hints::FRESH);
-            let found = connection.fill(now);
+            let found = connection.fill(usize::MAX, now);
             assert!(matches!(found, Filled::Blocked), "{length}: {found:?}");
         }
     }

@@ -75,10 +75,10 @@ impl Upstream {
         }
     }
 
-    /// Reads what is there; the number of bytes, and one for news without bytes.
-    pub fn fill(&mut self, now: Now) -> usize {
+    /// Reads what is there, `bytes_max` at most; the number of bytes, and one for news without bytes.
+    pub fn fill(&mut self, bytes_max: usize, now: Now) -> usize {
         match self.connection() {
-            Some(connection) if connection.may_read() => count(connection.fill(now)),
+            Some(connection) if connection.may_read() => count(connection.fill(bytes_max, now)),
             Some(_) | None => 0,
         }
     }

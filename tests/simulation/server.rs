@@ -14,6 +14,7 @@ use ai_api_proxy::base::now::Now;
 use ai_api_proxy::base::queue::RunQueue;
 use ai_api_proxy::base::secret::Secret;
 use ai_api_proxy::base::timers::Timers;
+use ai_api_proxy::base::work::{SHARE_BESIDE_STREAMS_BYTES_MAX, SHARE_BYTES_MAX};
 use ai_api_proxy::config::findings::Findings;
 use ai_api_proxy::config::json::Json;
 use ai_api_proxy::config::{ClientKey, Config, Origin, Platform, settings};
@@ -205,7 +206,12 @@ impl Server {
     fn drive(&mut self, slot: usize, now: Now) {
         let calls_before = self.network.calls.get();
         let session = &mut self.sessions[slot];
-        let driven = session.drive(slot, &mut self.core, &mut self.network, now);
+        // As if there were other streams beside every second one.
+        let share_bytes = match slot % 2 {
+            0 => SHARE_BYTES_MAX,
+            _ => SHARE_BESIDE_STREAMS_BYTES_MAX,
+        };
+        let driven = session.drive(slot, share_bytes, &mut self.core, &mut self.network, now);
         let calls = self.network.calls.get() - calls_before;
         assert!(
             calls <= CALLS_PER_TURN_MAX,

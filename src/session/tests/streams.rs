@@ -1,0 +1,42 @@
+//! Which sessions come first in a turn.
+
+use super::*;
+
+/// A chunk of so many bytes.
+fn chunk(length: usize) -> Vec<u8> {
+    format!("{length:x}\r\n{}\r\n", "x".repeat(length)).into_bytes()
+}
+
+#[test]
+fn a_stream_is_an_answer_of_which_little_comes_and_whose_client_keeps_up() {
+    let (mut core, now) = (core("{}", PLATFORM), now());
+    let (mut session, mut theirs) = client(now);
+    let (connection, mut platform) = connection(Token(1), now);
+    let mut network = Wired(Some(connection));
+    theirs.write_all(REQUEST).expect("there is room");
+    theirs.set_nonblocking(true).expect("a socket may");
+    let mut pass_on = |bytes: &[u8], is_read: bool| {
+        platform.write_all(bytes).expect("there is room");
+        session.hint_upstream(Token(1), Hints::FRESH);
+        session.hint_client(Hints::FRESH);
+        let (_, closed) = drive(&mut session, &mut core, &mut network, now);
+        assert!(closed.is_none(), "{closed:?}");
+        while is_read && theirs.read(&mut [0; 65536]).is_ok() {}
+        session.is_stream()
+    };
+    assert!(!pass_on(b"", true), "nothing has come");
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    pass_on(head, true);
+    assert!(pass_on(&chunk(100), true));
+    assert!(!pass_on(&chunk(60_000), true), "much has come");
+    while !pass_on(&chunk(100), true) {}
+    // Much more than the kernel holds.
+    for _ in 0..10 {
+        pass_on(&chunk(40_000), false);
+    }
+    for _ in 0..10 {
+        assert!(!pass_on(b"", false), "the client is behind");
+    }
+    pass_on(b"", true);
+    while !pass_on(&chunk(100), true) {}
+}
