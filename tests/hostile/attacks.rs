@@ -1,14 +1,14 @@
 //! What attackers and broken platforms do, one kind at a time. Each attack ends when its effect has been seen.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::PATIENCE;
 use crate::support::platform::{Line, Next, Platform};
 use crate::support::proxy::{CLIENT_KEY, Proxy};
+use crate::support::{PATIENCE, place};
 
 /// An answer that fits into no buffers on its way.
 const BIG_BYTES: usize = BIG_PIECES * BIG_PIECE_BYTES;
@@ -109,7 +109,8 @@ pub fn unreading() -> Platform {
 }
 
 pub fn connect(proxy: &Proxy) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", proxy.port())).expect("the proxy accepts");
+    let stream =
+        TcpStream::connect((place::programs_host(), proxy.port())).expect("the proxy accepts");
     stream
         .set_read_timeout(Some(PATIENCE))
         .expect("an option can be set");
@@ -167,7 +168,8 @@ pub fn slow_heads(proxy: &Proxy, count: usize) -> u64 {
 pub fn never_reading(proxy: &Proxy, count: usize) -> u64 {
     let before = clients(proxy);
     let asked = closing("/big/v1/held");
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port()));
+    let host: IpAddr = place::programs_host().parse().expect("an address");
+    let address = SocketAddr::from((host, proxy.port()));
     let streams: Vec<Socket> = (0..count)
         .map(|_| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

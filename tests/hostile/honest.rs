@@ -3,13 +3,13 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::streams::Source;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, place};
 
 /// Where the other process says what is to be done.
 const CONTROL: &str = "HOSTILE_CONTROL";
@@ -32,10 +32,11 @@ pub struct Delays {
 impl Honest {
     /// Starts the platform.
     pub fn start() -> Honest {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let listener = TcpListener::bind((place::test_host(), 0)).expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         let program = std::env::current_exe().expect("it has a path");
-        let child = Command::new(program)
+        let program = program.to_str().expect("a path in UTF-8");
+        let child = place::command(program)
             .args(["--exact", "honest::the_other_process"])
             .env(CONTROL, address.to_string())
             .stdout(Stdio::null())

@@ -10,6 +10,7 @@ use crate::attacks::{self, endless, generous, silent, unreading};
 use crate::honest::{Delays, Honest};
 use crate::machine;
 use crate::streams::STREAMS;
+use crate::support::place;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 /// How long each attack goes on when it is measured.
@@ -65,6 +66,12 @@ fn entry(name: &str, base_url: &str) -> Value {
 
 #[test]
 fn honest_streams_go_on_while_others_attack() {
+    if is_long() && !place::is_apart() {
+        let test = "load::honest_streams_go_on_while_others_attack";
+        if machine::runs_apart(test) {
+            return;
+        }
+    }
     rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be asked for");
     let mut honest = Honest::start();
     let platforms = platforms(&honest);

@@ -7,6 +7,8 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
+use crate::support::place;
+
 /// Gives `processes` the first core, and `rest` all others; with one core alone, nothing changes.
 pub fn give_a_core_to(processes: &[u32], rest: u32) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -44,6 +46,53 @@ pub fn giving_way<T: Send>(begin: impl FnOnce() -> T + Send) -> T {
         thread.join().expect("it does not panic")
     })
 }
+
+/// Runs `test` of this program once more, in a network from which the proxy and honest clients are as far as another
+/// machine: there attackers' connections are handled by other cores, as by their own machines', and the kernel does not
+/// spare what it does between processes of one. False where that cannot be had.
+pub fn runs_apart(test: &str) -> bool {
+    let program = std::env::current_exe().expect("it has a path");
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    // All but the first.
+    let others = format!("{:x}", ((1_u64 << cores.min(32)) - 1) & !1);
+    let status = Command::new("unshare")
+        .args(["--net", "--mount", "sh", "-c", SET_UP, place::NETWORK])
+        .args([place::TEST_HOST, place::PROGRAMS_HOST, &others])
+        .arg(program)
+        .args(["--exact", test, "--nocapture"])
+        .env(place::APART, "")
+        .status();
+    match status.ok().and_then(|status| status.code()) {
+        Some(0) => true,
+        Some(NO_NETWORK) | None => {
+            println!(
+                "attackers are on the proxy's own machine: no network can be made (root, iproute2)"
+            );
+            false
+        }
+        Some(_) => panic!("it failed there"),
+    }
+}
+
+/// What the shell says where no network can be made, `unshare` too.
+const NO_NETWORK: i32 = 1;
+
+/// Makes the network `$0` and the way there, from `$1` to `$2`; what comes from there is received by the cores `$3`.
+const SET_UP: &str = r#"
+    network=$0 here=$1 there=$2 cores=$3
+    shift 3
+    {
+        mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys &&
+        ip link set lo up &&
+        ip netns add "$network" &&
+        ip link add away type veth peer name back netns "$network" &&
+        ip address add "$here/24" dev away && ip link set away up &&
+        ip -n "$network" link set lo up &&
+        ip -n "$network" address add "$there/24" dev back && ip -n "$network" link set back up &&
+        echo "$cores" > /sys/class/net/away/queues/rx-0/rps_cpus
+    } || exit 1
+    exec "$@"
+"#;
 
 fn run(program: &str, arguments: &[&str]) {
     tell(program, arguments).expect("a tool of util-linux");

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
-use super::PATIENCE;
+use super::{PATIENCE, place};
 
 /// One connection.
 pub struct Client {
@@ -71,7 +71,7 @@ impl Client {
 
     /// As [`Client::connect`], where nobody may listen.
     pub fn try_connect(port: u16) -> io::Result<Client> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        let stream = TcpStream::connect((place::programs_host(), port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Client {

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod dns;
+pub mod place;
 pub mod platform;
 pub mod proxy;
 

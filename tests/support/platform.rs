@@ -8,8 +8,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::PATIENCE;
 use super::client::fields;
+use super::{PATIENCE, place};
 
 /// It lives as long as the test's process.
 pub struct Platform {
@@ -79,7 +79,7 @@ impl Platform {
     pub fn raw(
         script: impl Fn(usize, &mut Line, &mpsc::Sender<Seen>) + Send + Sync + 'static,
     ) -> Platform {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let listener = TcpListener::bind((place::test_host(), 0)).expect("a port is free");
         let port = listener.local_addr().expect("it has an address").port();
         let (sender, receiver) = mpsc::channel();
         let script = Arc::new(script);
@@ -105,7 +105,7 @@ impl Platform {
     }
 
     pub fn base_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", place::test_host(), self.port)
     }
 
     /// Its entry in `platform.json`, called `test`, without probes' requests mattering: they go to `/probe`.

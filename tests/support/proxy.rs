@@ -10,8 +10,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::PATIENCE;
 use super::client::{Answer, Client};
+use super::{PATIENCE, place};
 
 pub const ROOT_KEY: &str = "root-key-of-this-test";
 pub const CLIENT_KEY: &str = "client-key-of-this-test";
@@ -122,7 +122,9 @@ impl Proxy {
     pub fn configure(&mut self, changes: Value) {
         let fields = self.config.as_object_mut().expect("an object");
         fields.extend(changes.as_object().expect("an object").clone());
-        fields.entry("host").or_insert_with(|| json!("127.0.0.1"));
+        fields
+            .entry("host")
+            .or_insert_with(|| json!(place::listening_host()));
         fields.insert("port".to_string(), json!(self.port));
         self.write("config.json", &self.config.to_string());
     }
@@ -197,11 +199,11 @@ impl Proxy {
         self.get(path).status
     }
 
-    /// One of its own pages.
+    /// One of its own pages, which the root key opens from elsewhere.
     pub fn page(&self, path: &str) -> Value {
         let mut client = self.connect();
         client.send(format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ROOT_KEY}\r\nConnection: close\r\n\r\n"
         ));
         client.answer().json()
     }
@@ -302,7 +304,7 @@ pub fn new_folder() -> PathBuf {
 
 /// Starts the program on `folder`; what it prints goes into `log`.
 pub fn spawn(folder: &Path, log: &Arc<Log>) -> Child {
-    let program = Command::new(env!("CARGO_BIN_EXE_ai-api-proxy"));
+    let program = place::command(env!("CARGO_BIN_EXE_ai-api-proxy"));
     spawn_as(program, folder, log)
 }
 
