@@ -39,4 +39,5 @@ fn a_stream_is_an_answer_of_which_little_comes_and_whose_client_keeps_up() {
     }
     pass_on(b"", true);
     while !pass_on(&chunk(100), true) {}
+    session.close(0, &Reason::Stopping, &mut core, &mut network, now);
 }
