@@ -313,7 +313,8 @@ impl Session {
             client: ends(&mut self.client),
             upstream: self.upstream.shown(),
         };
-        self.owed = match self.exchange.owes_answer() && cx.client.output.is_empty() {
+        let has_input = !cx.client.input.is_empty();
+        self.owed = match self.exchange.owes_answer(has_input) && cx.client.output.is_empty() {
             true => Owed::Answer,
             false => Owed::Nothing,
         };

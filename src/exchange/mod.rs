@@ -270,10 +270,10 @@ impl Exchange {
         }
     }
 
-    /// Whether a request is under way of whose answer the client has not got a byte.
-    pub fn owes_answer(&self) -> bool {
+    /// Whether a request is under way of whose answer the client has not got a byte. `has_input`: bytes of the client wait.
+    pub fn owes_answer(&self, has_input: bool) -> bool {
         match self {
-            Exchange::Reading(state) => !state.is_idle(),
+            Exchange::Reading(_) => has_input,
             Exchange::Choosing(_) | Exchange::Trying(_) | Exchange::Collecting(_) => true,
             Exchange::Replying(state) => !state.has_begun(),
             Exchange::Relaying(_)

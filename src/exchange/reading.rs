@@ -229,10 +229,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             if continues {
                 cx.client.output.put(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
-            (
-                Exchange::Choosing(Choosing::new(request, upload)),
-                Step::Again,
-            )
+            Choosing::new(request, upload).step(cx)
         }
         Decision::Collect {
             upload,

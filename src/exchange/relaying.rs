@@ -118,14 +118,18 @@ impl Relaying {
         });
     }
 
-    pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let upstream = match std::mem::replace(&mut cx.upstream, Upstream::None) {
-            Upstream::Open(upstream, _) => upstream,
+    pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        match std::mem::replace(&mut cx.upstream, Upstream::None) {
+            Upstream::Open(upstream, _) => self.go_on(upstream, cx),
             Upstream::None | Upstream::Dialing => {
-                return self.cut_off("its connection is not there".into());
+                self.cut_off("its connection is not there".into())
             }
-            Upstream::Failed(fault) => return self.cut_off(fault.to_string()),
-        };
+            Upstream::Failed(fault) => self.cut_off(fault.to_string()),
+        }
+    }
+
+    /// Passes on what is there, both ways.
+    pub fn go_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let progress = match self.send_on(upstream.output, cx) {
             Ok(progress) => progress,
             Err(reason) => return (Exchange::Relaying(self), Step::Close(reason)),

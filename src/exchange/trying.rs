@@ -285,7 +285,7 @@ impl Trying {
         let mut relaying = Relaying::begin(self, cx.now);
         relaying.deliver(&head, outcome, cx);
         upstream.input.consume(range.end);
-        (Exchange::Relaying(relaying), Step::Again)
+        relaying.go_on(upstream, cx)
     }
 
     /// The permit for one more try, if there may be one. It is taken here and now: by the time that others have run, the

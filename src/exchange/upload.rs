@@ -83,7 +83,7 @@ impl Progress {
     /// What an exchange does that wants `step`: it does not wait while more can be taken.
     pub fn unless_paused(self, step: Step) -> Step {
         match (self, step) {
-            (Progress::Paused, Step::Wait) => Step::Again,
+            (Progress::Paused, Step::Wait | Step::Starve) => Step::Again,
             (_, step) => step,
         }
     }
