@@ -45,8 +45,9 @@ pub struct Session {
 enum Turn {
     /// The next drive begins one.
     Over,
-    /// The next drive sends what is there for the client, and goes on with what is left of this share.
-    Sending { share_bytes: usize },
+    /// The next drive sends what is there for the client, and goes on with what is left of this share, unless nothing is
+    /// left to be done then.
+    Sending { share_bytes: usize, is_last: bool },
 }
 
 /// What the client could still be told if the present step failed by a defect.
@@ -137,7 +138,10 @@ impl Session {
     ) -> Driven {
         let share_bytes = match std::mem::replace(&mut self.turn, Turn::Over) {
             Turn::Over => self.begin(slot, share_bytes, core, network, now),
-            Turn::Sending { share_bytes } => self.send(share_bytes, core, now),
+            Turn::Sending {
+                share_bytes,
+                is_last,
+            } => self.send(share_bytes, is_last, core, now),
         };
         let driven = match share_bytes {
             Ok(share_bytes) => {
@@ -177,10 +181,21 @@ impl Session {
     }
 
     /// Sends what is there for the client. The share of the turn that goes on, or how it has ended.
-    fn send(&mut self, share_bytes: usize, core: &mut Core, now: Now) -> Result<usize, Driven> {
+    fn send(
+        &mut self,
+        share_bytes: usize,
+        is_last: bool,
+        core: &mut Core,
+        now: Now,
+    ) -> Result<usize, Driven> {
         self.client.open_records(&mut core.blocks);
         let flushed = self.flush_client(now);
         self.worked_bytes += flushed.ok_or(Driven::Close(Reason::ClientGone))?;
+        // After a stop the wait for the next request is over before it begins.
+        let until = self.deadline(core).filter(|at| *at > now.instant);
+        if is_last && until.is_some() && !self.could_move() {
+            return Err(Driven::Waiting(until));
+        }
         match self.worked_bytes > share_bytes {
             true => Err(Driven::Again),
             false => Ok(share_bytes),
@@ -235,7 +250,10 @@ impl Session {
                 continue;
             }
             if self.client.may_write() && !self.exchange.is_relaying() {
-                self.turn = Turn::Sending { share_bytes };
+                self.turn = Turn::Sending {
+                    share_bytes,
+                    is_last: is_starved,
+                };
                 return Driven::Sending;
             }
             let Some(flushed) = self.flush(now) else {
@@ -371,6 +389,9 @@ impl Session {
     /// Sends what can be sent; the number of bytes, or nothing when the client has gone.
     fn flush(&mut self, now: Now) -> Option<usize> {
         let flushed = self.upstream.flush(now);
+        if flushed > 0 && !self.upstream.has_output() {
+            self.exchange.on_sent_upstream(now);
+        }
         self.flush_client(now).map(|count| flushed + count)
     }
 
@@ -380,7 +401,11 @@ impl Session {
         }
         self.owed = Owed::Nothing;
         match self.client.flush(now) {
-            Flushed::All(count) | Flushed::Blocked(count) => Some(count),
+            Flushed::All(count) => {
+                self.exchange.on_sent_to_client(now);
+                Some(count)
+            }
+            Flushed::Blocked(count) => Some(count),
             Flushed::Failed(_) => None,
         }
     }

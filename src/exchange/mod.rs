@@ -204,6 +204,20 @@ impl Exchange {
         }
     }
 
+    /// All that was written for the client has left.
+    pub fn on_sent_to_client(&mut self, now: Now) {
+        if let Exchange::Reading(state) = self {
+            state.on_sent(now);
+        }
+    }
+
+    /// All that was written for the platform has left.
+    pub fn on_sent_upstream(&mut self, now: Now) {
+        if let Exchange::Trying(state) = self {
+            state.on_sent(now);
+        }
+    }
+
     /// When the state ends by itself. `client_at` and `upstream_at` say when bytes last moved on either side.
     pub fn deadline(
         &self,

@@ -118,6 +118,13 @@ impl Reading {
         }
     }
 
+    /// The answers before have left: the wait for the next request begins.
+    pub fn on_sent(&mut self, now: Now) {
+        if self.leaving_since.take().is_some() {
+            self.since = now.instant;
+        }
+    }
+
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let has_room = cx.client.output.room() >= HEAD_ROOM_BYTES;
         let is_leaving = match self.stage {
@@ -158,7 +165,7 @@ impl Reading {
             (true, Stage::Opening | Stage::Idle) if self.leaving_since.is_some() => {
                 (Exchange::Closed, Step::Close(Reason::Idle))
             }
-            (false, _) => (Exchange::Reading(self), Step::Wait),
+            (false, _) => (Exchange::Reading(self), Step::Starve),
             (true, Stage::Head) => refuse_unread(Reason::RequestTimeout, cx),
             (true, Stage::Opening | Stage::Idle) => (Exchange::Closed, Step::Close(Reason::Unused)),
         }

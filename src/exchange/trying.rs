@@ -123,6 +123,15 @@ impl Trying {
         }
     }
 
+    /// All that was written for the platform has left.
+    pub fn on_sent(&mut self, now: Now) {
+        if let Stage::Sending(_) = self.stage
+            && self.upload.is_done()
+        {
+            self.stage = Stage::Awaiting(now.instant);
+        }
+    }
+
     fn connect(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if self.deadline(cx.now.instant) <= cx.now.instant {
             return self.fail(Failure::TimedOut("connecting took too long"), cx);
@@ -143,12 +152,6 @@ impl Trying {
             Ok(progress) => progress,
             Err(reason) => return self.give_up(reason, cx),
         };
-        if let Stage::Sending(_) = self.stage
-            && self.upload.is_done()
-            && upstream.has_sent_all()
-        {
-            self.stage = Stage::Awaiting(cx.now.instant);
-        }
         let (exchange, step) = match self.scan.response(upstream.input.unread()) {
             Ok(Some(range)) => self.on_head(range, upstream, cx),
             Ok(None) => self.on_silence(upstream, origin, cx),
@@ -208,7 +211,13 @@ impl Trying {
                     }
                 }
             }
-            None => (Exchange::Trying(self), Step::Wait),
+            None => {
+                let step = match self.upload.is_done() {
+                    true => Step::Starve,
+                    false => Step::Wait,
+                };
+                (Exchange::Trying(self), step)
+            }
         }
     }
 

@@ -95,6 +95,14 @@ impl Upstream {
         }
     }
 
+    /// Whether bytes wait to be sent.
+    pub fn has_output(&self) -> bool {
+        match self {
+            Upstream::Open { connection, .. } => connection.has_output(),
+            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => false,
+        }
+    }
+
     /// Whether bytes can move; `is_wanted` says whether those that come are.
     pub fn could_move(&self, is_wanted: bool) -> bool {
         match self {

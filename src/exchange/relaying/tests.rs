@@ -51,6 +51,7 @@ fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
         let (next, step) = exchange.step(&mut cx);
         exchange = next;
         drain(&mut output);
+        exchange.on_sent_upstream(now);
         if let Step::Close(_) | Step::Hangup | Step::Abandon = step {
             return (exchange, step);
         }
