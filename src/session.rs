@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use mio::Token;
 
-use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 use crate::base::work::{HANDSHAKE_BYTES, STEP_BYTES, STREAM_BYTES_MAX, STREAM_RECENT_BYTES_MAX};
 use crate::exchange::core::Core;
@@ -144,13 +143,11 @@ impl Session {
             } => self.send(share_bytes, is_last, core, now),
         };
         let driven = match share_bytes {
-            Ok(share_bytes) => {
-                self.open_buffers(&mut core.blocks);
-                self.run(share_bytes, slot, core, network, now)
-            }
+            Ok(share_bytes) => self.run(share_bytes, slot, core, network, now),
             Err(driven) => driven,
         };
-        self.settle_buffers(&mut core.blocks);
+        self.client.settle_buffers(&mut core.blocks);
+        self.upstream.settle_buffers(&mut core.blocks);
         driven
     }
 
@@ -188,8 +185,7 @@ impl Session {
         core: &mut Core,
         now: Now,
     ) -> Result<usize, Driven> {
-        self.client.open_records(&mut core.blocks);
-        let flushed = self.flush_client(now);
+        let flushed = self.flush_client(core, now);
         self.worked_bytes += flushed.ok_or(Driven::Close(Reason::ClientGone))?;
         // After a stop the wait for the next request is over before it begins.
         let until = self.deadline(core).filter(|at| *at > now.instant);
@@ -233,7 +229,7 @@ impl Session {
         now: Now,
     ) -> Driven {
         loop {
-            let filled = self.fill(share_bytes, now);
+            let filled = self.fill(share_bytes, core, now);
             if self.client_has_gone() {
                 return Driven::Close(Reason::ClientGone);
             }
@@ -241,7 +237,7 @@ impl Session {
             let is_starved = matches!(step, Step::Starve);
             let goes_on = !is_starved && !matches!(step, Step::Wait);
             if let Some(reason) = self.obey(step, slot, core, network, now) {
-                self.flush_client(now);
+                self.flush_client(core, now);
                 return Driven::Close(reason);
             }
             self.worked_bytes += filled + STEP_BYTES;
@@ -256,7 +252,7 @@ impl Session {
                 };
                 return Driven::Sending;
             }
-            let Some(flushed) = self.flush(now) else {
+            let Some(flushed) = self.flush(core, now) else {
                 return Driven::Close(Reason::ClientGone);
             };
             self.worked_bytes += flushed;
@@ -273,15 +269,12 @@ impl Session {
 
     /// Lets the client's TLS handshake go on.
     fn greet(&mut self, core: &mut Core, now: Now) -> Driven {
-        self.client.open_buffers(&mut core.blocks);
         if self.client.hears_plain_text() {
             self.client.drop_tls();
             self.exchange = Exchange::refuse_plain_text(self.role, core, now);
             return Driven::Again;
         }
-        let outcome = self.client.handshake(now);
-        self.client.settle_buffers(&mut core.blocks);
-        match outcome {
+        match self.client.handshake(&mut core.blocks, now) {
             Ok(()) if self.client.is_handshaking() => {
                 let until = self.deadline(core);
                 match until.is_some_and(|until| until <= now.instant) {
@@ -295,7 +288,8 @@ impl Session {
     }
 
     /// Reads what is wanted and there, `bytes_max` at most of each side; the number of bytes, and one for news without bytes.
-    fn fill(&mut self, bytes_max: usize, now: Now) -> usize {
+    fn fill(&mut self, bytes_max: usize, core: &mut Core, now: Now) -> usize {
+        let blocks = &mut core.blocks;
         let mut filled = 0;
         if self.listens_to_client() && self.client.may_read() {
             let at = match self.exchange.wants_client() {
@@ -306,10 +300,10 @@ impl Session {
                     ..now
                 },
             };
-            filled += count(self.client.fill(bytes_max, at));
+            filled += count(self.client.fill(bytes_max, blocks, at));
         }
         if self.exchange.wants_upstream(self.client.has_output()) {
-            filled += self.upstream.fill(bytes_max, now);
+            filled += self.upstream.fill(bytes_max, blocks, now);
         }
         filled
     }
@@ -322,6 +316,10 @@ impl Session {
     }
 
     fn step(&mut self, slot: usize, core: &mut Core, now: Now) -> Step {
+        self.client.output.open(&mut core.blocks);
+        if self.exchange.writes_upstream() {
+            self.upstream.open_output(&mut core.blocks);
+        }
         let mut cx = Cx {
             now,
             core,
@@ -356,13 +354,13 @@ impl Session {
             Step::Dial { endpoint, reuse } => {
                 self.upstream.abandon(slot, &mut core.blocks, network);
                 let dialed = network.dial(&endpoint, reuse, slot, &mut core.blocks, now);
-                self.upstream = Upstream::dialed(dialed, endpoint, &mut core.blocks);
+                self.upstream = Upstream::dialed(dialed, endpoint);
             }
             Step::Hangup => self.upstream.hang_up(slot, &mut core.blocks, network),
             Step::Abandon => self.upstream.abandon(slot, &mut core.blocks, network),
             Step::Release => self.upstream.release(&mut core.blocks, network, now),
-            Step::Shutdown => self.client.shutdown(),
-            Step::ShutdownUpstream => self.upstream.shutdown(),
+            Step::Shutdown => self.client.shutdown(&mut core.blocks),
+            Step::ShutdownUpstream => self.upstream.shutdown(&mut core.blocks),
             Step::Close(reason) => return Some(reason),
         }
         None
@@ -377,7 +375,7 @@ impl Session {
             }
             let endpoint = Rc::clone(&dial.endpoint);
             let dialed = network.resume(dial, slot, &mut core.blocks, now);
-            self.upstream = Upstream::dialed(dialed, endpoint, &mut core.blocks);
+            self.upstream = Upstream::dialed(dialed, endpoint);
         }
     }
 
@@ -387,20 +385,20 @@ impl Session {
     }
 
     /// Sends what can be sent; the number of bytes, or nothing when the client has gone.
-    fn flush(&mut self, now: Now) -> Option<usize> {
-        let flushed = self.upstream.flush(now);
+    fn flush(&mut self, core: &mut Core, now: Now) -> Option<usize> {
+        let flushed = self.upstream.flush(&mut core.blocks, now);
         if flushed > 0 && !self.upstream.has_output() {
             self.exchange.on_sent_upstream(now);
         }
-        self.flush_client(now).map(|count| flushed + count)
+        self.flush_client(core, now).map(|count| flushed + count)
     }
 
-    fn flush_client(&mut self, now: Now) -> Option<usize> {
+    fn flush_client(&mut self, core: &mut Core, now: Now) -> Option<usize> {
         if !self.client.may_write() {
             return Some(0);
         }
         self.owed = Owed::Nothing;
-        match self.client.flush(now) {
+        match self.client.flush(&mut core.blocks, now) {
             Flushed::All(count) => {
                 self.exchange.on_sent_to_client(now);
                 Some(count)
@@ -454,16 +452,6 @@ impl Session {
         if let Role::Probe(key) = self.role {
             core.end_probe(key, now);
         }
-    }
-
-    fn open_buffers(&mut self, blocks: &mut BlockPool) {
-        self.client.open_buffers(blocks);
-        self.upstream.open_buffers(blocks);
-    }
-
-    fn settle_buffers(&mut self, blocks: &mut BlockPool) {
-        self.client.settle_buffers(blocks);
-        self.upstream.settle_buffers(blocks);
     }
 }
 

@@ -252,6 +252,21 @@ impl Exchange {
         }
     }
 
+    /// Whether a step may write what goes to the platform.
+    pub fn writes_upstream(&self) -> bool {
+        match self {
+            Exchange::Trying(_) | Exchange::Tunnel(_) => true,
+            Exchange::Relaying(state) => state.writes_upstream(),
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Collecting(_)
+            | Exchange::Replying(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
+        }
+    }
+
     /// Whether bytes of the platform are of use now. What a client that has not taken all of the former ones would not
     /// take either is better left with the kernel.
     pub fn wants_upstream(&self, client_is_behind: bool) -> bool {

@@ -167,6 +167,10 @@ impl Relaying {
         }
     }
 
+    pub fn writes_upstream(&self) -> bool {
+        self.upload.is_some()
+    }
+
     pub fn wants_client(&self) -> bool {
         self.upload
             .as_ref()

@@ -7,7 +7,7 @@ use mio::Token;
 use mio::event::Event;
 
 use super::transport::{Drained, Received, Transport};
-use crate::base::buffer::{BlockPool, Buffer};
+use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer};
 use crate::base::now::Now;
 
 /// A connected socket. It is registered once, edge-triggered, for both directions.
@@ -153,8 +153,8 @@ impl Connection {
 
     /// Whether a read is worth trying.
     pub fn may_read(&self) -> bool {
-        let room = self.input.room() > self.undecrypted_bytes();
-        self.ended.is_none() && room && self.is_readable()
+        let has_room = self.input.len() + self.undecrypted_bytes() < BUFFER_BYTES;
+        self.ended.is_none() && has_room && self.is_readable()
     }
 
     /// Whether the socket is thought to have bytes.
@@ -182,7 +182,9 @@ impl Connection {
     }
 
     /// Reads once into the input buffer, `bytes_max` at most, which are more than a TLS record has.
-    pub fn fill(&mut self, bytes_max: usize, now: Now) -> Filled {
+    pub fn fill(&mut self, bytes_max: usize, pool: &mut BlockPool, now: Now) -> Filled {
+        self.input.open(pool);
+        self.transport.open_buffers(pool);
         let space = self.input.space();
         let length = space.len().min(bytes_max);
         let outcome = self.transport.read(&mut space[..length]);
@@ -224,7 +226,8 @@ impl Connection {
     }
 
     /// Writes what the kernel takes of the output buffer.
-    pub fn flush(&mut self, now: Now) -> Flushed {
+    pub fn flush(&mut self, pool: &mut BlockPool, now: Now) -> Flushed {
+        self.transport.open_buffers(pool);
         let mut sent = 0;
         loop {
             let outcome = if self.output.is_empty() {
@@ -261,17 +264,17 @@ impl Connection {
     ///
     /// # Errors
     /// What broke it; `UnexpectedEof` when the peer closed.
-    pub fn handshake(&mut self, now: Now) -> io::Result<()> {
+    pub fn handshake(&mut self, pool: &mut BlockPool, now: Now) -> io::Result<()> {
         while self.is_handshaking() {
             if self.may_write()
-                && let Flushed::Failed(error) = self.flush(now)
+                && let Flushed::Failed(error) = self.flush(pool, now)
             {
                 return Err(error);
             }
             if !self.is_readable() {
                 return Ok(());
             }
-            match self.fill(usize::MAX, now) {
+            match self.fill(usize::MAX, pool, now) {
                 Filled::Bytes(_) | Filled::Blocked => {}
                 Filled::End => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Filled::Failed(error) => return Err(error),
@@ -298,12 +301,13 @@ impl Connection {
 
     /// Tells a TLS peer that the close which follows is meant.
     pub fn notify_of_close(&mut self, pool: &mut BlockPool) {
-        self.open_records(pool);
+        self.transport.open_buffers(pool);
         self.transport.notify_of_close();
     }
 
     /// Ends the sending direction.
-    pub fn shutdown(&mut self) {
+    pub fn shutdown(&mut self, pool: &mut BlockPool) {
+        self.transport.open_buffers(pool);
         self.transport.shutdown();
     }
 
@@ -312,22 +316,10 @@ impl Connection {
         self.transport.reset();
     }
 
-    /// Gives all buffers their capacity for the time in which the connection is driven.
-    pub fn open_buffers(&mut self, pool: &mut BlockPool) {
-        self.input.open(pool);
-        self.output.open(pool);
-        self.transport.open_buffers(pool);
-    }
-
-    /// Takes the memory that TLS needs for what is in the buffers, if it is spoken.
-    pub fn open_records(&mut self, pool: &mut BlockPool) {
-        self.transport.open_buffers(pool);
-    }
-
     /// Gives back the memory that is not needed until the next turn.
     pub fn settle_buffers(&mut self, pool: &mut BlockPool) {
-        self.input.settle(pool);
         self.output.settle(pool);
+        self.input.settle(pool);
         self.transport.settle_buffers(pool);
     }
 

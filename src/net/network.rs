@@ -182,8 +182,7 @@ impl Sockets {
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        connection.open_buffers(blocks);
-        let outcome = connection.handshake(now);
+        let outcome = connection.handshake(blocks, now);
         connection.settle_buffers(blocks);
         match outcome {
             Ok(()) if connection.is_handshaking() => Dialed::Pending(Dial {
@@ -284,13 +283,12 @@ const IDLE_UNDECRYPTED_MAX: usize = 1024;
 
 /// Whether an idle connection can serve another request after what the poll said: only TLS's own messages may come.
 pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now) -> bool {
-    connection.open_buffers(blocks);
     let mut alive = !connection.peer_closed();
     for _ in 0..IDLE_READS_MAX {
         if !alive || !connection.is_readable() {
             break;
         }
-        alive = match connection.fill(usize::MAX, now) {
+        alive = match connection.fill(usize::MAX, blocks, now) {
             Filled::Bytes(_) => connection.input.is_empty(),
             Filled::Blocked => true,
             Filled::End | Filled::Failed(_) => false,
@@ -351,10 +349,9 @@ mod tests {
         let mut blocks = BlockPool::default();
         while connection.is_handshaking() {
             connection.hint(Hints::FRESH);
-            connection.open_buffers(&mut blocks);
-            connection.handshake(now).expect("both agree");
+            connection.handshake(&mut blocks, now).expect("both agree");
         }
-        connection.flush(now);
+        connection.flush(&mut blocks, now);
         (connection, peer.join().expect("it does not panic"))
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::*;
+use crate::base::buffer::BlockPool;
 use crate::base::work::SHARE_BYTES_MAX;
 use crate::exchange::testing::{core, now};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
@@ -476,9 +477,8 @@ fn a_connection_on_which_more_came_than_an_answer_is_not_used_again() {
             session.hint_client(Hints::FRESH);
         }
         if let Some(mut connection) = network.0 {
-            connection.open_buffers(&mut core.blocks);
             connection.hint(Hints::FRESH);
-            let found = connection.fill(usize::MAX, now);
+            let found = connection.fill(usize::MAX, &mut core.blocks, now);
             assert!(matches!(found, Filled::Blocked), "{length}: {found:?}");
         }
     }

@@ -29,18 +29,15 @@ pub enum Upstream {
 
 impl Upstream {
     /// What came of a dial to `endpoint`.
-    pub fn dialed(dialed: Dialed, endpoint: Rc<Endpoint>, blocks: &mut BlockPool) -> Upstream {
+    pub fn dialed(dialed: Dialed, endpoint: Rc<Endpoint>) -> Upstream {
         match dialed {
             Dialed::Pending(dial) => Upstream::Dialing(dial),
             Dialed::Failed(fault) => Upstream::Failed(fault),
-            Dialed::Open(mut connection, origin) => {
-                connection.open_buffers(blocks);
-                Upstream::Open {
-                    connection,
-                    origin,
-                    endpoint,
-                }
-            }
+            Dialed::Open(connection, origin) => Upstream::Open {
+                connection,
+                origin,
+                endpoint,
+            },
         }
     }
 
@@ -76,18 +73,20 @@ impl Upstream {
     }
 
     /// Reads what is there, `bytes_max` at most; the number of bytes, and one for news without bytes.
-    pub fn fill(&mut self, bytes_max: usize, now: Now) -> usize {
+    pub fn fill(&mut self, bytes_max: usize, blocks: &mut BlockPool, now: Now) -> usize {
         match self.connection() {
-            Some(connection) if connection.may_read() => count(connection.fill(bytes_max, now)),
+            Some(connection) if connection.may_read() => {
+                count(connection.fill(bytes_max, blocks, now))
+            }
             Some(_) | None => 0,
         }
     }
 
     /// Sends what can be sent; the number of bytes.
-    pub fn flush(&mut self, now: Now) -> usize {
+    pub fn flush(&mut self, blocks: &mut BlockPool, now: Now) -> usize {
         match self.connection() {
             // A platform that takes no more may have answered before: reading finds out.
-            Some(connection) if connection.may_write() => match connection.flush(now) {
+            Some(connection) if connection.may_write() => match connection.flush(blocks, now) {
                 Flushed::All(count) | Flushed::Blocked(count) => count,
                 Flushed::Failed(_) => 1,
             },
@@ -130,9 +129,9 @@ impl Upstream {
     }
 
     /// Our direction ends once all has been sent.
-    pub fn shutdown(&mut self) {
+    pub fn shutdown(&mut self, blocks: &mut BlockPool) {
         if let Some(connection) = self.connection() {
-            connection.shutdown();
+            connection.shutdown(blocks);
         }
     }
 
@@ -173,9 +172,10 @@ impl Upstream {
         self.hang_up(slot, blocks, network);
     }
 
-    pub fn open_buffers(&mut self, blocks: &mut BlockPool) {
+    /// Gives what is to be sent its whole room.
+    pub fn open_output(&mut self, blocks: &mut BlockPool) {
         if let Some(connection) = self.connection() {
-            connection.open_buffers(blocks);
+            connection.output.open(blocks);
         }
     }
 
