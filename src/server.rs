@@ -76,7 +76,7 @@ pub struct Server {
     timers: Timers,
     queue: RunQueue,
     running: Vec<usize>,
-    /// Sessions whose answers wait to be sent.
+    /// Sessions for whose clients something waits to be sent.
     sending: VecDeque<usize>,
     clients: Door,
     demo: Door,

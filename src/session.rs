@@ -22,6 +22,9 @@ use self::upstream::Upstream;
 
 mod upstream;
 
+/// What waits for some others' at most; more is sent at once, so that few large blocks are in use.
+const LATER_BYTES_MAX: usize = 16 * 1024;
+
 /// An open stream on which nothing moves holds a session, its request and little else: no buffer, no kept body.
 const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
 
@@ -64,8 +67,7 @@ pub enum Driven {
     Waiting(Option<Instant>),
     /// It has used up its share; more can be done at once.
     Again,
-    /// It has an answer for its client, which leaves when it is driven again, in the same turn, after some others. Pieces of
-    /// an answer that is relayed as it comes leave at once.
+    /// It has a little for its client, which leaves when it is driven again, in the same turn, after some others.
     Sending,
     Close(Reason),
 }
@@ -146,7 +148,12 @@ impl Session {
             Ok(share_bytes) => self.run(share_bytes, slot, core, network, now),
             Err(driven) => driven,
         };
-        self.client.settle_buffers(&mut core.blocks);
+        match driven {
+            Driven::Sending => self.client.settle_all_but_output(&mut core.blocks),
+            Driven::Waiting(_) | Driven::Again | Driven::Close(_) => {
+                self.client.settle_buffers(&mut core.blocks);
+            }
+        }
         self.upstream.settle_buffers(&mut core.blocks);
         driven
     }
@@ -245,7 +252,7 @@ impl Session {
                 // What the next step adds leaves in the same write.
                 continue;
             }
-            if self.client.may_write() && !self.exchange.is_relaying() {
+            if self.client.may_write() && self.client.output.len() <= LATER_BYTES_MAX {
                 self.turn = Turn::Sending {
                     share_bytes,
                     is_last: is_starved,

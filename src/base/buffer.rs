@@ -16,8 +16,9 @@ const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
 /// The step in which a block grows beyond these sizes.
 const LARGE_STEP_BYTES: usize = 64 * 1024;
 
-/// Blocks of one size that the pool keeps for reuse; more than these go back to the allocator.
-const SPARE_BYTES_MAX: usize = 1024 * 1024;
+/// Blocks of one size that the pool keeps for reuse; more than these go back to the allocator. In one turn some twenty
+/// of the largest are in use at once.
+const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
 
 /// Lends blocks of memory, so that the steady state allocates nothing.
 #[derive(Default)]
@@ -95,10 +96,14 @@ impl Buffer {
     /// Gives back the memory that the unread bytes do not need.
     #[inline]
     pub fn settle(&mut self, pool: &mut BlockPool) {
+        if !self.block.is_empty() {
+            self.shrink(pool);
+        }
+    }
+
+    fn shrink(&mut self, pool: &mut BlockPool) {
         if self.is_empty() {
-            if !self.block.is_empty() {
-                pool.give(std::mem::take(&mut self.block));
-            }
+            pool.give(std::mem::take(&mut self.block));
         } else if self.len() <= BLOCK_SIZES[2] {
             self.move_to(self.len(), pool);
         }

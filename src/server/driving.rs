@@ -1,5 +1,5 @@
-//! Who is driven in a turn, in which order, and how much of it: streams first, then a bounded part of all others. Whole
-//! answers are sent for several clients at a time.
+//! Who is driven in a turn, in which order, and how much of it: streams first, then a bounded part of all others. What
+//! is little is sent for several clients at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::session::Driven;
 
 use super::{Server, moment};
 
-/// So many answers at most wait for each other. The kernel reads many times and then sends many times in less time than by
+/// So many clients at most wait for each other. The kernel reads many times and then sends many times in less time than by
 /// turns: a request takes 4 % less of it with 16, and no less with more.
 const SENDING_MAX: usize = 16;
 
-/// The same beside streams, which wait for all of them.
+/// The same beside streams, which wait for all of them. An event takes 5 % less with 4, and no less with more.
 const SENDING_BESIDE_STREAMS_MAX: usize = 4;
 
 /// How often the clock is looked at while there are no streams. After each one it took 0.7 % of a short request's time.
@@ -69,7 +69,7 @@ impl Server {
         }
     }
 
-    /// Drives those whose answers wait to be sent.
+    /// Drives those for whose clients something waits to be sent.
     fn send(&mut self) {
         while let Some(slot) = self.sending.pop_front() {
             self.drive(slot);

@@ -217,6 +217,9 @@ impl Server {
             calls <= CALLS_PER_TURN_MAX,
             "session {slot}: {calls} calls in one turn"
         );
+        if calls > 0 {
+            self.idle_turns = 0;
+        }
         match driven {
             Driven::Waiting(None) => self.idle_turns = 0,
             Driven::Waiting(Some(deadline)) => {
@@ -228,7 +231,7 @@ impl Server {
                 self.timers.set(slot, deadline);
             }
             Driven::Again => {
-                self.idle_turns = if calls == 0 { self.idle_turns + 1 } else { 0 };
+                self.idle_turns += u32::from(calls == 0);
                 assert!(self.idle_turns <= IDLE_TURNS_MAX, "session {slot} spins");
                 self.queue.push(slot);
             }
