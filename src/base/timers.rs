@@ -4,10 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
+/// Former times that may wait in the heap beside as many as there are slots.
+const FORMER_MAX: usize = 64;
+
 /// Wake-up times of numbered slots.
 ///
 /// A deadline that moves later costs nothing: the earlier wake-up comes, its owner looks, and sets the timer again.
-/// Each slot is woken by its one scheduled time; what remains in the heap of former ones is dropped when it comes up.
+/// Each slot is woken by its one scheduled time. What remains in the heap of former ones is dropped when it comes up, and
+/// before that once there is more of it than there are slots: connections that come and go would else leave all that they
+/// set within the longest deadline.
 #[derive(Default)]
 pub struct Timers {
     heap: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -23,7 +28,19 @@ impl Timers {
         if self.scheduled[slot].is_none_or(|earlier| at < earlier) {
             self.scheduled[slot] = Some(at);
             self.heap.push(Reverse((at, slot)));
+            if self.heap.len() > 2 * self.scheduled.len() + FORMER_MAX {
+                self.drop_former();
+            }
         }
+    }
+
+    /// Makes the heap anew of what is scheduled. So many times have been added since the last time that each pays for a
+    /// constant part of it.
+    fn drop_former(&mut self) {
+        self.heap.clear();
+        let scheduled = self.scheduled.iter().enumerate();
+        self.heap
+            .extend(scheduled.filter_map(|(slot, at)| Some(Reverse(((*at)?, slot)))));
     }
 
     /// The next wake-up.
@@ -78,5 +95,26 @@ mod tests {
             timers.set(0, start + Duration::from_millis(5000 + step));
         }
         assert_eq!(timers.heap.len(), 1);
+    }
+
+    #[test]
+    fn who_comes_and_goes_leaves_no_more_than_a_bounded_number_of_times() {
+        const SLOTS: usize = 10;
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut timers = Timers::default();
+        for step in 0..100_000 {
+            // The client's time for a head is over, and a request has long; then another client comes to the same slot.
+            let slot = step as usize % SLOTS;
+            while timers.pop(at(step)).is_some() {}
+            timers.set(slot, at(step + 300_000));
+            timers.set(slot, at(step + SLOTS as u64));
+            assert!(timers.heap.len() <= 2 * SLOTS + FORMER_MAX);
+        }
+        let mut woken: Vec<usize> = std::iter::from_fn(|| timers.pop(at(101_000))).collect();
+        woken.sort_unstable();
+        assert_eq!(woken, (0..SLOTS).collect::<Vec<_>>());
+        timers.pop(at(1_000_000));
+        assert_eq!(timers.next(), None, "each was scheduled once");
     }
 }
