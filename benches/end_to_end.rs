@@ -1,6 +1,7 @@
 //! The whole program under load, next to HAProxy and nginx where they are installed: `cargo bench --bench end_to_end`,
-//! with `-- --quick` for a first look. Platform and load generator are its own, everything stays on loopback, and it
-//! ends by itself. Entries take turns in rounds: compare figures of one run only.
+//! with `-- --quick` for a first look and `-- --soak MINUTES` for what a long mixed load leaves in memory. Platform and
+//! load generator are its own, everything stays on loopback, and it ends by itself. Entries take turns in rounds: compare
+//! figures of one run only.
 
 #[path = "end_to_end/entry.rs"]
 mod entry;
@@ -10,12 +11,15 @@ mod load;
 mod platform;
 #[path = "end_to_end/process.rs"]
 mod process;
+#[path = "end_to_end/soak.rs"]
+mod soak;
 #[path = "end_to_end/table.rs"]
 mod table;
 #[path = "end_to_end/wire.rs"]
 mod wire;
 
 use std::io;
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -36,7 +40,10 @@ const WARM_UP_REQUESTS: u64 = 4;
 const BODY_BYTES: usize = 10 * 1024 * 1024;
 /// Files that this program needs besides two for each stream: client's end and platform's end.
 const FILES_BESIDES_STREAMS: usize = 200;
-const FILES_WANTED: usize = 8192;
+/// The proxy lets in half as many clients as it may open files.
+const FILES_WANTED: usize = 2 * (CROWD + STREAMS + CONNECTIONS) + FILES_BESIDES_STREAMS;
+/// Clients at rest beside whom requests and events are measured once more: neither may cost more for it.
+const CROWD: usize = table::CROWD;
 /// Set for the program when it was started again with more files.
 const FILES_RAISED: &str = "AI_API_PROXY_BENCH_FILES_RAISED";
 /// How long it may take until all streams have begun, or all connections are warm.
@@ -69,12 +76,19 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     if !has("--bench") {
-        println!("nothing is measured here; write: cargo bench --bench end_to_end [-- --quick]");
+        println!(
+            "nothing is measured here; write: cargo bench --bench end_to_end [-- --quick | -- --soak MINUTES]"
+        );
         return ExitCode::SUCCESS;
     }
     raise_files(&arguments);
     let plan = if has("--quick") { QUICK } else { FULL };
-    match measure(&plan) {
+    let outcome = match arguments.iter().position(|argument| argument == "--soak") {
+        // What cargo adds stands behind all others.
+        Some(place) => soak::run(arguments.get(place + 1).filter(|next| *next != "--bench")),
+        None => measure(&plan),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the benchmark failed: {error}");
@@ -115,6 +129,11 @@ fn measure(plan: &Plan) -> io::Result<()> {
     if processor.is_none() {
         println!(
             "no processor for the entries alone (one processor, or no taskset): expect more noise"
+        );
+    }
+    if process::open_files_max() < FILES_WANTED {
+        println!(
+            "fewer than {FILES_WANTED} open files are allowed: what needs a crowd is left out"
         );
     }
     let (machine, own, began) = (process::machine_time(), process::own_time(), Instant::now());
@@ -175,6 +194,9 @@ fn measure_all(entries: Vec<Entry>, around: Surroundings, plan: &Plan) -> io::Re
         eprintln!("{:?}: round {round} of {}", around.way, plan.rounds);
         for running in &all {
             measure_round(running, plan, &mut sheet)?;
+        }
+        for running in all.iter().filter(|running| running.entry == Entry::Project) {
+            measure_beside_crowd(running, plan, &mut sheet)?;
         }
     }
     Ok(sheet)
@@ -243,15 +265,7 @@ fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resul
         return Ok(());
     }
 
-    let every = 1_000_000 / EVENTS_PER_STREAM_AND_SECOND;
-    let mut crowd = open_streams(running, &format!("/events/1000000/{every}"), STREAMS)?;
-    let (tally, cost) = watched(running, &mut crowd, plan.span)?;
-    drop(crowd);
-    sheet.note(
-        Figure::EventCpu,
-        entry,
-        cost.cpu_seconds * 1e6 / tally.events() as f64,
-    );
+    sheet.note(Figure::EventCpu, entry, event_cpu(running, plan)?);
 
     let bodies = |bytes: u64| BODY_BYTES as f64 / bytes as f64;
     let download = running.request("GET", &format!("/bytes/{BODY_BYTES}"), &[]);
@@ -269,6 +283,45 @@ fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resul
         entry,
         cost.cpu_seconds * 1e3 * bodies(tally.sent_bytes),
     );
+    Ok(())
+}
+
+/// What an event takes of the entry, in microseconds.
+fn event_cpu(running: &Running, plan: &Plan) -> io::Result<f64> {
+    let every = 1_000_000 / EVENTS_PER_STREAM_AND_SECOND;
+    let mut crowd = open_streams(running, &format!("/events/1000000/{every}"), STREAMS)?;
+    let (tally, cost) = watched(running, &mut crowd, plan.span)?;
+    Ok(cost.cpu_seconds * 1e6 / tally.events() as f64)
+}
+
+/// Requests and events once more, while many clients are connected and have nothing to say.
+fn measure_beside_crowd(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Result<()> {
+    if process::open_files_max() < FILES_WANTED {
+        return Ok(());
+    }
+    let connect = |_| TcpStream::connect(("127.0.0.1", running.port));
+    let at_rest = (0..CROWD).map(connect).collect::<io::Result<Vec<_>>>()?;
+    await_files(running, |files| files >= CROWD)?;
+    let chat = running.request("POST", "/chat/completions", CHAT);
+    let (tally, cost) = closed_loop(running, &chat, CONNECTIONS, plan.span)?;
+    let request_cpu = cost.cpu_seconds * 1e6 / tally.requests as f64;
+    sheet.note(Figure::RequestCpuBesideCrowd, running.entry, request_cpu);
+    let event_cpu = event_cpu(running, plan)?;
+    sheet.note(Figure::EventCpuBesideCrowd, running.entry, event_cpu);
+    drop(at_rest);
+    // Letting them go takes time that is not the next one's.
+    await_files(running, |files| files < CROWD / 10)
+}
+
+/// Waits until the entry has as many files open as it should.
+fn await_files(running: &Running, enough: impl Fn(usize) -> bool) -> io::Result<()> {
+    let asked = Instant::now();
+    while !enough(process::open_files(&running.processes)) {
+        if asked.elapsed() > BEGIN_MAX {
+            return Err(io::Error::other("clients neither come nor go"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
     Ok(())
 }
 

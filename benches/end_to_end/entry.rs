@@ -101,9 +101,10 @@ impl Entry {
     /// When it does not answer in time; with what it wrote.
     pub fn start(self, around: Surroundings) -> io::Result<Running> {
         let folder = std::env::temp_dir().join(format!(
-            "ai-api-proxy-bench-{}-{}",
+            "ai-api-proxy-bench-{}-{}-{:?}",
             std::process::id(),
-            self.name()
+            self.name(),
+            around.way
         ));
         fs::create_dir_all(&folder)?;
         let mut running = Running {

@@ -104,6 +104,15 @@ pub fn resident_bytes(processes: &[u32]) -> u64 {
         .sum()
 }
 
+/// How many files these processes have open.
+pub fn open_files(processes: &[u32]) -> usize {
+    processes
+        .iter()
+        .filter_map(|process| fs::read_dir(format!("/proc/{process}/fd")).ok())
+        .map(Iterator::count)
+        .sum()
+}
+
 /// How many files this process may have open.
 pub fn open_files_max() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();

@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use super::entry::Entry;
 
+/// Clients at rest beside whom some figures are measured, as their labels say.
+pub const CROWD: usize = 9000;
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Figure {
@@ -13,6 +16,8 @@ pub enum Figure {
     LatencyMedian,
     LatencyHigh,
     EventCpu,
+    RequestCpuBesideCrowd,
+    EventCpuBesideCrowd,
     DownloadCpu,
     UploadCpu,
     StreamMemory,
@@ -26,13 +31,15 @@ pub struct Sheet {
     samples: Vec<(Figure, Entry, f64)>,
 }
 
-const ALL: [Figure; 11] = [
+const ALL: [Figure; 13] = [
     Figure::RequestsPerSecond,
     Figure::RequestCpu,
     Figure::NewConnections,
     Figure::LatencyMedian,
     Figure::LatencyHigh,
     Figure::EventCpu,
+    Figure::RequestCpuBesideCrowd,
+    Figure::EventCpuBesideCrowd,
     Figure::DownloadCpu,
     Figure::UploadCpu,
     Figure::StreamMemory,
@@ -49,6 +56,8 @@ impl Figure {
             Figure::LatencyMedian => "latency p50, 1 connection (us)",
             Figure::LatencyHigh => "latency p99, 1 connection (us)",
             Figure::EventCpu => "CPU per event, 200 streams (us)",
+            Figure::RequestCpuBesideCrowd => "CPU per request beside 9000 clients (us)",
+            Figure::EventCpuBesideCrowd => "CPU per event beside 9000 clients (us)",
             Figure::DownloadCpu => "CPU per 10 MiB down (ms)",
             Figure::UploadCpu => "CPU per 10 MiB up (ms)",
             Figure::StreamMemory => "memory per idle stream (KiB)",
