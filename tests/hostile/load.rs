@@ -157,7 +157,7 @@ fn attacks() -> [(&'static str, Attack); 9] {
         ("slow heads", |proxy| {
             let count = counts().slow;
             let resident = attacks::slow_heads(proxy, count);
-            is_within(resident, count + STREAMS, bound::IDLE);
+            is_within(resident, count + *STREAMS, bound::IDLE);
         }),
         ("clients that come and go", |proxy| {
             attacks::coming_and_going(proxy, counts().going);
@@ -165,7 +165,7 @@ fn attacks() -> [(&'static str, Attack); 9] {
         ("clients that never read", |proxy| {
             let count = counts().never_reading;
             let resident = attacks::never_reading(proxy, count);
-            is_within(resident, count + STREAMS, bound::IDLE + 2 * bound::BUFFER);
+            is_within(resident, count + *STREAMS, bound::IDLE + 2 * bound::BUFFER);
         }),
         ("a download at full speed", |proxy| {
             attacks::downloading(proxy, counts().broken);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,11 @@ use crate::support::PATIENCE;
 use crate::support::platform::{Next, Platform};
 use crate::support::proxy::CLIENT_KEY;
 
-pub const STREAMS: usize = 200;
+/// How many there are: 200, or as many as `HOSTILE_STREAMS` says.
+pub static STREAMS: LazyLock<usize> = LazyLock::new(|| {
+    let asked = std::env::var("HOSTILE_STREAMS").ok();
+    asked.map_or(200, |count| count.parse().expect("a number of streams"))
+});
 
 /// How often each stream has an event.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -54,7 +58,7 @@ impl Source {
                 line.answer("200 OK", "{}");
                 return Next::Await;
             }
-            let place = next.fetch_add(1, Ordering::Relaxed) % STREAMS;
+            let place = next.fetch_add(1, Ordering::Relaxed) % *STREAMS;
             let mut times = paced.times(place);
             line.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
             for number in 0.. {
@@ -105,7 +109,7 @@ impl Source {
 impl Pace {
     /// When the events of a stream come: each stream has its place in the period, so that they do not come in bursts.
     fn times(&self, place: usize) -> impl Iterator<Item = Instant> {
-        let offset = PERIOD * place as u32 / STREAMS as u32;
+        let offset = PERIOD * place as u32 / *STREAMS as u32;
         let passed = self.begun.elapsed().as_millis() / PERIOD.as_millis();
         let first = self.begun + PERIOD * passed as u32 + PERIOD + offset;
         (0..).map(move |number| first + PERIOD * number)
@@ -189,7 +193,7 @@ enum Stage {
 
 impl Reader {
     fn read_all(mut self, port: u16, is_open: &AtomicBool) -> Vec<Vec<Duration>> {
-        for number in 0..STREAMS {
+        for number in 0..*STREAMS {
             let socket = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a proxy");
             let watched = socket.try_clone().expect("a second handle");
             let mut stream = self.open(socket);
@@ -211,7 +215,7 @@ impl Reader {
                 stage: Stage::Head,
             });
         }
-        let mut events = Events::with_capacity(STREAMS);
+        let mut events = Events::with_capacity(*STREAMS);
         let lives = |client: &Client| client.stage != Stage::Ended;
         while self.clients.iter().any(lives) {
             self.poll
