@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use entry::{Entry, Running, Surroundings, Way};
 use load::{Crowd, Tally};
 use platform::Platform;
-use table::{Figure, Sheet};
+use table::{CROWD, Figure, Sheet};
 
 /// A request such as an SDK sends it.
 const CHAT: &[u8] = br#"{"model":"mock-1","temperature":0.7,"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"What does a reverse proxy do? Answer in two sentences."}]}"#;
@@ -42,8 +42,6 @@ const BODY_BYTES: usize = 10 * 1024 * 1024;
 const FILES_BESIDES_STREAMS: usize = 200;
 /// The proxy lets in half as many clients as it may open files.
 const FILES_WANTED: usize = 2 * (CROWD + STREAMS + CONNECTIONS) + FILES_BESIDES_STREAMS;
-/// Clients at rest beside whom requests and events are measured once more: neither may cost more for it.
-const CROWD: usize = table::CROWD;
 /// Set for the program when it was started again with more files.
 const FILES_RAISED: &str = "AI_API_PROXY_BENCH_FILES_RAISED";
 /// How long it may take until all streams have begun, or all connections are warm.
@@ -294,7 +292,7 @@ fn event_cpu(running: &Running, plan: &Plan) -> io::Result<f64> {
     Ok(cost.cpu_seconds * 1e6 / tally.events() as f64)
 }
 
-/// Requests and events once more, while many clients are connected and have nothing to say.
+/// Requests and events once more, while many clients are connected and have nothing to say: neither may cost more for it.
 fn measure_beside_crowd(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Result<()> {
     if process::open_files_max() < FILES_WANTED {
         return Ok(());
