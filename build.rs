@@ -1,4 +1,5 @@
-//! Packs the dashboard's files for the binary: each plain and gzipped, with an entity tag of its content.
+//! Packs the dashboard's files for the binary: each plain and gzipped, with an entity tag of its content. The table names
+//! them beside itself, so that a checkout that is moved together with what was built still builds.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -41,16 +42,16 @@ fn write_entry(table: &mut String, file: &Path, target: &Path) {
     let bytes = fs::read(file).expect("static can be read");
     let mut packer = GzEncoder::new(Vec::new(), Compression::best());
     packer.write_all(&bytes).expect("memory can be written");
-    let packed = target.join(format!("{name}.gz"));
-    fs::write(&packed, packer.finish().expect("memory can be written"))
-        .expect("OUT_DIR can be written");
+    let packed = packer.finish().expect("memory can be written");
+    fs::write(target.join(&*name), &bytes).expect("OUT_DIR can be written");
+    fs::write(target.join(format!("{name}.gz")), packed).expect("OUT_DIR can be written");
     let mut check = flate2::Crc::new();
     check.update(&bytes);
     let (sum, length) = (check.sum(), bytes.len());
     writeln!(
         table,
         "Asset {{ name: {name:?}, content_type: {content_type:?}, etag: \"W/\\\"{sum:08x}-{length:x}\\\"\", \
-         bytes: include_bytes!({file:?}), gzip: include_bytes!({packed:?}) }},",
+         bytes: include_bytes!({name:?}), gzip: include_bytes!(\"{name}.gz\") }},",
     )
     .expect("a string can be written");
 }
