@@ -131,25 +131,24 @@ impl Server {
         doors: Doors,
         capacity: Capacity,
         signals: Signals,
-        seed: u64,
+        dns_seed: u64,
         now: Now,
     ) -> io::Result<Server> {
         let poll = Poll::new()?;
         let mut names = Names::new(Path::new("/etc"), now);
         let (hosts, resolv_conf) = names.read().unwrap_or_default();
-        let resolver = Resolver::new(&hosts, &resolv_conf, seed, RESOLVER_TOKEN);
+        let resolver = Resolver::new(&hosts, &resolv_conf, dns_seed, RESOLVER_TOKEN);
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
-        let open_max = capacity.clients_max(core.site.settings.max_connections as usize);
-        let mut clients = Door::new(doors.clients, Role::Proxy, open_max);
+        let mut clients = Door::new(doors.clients, Role::Proxy);
         clients.tls.clone_from(&core.site.tls);
-        let mut demo = Door::new(doors.demo, Role::Demo, open_max);
+        let mut demo = Door::new(doors.demo, Role::Demo);
         clients.register(Owner::Listener, &mut network)?;
         demo.register(Owner::DemoListener, &mut network)?;
         let mut stop = UnixStream::from_std(signals.stop);
         network.register_readable(&mut stop, Owner::StopSignal)?;
         let mut reload = UnixStream::from_std(signals.reload);
         network.register_readable(&mut reload, Owner::ReloadSignal)?;
-        Ok(Server {
+        let mut server = Server {
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
             core,
@@ -170,7 +169,18 @@ impl Server {
             stop_signals: 0,
             drained_by: None,
             now,
-        })
+        };
+        server.set_limits();
+        Ok(server)
+    }
+
+    /// How many clients may be connected, by what is configured and what there are descriptors for.
+    fn set_limits(&mut self) {
+        let configured = self.core.site.settings.max_connections as usize;
+        let open_max = self.capacity.clients_max(configured);
+        self.clients.open_max = open_max;
+        self.demo.open_max = open_max;
+        self.core.connections.max = open_max as u64;
     }
 
     /// Runs until a stop.
@@ -250,7 +260,7 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let doors = [&self.clients, &self.demo];
-        let pauses = doors.iter().filter_map(|door| door.paused_until);
+        let pauses = doors.into_iter().filter_map(Door::deadline);
         let probes_at = self
             .core
             .probes
@@ -447,8 +457,7 @@ impl Server {
 
     /// What a new configuration changes here.
     fn after_reload(&mut self) {
-        let configured = self.core.site.settings.max_connections as usize;
-        self.clients.open_max = self.capacity.clients_max(configured);
+        self.set_limits();
         if let (Some(former), Some(new)) = (&mut self.clients.tls, &self.core.site.tls) {
             // Whether clients speak TLS at all cannot change under them.
             former.clone_from(new);

@@ -127,8 +127,8 @@ fn prepare(
     demo_door: TcpListener,
 ) -> Result<Server, String> {
     let io = |error: std::io::Error| format!("the start failed: {error}");
+    let seed = || random_seed().map_err(io);
     let now = read_clock();
-    let seed = random_seed().map_err(io)?;
     let demo_port = demo_door.local_addr().map_err(io)?.port();
     let warnings = config.findings.warnings.clone();
     let mut clients = Clients::new(client_specs(&config));
@@ -140,7 +140,7 @@ fn prepare(
     let ledger = match &site.settings.state_file {
         None => Ledger::default(),
         Some(path) => {
-            let writer = seed as u32;
+            let writer = seed()? as u32;
             let (ledger, findings) = Ledger::open(path, writer, &mut clients, &mut keyring, now)?;
             for finding in findings {
                 log::warn!("{finding}");
@@ -152,7 +152,9 @@ fn prepare(
         .map_err(|error| format!("the limit of file descriptors is not known: {error}"))?;
     let address = clients_door.local_addr().map_err(io)?;
     let banner = banner(&site, &address, capacity, &warnings);
-    let core = Core::new(Rc::new(site), clients, keyring, ledger, seed, now);
+    // Clients see request ids: those of DNS messages must not follow from them.
+    let (id_seed, dns_seed) = (seed()?, seed()?);
+    let core = Core::new(Rc::new(site), clients, keyring, ledger, id_seed, now);
     let signals = Signals {
         stop: catch(&[SIGTERM, SIGINT]).map_err(io)?,
         reload: catch(&[SIGHUP]).map_err(io)?,
@@ -161,7 +163,8 @@ fn prepare(
         clients: clients_door,
         demo: demo_door,
     };
-    let server = Server::new(core, reloader, doors, capacity, signals, seed, now).map_err(io)?;
+    let server =
+        Server::new(core, reloader, doors, capacity, signals, dns_seed, now).map_err(io)?;
     // Nobody may be there to read it.
     let _ = std::io::stdout().write_all(banner.as_bytes());
     Ok(server)

@@ -1,4 +1,4 @@
-//! Names for requests: unique in practice, and not to be guessed from each other's order. Not secrets.
+//! Names for requests, unique in practice. Not secrets: whoever sees one can tell all others of the same seed.
 
 use super::text::Text;
 
@@ -14,7 +14,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// `seed` comes from the operating system's random source.
+    /// `seed` comes from the operating system's random source, for this stream alone.
     pub fn new(seed: u64) -> Ids {
         Ids { state: seed }
     }

@@ -78,7 +78,6 @@ impl Core {
         let mut probes = Probes::default();
         probes.reload(&site.probed_keys(), site.settings.unhealthy_key_retry, now);
         let max = site.settings.retry_memory_bytes;
-        let max_connections = site.settings.max_connections;
         Core {
             site,
             phase: Phase::Serving,
@@ -91,12 +90,7 @@ impl Core {
             blocks: BlockPool::default(),
             retry_memory: RetryMemory::new(max),
             started: now,
-            connections: Connections {
-                clients: 0,
-                upstreams: 0,
-                idle_upstreams: 0,
-                max: max_connections,
-            },
+            connections: Connections::default(),
             feed: Feed::default(),
             round_waiters: Vec::new(),
             held_back: Vec::new(),
@@ -114,13 +108,14 @@ impl Core {
         let period = site.settings.unhealthy_key_retry;
         self.probes.reload(&site.probed_keys(), period, now);
         self.retry_memory.max = site.settings.retry_memory_bytes;
-        self.connections.max = site.settings.max_connections;
         let (keys, clients) = (&self.keyring, &self.clients);
         self.figures.retain(
             |platform| site.place_of(PlatformId(platform)).is_some(),
             |key| keys.is_listed(KeyId(key)),
             |client| clients.is_listed(ClientId(client)),
         );
+        // What is left of a request keeps the configuration with which it began, and the keys in it.
+        self.requests = Spares::default();
         self.site = site;
     }
 
@@ -156,7 +151,9 @@ impl Core {
                 started_unix_ms: request.started.unix_ms,
             });
         }
-        self.requests.give(request);
+        if Rc::ptr_eq(&request.site, &self.site) {
+            self.requests.give(request);
+        }
     }
 
     /// Takes back all memory of an upload; how far the client's body has been read.

@@ -44,14 +44,15 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(listener: std::net::TcpListener, role: Role, open_max: usize) -> Door {
+    /// It lets nobody in before its limit is set.
+    pub(super) fn new(listener: std::net::TcpListener, role: Role) -> Door {
         Door {
             listener: Some(TcpListener::from_std(listener)),
             role,
             tls: None,
             readable: true,
             open: 0,
-            open_max,
+            open_max: 0,
             paused_until: None,
             closes_at: None,
         }
@@ -111,10 +112,17 @@ impl Door {
 
     /// Whether accepting is worth an attempt.
     pub(super) fn is_open(&self, now: Now) -> bool {
-        self.listener.is_some()
-            && self.readable
-            && self.paused_until.is_none_or(|until| until <= now.instant)
-            && self.open < self.open_max
+        self.has_visitors() && self.paused_until.is_none_or(|until| until <= now.instant)
+    }
+
+    /// When a pause is over that keeps somebody waiting.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.paused_until.filter(|_| self.has_visitors())
+    }
+
+    /// Whether somebody may wait for whom there is room.
+    fn has_visitors(&self) -> bool {
+        self.listener.is_some() && self.readable && self.open < self.open_max
     }
 }
 
@@ -148,4 +156,30 @@ pub(super) fn welcome(
     };
     let connection = Connection::new(transport, token, Hints::FRESH, now);
     Some(Session::new(connection, peer, door.role, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_pause_ends_for_those_who_wait_alone() {
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let mut door = Door::new(listener, Role::Proxy);
+        let until = now.instant + ACCEPT_PAUSE;
+        door.paused_until = Some(until);
+        assert_eq!(door.deadline(), None, "it is full");
+        door.open_max = 1;
+        assert_eq!(door.deadline(), Some(until));
+        door.readable = false;
+        assert_eq!(door.deadline(), None, "nobody waits");
+        door.readable = true;
+        door.listener = None;
+        assert_eq!(door.deadline(), None, "it is closed");
+    }
 }

@@ -20,7 +20,7 @@ pub struct StatsView<'v> {
     pub figures: &'v Figures,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Connections {
     pub clients: u64,
     /// Those that serve a request.

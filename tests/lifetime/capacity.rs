@@ -83,6 +83,7 @@ fn clients_stop_where_descriptors_for_their_requests_would_lack() {
         .log()
         .await_line("capacity: 16 clients at once instead of max_connections 10000");
     assert!(line.contains("20032 file descriptors"), "{line}");
+    assert_eq!(proxy.page("/stats")["connections"]["max"], 16);
     all_are_served_in_turn(&proxy, 16, 40);
 }
 
