@@ -218,7 +218,7 @@ impl Session {
             Owed::Answer => {
                 let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
                 exchange.abort(&Reason::Bug, core, now);
-                self.upstream.hang_up(slot, &mut core.blocks, network);
+                self.upstream.abandon(slot, &mut core.blocks, network);
                 // What the step has written of an answer goes with it.
                 self.client.output.consume(self.client.output.len());
                 self.exchange = Exchange::after_defect(self.role, core, now);

@@ -1,6 +1,7 @@
 //! Writes the heads of answers: the proxy's own and those that are passed on.
 
 use crate::base::buffer::Buffer;
+use crate::base::ids::RequestId;
 use crate::base::now::Now;
 use crate::base::text::decimal;
 use crate::http::response::{Asked, ResponseHead};
@@ -101,13 +102,10 @@ pub fn relay_head(
         if is_framing(field.name) || !head.passes(field.name) {
             continue;
         }
-        if field.name.eq_ignore_ascii_case("x-request-id") {
-            if is_surplus(field.value, &mut seen_id) {
-                continue;
-            }
-            if let Ok(id) = std::str::from_utf8(field.value) {
-                request.id = crate::base::ids::RequestId::new(id);
-            }
+        if field.name.eq_ignore_ascii_case("x-request-id")
+            && !take_id(request, field.value, &mut seen_id)
+        {
+            continue;
         }
         if request.cors != Cors::NotAsked && is_cors(field.name) {
             continue;
@@ -121,8 +119,7 @@ pub fn relay_head(
     if !seen_id {
         put_field(out, "x-request-id", request.id.as_bytes());
     }
-    let sends_quota = head.fields.iter().any(|field| is_quota(field.name));
-    let own_limits = put_quota(out, request.quota.filter(|_| !sends_quota));
+    let own_limits = put_quota(out, quota_beside(request, head));
     let limits = head
         .fields
         .iter()
@@ -151,7 +148,7 @@ pub fn relay_interim(out: &mut Buffer, head: &ResponseHead<'_, '_>) {
 }
 
 /// Writes a 101 (RFC 9110 section 15.2.2) for the client.
-pub fn relay_switch(out: &mut Buffer, request: &Request, head: &ResponseHead<'_, '_>) {
+pub fn relay_switch(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, '_>) {
     put_status_line(out, head.status, head.reason);
     let mut seen_id = false;
     for field in head.fields {
@@ -159,7 +156,8 @@ pub fn relay_switch(out: &mut Buffer, request: &Request, head: &ResponseHead<'_,
         if is_framing(field.name) || !(is_upgrade || head.passes(field.name)) {
             continue;
         }
-        if field.name.eq_ignore_ascii_case("x-request-id") && is_surplus(field.value, &mut seen_id)
+        if field.name.eq_ignore_ascii_case("x-request-id")
+            && !take_id(request, field.value, &mut seen_id)
         {
             continue;
         }
@@ -169,12 +167,25 @@ pub fn relay_switch(out: &mut Buffer, request: &Request, head: &ResponseHead<'_,
     if !seen_id {
         put_field(out, "x-request-id", request.id.as_bytes());
     }
+    put_quota(out, quota_beside(request, head));
     out.put(b"\r\n");
 }
 
-/// Whether a platform's id is left out: the first one counts, and an empty one is none.
-fn is_surplus(id: &[u8], seen_id: &mut bool) -> bool {
-    id.is_empty() || std::mem::replace(seen_id, true)
+/// Takes a platform's id for the request's, unless it is surplus: the first one counts, and an empty one is none.
+fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
+    if id.is_empty() || std::mem::replace(seen_id, true) {
+        return false;
+    }
+    if let Ok(id) = std::str::from_utf8(id) {
+        request.id = RequestId::new(id);
+    }
+    true
+}
+
+/// What is told of the client's limits beside a platform's answer, which may tell its own.
+fn quota_beside(request: &Request, head: &ResponseHead<'_, '_>) -> Option<Quota> {
+    let sends_quota = head.fields.iter().any(|field| is_quota(field.name));
+    request.quota.filter(|_| !sends_quota)
 }
 
 fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, '_>) -> Coding {

@@ -1,6 +1,6 @@
 //! The connection's last answer is on its way. Closing at once, with bytes of the client unread, would reset the
 //! connection and could cost the client that answer (RFC 9112 section 9.6): so the sending direction ends first, and
-//! for a while what still comes is dropped.
+//! for a while what still comes is dropped, however much: many a client reads its answer once it has sent its body.
 
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,9 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How long it may take for that, however it sends.
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
-/// What is read and dropped at most.
-const DROPPED_BYTES_MAX: usize = 256 * 1024;
-
 pub struct Closing {
     since: Instant,
     stage: Stage,
-    dropped_bytes: usize,
 }
 
 /// Which of the two directions still lives.
@@ -38,19 +34,12 @@ impl Closing {
         Closing {
             since: now.instant,
             stage: Stage::Sending,
-            dropped_bytes: 0,
         }
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        self.dropped_bytes += cx.client.input.len();
         cx.client.input.consume(cx.client.input.len());
-        let is_due = self.deadline(cx.core, cx.client.active_at) <= cx.now.instant;
-        let finished = match self.stage {
-            Stage::Sending => is_due,
-            Stage::Lingering(_) => is_due || !self.wants_client(),
-        };
-        if finished {
+        if self.deadline(cx.core, cx.client.active_at) <= cx.now.instant {
             return (Exchange::Closed, Step::Close(Reason::Finished));
         }
         match self.stage {
@@ -60,11 +49,6 @@ impl Closing {
             }
             Stage::Sending | Stage::Lingering(_) => (Exchange::Closing(self), Step::Wait),
         }
-    }
-
-    /// Whether there is patience for more that is dropped.
-    pub fn wants_client(&self) -> bool {
-        self.dropped_bytes <= DROPPED_BYTES_MAX
     }
 
     pub fn deadline(&self, core: &Core, client_at: Instant) -> Instant {

@@ -37,6 +37,7 @@ use crate::figures::counts::Class;
 use crate::http::HEAD_BYTES_MAX;
 use crate::http::body::Decoder;
 use crate::http::malformed::Malformed;
+use crate::http::response::Asked;
 use crate::net::connection::Ended;
 use crate::net::dial::{Endpoint, Origin, Reuse};
 use crate::net::fault::Fault;
@@ -164,6 +165,7 @@ impl Exchange {
         request.route = Some(place);
         let site = Rc::clone(&request.site);
         let platform = &site.routes[place].platform;
+        request.asked = Asked::by(&platform.health_method);
         let body = platform.health_body.as_deref().unwrap_or_default();
         let head = &site.routes[place].probe_head;
         let upload = Upload::complete(head, body.as_bytes(), &mut core.blocks, &core.retry_memory);
@@ -243,8 +245,10 @@ impl Exchange {
     /// Whether bytes of the client are of use now.
     pub fn wants_client(&self) -> bool {
         match self {
-            Exchange::Reading(_) | Exchange::Draining(_) | Exchange::Tunnel(_) => true,
-            Exchange::Closing(state) => state.wants_client(),
+            Exchange::Reading(_)
+            | Exchange::Tunnel(_)
+            | Exchange::Draining(_)
+            | Exchange::Closing(_) => true,
             Exchange::Trying(state) => state.wants_client(),
             Exchange::Relaying(state) => state.wants_client(),
             Exchange::Collecting(state) => state.wants_client(),
@@ -364,14 +368,13 @@ impl Exchange {
     /// `has_output`: not all that was written has been sent.
     pub fn ends_with_connection(&self, has_output: bool) -> bool {
         match self {
-            // The last answer may be one that lasts until the end.
-            Exchange::Closing(_) | Exchange::Closed => has_output,
+            // The last answer may be one that lasts until the end, as a tunnel does.
+            Exchange::Closing(_) | Exchange::Closed | Exchange::Tunnel(_) => has_output,
             Exchange::Relaying(state) => state.ends_with_connection(),
             Exchange::Replying(state) => state.ends_with_connection(),
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
-            | Exchange::Tunnel(_)
             | Exchange::Collecting(_)
             | Exchange::Draining(_) => false,
         }

@@ -145,7 +145,7 @@ impl Reading {
             };
         }
         match self.scan.request(cx.client.input.unread()) {
-            Err(malformed) => refuse_unread(Reason::Malformed(malformed), cx),
+            Err(malformed) => refuse_unread(Reason::Malformed(malformed), None, cx),
             Ok(Some(range)) => on_head(range, cx),
             Ok(None) => self.wait(cx),
         }
@@ -166,15 +166,16 @@ impl Reading {
                 (Exchange::Closed, Step::Close(Reason::Idle))
             }
             (false, _) => (Exchange::Reading(self), Step::Starve),
-            (true, Stage::Head) => refuse_unread(Reason::RequestTimeout, cx),
+            (true, Stage::Head) => refuse_unread(Reason::RequestTimeout, None, cx),
             (true, Stage::Opening | Stage::Idle) => (Exchange::Closed, Step::Close(Reason::Unused)),
         }
     }
 }
 
 /// Answers what is not understood as a request. Where it ends is not known, so that the connection ends with it.
-fn refuse_unread(reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
+fn refuse_unread(reason: Reason, id: Option<RequestId>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let mut request = cx.core.new_request(cx.role, cx.now);
+    request.id = id.unwrap_or(request.id);
     // Empty lines may stand before it. Whatever else is wrong, HEAD gets no body (RFC 9110 section 9.3.2).
     let unread = cx.client.input.unread().trim_ascii_start();
     if unread.starts_with(b"HEAD ") {
@@ -189,7 +190,10 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let mut storage = Storage::EMPTY;
     let head = match request::parse(&cx.client.input.unread()[range.clone()], &mut storage) {
         Ok(head) => head,
-        Err(malformed) => return refuse_unread(Reason::Malformed(malformed), cx),
+        Err(malformed) => {
+            let id = own_id(storage.find("x-request-id"));
+            return refuse_unread(Reason::Malformed(malformed), id, cx);
+        }
     };
     let mut request = cx.core.new_request(cx.role, cx.now);
     note(&mut request, &head);
@@ -211,7 +215,8 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     // The client may send its body or not, and what comes next could be either; or it is more than is read to be dropped.
     let is_last = continues
         || matches!(head.framing, Framing::Length(length) if length > DROPPED_BYTES_MAX as u64);
-    if let (true, Decision::Refuse(_) | Decision::Reply(_)) = (is_last, &decision) {
+    let reads_body = matches!(decision, Decision::Forward(_) | Decision::Collect { .. });
+    if is_last && !reads_body {
         request.afterwards = Afterwards::Close;
     }
     cx.client.input.consume(range.end);
@@ -254,19 +259,21 @@ fn note(request: &mut Request, head: &RequestHead<'_, '_>) {
     request.path = Path::new(head.target.path);
     request.version = head.version;
     request.body_format = Format::of(head.field("content-type"), head.field("content-encoding"));
-    if head.method == "HEAD" {
-        request.asked = Asked::Head;
-    }
+    request.asked = Asked::by(head.method);
     if head.persistent {
         request.afterwards = Afterwards::KeepAlive;
     }
-    let sane = |id: &&[u8]| {
-        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
-    };
-    let id = head.field("x-request-id").filter(sane);
-    if let Some(id) = id.and_then(|id| std::str::from_utf8(id).ok()) {
-        request.id = RequestId::new(id);
+    if let Some(id) = own_id(head.field("x-request-id")) {
+        request.id = id;
     }
+}
+
+/// The client's own id for its request, if it is a sane one.
+fn own_id(value: Option<&[u8]>) -> Option<RequestId> {
+    let id = std::str::from_utf8(value?).ok()?;
+    let is_sane = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_sane.then(|| RequestId::new(id))
 }
 
 fn decide(

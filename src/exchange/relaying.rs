@@ -22,6 +22,7 @@ use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, nothing, transfer};
 use super::trying::{Trying, waits};
+use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::{Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
@@ -243,7 +244,16 @@ impl Relaying {
             upstream.input.consume(range.end);
             return (Exchange::Relaying(self), Step::Again);
         }
-        if head.status == 101 || *interims == INTERIM_MAX {
+        if head.status == 101 {
+            if !switches(&head, self.request.offered.as_deref()) {
+                return self.refuse(UNASKED_SWITCH.into(), cx);
+            }
+            discard(self.upload, cx.core);
+            let tunnel = Tunnel::begin(self.request, self.permit, &head, cx);
+            upstream.input.consume(range.end);
+            return (Exchange::Tunnel(tunnel), Step::Again);
+        }
+        if *interims == INTERIM_MAX {
             return self.refuse("it sent interim answers without end".into(), cx);
         }
         if self.request.version == crate::http::Version::Http11 {
@@ -363,7 +373,7 @@ impl Relaying {
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let decoder = discard(self.upload, cx.core);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
-        (Exchange::Replying(replying), Step::Hangup)
+        (Exchange::Replying(replying), Step::Abandon)
     }
 
     pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 use crate::http::body::{Decoded, Decoder};
+use crate::http::coding::decoded;
 use crate::http::field::Storage;
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
@@ -22,7 +23,7 @@ use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Request, Role};
-use super::tunnel::{Tunnel, switches};
+use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::{Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
@@ -258,12 +259,10 @@ impl Trying {
         };
         if head.status == 101 {
             if !switches(&head, self.request.offered.as_deref()) {
-                return self.fail(
-                    Failure::Unreachable("it switched protocols unasked".into()),
-                    cx,
-                );
+                return self.fail(Failure::Unreachable(UNASKED_SWITCH.into()), cx);
             }
-            let tunnel = Tunnel::begin(self, &head, cx);
+            cx.core.discard(self.upload);
+            let tunnel = Tunnel::begin(self.request, self.permit, &head, cx);
             upstream.input.consume(range.end);
             return (Exchange::Tunnel(tunnel), Step::Again);
         }
@@ -414,7 +413,9 @@ fn invalid_key(head: &ResponseHead<'_, '_>, mut bytes: &[u8], ended: Option<Ende
         }
     }
     body.truncate(INVALID_KEY_BODY_BYTES_MAX);
-    match names_invalid_key(&body) {
+    // Google's front ends encode it for clients that take that, and the official SDKs do.
+    let coding = head.field("content-encoding");
+    match names_invalid_key(&decoded(coding, body, INVALID_KEY_BODY_BYTES_MAX)) {
         true => Look::Invalid,
         false => Look::Other,
     }

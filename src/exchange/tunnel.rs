@@ -1,9 +1,11 @@
-//! After a 101 both sides speak a protocol of their own: bytes pass both ways as they come, until both have ended.
+//! After a 101 both sides speak a protocol of their own: bytes pass both ways as they come, until both have ended. Where
+//! one breaks off, the other gets what came before; whether that is the whole is for their protocol to tell.
 
 use std::time::Instant;
 
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
+use crate::http::Version;
 use crate::http::field::list_items;
 use crate::http::response::ResponseHead;
 use crate::net::connection::Ended;
@@ -13,7 +15,6 @@ use super::answer::relay_switch;
 use super::core::Core;
 use super::reason::Reason;
 use super::request::Request;
-use super::trying::Trying;
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
 pub struct Tunnel {
@@ -43,17 +44,14 @@ enum Moved {
 
 impl Tunnel {
     /// Writes the 101 for the client, which has room for it. The rest of `head`'s buffer belongs to the tunnel.
-    pub fn begin(trying: Trying, head: &ResponseHead<'_, '_>, cx: &mut Cx<'_>) -> Tunnel {
-        let Trying {
-            request,
-            upload,
-            permit,
-            ..
-        } = trying;
-        let core = &mut *cx.core;
-        core.judge(&request, &permit, Outcome::Answered, cx.now);
-        core.discard(upload);
-        relay_switch(cx.client.output, &request, head);
+    pub fn begin(
+        mut request: Box<Request>,
+        permit: Permit,
+        head: &ResponseHead<'_, '_>,
+        cx: &mut Cx<'_>,
+    ) -> Tunnel {
+        cx.core.judge(&request, &permit, Outcome::Answered, cx.now);
+        relay_switch(cx.client.output, &mut request, head);
         Tunnel {
             request,
             permit,
@@ -81,7 +79,10 @@ impl Tunnel {
             request.first_byte_at.get_or_insert(now);
         });
         match (self.to_platform, up, self.to_client, down) {
-            (_, Moved::Breaks, _, _) | (_, _, _, Moved::Breaks) => {
+            (_, Moved::Breaks, _, _) if platform.has_sent_all() => {
+                (Exchange::Tunnel(self), Step::Close(Reason::Finished))
+            }
+            (_, _, _, Moved::Breaks) if cx.client.has_sent_all() => {
                 (Exchange::Tunnel(self), Step::Close(Reason::Finished))
             }
             (Flow::Open, Moved::Ends, _, _) if platform.has_sent_all() => {
@@ -126,6 +127,9 @@ fn pass_on(from: &mut Ends<'_>, to: &mut Buffer, mut count_bytes: impl FnMut(usi
     }
 }
 
+/// What is wrong with a 101 that does not switch to what was offered.
+pub const UNASKED_SWITCH: &str = "it switched protocols unasked";
+
 /// Whether a 101 switches to what the client has `offered` (RFC 9110 section 7.8), and to nothing else.
 pub fn switches(head: &ResponseHead<'_, '_>, offered: Option<&str>) -> bool {
     let Some(offered) = offered else {
@@ -139,5 +143,67 @@ pub fn switches(head: &ResponseHead<'_, '_>, offered: Option<&str>) -> bool {
     let is_offered = |protocol: &[u8]| {
         list_items(offered.as_bytes()).any(|item| item.eq_ignore_ascii_case(protocol))
     };
-    head.has_upgrade() && chosen.peek().is_some() && chosen.all(is_offered)
+    head.version == Version::Http11
+        && head.has_upgrade()
+        && chosen.peek().is_some()
+        && chosen.all(is_offered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::request::Role;
+    use crate::exchange::testing::{buffer, core, drain, now, request};
+    use crate::net::dial::Origin;
+
+    #[test]
+    fn what_came_before_the_platform_broke_off_reaches_the_client() {
+        let mut core = core("{}", r#""base_url": "http://192.0.2.1""#);
+        let begun = now();
+        let mut request = request(&mut core);
+        request.route = Some(0);
+        let route = &request.site.routes[0];
+        let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
+        let mut exchange = Exchange::Tunnel(Tunnel {
+            permit: permit.expect("its key is new"),
+            request,
+            to_platform: Flow::Open,
+            to_client: Flow::Open,
+        });
+        let [mut from_client, mut to_client, mut input, mut output] =
+            [b"".as_slice(), b"", b"last words", b""].map(buffer);
+        for is_taken in [false, true] {
+            if is_taken {
+                assert_eq!(drain(&mut to_client), b"last words");
+            }
+            let ends = |input, output, ended| Ends {
+                input,
+                output,
+                holds_records: false,
+                ended,
+                active_at: begun.instant,
+            };
+            let platform_ended = Some(Ended::Broken(std::io::ErrorKind::UnexpectedEof));
+            let mut cx = Cx {
+                now: begun,
+                core: &mut core,
+                session: 0,
+                role: Role::Proxy,
+                peer: [127, 0, 0, 1].into(),
+                client: ends(&mut from_client, &mut to_client, None),
+                upstream: Upstream::Open(
+                    ends(&mut input, &mut output, platform_ended),
+                    Origin::Fresh,
+                ),
+            };
+            let (next, step) = exchange.step(&mut cx);
+            exchange = next;
+            assert_eq!(exchange.ends_with_connection(!is_taken), !is_taken);
+            match is_taken {
+                false => assert!(matches!(step, Step::Wait)),
+                true => assert!(matches!(step, Step::Close(Reason::Finished))),
+            }
+        }
+        exchange.abort(&Reason::Finished, &mut core, begun);
+    }
 }

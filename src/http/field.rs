@@ -126,11 +126,19 @@ pub struct Storage<'b> {
     many: Option<Box<[Field<'b>; FIELDS_MAX]>>,
 }
 
-impl Storage<'_> {
+impl<'b> Storage<'b> {
     pub const EMPTY: Self = Storage {
         few: [httparse::EMPTY_HEADER; FIELDS_FEW],
         many: None,
     };
+
+    /// The first field of this name, in any case, among those that were read; also those of a head that was refused.
+    pub fn find(&self, name: &str) -> Option<&'b [u8]> {
+        match &self.many {
+            Some(many) => find(many.as_slice(), name),
+            None => find(&self.few, name),
+        }
+    }
 }
 
 /// Reads field lines up to and with the empty line that ends them and `section`.

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod body;
 pub mod chunk_line;
 pub mod chunked;
+pub mod coding;
 pub mod connection;
 pub mod event_stream;
 pub mod field;

@@ -33,6 +33,16 @@ pub enum Asked {
     Other,
 }
 
+impl Asked {
+    /// What a request with this method asks.
+    pub fn by(method: &str) -> Asked {
+        match method {
+            "HEAD" => Asked::Head,
+            _ => Asked::Other,
+        }
+    }
+}
+
 /// Reads a head that [`super::scan::HeadScan`] has found, with its empty line.
 ///
 /// # Errors

@@ -101,14 +101,40 @@ fn reset(text: &str, now: Now) -> Option<Duration> {
             number => from_seconds(number),
         };
     }
-    if let Ok(time) = humantime::parse_rfc3339_weak(text) {
-        let unix = time.duration_since(UNIX_EPOCH).ok()?;
-        return Some(unix.saturating_sub(Duration::from_millis(now.unix_ms)));
+    if let Some(unix_seconds) = rfc3339(text) {
+        return from_seconds((unix_seconds - now_seconds).max(0.0));
     }
     go_duration(text)
 }
 
-/// A duration as Go prints it: numbers with units `h`, `m`, `s`, `ms`, `us`, `ns`.
+/// A point in time as RFC 3339 section 5.6 writes it, in seconds since 1970. Without an offset it is UTC.
+fn rfc3339(text: &str) -> Option<f64> {
+    let upper = text.to_ascii_uppercase();
+    let time_of_day = upper.find(['T', ' '])? + 1;
+    let offset_at = upper[time_of_day..].find(['+', '-']);
+    let (local, offset) = upper.split_at(offset_at.map_or(upper.len(), |at| time_of_day + at));
+    let local = humantime::parse_rfc3339_weak(local).ok()?;
+    let unix = local.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+    Some(unix - offset_seconds(offset)?)
+}
+
+/// `+02:00` or nothing.
+fn offset_seconds(offset: &str) -> Option<f64> {
+    if offset.is_empty() {
+        return Some(0.0);
+    }
+    let (sign, clock) = offset.split_at(1);
+    let (hours, minutes) = clock.split_once(':')?;
+    let number = |digits: &str, max: u32| {
+        let is_two_digits = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u32 = is_two_digits.then(|| digits.parse().ok()).flatten()?;
+        (number <= max).then_some(number)
+    };
+    let seconds = f64::from(number(hours, 23)? * 3600 + number(minutes, 59)? * 60);
+    Some(if sign == "-" { -seconds } else { seconds })
+}
+
+/// A duration as Go prints it: numbers with units `h`, `m`, `s`, `ms`, `us`, `ns`; and `d`, which others write.
 fn go_duration(mut text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     if text.is_empty() {
@@ -189,6 +215,14 @@ mod tests {
             ("", "", &["1790000007"], Some(7000)),
             ("", "", &["1790000007500"], Some(7500)),
             ("", "", &["2026-09-21T14:13:30Z"], Some(10_000)),
+            ("", "", &["2026-09-21t14:13:30.5z"], Some(10_500)),
+            ("", "", &["2026-09-21T16:13:30+02:00"], Some(10_000)),
+            ("", "", &["2026-09-21T16:13:30.5+02:00"], Some(10_500)),
+            ("", "", &["2026-09-21 09:43:30-04:30"], Some(10_000)),
+            ("", "", &["2026-09-21T14:13:30-00:00"], Some(10_000)),
+            ("", "", &["2026-09-21T14:13:30+2:00"], None),
+            ("", "", &["2026-09-21T14:13:30+24:00"], None),
+            ("", "", &["2026-09-21T14:13:30+", "T", "2026-09-21Té"], None),
             (
                 "",
                 "",

@@ -263,6 +263,28 @@ fn an_answer_before_the_body_was_read_reaches_the_client() {
 }
 
 #[test]
+fn who_sends_all_of_a_refused_body_first_gets_the_answer() {
+    let proxy = Proxy::start(&json!([Platform::answering("{}").entry(&["key-1"])]));
+    for framing in ["Content-Length: 20000000", "Transfer-Encoding: chunked"] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: nobodys\r\n{framing}\r\n\r\n"
+        ));
+        for _ in 0..20 {
+            if framing.starts_with('T') {
+                client.send("f4240\r\n");
+            }
+            client.send(pattern(1_000_000));
+            if framing.starts_with('T') {
+                client.send("\r\n");
+            }
+        }
+        assert_eq!(client.answer().error_code(), "invalid_api_key", "{framing}");
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
 fn a_refused_body_is_dropped_unless_the_answer_announces_the_close() {
     let proxy = Proxy::start(&json!([]));
     for (size, want) in [(256 << 10, None), ((256 << 10) + 1, Some("close"))] {

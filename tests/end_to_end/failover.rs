@@ -1,8 +1,11 @@
 //! Rotation over keys, and what each answer does to a key and to the request.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::Mutex;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::support::platform::{Next, Platform};
@@ -31,6 +34,17 @@ fn by_key() -> Platform {
                 "400 Bad Request",
                 "{\"error\": {\"details\": [{\"reason\": \"API_KEY_INVALID\"}]}}",
             ),
+            "gzip" => {
+                let mut body = GzEncoder::new(Vec::new(), Compression::best());
+                body.write_all(b"{\"error\": {\"details\": [{\"reason\": \"API_KEY_INVALID\"}]}}")
+                    .expect("memory can be written");
+                let body = body.finish().expect("memory can be written");
+                line.send(format!(
+                    "HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                ));
+                line.send(body);
+            }
             "429" => {
                 line.send(
                     "HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nslow",
@@ -94,6 +108,7 @@ fn the_next_key_is_tried_before_the_client_notices() {
         ("key-401-aaaaaaaa", "unhealthy", "auth"),
         ("key-402-aaaaaaaa", "unhealthy", "auth"),
         ("key-400-aaaaaaaa", "unhealthy", "auth"),
+        ("key-gzip-aaaaaaa", "unhealthy", "auth"),
         ("key-403-aaaaaaaa", "healthy", "auth"),
         ("key-429-aaaaaaaa", "cooling", "rate_limited"),
         ("key-500-aaaaaaaa", "healthy", "server"),

@@ -306,3 +306,40 @@ fn tokens_and_models_are_counted() {
     assert_eq!(stats["totals"]["tokens_out"], 22);
     assert_eq!(stats["platforms"]["test"]["tokens_in"], 11);
 }
+
+#[test]
+fn whose_body_may_come_or_not_is_answered_for_the_last_time() {
+    let proxy = Proxy::start(&demo());
+    for path in ["/info", "/health", "/events"] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "HEAD {path} HTTP/1.1\r\nHost: p\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+        ));
+        let answer = client.answer_to("HEAD");
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (200, Some("close")),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_head_keeps_the_clients_id() {
+    let proxy = Proxy::start(&demo());
+    for (fields, status) in [
+        ("Expect: cake\r\n", 417),
+        ("Transfer-Encoding: gzip, chunked\r\n", 501),
+        ("Content-Length: x\r\n", 400),
+    ] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /demo/x HTTP/1.1\r\nHost: p\r\n{fields}X-Request-Id: mine\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.field("x-request-id")),
+            (status, Some("mine"))
+        );
+    }
+}

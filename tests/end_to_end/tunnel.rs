@@ -26,12 +26,24 @@ fn echo() -> Platform {
                 line.answer("401 Unauthorized", "{}");
                 continue;
             }
+            let mut version = "1.1";
             let protocol = match path.as_str() {
                 "/v1/refuses" => {
                     line.answer("426 Upgrade Required", "{}");
                     continue;
                 }
                 "/v1/other" => "irc",
+                "/v1/old" => {
+                    version = "1.0";
+                    "WebSocket"
+                }
+                "/v1/hints" | "/v1/hints-other" => {
+                    line.send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+                    match path.ends_with("other") {
+                        true => "irc",
+                        false => "WebSocket",
+                    }
+                }
                 _ if !asks && path != "/v1/unasked" => {
                     line.answer("200 OK", "{\"plain\": true}");
                     continue;
@@ -39,7 +51,7 @@ fn echo() -> Platform {
                 _ => "WebSocket",
             };
             line.send(format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: Upgrade\r\n\
+                "HTTP/{version} 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: realtime\r\n\r\nhello"
             ));
             while let Some(byte) = line.bytes(1) {
@@ -111,6 +123,18 @@ fn both_sides_speak_until_both_have_ended() {
 }
 
 #[test]
+fn an_interim_answer_may_come_before_the_switch() {
+    let platform = echo();
+    let proxy = Proxy::start(&json!([platform.entry(&["good-key-1"])]));
+    let mut client = upgrade(&proxy, "hints", &format!("x-api-key: {ROOT_KEY}\r\n"));
+    assert!(client.head().starts_with("HTTP/1.1 103 "));
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(client.bytes(5), b"hello");
+    client.half_close();
+    assert_eq!(client.rest(), b"bye");
+}
+
+#[test]
 fn browsers_show_their_key_among_the_subprotocols() {
     let platform = echo();
     let proxy = Proxy::start(&json!([platform.entry(&["good-key-1"])]));
@@ -140,10 +164,14 @@ fn what_is_no_switch_is_an_ordinary_answer_or_a_fault() {
     let proxy = Proxy::start(&json!([platform.entry(&["good-key-1"])]));
     let key = format!("x-api-key: {ROOT_KEY}\r\n");
     assert_eq!(upgrade(&proxy, "refuses", &key).answer().status, 426);
-    assert_eq!(
-        upgrade(&proxy, "other", &key).answer().error_code(),
-        "upstream_error"
-    );
+    for path in ["other", "old"] {
+        let answer = upgrade(&proxy, path, &key).answer();
+        assert_eq!(answer.error_code(), "upstream_error", "{path}");
+    }
+    let mut hinted = upgrade(&proxy, "hints-other", &key);
+    assert!(hinted.head().starts_with("HTTP/1.1 103 "));
+    let answer = hinted.answer();
+    assert!(answer.text().contains("unasked"), "{}", answer.text());
     let mut client = proxy.connect();
     client.send(format!(
         "GET /test/unasked HTTP/1.1\r\nHost: p\r\n{key}\r\n"

@@ -65,7 +65,7 @@ fn check_relayed(core: &mut Core, head: &ResponseHead<'_, '_>, asked: Asked, ver
     request.afterwards = Afterwards::KeepAlive;
     let coding = match head.status {
         101 => {
-            relay_switch(&mut out, &request, head);
+            relay_switch(&mut out, &mut request, head);
             None
         }
         100..=199 => {

@@ -10,6 +10,8 @@ use crate::http::response;
 const DATE: &str = "date: Mon, 21 Sep 2026 14:13:20 GMT\r\n";
 const PLATFORM: &str = r#""base_url": "http://h.example""#;
 const ID: &str = "x-request-id: req-1\r\n";
+const QUOTA: &str = "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\n\
+                     x-ratelimit-reset-requests: 6m0s\r\n";
 
 /// What is particular about a request.
 type Change = fn(&mut Request);
@@ -128,16 +130,27 @@ fn what_passes_and_what_is_added() {
 }
 
 #[test]
-fn a_switch_has_one_id() {
+fn a_switch_has_one_id_and_tells_the_limits() {
     let upgrade = "connection: upgrade\r\n";
-    for (fields, want) in [
-        ("", format!("{upgrade}{ID}")),
-        ("X-Request-Id: \r\n", format!("{upgrade}{ID}")),
+    let theirs = "x-ratelimit-remaining-requests: 5\r\n";
+    let rows: [(&str, Change, String, &str); 5] = [
+        ("", plain, format!("{upgrade}{ID}"), "req-1"),
+        ("", limited, format!("{upgrade}{ID}{QUOTA}"), "req-1"),
+        (theirs, limited, format!("{theirs}{upgrade}{ID}"), "req-1"),
+        (
+            "X-Request-Id: \r\n",
+            plain,
+            format!("{upgrade}{ID}"),
+            "req-1",
+        ),
         (
             "X-Request-Id: a\r\nx-request-id: b\r\n",
+            plain,
             format!("X-Request-Id: a\r\n{upgrade}"),
+            "a",
         ),
-    ] {
+    ];
+    for (fields, change, want, id) in rows {
         let line = "HTTP/1.1 101 Switching Protocols\r\n";
         let (mut core, mut storage) = (core("{}", PLATFORM), Storage::EMPTY);
         let mut request = request(&mut core);
@@ -145,8 +158,10 @@ fn a_switch_has_one_id() {
         let text = format!("{line}{fields}\r\n");
         let head = response::parse(text.as_bytes(), &mut storage, request.asked);
         let mut out = buffer(b"");
-        relay_switch(&mut out, &request, &head.expect("a well-formed head"));
+        change(&mut request);
+        relay_switch(&mut out, &mut request, &head.expect("a well-formed head"));
         assert_eq!(shown(&drain(&mut out)), format!("{line}{want}\r\n"));
+        assert_eq!(request.id.as_str(), id);
     }
 }
 
@@ -252,7 +267,6 @@ fn framings() {
 fn cors_and_quota() {
     const ANY: &str = "access-control-allow-origin: *\r\n";
     const ONE: &str = "access-control-allow-origin: https://app.example\r\nvary: Origin\r\n";
-    const QUOTA: &str = "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\nx-ratelimit-reset-requests: 6m0s\r\n";
     const THEIRS: &str = "X-RateLimit-Remaining-Requests: 3\r\n";
     let exposes = |names: &str| format!("access-control-expose-headers: {names}\r\n");
     let with_id = exposes("x-request-id");

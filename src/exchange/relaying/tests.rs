@@ -52,7 +52,7 @@ fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
         exchange = next;
         drain(&mut output);
         exchange.on_sent_upstream(now);
-        if let Step::Close(_) | Step::Hangup | Step::Abandon = step {
+        if let Step::Close(_) | Step::Hangup | Step::Abandon | Step::Release = step {
             return (exchange, step);
         }
     }
@@ -71,8 +71,20 @@ fn a_probe_ends_in_time_whatever_comes() {
     ] {
         let mut core = core("{}", r#""base_url": "http://platform.example""#);
         let begun = now();
-        let (exchange, _) = probed(answer, &mut core, begun);
+        let (exchange, step) = probed(answer, &mut core, begun);
         assert_eq!(core.keyring.last_error(KeyId(0)), error, "{answer:?}");
+        // Nobody awaits what it may still say.
+        let is_given_up = matches!(step, Step::Abandon | Step::Close(Reason::Idle));
+        assert!(is_given_up, "{answer:?}");
         exchange.abort(&Reason::Idle, &mut core, begun);
     }
+}
+
+#[test]
+fn a_probe_with_head_awaits_no_body() {
+    let platform = r#""base_url": "http://platform.example", "health_check_method": "HEAD""#;
+    let mut core = core("{}", platform);
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+    let (exchange, _) = probed(answer, &mut core, now());
+    assert!(matches!(exchange, Exchange::Closed), "the answer is whole");
 }

@@ -1,0 +1,59 @@
+//! Content codings (RFC 9110 section 8.4.1), for the few bodies that the program itself looks into: gzip is undone.
+
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+
+/// What the first `bytes_max` bytes of a body mean, of which `encoded` is the beginning. A flaw ends it; what another
+/// coding than gzip means is not known.
+pub fn decoded(coding: Option<&[u8]>, encoded: Vec<u8>, bytes_max: usize) -> Vec<u8> {
+    let is_gzip = |coding: &[u8]| {
+        [b"gzip".as_slice(), b"x-gzip"]
+            .iter()
+            .any(|name| coding.eq_ignore_ascii_case(name))
+    };
+    if !coding.is_some_and(is_gzip) {
+        return encoded;
+    }
+    let mut body = Vec::new();
+    let mut decoder = GzDecoder::new(&encoded[..]).take(bytes_max as u64);
+    // Whatever came before a flaw, or before an end that is missing, is there.
+    let _ = decoder.read_to_end(&mut body);
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).expect("memory can be written");
+        encoder.finish().expect("memory can be written")
+    }
+
+    #[test]
+    fn gzip_is_undone_up_to_a_bound() {
+        let whole = gzip(b"hello");
+        let bomb = gzip(&[b'x'; 1 << 20]);
+        let without_end = &whole[..whole.len() - 8];
+        let hundred = [b'x'; 100];
+        for (coding, encoded, want) in [
+            ("gzip", whole.as_slice(), b"hello".as_slice()),
+            ("X-GZip", &whole, b"hello"),
+            ("gzip", without_end, b"hello"),
+            ("gzip", b"hello", b""),
+            ("gzip", &bomb, &hundred),
+            ("br", b"hello", b"hello"),
+        ] {
+            let got = decoded(Some(coding.as_bytes()), encoded.to_vec(), 100);
+            assert_eq!(got, want, "{coding}: {}", encoded.escape_ascii());
+        }
+        assert_eq!(decoded(None, b"hello".to_vec(), 100), b"hello");
+    }
+}
