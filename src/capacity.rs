@@ -2,7 +2,8 @@
 
 use std::io;
 
-/// Descriptors that belong to no client: the poll, listeners, pipes, the journal, name servers, files that are read.
+/// Descriptors that belong to no client: the poll, listeners, pipes, the journal, files that are read, and a usual number of
+/// questions to name servers. Where more of them are asked, accepting pauses.
 const RESERVED: u64 = 32;
 
 /// A client has a socket, and its request has another one.

@@ -40,14 +40,15 @@
 //!
 //! # Invariants
 //!
-//! - A session waits only when no connection both wants and can move, and every state that waits has a deadline.
+//! - A session waits only when no connection both wants and can move, and every state that waits has a deadline, or is
+//!   woken by what has one: the ledger, and a round of probes.
 //! - Room decides what is read: a full buffer is not filled, and none is for a client that has not taken what came before,
 //!   so that TCP slows the sender. There is no other flag for it.
 //! - One request gets one final head; a permit is judged and released exactly once (dropping one asserts).
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
-//! - The clock is read once a turn, in one place, and else only to see how long the turn has taken; sleeping happens in the
-//!   poll alone, once the loop runs.
+//! - The clock is read once a turn, in one place, and else only to see how long the turn has taken, and to stamp a line of
+//!   the log; sleeping happens in the poll alone, once the loop runs.
 //! - A defect that panics while a session is driven ends one request, whose client is told so if nothing of an answer has
 //!   left; all others go on.
 #![forbid(unsafe_code)]

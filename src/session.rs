@@ -101,10 +101,6 @@ impl Session {
         self.role
     }
 
-    pub fn client_token(&self) -> Token {
-        self.client.token()
-    }
-
     /// Whether no request is under way.
     pub fn is_idle(&self) -> bool {
         self.exchange.is_idle()

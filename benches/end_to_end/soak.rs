@@ -44,9 +44,14 @@ struct Soaked {
 pub fn run(minutes: Option<&String>) -> io::Result<()> {
     let minutes = match minutes {
         None => MINUTES,
-        Some(minutes) => minutes.parse().map_err(|_| {
-            io::Error::other(format!("--soak takes a number of minutes, not {minutes}"))
-        })?,
+        // The first minute is what the last one is compared with.
+        Some(minutes) => match minutes.parse() {
+            Ok(minutes) if minutes >= 2 => minutes,
+            Ok(_) | Err(_) => {
+                let what = format!("--soak takes a number of minutes, 2 or more, not {minutes}");
+                return Err(io::Error::other(what));
+            }
+        },
     };
     let processor = process::part_processors();
     let platform = Platform::start()?;

@@ -246,10 +246,10 @@ impl Core {
             && root.is_none_or(|client| self.clients.is_root(client))
     }
 
-    /// A stop was asked for. Who listens would hold it up to its end.
+    /// A stop was asked for. There will be no further event: who listens would hold the stop up to its end.
     pub fn drain(&mut self, now: Now) {
         self.phase = Phase::Draining { since: now.instant };
-        self.woken.append(&mut self.feed.end());
+        self.woken.append(&mut self.feed.take_listeners());
     }
 
     /// Whether probes begin. During a stop a round that somebody awaits goes on; nothing else is worth one any more.

@@ -49,11 +49,11 @@ impl Feed {
             event: event.into(),
             rendered_at: now.instant,
         });
-        self.end()
+        self.take_listeners()
     }
 
-    /// There will be no further event: who awaits one is to be woken.
-    pub fn end(&mut self) -> Vec<usize> {
+    /// The sessions that await an event, which are to be woken; from now on they do not.
+    pub fn take_listeners(&mut self) -> Vec<usize> {
         let mut listeners = Vec::new();
         self.listeners.take_first_into(&mut listeners);
         listeners
@@ -96,6 +96,6 @@ mod tests {
         for session in sessions.iter().chain(&sessions) {
             feed.listen(*session);
         }
-        assert_eq!(feed.end(), sessions);
+        assert_eq!(feed.take_listeners(), sessions);
     }
 }

@@ -13,7 +13,7 @@ use crate::http::response::Asked;
 use crate::policy::access::ClientId;
 use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
-use crate::service::demo::{DemoStream, Pace};
+use crate::service::demo::{DemoStream, EVENTS_BYTES_MAX, Pace};
 use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
@@ -26,6 +26,9 @@ use super::{Cx, End, Exchange, Step, after_answer};
 
 /// How long a listener of `/events` may take nothing.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The demo platform's events find room, with what frames them.
+const _: () = assert!(EVENTS_BYTES_MAX + 64 <= ROOM_MIN);
 
 const CHUNK_END: &[u8] = b"\r\n";
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

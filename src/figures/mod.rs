@@ -137,7 +137,7 @@ impl Figures {
         *self.refused.entry(code).or_default() += 1;
     }
 
-    /// Forgets the figures of ids that are no more; the totals keep what they counted.
+    /// Forgets the figures of ids that are no more, which nobody else gets; the totals keep what they counted.
     pub fn retain(
         &mut self,
         platforms: impl Fn(u32) -> bool,
@@ -150,7 +150,6 @@ impl Figures {
         self.series.retain(|id, _| {
             platforms(id.platform) && id.key.is_none_or(&keys) && id.client.is_none_or(&clients)
         });
-        self.recent.retain(platforms, keys, clients);
     }
 
     pub fn totals(&self) -> &Counts {

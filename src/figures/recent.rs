@@ -64,20 +64,6 @@ impl Recent {
         let (newer, older) = self.requests.split_at(self.oldest);
         newer.iter().rev().chain(older.iter().rev())
     }
-
-    /// Forgets the ids that are no more, so that a request is never shown under the name of who has the id next.
-    pub(super) fn retain(
-        &mut self,
-        platforms: impl Fn(u32) -> bool,
-        keys: impl Fn(u32) -> bool,
-        clients: impl Fn(u32) -> bool,
-    ) {
-        for request in &mut self.requests {
-            request.platform = request.platform.filter(|&id| platforms(id));
-            request.key = request.key.filter(|&id| keys(id));
-            request.client = request.client.filter(|&id| clients(id));
-        }
-    }
 }
 
 impl Request {
@@ -128,17 +114,5 @@ mod tests {
             let want: Vec<u64> = (oldest..=pushed).rev().collect();
             assert_eq!(numbers(&recent), want);
         }
-    }
-
-    #[test]
-    fn ids_that_are_gone_are_forgotten() {
-        let mut recent = Recent::default();
-        recent.push(&finished());
-        recent.retain(|_| true, |_| false, |_| true);
-        let request = recent.newest_first().next().expect("one was pushed");
-        assert_eq!(
-            (request.platform, request.key, request.client),
-            (Some(1), None, Some(3))
-        );
     }
 }

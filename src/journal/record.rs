@@ -197,7 +197,7 @@ fn take<const LENGTH: usize>(from: &mut &[u8]) -> Option<[u8; LENGTH]> {
     Some(*taken)
 }
 
-/// The length of the whole record that stands at the start of `bytes`, and its payload's.
+/// The length of the whole record that stands at the start of `bytes`.
 fn whole_record(bytes: &[u8]) -> Option<usize> {
     let head = bytes.get(..HEAD_BYTES)?;
     let payload_length = usize::from(u16::from_le_bytes([head[3], head[4]]));

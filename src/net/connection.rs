@@ -57,7 +57,7 @@ impl Hints {
         peer_closed: false,
     };
 
-    /// Room was made, or bytes came, or the peer ended: what the simulation says.
+    /// Bytes came, or room was made, or the peer has ended.
     pub const fn new(readable: bool, writable: bool, peer_closed: bool) -> Hints {
         Hints {
             readable,

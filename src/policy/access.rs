@@ -217,12 +217,6 @@ impl Clients {
         self.client(id).is_sample
     }
 
-    /// The name, or the key's id where it has none.
-    pub fn label(&self, id: ClientId) -> &str {
-        let client = self.client(id);
-        client.spec.name.as_deref().unwrap_or(client.label.as_str())
-    }
-
     pub fn name(&self, id: ClientId) -> Option<&str> {
         self.client(id).spec.name.as_deref()
     }

@@ -29,7 +29,7 @@ pub enum Outcome {
     Timeout {
         what: &'static str,
     },
-    /// Nothing was learnt: the client went away, or it was settled before.
+    /// Nothing was learnt of the key: the client went away or sent no body, or the proxy's own means failed.
     Canceled,
 }
 
