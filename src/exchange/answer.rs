@@ -4,6 +4,7 @@ use crate::base::buffer::Buffer;
 use crate::base::ids::RequestId;
 use crate::base::now::Now;
 use crate::base::text::decimal;
+use crate::http::field::{begins_with, is_framing};
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
 use crate::policy::access::Quota;
@@ -274,20 +275,13 @@ fn is_exposed(name: &str) -> bool {
 }
 
 fn is_limit(name: &str) -> bool {
-    const PREFIX: &[u8] = b"x-ratelimit-";
-    let start = name.as_bytes().get(..PREFIX.len());
-    name.len() <= LIMIT_NAME_BYTES_MAX
-        && start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    name.len() <= LIMIT_NAME_BYTES_MAX && begins_with(name, "x-ratelimit-")
 }
 
 fn is_quota(name: &str) -> bool {
     QUOTA_FIELDS
         .iter()
         .any(|quota| name.eq_ignore_ascii_case(quota))
-}
-
-fn is_framing(name: &str) -> bool {
-    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
 }
 
 fn is_cors(name: &str) -> bool {

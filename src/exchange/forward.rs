@@ -2,7 +2,7 @@
 //! client's, all else unchanged and in order.
 
 use crate::base::text::decimal;
-use crate::http::field::list_items;
+use crate::http::field::{begins_with, is_framing, list_items};
 use crate::http::request::RequestHead;
 use crate::http::{Field, Framing};
 use crate::site::Route;
@@ -128,14 +128,7 @@ const END_HERE: [&str; 8] = [
 ];
 
 fn ends_here(name: &str) -> bool {
-    const PREFIX: &[u8] = b"x-forwarded-";
-    let start = name.as_bytes().get(..PREFIX.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-        || END_HERE.iter().any(|own| name.eq_ignore_ascii_case(own))
-}
-
-fn is_framing(name: &str) -> bool {
-    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+    begins_with(name, "x-forwarded-") || END_HERE.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 fn put_framing(draft: &mut Vec<u8>, framing: Framing) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::base::now::Now;
 use crate::http::body::{Decoded, Decoder};
 use crate::http::coding::decoded;
-use crate::http::field::Storage;
+use crate::http::field::{Storage, begins_with};
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
@@ -373,13 +373,9 @@ impl Trying {
 
 /// What a head says of when to come again.
 pub fn waits<'b>(head: &ResponseHead<'_, 'b>) -> Waits<'b> {
-    const PREFIX: &[u8] = b"x-ratelimit-reset";
-    let is_reset = |name: &str| {
-        let start = name.as_bytes().get(..PREFIX.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
-    };
     let mut resets = [None; RESETS_MAX];
-    let values = head.fields.iter().filter(|field| is_reset(field.name));
+    let fields = head.fields.iter();
+    let values = fields.filter(|field| begins_with(field.name, "x-ratelimit-reset"));
     for (slot, field) in resets.iter_mut().zip(values) {
         *slot = Some(field.value);
     }

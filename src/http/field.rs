@@ -107,6 +107,17 @@ pub fn find<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
     Some(field.value)
 }
 
+/// Whether `name` begins with `prefix`, in any case.
+pub fn begins_with(name: &str, prefix: &str) -> bool {
+    let start = name.as_bytes().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+/// Whether fields of this name say where a body ends. Whoever writes a head writes its own.
+pub fn is_framing(name: &str) -> bool {
+    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+}
+
 /// Divides a head into its first line, without the line end, and the rest.
 ///
 /// # Errors

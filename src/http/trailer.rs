@@ -2,7 +2,7 @@
 
 use super::Field;
 use super::connection::is_hop_by_hop;
-use super::field::trim_blanks;
+use super::field::{begins_with, trim_blanks};
 
 /// Fields that would change, after the fact, how a message is framed, routed, authenticated or processed.
 const LEFT_OUT: [&str; 39] = [
@@ -72,15 +72,13 @@ fn split_line(line: &[u8]) -> Option<Field<'_>> {
 }
 
 fn may_pass(name: &str) -> bool {
-    let begins_with = |prefix: &&str| {
-        let start = name.as_bytes().get(..prefix.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-    };
     !is_hop_by_hop(name)
         && !LEFT_OUT
             .iter()
             .any(|other| name.eq_ignore_ascii_case(other))
-        && !LEFT_OUT_PREFIXES.iter().any(begins_with)
+        && !LEFT_OUT_PREFIXES
+            .iter()
+            .any(|prefix| begins_with(name, prefix))
 }
 
 #[cfg(test)]
