@@ -238,7 +238,8 @@ impl Relaying {
         if head.status >= 200 {
             let outcome = match judge(head.status, &|| waits(&head), cx.now) {
                 Verdict::Deliver(outcome) | Verdict::TryNext(outcome) => outcome,
-                Verdict::LookAtBody => Outcome::Answered,
+                // It is on its way to the client, read or not.
+                Verdict::LookAtBody => Outcome::Canceled,
             };
             self.deliver(&head, outcome, cx);
             upstream.input.consume(range.end);

@@ -1,4 +1,4 @@
-//! What a defect does to a session: the network of these tests is one.
+//! What a session does where something fails: a defect in its network, means that lack, clients that wait or read late.
 
 mod streams;
 
