@@ -382,7 +382,8 @@ fn on_page(
             }
             (Some(_), _) => {}
             (None, true) => return Decision::Refuse(Reason::NoRootKey),
-            (None, false) => return Decision::Refuse(Reason::MissingApiKey),
+            (None, false) if counts => return Decision::Refuse(Reason::MissingApiKey),
+            (None, false) => return Decision::Refuse(Reason::LocalOnly),
         }
     }
     let preferences = Preferences {
