@@ -54,7 +54,7 @@ class Dashboard {
     this.platforms.render(stats, this.routes);
     this.clients.render(stats);
     this.requests.render(stats, this.routes);
-    this.prompt.render(stats, this.routes);
+    this.prompt.render(stats, this.routes, this.takesKeys());
     this.health.render(stats);
     this.draw(Date.parse(stats.timestamp));
     this.about();

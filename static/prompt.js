@@ -11,6 +11,7 @@ const MODELS_SHOWN_MAX = 500;
 export class Prompt {
   constructor() {
     this.routes = new Map();
+    this.takesKeys = true;
     this.stop = null;
     this.modelsOf = null;
     byId("prompt-platform").addEventListener("change", () => this.changed());
@@ -25,8 +26,9 @@ export class Prompt {
     });
   }
 
-  render(stats, routes) {
+  render(stats, routes, takesKeys) {
     this.routes = routes;
+    this.takesKeys = takesKeys;
     const enabled = Object.entries(stats.platforms).filter(([, platform]) => platform.status !== "disabled");
     reconcile(
       byId("prompt-platform"),
@@ -56,11 +58,11 @@ export class Prompt {
     setText(byId("prompt-route"), `POST ${this.route()}chat/completions`);
   }
 
-  /** The platform's models, asked for once; without a key there is no use in asking. */
+  /** The platform's models, asked for once; where a key is needed, there is no use in asking without one. */
   async models() {
     const route = this.route();
     if (this.modelsOf?.route === route) return this.modelsOf.names;
-    if (!this.key()) return [];
+    if (this.takesKeys && !this.key()) return [];
     const listed = await json(`${route}models`, { key: this.key() });
     const names = (Array.isArray(listed.data) ? listed.data : []).map((model) => String(model.id)).slice(0, MODELS_SHOWN_MAX);
     if (route !== this.route()) return names;
