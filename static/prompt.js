@@ -59,11 +59,11 @@ export class Prompt {
   }
 
   /** The platform's models, asked for once; where a key is needed, there is no use in asking without one. */
-  async models() {
+  async models(signal) {
     const route = this.route();
     if (this.modelsOf?.route === route) return this.modelsOf.names;
     if (this.takesKeys && !this.key()) return [];
-    const listed = await json(`${route}models`, { key: this.key() });
+    const listed = await json(`${route}models`, { key: this.key(), signal });
     const names = (Array.isArray(listed.data) ? listed.data : []).map((model) => String(model.id)).slice(0, MODELS_SHOWN_MAX);
     if (route !== this.route()) return names;
     this.modelsOf = { route, names };
@@ -81,6 +81,7 @@ export class Prompt {
     answer.setAttribute("aria-busy", "true");
     byId("prompt-send").disabled = true;
     byId("prompt-stop").hidden = false;
+    setText(byId("prompt-facts"), "Waiting for the first byte…");
     const progress = { start: performance.now(), first: null, characters: 0, usage: null, id: null };
     let end = "finished";
     try {
@@ -98,9 +99,8 @@ export class Prompt {
 
   async stream(answer, progress) {
     const field = byId("prompt-model");
-    if (!field.value.trim()) field.value = (await this.models())[0] ?? "";
+    if (!field.value.trim()) field.value = (await this.models(this.stop.signal))[0] ?? "";
     progress.start = performance.now();
-    setText(byId("prompt-facts"), "Waiting for the first byte…");
     const response = await request(`${this.route()}chat/completions`, {
       method: "POST",
       key: this.key(),
