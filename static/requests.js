@@ -72,15 +72,12 @@ export class Requests {
     this.table.node.hidden = shown.length === 0;
     this.empty.hidden = shown.length > 0;
     const [note, example] = this.empty.children;
-    setText(note, this.all.length === 0 ? "No request yet. Send one from this page, or from a shell:" : "None of the last requests matches.");
-    example.hidden = this.all.length > 0;
-    setText(example, `curl -H "Authorization: Bearer YOUR_CLIENT_KEY" ${location.origin}${this.exampleRoute()}models`);
+    const [route] = this.routes.values();
+    const none = route ? "No request yet. Send one from this page, or from a shell:" : "No request yet, and no platform to send one to.";
+    setText(note, this.all.length === 0 ? none : "None of the last requests matches.");
+    example.hidden = this.all.length > 0 || !route;
+    setText(example, `curl -H "Authorization: Bearer YOUR_CLIENT_KEY" ${location.origin}${route}models`);
     setText(byId("recent-count"), shown.length === this.all.length ? "" : `${shown.length} of ${this.all.length}`);
-  }
-
-  exampleRoute() {
-    const [first] = this.routes.values();
-    return first ?? "/demo/";
   }
 
   drawTime(cell, request) {
