@@ -127,13 +127,14 @@ class Dashboard {
     setText(byId("cut-countdown"), seconds > 0 ? `Trying again in ${seconds} s` : "Trying…");
   }
 
+  /** Undefined until /info has told. */
   takesKeys() {
-    return this.info === null || this.info.features.includes(CLIENT_KEYS);
+    return this.info?.features.includes(CLIENT_KEYS);
   }
 
   /** A key is asked for where there is one. */
   fitGate() {
-    const takesKeys = this.takesKeys();
+    const takesKeys = this.takesKeys() ?? true;
     const title = takesKeys ? "A root key, please" : "The figures are not shown from here";
     byId("gate-form").hidden = !takesKeys;
     setText(byId("gate-title"), title);

@@ -11,7 +11,7 @@ const MODELS_SHOWN_MAX = 500;
 export class Prompt {
   constructor() {
     this.routes = new Map();
-    this.takesKeys = true;
+    this.takesKeys = undefined;
     this.stop = null;
     this.modelsOf = null;
     byId("prompt-platform").addEventListener("change", () => this.changed());
