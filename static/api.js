@@ -3,6 +3,8 @@
 const KEY_PLACE = "root_key";
 /** No event of the proxy is that long: a line that grows beyond it is not one of its answers. */
 const EVENT_CHARACTERS_MAX = 16 * 1024 * 1024;
+/** The last event of an answer and the answer's end are hardly further apart. */
+const END_MS_MAX = 3000;
 
 export const rootKey = {
   read: () => sessionStorage.getItem(KEY_PLACE),
@@ -76,6 +78,17 @@ export async function* events(response) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {});
+    leave(reader);
   }
+}
+
+/** Who has heard enough stays for the end: the proxy would take an answer that is left before it for a canceled one. */
+async function leave(reader) {
+  const patience = setTimeout(() => reader.cancel().catch(() => {}), END_MS_MAX);
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // It broke off: nothing is left to wait for.
+  }
+  clearTimeout(patience);
 }

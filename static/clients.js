@@ -61,6 +61,7 @@ function drawName(cell, { client, now }) {
   if (!cell.firstChild) cell.append(element("span", { class: "client" }, element("span"), element("span", { class: "tag" }, "root")), element("small"));
   const [name, tag] = cell.children[0].children;
   setText(name, client.name ?? client.key_id);
+  setAttribute(name, "class", client.name === null ? "whole" : "");
   tag.hidden = !client.is_root;
   const until = instant(client.cooldown_until);
   setText(cell.children[1], until !== null && until > now ? `cooldown, ${span((until - now) / 1000)} left` : "");

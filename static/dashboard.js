@@ -17,6 +17,10 @@ import { Requests } from "./requests.js";
 const INFO_MS = 3000;
 /** A page that was just opened has little to show: its plots begin with a shorter time. */
 const SPAN_MS_FIRST = 3 * 60_000;
+/** The feature of /info that goes with enable_key_validation: without it no key is asked for, and none opens anything. */
+const CLIENT_KEYS = "client keys with limits";
+const GATE_WORDS = "From another machine, the figures are shown to holders of a root key only. It stays in this browser tab and is sent as a header, never in an address.";
+const GATE_WORDS_LOCAL = "The figures are shown on the proxy's own machine only, at 127.0.0.1 or ::1: enable_key_validation is off in config.json, so that no key opens them from elsewhere.";
 
 class Dashboard {
   constructor() {
@@ -50,7 +54,7 @@ class Dashboard {
     this.platforms.render(stats, this.routes);
     this.clients.render(stats);
     this.requests.render(stats, this.routes);
-    this.prompt.render(stats, this.routes);
+    this.prompt.render(stats, this.routes, this.takesKeys());
     this.health.render(stats);
     this.draw(Date.parse(stats.timestamp));
     this.about();
@@ -77,6 +81,7 @@ class Dashboard {
       const route = this.info.endpoints[name];
       if (route?.startsWith(`/${name}/`)) this.routes.set(name, route.replace(/\*$/, ""));
     }
+    this.fitGate();
     byId("config-error").hidden = !this.info.config_error;
     setText(byId("config-error-text"), this.info.config_error ?? "");
     this.about();
@@ -122,8 +127,23 @@ class Dashboard {
     setText(byId("cut-countdown"), seconds > 0 ? `Trying again in ${seconds} s` : "Trying…");
   }
 
+  /** Undefined until /info has told. */
+  takesKeys() {
+    return this.info?.features.includes(CLIENT_KEYS);
+  }
+
+  /** A key is asked for where there is one. */
+  fitGate() {
+    const takesKeys = this.takesKeys() ?? true;
+    const title = takesKeys ? "A root key, please" : "The figures are not shown from here";
+    byId("gate-form").hidden = !takesKeys;
+    setText(byId("gate-title"), title);
+    setText(byId("gate-text"), takesKeys ? GATE_WORDS : GATE_WORDS_LOCAL);
+    if (this.line.state === "locked") document.title = `${title} – ai-api-proxy`;
+  }
+
   askForKey(refused) {
-    document.title = "A root key, please – ai-api-proxy";
+    this.fitGate();
     setText(byId("gate-error"), rootKey.read() === null && refused.code !== "sample_key" ? "" : refused.message);
     rootKey.forget();
     byId("gate-key").focus();

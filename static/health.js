@@ -2,8 +2,11 @@
 
 import { json } from "./api.js";
 import { byId, element, setText } from "./dom.js";
-import { many, milliseconds } from "./format.js";
+import { clock, instant, many, milliseconds } from "./format.js";
 import { createReason, keyReason, updateReason } from "./overview.js";
+
+/** The uptime comes in whole seconds: starts that are further apart are those of two processes. */
+const START_MS_DIFFERENCE = 1500;
 
 export class Health {
   constructor(onRefused) {
@@ -15,6 +18,8 @@ export class Health {
 
   /** Each key whose last check is another than at the round's start has been probed in it. */
   render(stats) {
+    // What a process found that is no more says nothing of the present one.
+    if (this.stats !== null && Math.abs(startOf(stats) - startOf(this.stats)) > START_MS_DIFFERENCE) byId("check-result").hidden = true;
     this.stats = stats;
     if (this.before === null) return;
     const keys = enabledKeys(stats);
@@ -56,7 +61,7 @@ export class Health {
       return row;
     });
     const spread = times.length > 0 ? `, the slowest answered in ${milliseconds(Math.max(...times))}` : "";
-    this.place(`Checked in ${milliseconds(duration)}: ${good} of ${many(all, "key")} healthy${spread}.`, rows);
+    this.place(`Checked at ${clock(instant(round.timestamp))} in ${milliseconds(duration)}: ${good} of ${many(all, "key")} healthy${spread}.`, rows);
   }
 
   fail(error) {
@@ -74,6 +79,10 @@ export class Health {
     host.replaceChildren(element("p", { class: "row" }, element("span", {}, words), close), element("ul", { class: "reasons" }, ...rows));
     host.hidden = false;
   }
+}
+
+function startOf({ timestamp, uptime_seconds: uptime }) {
+  return Date.parse(timestamp) - 1000 * uptime;
 }
 
 function enabledKeys(stats) {

@@ -33,7 +33,7 @@ export class History {
   add(stats) {
     const now = Date.parse(stats.timestamp);
     const { uptime_seconds: uptime, totals, recent } = stats;
-    const sample = { time: now, uptime, requests: totals.requests, newest: identity(recent[0]) };
+    const sample = { time: now, uptime, requests: totals.requests };
     for (const [group, kinds] of Object.entries(ERROR_GROUPS)) sample[group] = errorCount(totals.errors, kinds);
     const last = this.last;
     this.last = sample;
@@ -53,10 +53,7 @@ export class History {
     bin.watched += sample.time - last.time;
     bin.requests += sample.requests - last.requests;
     for (const group of Object.keys(ERROR_GROUPS)) bin[group] += Math.max(0, sample[group] - last[group]);
-    for (const request of recent) {
-      if (identity(request) === last.newest) break;
-      note(bin, request);
-    }
+    for (const request of recent.slice(0, sample.requests - last.requests)) note(bin, request);
     measure(bin);
   }
 
@@ -96,11 +93,6 @@ export class History {
     const last = this.window.at(-1);
     return this.window.length < 2 ? null : (1000 * (last.requests - first.requests)) / (last.time - first.time);
   }
-}
-
-/** A request has no number of its own, and clients may choose its id: the time makes it one of a kind. */
-export function identity(request) {
-  return request ? `${request.time} ${request.request_id} ${request.total_ms}` : "";
 }
 
 function endOf(request) {

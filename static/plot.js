@@ -128,14 +128,17 @@ export class Plot {
 
   bars({ tone, value }, floors) {
     const room = (this.width * BIN_MS) / this.span;
-    const width = room > 4 ? room - 1 : room;
+    // Between bars that are wide enough a pixel is left. The newest bin has not ended.
+    const gap = room > 4 ? this.span / this.width : 0;
     return this.bins.flatMap((bin) => {
       const amount = value(bin);
       if (!amount || bin.end <= this.from) return [];
       const floor = floors.get(bin.start) ?? 0;
       floors.set(bin.start, floor + amount);
+      const x = this.x(bin.start);
       const y = this.y(floor + amount);
-      return [drawing("rect", { class: `bar ${tone}`, x: this.x(bin.start), y, width, height: this.y(floor) - y })];
+      const width = this.x(Math.min(bin.end - gap, this.now)) - x;
+      return [drawing("rect", { class: `bar ${tone}`, x, y, width, height: this.y(floor) - y })];
     });
   }
 

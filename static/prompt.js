@@ -11,6 +11,7 @@ const MODELS_SHOWN_MAX = 500;
 export class Prompt {
   constructor() {
     this.routes = new Map();
+    this.takesKeys = undefined;
     this.stop = null;
     this.modelsOf = null;
     byId("prompt-platform").addEventListener("change", () => this.changed());
@@ -25,8 +26,9 @@ export class Prompt {
     });
   }
 
-  render(stats, routes) {
+  render(stats, routes, takesKeys) {
     this.routes = routes;
+    this.takesKeys = takesKeys;
     const enabled = Object.entries(stats.platforms).filter(([, platform]) => platform.status !== "disabled");
     reconcile(
       byId("prompt-platform"),
@@ -56,12 +58,12 @@ export class Prompt {
     setText(byId("prompt-route"), `POST ${this.route()}chat/completions`);
   }
 
-  /** The platform's models, asked for once; without a key there is no use in asking. */
-  async models() {
+  /** The platform's models, asked for once; where a key is needed, there is no use in asking without one. */
+  async models(signal) {
     const route = this.route();
     if (this.modelsOf?.route === route) return this.modelsOf.names;
-    if (!this.key()) return [];
-    const listed = await json(`${route}models`, { key: this.key() });
+    if (this.takesKeys && !this.key()) return [];
+    const listed = await json(`${route}models`, { key: this.key(), signal });
     const names = (Array.isArray(listed.data) ? listed.data : []).map((model) => String(model.id)).slice(0, MODELS_SHOWN_MAX);
     if (route !== this.route()) return names;
     this.modelsOf = { route, names };
@@ -79,6 +81,7 @@ export class Prompt {
     answer.setAttribute("aria-busy", "true");
     byId("prompt-send").disabled = true;
     byId("prompt-stop").hidden = false;
+    setText(byId("prompt-facts"), "Waiting for the first byte…");
     const progress = { start: performance.now(), first: null, characters: 0, usage: null, id: null };
     let end = "finished";
     try {
@@ -96,9 +99,8 @@ export class Prompt {
 
   async stream(answer, progress) {
     const field = byId("prompt-model");
-    if (!field.value.trim()) field.value = (await this.models())[0] ?? "";
+    if (!field.value.trim()) field.value = (await this.models(this.stop.signal))[0] ?? "";
     progress.start = performance.now();
-    setText(byId("prompt-facts"), "Waiting for the first byte…");
     const response = await request(`${this.route()}chat/completions`, {
       method: "POST",
       key: this.key(),

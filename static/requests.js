@@ -2,7 +2,6 @@
 
 import { byId, element, reconcile, setShape, setText, shape } from "./dom.js";
 import { bytes, clock, count, dateTime, instant, milliseconds, text } from "./format.js";
-import { identity } from "./history.js";
 import { keyName } from "./overview.js";
 import { Table, numberColumn, textColumn } from "./table.js";
 
@@ -28,7 +27,7 @@ export class Requests {
         numberColumn("Tokens in", (request) => count(request.tokens_in)),
         numberColumn("Tokens out", (request) => count(request.tokens_out)),
       ],
-      identity,
+      (request) => request.id,
       (request) => levelOf(request),
     );
     this.empty = element("div", { class: "empty" }, element("p"), element("pre", { tabindex: "0" }));
@@ -54,8 +53,10 @@ export class Requests {
     for (const [name, platform] of Object.entries(stats.platforms)) {
       for (const key of platform.keys) names.set(`${name} ${key.key_id}`, keyName(key));
     }
-    this.all = stats.recent.map((request) => ({
+    this.all = stats.recent.map((request, place) => ({
       ...request,
+      // The totals count just these requests, so that each has a number; a restarted proxy begins them again.
+      id: `${stats.totals.requests - place} ${request.time}`,
       platform_name: stats.platforms[request.platform]?.display_name ?? request.platform,
       key_name: names.get(`${request.platform} ${request.key_id}`) ?? request.key_id,
     }));
@@ -71,15 +72,12 @@ export class Requests {
     this.table.node.hidden = shown.length === 0;
     this.empty.hidden = shown.length > 0;
     const [note, example] = this.empty.children;
-    setText(note, this.all.length === 0 ? "No request yet. Send one from this page, or from a shell:" : "None of the last requests matches.");
-    example.hidden = this.all.length > 0;
-    setText(example, `curl -H "Authorization: Bearer YOUR_CLIENT_KEY" ${location.origin}${this.exampleRoute()}models`);
+    const [route] = this.routes.values();
+    const none = route ? "No request yet. Send one from this page, or from a shell:" : "No request yet, and no platform to send one to.";
+    setText(note, this.all.length === 0 ? none : "None of the last requests matches.");
+    example.hidden = this.all.length > 0 || !route;
+    setText(example, `curl -H "Authorization: Bearer YOUR_CLIENT_KEY" ${location.origin}${route}models`);
     setText(byId("recent-count"), shown.length === this.all.length ? "" : `${shown.length} of ${this.all.length}`);
-  }
-
-  exampleRoute() {
-    const [first] = this.routes.values();
-    return first ?? "/demo/";
   }
 
   drawTime(cell, request) {

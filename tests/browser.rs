@@ -13,6 +13,7 @@ use std::time::Duration;
 use chrome::Chrome;
 use platform::Platform;
 use serde_json::{Value, json};
+use support::platform::{Next, Platform as Scripted};
 use support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 /// For what has no promised time; a busy machine may need it.
@@ -341,6 +342,112 @@ fn asks_for_a_root_key_from_another_machine() {
     chrome.wait_for("!document.getElementById('gate').hidden", SOON);
 }
 
+#[test]
+fn asks_for_no_key_where_none_would_do() {
+    let proxy = Proxy::with(json!({"enable_key_validation": false}), &demo());
+    let mut chrome = Chrome::open();
+    let headers = json!({"headers": {"X-Forwarded-For": "203.0.113.9"}});
+    chrome.call("Network.setExtraHTTPHeaders", headers);
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(
+        "document.getElementById('gate').innerText.includes('own machine only')",
+        SOON,
+    );
+    chrome.wait_for("document.getElementById('gate-form').hidden", CHANGE);
+    chrome.screenshot(&picture("local-only"));
+}
+
+#[test]
+fn a_prompt_needs_no_model_and_is_heard_to_its_end() {
+    let platform = Scripted::serve(|seen, line| {
+        if seen.path().ends_with("/models") {
+            line.answer(
+                "200 OK",
+                r#"{"data": [{"id": "first-one"}, {"id": "other"}]}"#,
+            );
+            return Next::Await;
+        }
+        let events =
+            "data: {\"choices\": [{\"delta\": {\"content\": \"Hello.\"}}]}\n\ndata: [DONE]\n\n";
+        line.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{events}\r\n",
+            events.len()
+        ));
+        std::thread::sleep(Duration::from_millis(100));
+        line.send("0\r\n\r\n");
+        Next::Await
+    });
+    let config = json!({"enable_key_validation": false});
+    let proxy = Proxy::with(config, &json!([platform.entry(&["key-number-one"])]));
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&line("Live"), SOON);
+    chrome.value("document.getElementById('prompt-send').click()");
+    chrome.wait_for(&facts("Finished"), SOON);
+    chrome.wait_for(
+        "document.querySelectorAll('#recent tbody tr').length === 2",
+        SOON,
+    );
+    let rows = chrome.value("document.querySelector('#recent tbody').innerText");
+    let rows = rows.as_str().expect("text");
+    assert!(
+        rows.contains("first-one") && !rows.contains("canceled"),
+        "{rows}"
+    );
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_prompt_can_be_stopped_while_it_awaits_the_models() {
+    let platform = Scripted::serve(|seen, line| {
+        if seen.path().ends_with("/models") {
+            line.end();
+            return Next::Close;
+        }
+        line.answer("200 OK", "{}");
+        Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&line("Live"), SOON);
+    chrome.value(&format!(
+        "document.getElementById('prompt-key').value = '{CLIENT_KEY}';
+         document.getElementById('prompt-model').value = 'typed';
+         document.getElementById('prompt-send').click()"
+    ));
+    chrome.wait_for(&facts("Finished"), SOON);
+    chrome.value(
+        "document.getElementById('prompt-model').value = '';
+         document.getElementById('prompt-send').click()",
+    );
+    chrome.wait_for(&facts("Waiting"), CHANGE);
+    assert!(platform.next().path().ends_with("/chat/completions"));
+    assert!(platform.next().path().ends_with("/models"));
+    chrome.value("document.getElementById('prompt-stop').click()");
+    chrome.wait_for(&facts("Stopped"), CHANGE);
+}
+
+#[test]
+fn requests_that_look_alike_are_shown_one_by_one() {
+    let platform = Platform::start();
+    let proxy = Proxy::start(
+        &json!([{"name": "odd", "base_url": platform.base_url(), "keys": ["odd-key-number-one"]}]),
+    );
+    let request = "GET /odd/x HTTP/1.1\r\nHost: p\r\nx-request-id: the-same\r\n\r\n";
+    let mut client = proxy.connect();
+    client.send(request.repeat(12));
+    for _ in 0..12 {
+        assert_eq!(client.answer().status, 401);
+    }
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(
+        "document.querySelectorAll('#recent tbody tr').length === 12",
+        SOON,
+    );
+}
+
 fn unlock(chrome: &mut Chrome, key: &str) {
     chrome.value(&format!(
         "document.getElementById('gate-key').value = '{key}';
@@ -359,6 +466,14 @@ fn demo() -> Value {
 fn headline(words: &str) -> String {
     format!(
         "document.getElementById('headline').textContent === {}",
+        json!(words)
+    )
+}
+
+/// The condition that what is told of the prompt begins so.
+fn facts(words: &str) -> String {
+    format!(
+        "document.getElementById('prompt-facts').textContent.startsWith({})",
         json!(words)
     )
 }

@@ -21,6 +21,7 @@ use crate::service::view::Connections;
 use crate::site::Site;
 
 use super::End;
+use super::admission::Peer;
 use super::feed::Feed;
 use super::request::{Request, Role};
 use super::upload::{RetryMemory, Upload};
@@ -239,10 +240,11 @@ impl Core {
         self.woken.extend(listeners);
     }
 
-    /// Whether a stream of figures goes on that a root key, if it was needed, has opened.
-    pub fn may_listen(&self, root: Option<ClientId>) -> bool {
+    /// Whether a stream of figures goes on that `peer` and its root key, if one was needed, have opened.
+    pub fn may_listen(&self, peer: Peer, root: Option<ClientId>) -> bool {
         self.phase == Phase::Serving
             && self.site.settings.enable_json
+            && self.site.allows_address(peer.address, peer.is_loopback)
             && root.is_none_or(|client| self.clients.is_root(client))
     }
 

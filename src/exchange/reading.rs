@@ -66,8 +66,8 @@ enum Decision {
     Forward(Box<Upload>),
     /// `/health`, once the round of probes has ended.
     AwaitRound,
-    /// `/events`.
-    Listen,
+    /// `/events`, to whom.
+    Listen(Peer),
     /// The body is needed first.
     Collect {
         upload: Box<Upload>,
@@ -233,8 +233,8 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             let replying = Replying::after_round(request, decoder, cx);
             (Exchange::Replying(replying), Step::Again)
         }
-        Decision::Listen => {
-            let replying = Replying::listen(request, decoder, cx.now);
+        Decision::Listen(peer) => {
+            let replying = Replying::listen(request, peer, decoder, cx.now);
             (Exchange::Replying(replying), Step::Again)
         }
         Decision::Forward(upload) => {
@@ -382,7 +382,8 @@ fn on_page(
             }
             (Some(_), _) => {}
             (None, true) => return Decision::Refuse(Reason::NoRootKey),
-            (None, false) => return Decision::Refuse(Reason::MissingApiKey),
+            (None, false) if counts => return Decision::Refuse(Reason::MissingApiKey),
+            (None, false) => return Decision::Refuse(Reason::LocalOnly),
         }
     }
     let preferences = Preferences {
@@ -391,7 +392,7 @@ fn on_page(
     };
     match page {
         Page::Health if core.probes.begin_round(now) == Round::Running => Decision::AwaitRound,
-        Page::Events => Decision::Listen,
+        Page::Events => Decision::Listen(peer),
         Page::Home
         | Page::Info
         | Page::Routes

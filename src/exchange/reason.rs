@@ -37,6 +37,8 @@ pub enum Reason {
     InvalidApiKey,
     /// A private page was asked for with another key than a root key.
     NoRootKey,
+    /// A private page was asked for from elsewhere, and no key counts.
+    LocalOnly,
     Refused(Refusal),
     /// A page that the configuration switches off, and the setting's name.
     PageDisabled(&'static str),
@@ -96,7 +98,10 @@ impl Reason {
             Reason::IpNotAllowed | Reason::PlatformDisabled { .. } | Reason::PageDisabled(_) => 403,
             Reason::UnknownPlatform { .. } | Reason::NotFound => 404,
             Reason::MethodNotAllowed(_) => 405,
-            Reason::MissingApiKey | Reason::InvalidApiKey | Reason::NoRootKey => 401,
+            Reason::MissingApiKey
+            | Reason::InvalidApiKey
+            | Reason::NoRootKey
+            | Reason::LocalOnly => 401,
             Reason::Refused(refusal) => match refusal {
                 Refusal::KeyExpired => 401,
                 Refusal::SampleKey | Refusal::PlatformNotAllowed => 403,
@@ -135,7 +140,7 @@ impl Reason {
             Reason::UnknownPlatform { .. } => "unknown_platform",
             Reason::PlatformDisabled { .. } => "platform_disabled",
             Reason::NoKeys { .. } => "no_keys",
-            Reason::MissingApiKey => "missing_api_key",
+            Reason::MissingApiKey | Reason::LocalOnly => "missing_api_key",
             Reason::InvalidApiKey | Reason::NoRootKey => "invalid_api_key",
             Reason::Refused(refusal) => match refusal {
                 Refusal::SampleKey => "sample_key",
@@ -207,6 +212,10 @@ impl Reason {
                 "Incorrect API key provided. This page takes a root key of key.json; with enable_key_validation off, none."
                     .into()
             }
+            Reason::LocalOnly => {
+                "This page is shown on the proxy's own machine only, at 127.0.0.1 or ::1: with enable_key_validation off in config.json no key opens it."
+                    .into()
+            }
             Reason::Refused(refusal) => refusal_message(refusal),
             Reason::PageDisabled(setting) => {
                 format!("This page is switched off by {setting} in config.json.").into()
@@ -271,6 +280,7 @@ impl Reason {
             | Reason::MissingApiKey
             | Reason::InvalidApiKey
             | Reason::NoRootKey
+            | Reason::LocalOnly
             | Reason::PageDisabled(_)
             | Reason::NotFound
             | Reason::MethodNotAllowed(_)

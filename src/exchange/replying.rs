@@ -10,13 +10,13 @@ use crate::http::body::Decoder;
 use crate::http::chunked::chunk_head;
 use crate::http::request::RequestHead;
 use crate::http::response::Asked;
-use crate::policy::access::ClientId;
 use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
 use crate::service::demo::{DemoStream, EVENTS_BYTES_MAX, Pace};
 use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
+use super::admission::Peer;
 use super::answer::{Extent, HEAD_ROOM_BYTES, write_own_head};
 use super::core::Core;
 use super::reason::Reason;
@@ -50,9 +50,10 @@ enum Stage {
     /// `/health`: the round of probes is under way.
     Round,
     /// `/events`: the head has not been written.
-    Listening,
+    Listening(Peer),
     /// `/events`: this event is being sent.
     Event {
+        peer: Peer,
         event: Rc<[u8]>,
         sent: usize,
         coding: Coding,
@@ -116,13 +117,13 @@ impl Replying {
         })
     }
 
-    /// Answers with the figures, again and again.
-    pub fn listen(request: Box<Request>, decoder: Decoder, now: Now) -> Box<Replying> {
+    /// Answers `peer` with the figures, again and again.
+    pub fn listen(request: Box<Request>, peer: Peer, decoder: Decoder, now: Now) -> Box<Replying> {
         Box::new(Replying {
             end: End::answered(200),
             request,
             decoder,
-            stage: Stage::Listening,
+            stage: Stage::Listening(peer),
             since: now.instant,
             is_blocked: false,
         })
@@ -143,11 +144,11 @@ impl Replying {
                 let reply = page.expect("the page is always there");
                 begin(reply, &mut self.request, cx)
             }
-            Stage::Listening => begin_events(&mut self.request, cx),
+            Stage::Listening(peer) => begin_events(peer, &mut self.request, cx),
             begun @ (Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. }) => begun,
         };
         let done = match &mut self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening => false,
+            Stage::Held(..) | Stage::Round | Stage::Listening(_) => false,
             Stage::Whole { body, sent } => {
                 *sent += cx.client.output.append(&body[*sent..]);
                 *sent == body.len()
@@ -158,10 +159,14 @@ impl Replying {
                 due,
             } => produce(stream, *coding, due, cx.client.output, cx.now),
             Stage::Event {
+                peer,
                 event,
                 sent,
                 coding,
-            } => send_event(event, sent, *coding, self.request.client, cx),
+            } => {
+                let may_go_on = cx.core.may_listen(*peer, self.request.client);
+                send_event(event, sent, *coding, may_go_on, cx)
+            }
         };
         match done {
             true => self.complete(cx),
@@ -173,7 +178,7 @@ impl Replying {
     fn wait(mut self: Box<Self>, cx: &Cx<'_>) -> (Exchange, Step) {
         let room = cx.client.output.room();
         self.is_blocked = match &self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening => room < HEAD_ROOM_BYTES,
+            Stage::Held(..) | Stage::Round | Stage::Listening(_) => room < HEAD_ROOM_BYTES,
             Stage::Demo { .. } => room < ROOM_MIN,
             Stage::Whole { .. } | Stage::Event { .. } => true,
         };
@@ -187,7 +192,7 @@ impl Replying {
     /// Whether the head has been written.
     pub fn has_begun(&self) -> bool {
         match &self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening => false,
+            Stage::Held(..) | Stage::Round | Stage::Listening(_) => false,
             Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. } => true,
         }
     }
@@ -198,7 +203,7 @@ impl Replying {
         match &self.stage {
             Stage::Held(until, _) => *until <= cx.now.instant && has_room,
             Stage::Round => cx.core.probes.round() == Round::Finished && has_room,
-            Stage::Listening => has_room,
+            Stage::Listening(_) => has_room,
             Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. } => true,
         }
     }
@@ -213,7 +218,7 @@ impl Replying {
             (
                 Stage::Held(..)
                 | Stage::Round
-                | Stage::Listening
+                | Stage::Listening(_)
                 | Stage::Whole { .. }
                 | Stage::Demo { .. }
                 | Stage::Event { .. },
@@ -225,7 +230,7 @@ impl Replying {
     /// Whether the client would take the end of its connection for the end of the answer.
     pub fn ends_with_connection(&self) -> bool {
         match &self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening | Stage::Whole { .. } => false,
+            Stage::Held(..) | Stage::Round | Stage::Listening(_) | Stage::Whole { .. } => false,
             Stage::Demo { coding, .. } | Stage::Event { coding, .. } => *coding == Coding::Identity,
         }
     }
@@ -237,7 +242,7 @@ impl Replying {
     /// How long the client may take nothing. Who listens and does not read is dropped, not waited for.
     fn patience(&self) -> Duration {
         match &self.stage {
-            Stage::Listening | Stage::Event { .. } => LISTENER_PATIENCE,
+            Stage::Listening(_) | Stage::Event { .. } => LISTENER_PATIENCE,
             Stage::Held(..) | Stage::Round | Stage::Whole { .. } | Stage::Demo { .. } => {
                 self.request.site.settings.idle_timeout
             }
@@ -291,7 +296,7 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
 }
 
 /// Writes the head of `/events`, and begins the first event where a body is asked for.
-fn begin_events(request: &mut Request, cx: &mut Cx<'_>) -> Stage {
+fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
     let mut fields = [
         ("content-type", "text/event-stream"),
         ("cache-control", "no-store"),
@@ -316,6 +321,7 @@ fn begin_events(request: &mut Request, cx: &mut Cx<'_>) -> Stage {
             let event = cx.core.fresh_event(cx.now);
             put_chunk_head(cx.client.output, coding, event.len());
             Stage::Event {
+                peer,
                 event,
                 sent: 0,
                 coding,
@@ -325,17 +331,17 @@ fn begin_events(request: &mut Request, cx: &mut Cx<'_>) -> Stage {
 }
 
 /// Sends what there is room for, and goes over to the next event once this one has been taken; whether the stream has
-/// ended. A stop ends it behind the present event, and so does a configuration that takes `root` its right.
+/// ended. It ends behind the present event where it may not go on.
 fn send_event(
     event: &mut Rc<[u8]>,
     sent: &mut usize,
     coding: Coding,
-    root: Option<ClientId>,
+    may_go_on: bool,
     cx: &mut Cx<'_>,
 ) -> bool {
     if *sent == event.len() {
         let has_room = cx.client.output.room() >= ROOM_MIN;
-        match (cx.core.may_listen(root), cx.core.feed.latest(cx.now)) {
+        match (may_go_on, cx.core.feed.latest(cx.now)) {
             (false, _) if has_room => {
                 if coding == Coding::Chunked {
                     cx.client.output.put(LAST_CHUNK);

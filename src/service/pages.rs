@@ -11,6 +11,9 @@ use crate::config::Settings;
 use crate::config::platforms::OWN_SEGMENTS;
 use crate::site::{Route, Site};
 
+/// The feature by which the dashboard knows that keys of `key.json` open something.
+const CLIENT_KEYS: &str = "client keys with limits";
+
 /// One of the program's own paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
@@ -195,6 +198,18 @@ fn info(view: &View<'_>) -> Value {
     let names: Vec<&str> = enabled(view.site)
         .map(|route| route.platform.name.as_str())
         .collect();
+    let mut features = vec![
+        "key rotation",
+        "failover",
+        "rate-limit cooling",
+        "health probes",
+        "streaming",
+        "token counting",
+        "dashboard",
+    ];
+    if view.site.settings.enable_key_validation {
+        features.push(CLIENT_KEYS);
+    }
     json!({
         "service": "ai-api-proxy",
         "status": "Running",
@@ -202,16 +217,7 @@ fn info(view: &View<'_>) -> Value {
         "uptime_seconds": view.now.instant.duration_since(view.started.instant).as_secs(),
         "enabled_platforms": names,
         "endpoints": endpoints,
-        "features": [
-            "key rotation",
-            "failover",
-            "rate-limit cooling",
-            "health probes",
-            "client keys with limits",
-            "streaming",
-            "token counting",
-            "dashboard",
-        ],
+        "features": features,
         "config_error": view.config_error,
     })
 }

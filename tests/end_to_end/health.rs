@@ -286,3 +286,17 @@ fn a_root_key_that_is_taken_away_ends_its_stream_of_figures() {
     proxy.signal("HUP");
     while !listener.chunk().is_empty() {}
 }
+
+#[test]
+fn an_address_that_is_forbidden_ends_its_stream_of_figures() {
+    let config = json!({"restrict_ip": true, "allowed_ips": ["192.0.2.1"], "trusted_proxies": ["127.0.0.1"]});
+    let mut proxy = Proxy::with(config, &json!([]));
+    let mut listener = proxy.connect();
+    listener.send(format!(
+        "GET /events HTTP/1.1\r\nHost: p\r\nX-Forwarded-For: 192.0.2.1\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    assert!(listener.head().contains("text/event-stream"));
+    proxy.configure(json!({"allowed_ips": []}));
+    proxy.signal("HUP");
+    while !listener.chunk().is_empty() {}
+}

@@ -201,8 +201,21 @@ fn private_pages_need_this_machine_or_a_root_key() {
             "{path}"
         );
     }
+    let has_client_keys = |proxy: &Proxy| {
+        let features = ask(proxy, "GET /info HTTP/1.1").json()["features"].take();
+        let features = features.as_array().expect("an array").clone();
+        features.contains(&json!("client keys with limits"))
+    };
+    assert!(has_client_keys(&proxy));
     // Without client keys there is no root key either.
     let proxy = Proxy::with(json!({"enable_key_validation": false}), &demo());
+    assert!(!has_client_keys(&proxy));
+    let answer = ask(&proxy, &format!("GET /stats HTTP/1.1\r\n{remote}"));
+    assert_eq!(
+        (answer.status, answer.error_code().as_str()),
+        (401, "missing_api_key")
+    );
+    assert!(answer.text().contains("own machine only"));
     let answer = ask(
         &proxy,
         &format!("GET /stats HTTP/1.1\r\n{remote}\r\nAuthorization: Bearer {ROOT_KEY}"),

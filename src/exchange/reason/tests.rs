@@ -168,6 +168,7 @@ fn of_clients() -> Vec<Row> {
         (Reason::MissingApiKey, 401, "missing_api_key", None, false),
         (Reason::InvalidApiKey, 401, "invalid_api_key", None, false),
         (Reason::NoRootKey, 401, "invalid_api_key", None, false),
+        (Reason::LocalOnly, 401, "missing_api_key", None, false),
     ]
 }
 
@@ -287,6 +288,7 @@ fn messages_that_others_look_for() {
     let host = || "h.example".to_string();
     for (reason, want) in [
         (Reason::NoRootKey, "takes a root key"),
+        (Reason::LocalOnly, "own machine only"),
         (
             Reason::UnknownPlatform {
                 routes: "/p/v1/*".to_string(),
