@@ -1,5 +1,7 @@
 //! key.json: the keys that clients show.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::fields::{Fields, quoted};
@@ -41,24 +43,25 @@ pub fn read(value: &Json, platforms: &[&str], findings: &mut Findings) -> Vec<Cl
         return Vec::new();
     };
     let mut clients: Vec<ClientKey> = Vec::new();
-    let mut places: Vec<usize> = Vec::new();
+    // Where each key stands.
+    let mut places: HashMap<Secret, usize> = HashMap::new();
     for (place, entry) in entries.iter().enumerate() {
         let Some(mut fields) = Fields::of(entry, &format!("[{place}]"), findings) else {
             continue;
         };
         let client = read_entry(&mut fields, platforms);
         if let Some(client) = client {
-            match clients.iter().position(|other| other.key == client.key) {
-                Some(other) => {
+            match places.entry(client.key.clone()) {
+                Entry::Occupied(other) => {
                     let text = format!(
                         "the same key as [{}].key; remove one of the two",
-                        places[other]
+                        other.get()
                     );
                     fields.problem("key", text);
                 }
-                None => {
+                Entry::Vacant(free) => {
+                    free.insert(place);
                     clients.push(client);
-                    places.push(place);
                 }
             }
         }

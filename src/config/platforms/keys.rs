@@ -1,6 +1,15 @@
 //! `keys`: the keys themselves, or the variables that hold them.
 
+use std::collections::HashSet;
+
 use super::{Environment, Fields, KEY_BYTES_MAX, Secret};
+
+/// Keys in their order, each once.
+#[derive(Default)]
+struct Keys {
+    listed: Vec<Secret>,
+    known: HashSet<Secret>,
+}
 
 /// An entry is a key, or the name of a variable that holds one or several. Several in one entry are each looked at,
 /// so that no variable's name goes upstream as if it were a key.
@@ -9,7 +18,7 @@ pub(super) fn read_keys(
     environment: &Environment<'_>,
     enabled: bool,
 ) -> Vec<Secret> {
-    let mut keys: Vec<Secret> = Vec::new();
+    let mut keys = Keys::default();
     for (place, entry) in fields.texts("keys").unwrap_or_default() {
         if parts(entry).next().is_none() && enabled {
             fields.warning(&place, "empty: it gives no key");
@@ -35,13 +44,13 @@ pub(super) fn read_keys(
             }
         }
     }
-    if enabled && keys.is_empty() {
+    if enabled && keys.listed.is_empty() {
         fields.warning(
             "keys",
             "no usable key: the platform answers 503 until it has one",
         );
     }
-    keys
+    keys.listed
 }
 
 /// What stands between commas, without blanks.
@@ -51,7 +60,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
-fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<Secret>) {
+fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Keys) {
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         let text = "holds a space, a control character or a letter outside ASCII, which no header carries; copy the key again";
         fields.problem(place, text);
@@ -60,10 +69,10 @@ fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<S
             place,
             format!("longer than {KEY_BYTES_MAX} bytes; copy the key again"),
         );
-    } else if keys.iter().any(|known| known.expose() == key) {
-        fields.warning(place, "the same key again; it is used once");
+    } else if keys.known.insert(Secret::new(key)) {
+        keys.listed.push(Secret::new(key));
     } else {
-        keys.push(Secret::new(key));
+        fields.warning(place, "the same key again; it is used once");
     }
 }
 
