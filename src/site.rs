@@ -394,7 +394,7 @@ mod tests {
         };
         let text = list(&|number| format!(r#"{{"key": "a-client-s-key-{number}"}}"#));
         let value = Json::parse(&text).expect("JSON");
-        let listed = clients::read(&value, &[], &mut Findings::default());
+        let listed = clients::read(&value, None, &mut Findings::default());
         let spec = |client: clients::ClientKey| ClientSpec {
             key: client.key,
             name: None,

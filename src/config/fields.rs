@@ -49,6 +49,11 @@ impl<'j, 'f> Fields<'j, 'f> {
         self.findings.problem(&path, text.into());
     }
 
+    /// How many problems there are so far, those of other objects among them.
+    pub fn problem_count(&self) -> usize {
+        self.findings.problems.len()
+    }
+
     pub fn warning(&mut self, name: &str, text: impl Into<String>) {
         let path = self.path_of(name);
         self.findings.warning(&path, text.into());

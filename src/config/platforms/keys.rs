@@ -19,6 +19,9 @@ pub(super) fn read_keys(
     enabled: bool,
 ) -> Vec<Secret> {
     let mut keys = Keys::default();
+    let problems_before = fields.problem_count();
+    // A warning that only follows from a problem would lead astray.
+    let mut may_have_more = false;
     for (place, entry) in fields.texts("keys").unwrap_or_default() {
         if parts(entry).next().is_none() && enabled {
             fields.warning(&place, "empty: it gives no key");
@@ -27,6 +30,8 @@ pub(super) fn read_keys(
             let Some(value) = environment.value(part) else {
                 if !is_variable_name(part) {
                     add_key(fields, &place, part, &mut keys);
+                } else if !environment.is_whole {
+                    may_have_more = true;
                 } else if enabled {
                     let text = format!(
                         "the variable {part} is not set; set it in .env or leave the entry out"
@@ -44,7 +49,8 @@ pub(super) fn read_keys(
             }
         }
     }
-    if enabled && keys.listed.is_empty() {
+    may_have_more |= fields.problem_count() > problems_before;
+    if enabled && keys.listed.is_empty() && !may_have_more {
         fields.warning(
             "keys",
             "no usable key: the platform answers 503 until it has one",
