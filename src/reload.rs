@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use crate::base::now::Now;
 use crate::config::watch::Watch;
-use crate::config::{self, Config, Finding, Settings};
+use crate::config::{self, Config, Finding, Findings, Settings, settings};
 use crate::exchange::core::Core;
+use crate::ledger::Ledger;
 use crate::policy::keyring::Keyring;
 use crate::site::{Lasting, Site, client_specs};
 
@@ -16,17 +17,20 @@ pub struct Reloader {
     dir: PathBuf,
     watch: Watch,
     lasting: Lasting,
+    /// What the process began with, and in part cannot change.
+    started_with: Settings,
     /// Where the built-in platform listens.
     demo_port: u16,
 }
 
 impl Reloader {
     /// `watch` is older than the configuration that is compiled first: a change since then is not missed.
-    pub fn new(dir: &Path, watch: Watch, demo_port: u16) -> Reloader {
+    pub fn new(dir: &Path, watch: Watch, started_with: Settings, demo_port: u16) -> Reloader {
         Reloader {
             dir: dir.to_path_buf(),
             watch,
             lasting: Lasting::default(),
+            started_with,
             demo_port,
         }
     }
@@ -96,11 +100,18 @@ impl Reloader {
             log::warn!("{warning}");
         }
         let clients = client_specs(&config);
+        let state_file = self.check_state_file(&config.settings, now);
+        if !state_file.problems.is_empty() {
+            self.watch.follow(&config.findings.named_files);
+            return Err(lines(&state_file.problems));
+        }
         let site = self
             .compile(config, &mut core.keyring, now)
             .map_err(|problems| lines(&problems))?;
-        warn_of_restart(&core.site.settings, &site.settings);
-        for warning in &site.warnings {
+        for name in needing_restart(&self.started_with, &site.settings) {
+            log::warn!("{name} has changed: it takes effect with the next start");
+        }
+        for warning in site.warnings.iter().chain(&state_file.warnings) {
             log::warn!("{warning}");
         }
         log::set_max_level(site.settings.log_level);
@@ -109,6 +120,28 @@ impl Reloader {
         core.take_site(Rc::new(site), now);
         Ok(())
     }
+
+    /// What the next start would say of another `state_file`; the present one is open.
+    fn check_state_file(&self, new: &Settings, now: Now) -> Findings {
+        match new.state_file == self.started_with.state_file {
+            true => Findings::default(),
+            false => of_state_file(new, now),
+        }
+    }
+}
+
+/// What the start says of the `state_file` that `settings` name.
+pub fn of_state_file(settings: &Settings, now: Now) -> Findings {
+    let mut findings = Findings::of(settings::FILE);
+    if let Some(path) = &settings.state_file {
+        match Ledger::check(path, now) {
+            Ok(warnings) => warnings
+                .into_iter()
+                .for_each(|text| findings.warning("state_file", text)),
+            Err(text) => findings.problem("state_file", text),
+        }
+    }
+    findings
 }
 
 fn lines(problems: &[Finding]) -> String {
@@ -116,15 +149,55 @@ fn lines(problems: &[Finding]) -> String {
     lines.join("\n")
 }
 
-/// What a running process cannot change.
-fn warn_of_restart(former: &Settings, new: &Settings) {
+/// What differs from what the process began with, and a running process cannot change.
+fn needing_restart(started_with: &Settings, new: &Settings) -> Vec<&'static str> {
+    let (former_tls, new_tls) = (started_with.tls.is_some(), new.tls.is_some());
     let changes = [
-        (former.host != new.host, "host"),
-        (former.port != new.port, "port"),
-        (former.tls.is_some() != new.tls.is_some(), "tls_cert"),
-        (former.state_file != new.state_file, "state_file"),
+        (started_with.host != new.host, "host"),
+        (started_with.port != new.port, "port"),
+        (former_tls != new_tls, "tls_cert"),
+        (started_with.state_file != new.state_file, "state_file"),
     ];
-    for (_, name) in changes.iter().filter(|(changed, _)| *changed) {
-        log::warn!("{name} has changed: it takes effect with the next start");
+    let changed = changes.into_iter().filter(|(changed, _)| *changed);
+    changed.map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::folder::Folder;
+    use crate::exchange::testing::{core, now};
+
+    #[test]
+    fn a_reload_looks_at_another_state_file_and_compares_with_the_start() {
+        let folder = Folder::new();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.at(name), text).expect("a file can be written");
+        };
+        write("key.json", "[]");
+        write("platform.json", "[]");
+        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        let config = config::read(&folder.0, &|_| None);
+        let started_with = config.settings.clone();
+        let mut reloader = Reloader::new(&folder.0, Watch::new(&folder.0, now()), started_with, 1);
+        const REFUSED: &str = "config.json: state_file: DIR/key.json: it is not a journal of ai-api-proxy; it stays as it is: move it away, or write the path of another file";
+        // (config.json, why it is refused, what needs a restart once it is in force)
+        let rows: [(&str, Option<&str>, &[&str]); 4] = [
+            (r#"{"port": 5001}"#, None, &["port"]),
+            (r#"{"state_file": "key.json"}"#, Some(REFUSED), &["port"]),
+            (r#"{"state_file": ""}"#, None, &["state_file"]),
+            ("{}", None, &[]),
+        ];
+        let dir = folder.0.canonicalize().expect("it is there");
+        let dir = dir.display().to_string();
+        for (text, want, changed) in rows {
+            write("config.json", text);
+            reloader.reload(&mut core, now());
+            let found = core.config_error.as_ref();
+            let found = found.map(|problem| problem.replace(&dir, "DIR"));
+            assert_eq!(found.as_deref(), want, "{text}");
+            let found = needing_restart(&reloader.started_with, &core.site.settings);
+            assert_eq!(found, changed, "{text}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::listen;
 use crate::net::network::random_seed;
 use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
-use crate::reload::Reloader;
+use crate::reload::{Reloader, of_state_file};
 use crate::server::{Doors, Server, Signals, Stopped, read_clock};
 use crate::site::{Site, client_specs};
 
@@ -47,20 +47,14 @@ pub fn check(dir: &Path) -> Result<String, String> {
 
 /// What the start would say of the `state_file`, if it is known where that is.
 fn check_state_file(config: &Config) -> Findings {
-    let mut findings = Findings::of(settings::FILE);
     let hides = |problem: &Finding| {
         problem.file == settings::FILE && matches!(problem.path.as_str(), "" | "state_file")
     };
     let is_known = !config.findings.problems.iter().any(hides);
-    if let (Some(path), true) = (&config.settings.state_file, is_known) {
-        match Ledger::check(path, read_clock()) {
-            Ok(warnings) => warnings
-                .into_iter()
-                .for_each(|text| findings.warning("", text)),
-            Err(text) => findings.problem("", text),
-        }
+    match is_known {
+        true => of_state_file(&config.settings, read_clock()),
+        false => Findings::default(),
     }
-    findings
 }
 
 /// Starts the proxy and runs it until it is stopped.
@@ -133,7 +127,7 @@ fn prepare(
     let warnings = config.findings.warnings.clone();
     let mut clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
-    let mut reloader = Reloader::new(dir, watch, demo_port);
+    let mut reloader = Reloader::new(dir, watch, config.settings.clone(), demo_port);
     let site = reloader
         .compile(config, &mut keyring, now)
         .map_err(|problems| refusal(dir, &problems, &[]))?;
@@ -141,9 +135,11 @@ fn prepare(
         None => Ledger::default(),
         Some(path) => {
             let writer = seed()? as u32;
-            let (ledger, findings) = Ledger::open(path, writer, &mut clients, &mut keyring, now)?;
+            let opened = Ledger::open(path, writer, &mut clients, &mut keyring, now);
+            let (ledger, findings) =
+                opened.map_err(|text| format!("{}: state_file: {text}", settings::FILE))?;
             for finding in findings {
-                log::warn!("{finding}");
+                log::warn!("{}: state_file: {finding}", settings::FILE);
             }
             ledger
         }

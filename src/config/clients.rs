@@ -1,5 +1,7 @@
 //! key.json: the keys that clients show.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::fields::{Fields, quoted};
@@ -28,8 +30,8 @@ pub struct ClientKey {
     pub platforms: Option<Vec<String>>,
 }
 
-/// Reads key.json. `platforms` are the names that a whitelist may hold.
-pub fn read(value: &Json, platforms: &[&str], findings: &mut Findings) -> Vec<ClientKey> {
+/// Reads key.json. `platforms` are the names that a whitelist may hold, if all are known.
+pub fn read(value: &Json, platforms: Option<&[&str]>, findings: &mut Findings) -> Vec<ClientKey> {
     let Json::List(entries) = value else {
         findings.problem(
             "",
@@ -41,24 +43,25 @@ pub fn read(value: &Json, platforms: &[&str], findings: &mut Findings) -> Vec<Cl
         return Vec::new();
     };
     let mut clients: Vec<ClientKey> = Vec::new();
-    let mut places: Vec<usize> = Vec::new();
+    // Where each key stands.
+    let mut places: HashMap<Secret, usize> = HashMap::new();
     for (place, entry) in entries.iter().enumerate() {
         let Some(mut fields) = Fields::of(entry, &format!("[{place}]"), findings) else {
             continue;
         };
         let client = read_entry(&mut fields, platforms);
         if let Some(client) = client {
-            match clients.iter().position(|other| other.key == client.key) {
-                Some(other) => {
+            match places.entry(client.key.clone()) {
+                Entry::Occupied(other) => {
                     let text = format!(
                         "the same key as [{}].key; remove one of the two",
-                        places[other]
+                        other.get()
                     );
                     fields.problem("key", text);
                 }
-                None => {
+                Entry::Vacant(free) => {
+                    free.insert(place);
                     clients.push(client);
-                    places.push(place);
                 }
             }
         }
@@ -67,7 +70,7 @@ pub fn read(value: &Json, platforms: &[&str], findings: &mut Findings) -> Vec<Cl
     clients
 }
 
-fn read_entry(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<ClientKey> {
+fn read_entry(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Option<ClientKey> {
     let key = read_key(fields);
     let name = fields
         .text("name")
@@ -167,7 +170,7 @@ fn read_expiry(fields: &mut Fields<'_, '_>) -> Option<u64> {
     )
 }
 
-fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<Vec<String>> {
+fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Option<Vec<String>> {
     let enabled = fields.flag("enable_platform_whitelist", false);
     let entries = fields.texts("platform_whitelist").unwrap_or_default();
     if !enabled {
@@ -177,7 +180,7 @@ fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: &[&str]) -> Option<Vec
         fields.warning("platform_whitelist", "empty: this key may use no platform");
     }
     for (place, name) in &entries {
-        if !platforms.contains(name) {
+        if platforms.is_some_and(|platforms| !platforms.contains(name)) {
             fields.warning(
                 place,
                 format!("no platform of platform.json is called {}", quoted(name)),

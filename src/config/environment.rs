@@ -13,6 +13,8 @@ pub const FILE: &str = ".env";
 pub struct Environment<'e> {
     process: &'e dyn Fn(&str) -> Option<String>,
     file: HashMap<String, String>,
+    /// Whether all of `.env` was understood: what is not known to be set is then not set.
+    pub is_whole: bool,
 }
 
 impl<'e> Environment<'e> {
@@ -23,6 +25,7 @@ impl<'e> Environment<'e> {
         findings: &mut Findings,
     ) -> Environment<'e> {
         let mut file = HashMap::new();
+        let problems_before = findings.problems.len();
         let text = read_text(dir, findings);
         // dotenvy skips a byte order mark only where it sets the process's own variables.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -36,7 +39,11 @@ impl<'e> Environment<'e> {
                 }
             }
         }
-        Environment { process, file }
+        Environment {
+            process,
+            file,
+            is_whole: findings.problems.len() == problems_before,
+        }
     }
 
     /// A variable's value, without blanks around it; none when it is not set.

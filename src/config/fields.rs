@@ -49,6 +49,11 @@ impl<'j, 'f> Fields<'j, 'f> {
         self.findings.problem(&path, text.into());
     }
 
+    /// How many problems there are so far, those of other objects among them.
+    pub fn problem_count(&self) -> usize {
+        self.findings.problems.len()
+    }
+
     pub fn warning(&mut self, name: &str, text: impl Into<String>) {
         let path = self.path_of(name);
         self.findings.warning(&path, text.into());
@@ -211,7 +216,12 @@ impl<'j, 'f> Fields<'j, 'f> {
                 Some(near) => format!("unknown field; did you mean {near:?}?"),
                 None => format!("unknown field; the fields are: {}", self.asked.join(", ")),
             };
-            self.problem(name, text);
+            let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+            let place = match closest(name, &self.asked) {
+                Some(_) => name.clone(),
+                None => name_shown(name, is_letter),
+            };
+            self.problem(&place, text);
         }
     }
 }
@@ -232,17 +242,32 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// The longest name that is shown whole for its letters alone.
+const NAME_BYTES_SHOWN_MAX: usize = 40;
+
+/// A field's name that the file gives, as a path shows it: a key may have slipped into its place. It is whole where it is
+/// too short for one, or made only of the letters of names.
+pub fn name_shown(name: &str, is_letter: impl Fn(u8) -> bool) -> String {
+    let is_plain = name.len() <= NAME_BYTES_SHOWN_MAX && name.bytes().all(is_letter);
+    match is_plain || name.len() < KEY_CHARACTERS_MIN {
+        true => name.to_string(),
+        false => Secret::new(name).preview(),
+    }
+}
+
 /// A shorter name is the beginning of too many.
 const NAME_BYTES_TELLING: usize = 4;
 
 /// The valid name that `name` probably is: at most a third of its letters differ, or one begins with the other.
 pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
-    let distance = |valid: &&'n str| strsim::damerau_levenshtein(&name.to_lowercase(), valid);
-    let best = names.iter().copied().min_by_key(distance)?;
-    if distance(&best) * 3 <= best.len().max(name.len()) {
-        return Some(best);
-    }
     let begins = |valid: &&&str| valid.starts_with(name) || name.starts_with(**valid);
     let is_telling = name.len() >= NAME_BYTES_TELLING;
-    names.iter().find(begins).copied().filter(|_| is_telling)
+    closest(name, names).or_else(|| names.iter().find(begins).copied().filter(|_| is_telling))
+}
+
+/// The valid name of which at most a third of the letters differ.
+fn closest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let distance = |valid: &&'n str| strsim::damerau_levenshtein(&name.to_lowercase(), valid);
+    let best = names.iter().copied().min_by_key(distance)?;
+    (distance(&best) * 3 <= best.len().max(name.len())).then_some(best)
 }

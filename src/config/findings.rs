@@ -54,7 +54,7 @@ impl Findings {
         Finding {
             file: self.file,
             path: one_line(path),
-            text,
+            text: one_line(&text),
         }
     }
 
@@ -67,10 +67,10 @@ impl Findings {
     }
 }
 
-/// A name of a field may hold anything; a finding is one line.
-fn one_line(path: &str) -> String {
-    let mut line = String::with_capacity(path.len());
-    for letter in path.chars() {
+/// The name of a field or of a file may hold anything; a finding is one line.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
         match letter.is_control() {
             true => line.extend(letter.escape_default()),
             false => line.push(letter),

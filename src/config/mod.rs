@@ -78,9 +78,11 @@ pub fn read(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Config {
         .iter()
         .map(|platform| platform.name.as_str())
         .collect();
+    let are_all_known = platforms_findings.problems.is_empty();
+    let names = are_all_known.then_some(names.as_slice());
     let value = read_file(dir, clients::FILE, Missing::IsAProblem, &mut findings);
     let clients = value
-        .map(|value| clients::read(&value, &names, &mut findings))
+        .map(|value| clients::read(&value, names, &mut findings))
         .unwrap_or_default();
     all.append(findings);
     all.append(platforms_findings);

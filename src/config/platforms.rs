@@ -6,7 +6,7 @@ mod keys;
 use std::path::Path;
 
 use super::environment::Environment;
-use super::fields::{Fields, quoted};
+use super::fields::{Fields, name_shown, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use super::settings::attempts;
@@ -337,7 +337,8 @@ fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, 
     };
     let mut headers: Vec<(String, String)> = Vec::new();
     for (name, value) in entries {
-        let place = format!("headers.{name}");
+        let is_letter = |byte: u8| byte.is_ascii_alphabetic() || b"-_".contains(&byte);
+        let place = format!("headers.{}", name_shown(name, is_letter));
         let value = match value {
             Json::Text(value) if is_value(value) => value.trim().to_string(),
             Json::Text(_) => {

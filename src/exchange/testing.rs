@@ -56,7 +56,7 @@ fn config(settings: &str, platforms: &str, keys: &str) -> Config {
     let settings = settings::read(&parse(settings), dir, &mut findings);
     let tries = settings.max_attempts;
     let platforms = platforms::read(&parse(platforms), dir, &environment, tries, &mut findings);
-    let clients = clients::read(&parse(keys), &["p"], &mut findings);
+    let clients = clients::read(&parse(keys), Some(&["p"]), &mut findings);
     assert!(findings.problems.is_empty(), "{:?}", findings.problems);
     Config {
         settings,

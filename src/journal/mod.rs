@@ -276,7 +276,7 @@ impl Journal {
             }
             Err(fault) => {
                 if self.retry_at.is_none() {
-                    log::warn!("{}", words::warning(&self.path, &fault.why()));
+                    log::warn!("state_file {}", words::warning(&self.path, &fault.why()));
                 }
                 self.retry_at = Some(now.instant + RETRY_AFTER);
             }
@@ -438,7 +438,7 @@ impl Journal {
             let read = self.take_in_others(&mut file, now);
             self.file = Some(file);
             if let Some(finding) = words::finding(&self.path, read?, 0) {
-                log::warn!("{finding}");
+                log::warn!("state_file {finding}");
                 self.is_damaged = true;
             }
         }

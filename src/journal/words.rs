@@ -6,19 +6,19 @@ use super::record::Damage;
 
 pub fn warning(path: &Path, why: &str) -> String {
     let path = path.display();
-    format!("state_file {path}: {why}; usage counts go on in memory and would not survive")
+    format!(
+        "{path}: {why}; usage counts go on in memory and would not survive; write the path of a file that can be written"
+    )
 }
 
 pub fn refusal(path: &Path, why: &str) -> String {
     let path = path.display();
-    format!(
-        "state_file {path}: {why}; it stays as it is: move it away or name another file in config.json"
-    )
+    format!("{path}: {why}; it stays as it is: move it away, or write the path of another file")
 }
 
 pub fn headless(path: &Path) -> String {
     let path = path.display();
-    format!("state_file {path}: its beginning was missing and is written anew")
+    format!("{path}: its beginning was missing and is written anew")
 }
 
 /// What to tell of a file's damage.
@@ -28,13 +28,13 @@ pub fn finding(path: &Path, damage: Damage, torn_bytes: u64) -> Option<String> {
     match (stretches, torn_bytes) {
         (0, 0) => None,
         (0, _) => Some(format!(
-            "state_file {path}: its last record was torn; {torn_bytes} bytes were dropped"
+            "{path}: its last record was torn; {torn_bytes} bytes were dropped"
         )),
         (_, 0) => Some(format!(
-            "state_file {path}: damaged in {stretches} places; {bytes} bytes were skipped"
+            "{path}: damaged in {stretches} places; {bytes} bytes were skipped"
         )),
         (_, _) => Some(format!(
-            "state_file {path}: damaged in {stretches} places and torn at its end; {bytes} bytes were skipped and {torn_bytes} dropped"
+            "{path}: damaged in {stretches} places and torn at its end; {bytes} bytes were skipped and {torn_bytes} dropped"
         )),
     }
 }

@@ -142,13 +142,13 @@ impl Clients {
                     let id = ClientId(self.clients.len() as u32);
                     self.by_digest.insert(digest, id);
                     let hash = self.seed.hash_one(spec.key.expose().as_bytes());
-                    let place = self.by_hash.partition_point(|(other, _)| *other < hash);
-                    self.by_hash.insert(place, (hash, id));
+                    self.by_hash.push((hash, id));
                     self.clients.push(Client::new(spec, digest));
                     added.push(digest);
                 }
             }
         }
+        self.by_hash.sort_by_key(|(hash, _)| *hash);
         added
     }
 

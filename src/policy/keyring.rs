@@ -5,6 +5,7 @@ mod outcome;
 mod standing;
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct KeyId(pub u32);
 pub struct Keyring {
     rings: Vec<Ring>,
     keys: Vec<Key>,
+    /// By what stands for a key and its platform.
+    by_mark: HashMap<Digest, KeyId>,
     /// Keys whose standing has changed since it was last asked for, each change once.
     changed: Vec<KeyId>,
 }
@@ -168,15 +171,14 @@ impl Keyring {
 
     fn key_of(&mut self, platform: PlatformId, secret: &Secret) -> KeyId {
         let digest = Digest::of(secret.expose().as_bytes());
-        let known = |key: &Key| key.platform == platform && key.digest == digest;
-        let place = self.keys.iter().position(known).unwrap_or_else(|| {
-            let mark = standing::mark(&self.rings[platform.0 as usize].name, &digest);
-            self.keys
-                .push(Key::new(platform, digest, mark, secret.preview()));
-            self.keys.len() - 1
+        let mark = standing::mark(&self.rings[platform.0 as usize].name, &digest);
+        let id = *self.by_mark.entry(mark).or_insert_with(|| {
+            let key = Key::new(digest.label(), mark, secret.preview());
+            self.keys.push(key);
+            KeyId((self.keys.len() - 1) as u32)
         });
-        self.keys[place].listed = true;
-        KeyId(place as u32)
+        self.keys[id.0 as usize].listed = true;
+        id
     }
 
     /// Picks the next usable one of `keys` that is not among `tried`. They are the platform's as the request knows them: a

@@ -1,7 +1,7 @@
 //! When which key is probed without a client asking for it: once after the start, again while it is unhealthy, at once
 //! after a 403, and all of them in a round of `GET /health`. It is told outcomes and time; it sends nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::keyring::{KeyId, PlatformId};
@@ -93,9 +93,13 @@ impl Probes {
     /// zero: never by timer. New keys are probed once.
     pub fn reload(&mut self, platforms: &[(PlatformId, Vec<KeyId>)], period: Duration, now: Now) {
         self.period = period;
-        let listed = |key: &KeyId| platforms.iter().any(|(_, keys)| keys.contains(key));
+        let listed: HashSet<KeyId> = platforms
+            .iter()
+            .flat_map(|(_, keys)| keys)
+            .copied()
+            .collect();
         self.keys
-            .retain(|key, schedule| match (listed(key), schedule.due) {
+            .retain(|key, schedule| match (listed.contains(key), schedule.due) {
                 (true, Due::Leaving) => {
                     schedule.due = Due::UnderWay;
                     true
@@ -118,7 +122,7 @@ impl Probes {
             }
         }
         if let RoundState::Running { keys } = &mut self.round {
-            keys.retain(listed);
+            keys.retain(|key| listed.contains(key));
         }
         self.end_round(now);
     }

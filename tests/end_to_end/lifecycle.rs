@@ -123,7 +123,8 @@ fn check_prints_every_problem_and_the_start_refuses_them_too() {
     let (code, output, _) = texts(&run(&["--check", "--dir", dir]));
     assert_eq!(code, Some(0), "{output}");
     let want = "missing/usage.journal: cannot be opened: No such file or directory (os error 2); \
-        usage counts go on in memory and would not survive\n";
+        usage counts go on in memory and would not survive; \
+        write the path of a file that can be written\n";
     assert!(output.contains(want), "{output}");
     fs::write(folder.join("config.json"), "{\"state_file\": \"key.json\"}").expect("written");
     let (code, output, errors) = texts(&run(&["--check", "--dir", dir]));
@@ -167,12 +168,12 @@ fn check_tells_all_at_once() {
         (
             config("broken.pem", "missing/usage.journal"),
             "\nconfig.json: tls_cert: not PEM: ",
-            "warning: config.json: state_file DIR/missing/usage.journal: cannot be opened",
+            "warning: config.json: state_file: DIR/missing/usage.journal: cannot be opened",
         ),
         (
             config("missing.pem", "key.json"),
             "\nconfig.json: tls_cert: DIR/missing.pem cannot be read: ",
-            "\nconfig.json: state_file DIR/key.json: it is not a journal",
+            "\nconfig.json: state_file: DIR/key.json: it is not a journal",
         ),
     ] {
         fs::write(folder.join("config.json"), config).expect("written");

@@ -1,6 +1,15 @@
 //! `keys`: the keys themselves, or the variables that hold them.
 
+use std::collections::HashSet;
+
 use super::{Environment, Fields, KEY_BYTES_MAX, Secret};
+
+/// Keys in their order, each once.
+#[derive(Default)]
+struct Keys {
+    listed: Vec<Secret>,
+    known: HashSet<Secret>,
+}
 
 /// An entry is a key, or the name of a variable that holds one or several. Several in one entry are each looked at,
 /// so that no variable's name goes upstream as if it were a key.
@@ -9,7 +18,10 @@ pub(super) fn read_keys(
     environment: &Environment<'_>,
     enabled: bool,
 ) -> Vec<Secret> {
-    let mut keys: Vec<Secret> = Vec::new();
+    let mut keys = Keys::default();
+    let problems_before = fields.problem_count();
+    // A warning that only follows from a problem would lead astray.
+    let mut may_have_more = false;
     for (place, entry) in fields.texts("keys").unwrap_or_default() {
         if parts(entry).next().is_none() && enabled {
             fields.warning(&place, "empty: it gives no key");
@@ -18,6 +30,8 @@ pub(super) fn read_keys(
             let Some(value) = environment.value(part) else {
                 if !is_variable_name(part) {
                     add_key(fields, &place, part, &mut keys);
+                } else if !environment.is_whole {
+                    may_have_more = true;
                 } else if enabled {
                     let text = format!(
                         "the variable {part} is not set; set it in .env or leave the entry out"
@@ -35,13 +49,14 @@ pub(super) fn read_keys(
             }
         }
     }
-    if enabled && keys.is_empty() {
+    may_have_more |= fields.problem_count() > problems_before;
+    if enabled && keys.listed.is_empty() && !may_have_more {
         fields.warning(
             "keys",
             "no usable key: the platform answers 503 until it has one",
         );
     }
-    keys
+    keys.listed
 }
 
 /// What stands between commas, without blanks.
@@ -51,7 +66,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
-fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<Secret>) {
+fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Keys) {
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         let text = "holds a space, a control character or a letter outside ASCII, which no header carries; copy the key again";
         fields.problem(place, text);
@@ -60,10 +75,10 @@ fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Vec<S
             place,
             format!("longer than {KEY_BYTES_MAX} bytes; copy the key again"),
         );
-    } else if keys.iter().any(|known| known.expose() == key) {
-        fields.warning(place, "the same key again; it is used once");
+    } else if keys.known.insert(Secret::new(key)) {
+        keys.listed.push(Secret::new(key));
     } else {
-        keys.push(Secret::new(key));
+        fields.warning(place, "the same key again; it is used once");
     }
 }
 

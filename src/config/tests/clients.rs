@@ -163,6 +163,28 @@ fn types_and_ranges() {
     ]);
 }
 
+/// A key in a name's place is no more shown than one in a value's.
+#[test]
+fn unknown_names_are_shown_where_they_are_no_secret() {
+    let too_long = "a".repeat(41);
+    for (name, shown) in [
+        ("sk-secretsecretsecret42", "sk-s…et42"),
+        ("key-secretsecretsecret42", "key-…et42"),
+        ("secret-42", "…"),
+        (too_long.as_str(), "aaaa…aaaa"),
+        ("requests_per_minute", "requests_per_minute"),
+        ("limit-1", "limit-1"),
+        ("Daily-Limit", "Daily-Limit"),
+        ("expiry date", "expiry date"),
+    ] {
+        let text = format!(r#"[{{"key": "client-key-1", "{name}": "bob"}}]"#);
+        let found = lines(&load_files(&[("key.json", &text)], &[]));
+        let want = format!("key.json: [0].{shown}: unknown field; ");
+        assert!(found[0].starts_with(&want), "{found:?}");
+        assert_eq!(found[0].contains(name), shown == name, "{found:?}");
+    }
+}
+
 #[test]
 fn expiry_dates() {
     for wrong in [

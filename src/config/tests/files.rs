@@ -111,6 +111,37 @@ fn problems_come_in_the_order_of_the_files() {
 }
 
 #[test]
+fn what_only_follows_from_a_problem_is_not_told() {
+    let key = r#"[{"key": "client-key-1", "enable_platform_whitelist": true, "platform_whitelist": ["q"]}]"#;
+    let platform = r#"[{"name": "q", "base_url": "https://h", "keys": ["UNSET"]}]"#;
+    for (file, text) in [
+        ("platform.json", "["),
+        (
+            "platform.json",
+            r#"[{"name": "q", "base_url": "h", "enabled": false}]"#,
+        ),
+        (".env", "no assignment"),
+        (
+            "platform.json",
+            r#"[{"name": "q", "base_url": "https://h", "keys": [7]}]"#,
+        ),
+        (
+            "platform.json",
+            r#"[{"name": "q", "base_url": "https://h", "keys": ["sk 1"]}]"#,
+        ),
+        (
+            "platform.json",
+            r#"[{"name": "q", "base_url": "https://h", "keys": "sk-1"}]"#,
+        ),
+    ] {
+        let files = [("key.json", key), ("platform.json", platform), (file, text)];
+        let found = lines(&load_files(&files, &[]));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].starts_with(file), "{found:?}");
+    }
+}
+
+#[test]
 fn ca_files() {
     let pem: &[u8] = b"text before\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let files = |platform: &'static str| {
@@ -131,6 +162,10 @@ fn ca_files() {
         (
             "key.pem",
             "holds no PEM certificate; write the path of a file with -----BEGIN CERTIFICATE-----",
+        ),
+        (
+            "no\\nne.pem",
+            "DIR/no\\nne.pem cannot be read: No such file or directory (os error 2); write the path of a PEM file",
         ),
         (
             "none.pem",

@@ -331,7 +331,7 @@ fn unknown_and_doubled_fields() {
         (
             r#""a\r\nkey.json: b": 1, "port": 0"#,
             &[
-                "@a\\r\\nkey.json: b: unknown field; the fields are: enable_gui, enable_json, \
+                "@a\\r\\nk…n: b: unknown field; the fields are: enable_gui, enable_json, \
                enable_key_validation, restrict_ip, allowed_ips, trusted_proxies, \
                unhealthy_key_retry_minutes, host, port, tls_cert, tls_key, cors_origins, \
                max_attempts, retry_buffer_bytes, retry_memory_bytes, max_body_bytes, \

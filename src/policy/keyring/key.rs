@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Cause, Digest, KeyId, KeyLabel, KeyState, KeyView, Outcome, PlatformId};
+use super::{Cause, Digest, KeyId, KeyLabel, KeyState, KeyView, Outcome};
 use crate::base::now::Now;
 
 /// A rate limit without a time cools a key for this long, doubling up to the maximum.
@@ -19,8 +19,6 @@ pub(super) const STATED_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A key and all that is known of it.
 pub(super) struct Key {
-    pub(super) platform: PlatformId,
-    pub(super) digest: Digest,
     /// What stands for platform and key where states are kept.
     pub(super) mark: Digest,
     pub(super) label: KeyLabel,
@@ -58,12 +56,10 @@ pub(super) struct Cooling {
 }
 
 impl Key {
-    pub(super) fn new(platform: PlatformId, digest: Digest, mark: Digest, preview: String) -> Key {
+    pub(super) fn new(label: KeyLabel, mark: Digest, preview: String) -> Key {
         Key {
-            platform,
             mark,
-            label: digest.label(),
-            digest,
+            label,
             preview,
             listed: true,
             health: Health::Unknown,
@@ -85,7 +81,7 @@ impl Key {
         let in_flight = Rc::clone(&self.in_flight);
         *self = Key {
             in_flight,
-            ..Key::new(self.platform, self.digest, self.mark, preview)
+            ..Key::new(self.label, self.mark, preview)
         };
     }
 

@@ -25,8 +25,8 @@ impl Keyring {
     /// Takes over what was learnt of a key before the start or by another process, as it stood when it was noted. That
     /// is no change of its own, and a key that is not known is passed over.
     pub fn restore(&mut self, mark: &Digest, standing: &Standing, noted_unix_ms: u64, now: Now) {
-        for key in self.keys.iter_mut().filter(|key| key.mark == *mark) {
-            key.restore(standing, noted_unix_ms, now);
+        if let Some(key) = self.by_mark.get(mark) {
+            self.keys[key.0 as usize].restore(standing, noted_unix_ms, now);
         }
     }
 }
