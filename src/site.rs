@@ -376,44 +376,7 @@ pub fn client_specs(config: &Config) -> Vec<ClientSpec> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
-
-    use crate::config::{Findings, clients, json::Json};
-    use crate::exchange::testing::{core, core_with_keys};
-    use crate::policy::access::{ClientSpec, Clients};
-
-    /// The loop stands still while a configuration is taken up: what takes it a second to compare each key with each other
-    /// one takes it no time to look up.
-    #[test]
-    fn many_keys_take_no_time_for_each_pair_of_them() {
-        const KEYS: usize = 60_000;
-        let started = Instant::now();
-        let list = |entry: &dyn Fn(usize) -> String| {
-            let entries: Vec<String> = (0..KEYS).map(entry).collect();
-            format!("[{}]", entries.join(","))
-        };
-        let text = list(&|number| format!(r#"{{"key": "a-client-s-key-{number}"}}"#));
-        let value = Json::parse(&text).expect("JSON");
-        let listed = clients::read(&value, None, &mut Findings::default());
-        let spec = |client: clients::ClientKey| ClientSpec {
-            key: client.key,
-            name: None,
-            is_root: false,
-            daily_limit: 0,
-            hourly_limit: 0,
-            cooldown_seconds: 0,
-            expires_unix_seconds: None,
-            platforms: None,
-        };
-        let clients = Clients::new(listed.into_iter().map(spec).collect());
-        assert!(clients.identify(b"a-client-s-key-59999").is_some());
-        let read = started.elapsed();
-        let keys = list(&|number| format!(r#""sk-{number}""#));
-        let core = core_with_keys("{}", &keys, r#""base_url": "http://h.example""#);
-        assert_eq!(core.site.routes[0].keys.len(), KEYS);
-        let all = started.elapsed();
-        assert!(all < Duration::from_secs(3), "{read:?} of {all:?}");
-    }
+    use crate::exchange::testing::core;
 
     #[test]
     fn what_a_platform_configures_stands_in_place_of_a_probe_s_usual_fields() {
