@@ -14,6 +14,7 @@ use crate::config::{
     Config, Finding, Findings, Origin, Platform, Settings, TlsFiles, platforms, settings,
 };
 use crate::net::dial::{Endpoint, Security};
+use crate::net::resolver::name::is_host_name;
 use crate::net::tls;
 use crate::policy::access::ClientSpec;
 use crate::policy::keyring::{KeyId, Keyring, PlatformId};
@@ -211,6 +212,10 @@ impl Route {
     }
 }
 
+fn is_address_or_name(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok() || is_host_name(host)
+}
+
 fn key_lines(platform: &Platform, key: &str) -> Box<[u8]> {
     let mut lines = format!(
         "{}: {}{key}{}\r\n",
@@ -298,7 +303,10 @@ impl Lasting {
             return Ok(Rc::clone(endpoint));
         }
         let security = match key.tls {
-            false => Security::Plain,
+            false => match is_address_or_name(&key.host) {
+                true => Security::Plain,
+                false => return Err(vec![("base_url", tls::no_host(&key.host))]),
+            },
             true => {
                 let config = tls::client_config(key.ca_pem.as_deref());
                 match (config, tls::server_name(&key.host)) {

@@ -12,7 +12,14 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// What the operating system says, and what is not such a file or too large.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let facts = std::fs::metadata(path)?;
+    let facts = std::fs::metadata(path).map_err(|error| {
+        // Whoever takes a missing file for its defaults must not take this one for missing.
+        let is_link = error.kind() == io::ErrorKind::NotFound && path.is_symlink();
+        match is_link {
+            true => io::Error::other("it is a link that leads nowhere"),
+            false => error,
+        }
+    })?;
     if !facts.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -41,6 +48,7 @@ mod tests {
         fs::write(at("file"), "text").expect("a file can be written");
         symlink("file", at("link")).expect("a link can be made");
         symlink("/dev/zero", at("device")).expect("a link can be made");
+        symlink("nowhere", at("dangling")).expect("a link can be made");
         let large = File::create(at("large")).expect("a file can be made");
         large.set_len(BYTES_MAX + 1).expect("it has no content");
         for name in ["file", "link"] {
@@ -50,6 +58,7 @@ mod tests {
             ("device", "it is not a regular file"),
             (".", "it is not a regular file"),
             ("large", "it is larger than 16 MiB"),
+            ("dangling", "it is a link that leads nowhere"),
             ("none", "No such file or directory (os error 2)"),
         ] {
             let error = read(&at(name)).expect_err("it is refused");

@@ -124,10 +124,10 @@ pub fn read(
         };
         let platform = read_entry(place, &mut fields, dir, environment, attempts_default);
         if let Some(platform) = platform {
-            if platforms.iter().any(|other| other.name == platform.name) {
+            if let Some(other) = platforms.iter().find(|other| other.name == platform.name) {
                 let text = format!(
-                    "another platform is called {} too; choose another name",
-                    quoted(&platform.name)
+                    "the same name as [{}].name; choose another one",
+                    other.place
                 );
                 fields.problem("name", text);
             }

@@ -116,9 +116,12 @@ pub fn expires_unix_seconds(cert_pem: &[u8]) -> Option<u64> {
 pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     // The final dot of an absolute name is no part of the name in TLS (RFC 6066 section 3).
     let name = host.strip_suffix('.').unwrap_or(host);
-    ServerName::try_from(name.to_string()).map_err(|_| {
-        format!("{host:?} is neither a host name nor an address; write one such as api.example.com")
-    })
+    ServerName::try_from(name.to_string()).map_err(|_| no_host(host))
+}
+
+/// What is told of a host that nobody can be reached by.
+pub fn no_host(host: &str) -> String {
+    format!("{host:?} is neither a host name nor an address; write one such as api.example.com")
 }
 
 /// What is wrong with a PEM text. The library's own words hold lines of it, and these may be a private key.

@@ -155,7 +155,7 @@ fn check_tells_all_at_once() {
     };
     let platforms = json!([
         {"name": "none"}, platform("a", "https://h.example"), platform("b", "https://i.example"),
-        platform("c", "https://-c"),
+        platform("c", "https://-c"), {"name": "d", "base_url": "http://a..b"},
     ]);
     for (file, text) in [
         ("broken.pem", broken),
@@ -189,6 +189,7 @@ fn check_tells_all_at_once() {
             "\nplatform.json: [2].ca_file: not PEM: a section is not Base64; write ",
             "\nplatform.json: [3].ca_file: not PEM: ",
             "\nplatform.json: [3].base_url: \"-c\" is neither a host name nor an address; write ",
+            "\nplatform.json: [4].base_url: \"a..b\" is neither a host name nor an address; write ",
             state_file,
         ] {
             let part = part.replace("DIR", dir);

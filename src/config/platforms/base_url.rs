@@ -64,8 +64,8 @@ fn parse_base_url(url: &str) -> Result<Base, String> {
         ));
     }
     let (tls, rest) = match url.split_once("://") {
-        Some(("https", rest)) => (true, rest),
-        Some(("http", rest)) => (false, rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (true, rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (false, rest),
         Some((scheme, _)) => {
             return Err(format!(
                 "the scheme {} is not known; write https:// or http://",
@@ -73,7 +73,8 @@ fn parse_base_url(url: &str) -> Result<Base, String> {
             ));
         }
         None => {
-            return Err("begins with no scheme; write https:// or http:// before it".to_string());
+            let text = "begins with no scheme; write https:// or http:// before it, or demo: for the built-in platform";
+            return Err(text.to_string());
         }
     };
     if rest.contains(['?', '#']) {

@@ -60,7 +60,7 @@ fn the_whole_file() {
             r#"[{"name": "a", "base_url": "demo:", "enabled": false},
                 {"name": "A", "base_url": "demo:", "enabled": false},
                 {"name": "a", "base_url": "demo:", "enabled": false}]"#,
-            &[r#"@[2].name: another platform is called "a" too; choose another name"#],
+            &[r#"@[2].name: the same name as [0].name; choose another one"#],
         ),
     ]);
 }
@@ -99,6 +99,8 @@ fn names() {
     }
 }
 
+const NO_SCHEME: &str = "begins with no scheme; write https:// or http:// before it, or demo: for the built-in platform";
+
 const WRONG_URLS: &[(&str, &str)] = &[
     (
         "ftp://h",
@@ -108,22 +110,10 @@ const WRONG_URLS: &[(&str, &str)] = &[
         "://h",
         r#"the scheme "" is not known; write https:// or http://"#,
     ),
-    (
-        "h.example",
-        "begins with no scheme; write https:// or http:// before it",
-    ),
-    (
-        "",
-        "begins with no scheme; write https:// or http:// before it",
-    ),
-    (
-        "demo",
-        "begins with no scheme; write https:// or http:// before it",
-    ),
-    (
-        "https:/h",
-        "begins with no scheme; write https:// or http:// before it",
-    ),
+    ("h.example", NO_SCHEME),
+    ("", NO_SCHEME),
+    ("demo", NO_SCHEME),
+    ("https:/h", NO_SCHEME),
     (
         "https://h?q=1",
         "a query or fragment has no place here; end the URL with its path",
@@ -232,6 +222,7 @@ fn base_urls_that_are_right() {
     for (url, tls, host, port, path) in [
         ("https://h.example", true, "h.example", 443, ""),
         ("https://h.example/", true, "h.example", 443, ""),
+        ("HTTPS://h.example/", true, "h.example", 443, ""),
         (
             "https://h.example:8443/api/",
             true,

@@ -11,7 +11,7 @@ mod hosts;
 #[cfg(test)]
 mod loopback;
 pub mod message;
-mod name;
+pub mod name;
 mod pursuit;
 pub mod question;
 mod resolv_conf;
