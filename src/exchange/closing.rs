@@ -1,10 +1,11 @@
 //! The connection's last answer is on its way. Closing at once, with bytes of the client unread, would reset the
 //! connection and could cost the client that answer (RFC 9112 section 9.6): so the sending direction ends first, and
-//! for a while what still comes is dropped, however much: many a client reads its answer once it has sent its body.
+//! for a while what still comes is dropped: many a client reads its answer once it has sent its body.
 
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
+use crate::http::body::Decoder;
 
 use super::core::Core;
 use super::reason::Reason;
@@ -16,9 +17,17 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How long it may take for that, however it sends.
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
+/// What is read and dropped at most of a request's body: more than a usual one has, pictures and files included.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The same where no body is under way, or where nobody knows where it ends.
+const REST_BYTES_MAX: usize = 256 * 1024;
+
 pub struct Closing {
     since: Instant,
     stage: Stage,
+    /// What may still be dropped.
+    patience_bytes: usize,
 }
 
 /// Which of the two directions still lives.
@@ -30,16 +39,28 @@ enum Stage {
 }
 
 impl Closing {
-    pub(super) fn new(now: Now) -> Closing {
+    /// `decoder` stands in the request's body.
+    pub(super) fn new(decoder: &Decoder, now: Now) -> Closing {
         Closing {
             since: now.instant,
             stage: Stage::Sending,
+            patience_bytes: match decoder.is_done() {
+                true => REST_BYTES_MAX,
+                false => BODY_BYTES_MAX,
+            },
         }
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        cx.client.input.consume(cx.client.input.len());
-        if self.deadline(cx.core, cx.client.active_at) <= cx.now.instant {
+        let dropped = cx.client.input.len();
+        cx.client.input.consume(dropped);
+        self.patience_bytes = self.patience_bytes.saturating_sub(dropped);
+        let is_due = self.deadline(cx.core, cx.client.active_at) <= cx.now.instant;
+        let finished = match self.stage {
+            Stage::Sending => is_due,
+            Stage::Lingering(_) => is_due || !self.wants_client(),
+        };
+        if finished {
             return (Exchange::Closed, Step::Close(Reason::Finished));
         }
         match self.stage {
@@ -49,6 +70,11 @@ impl Closing {
             }
             Stage::Sending | Stage::Lingering(_) => (Exchange::Closing(self), Step::Wait),
         }
+    }
+
+    /// Whether there is patience for more that is dropped.
+    pub fn wants_client(&self) -> bool {
+        self.patience_bytes > 0
     }
 
     pub fn deadline(&self, core: &Core, client_at: Instant) -> Instant {
@@ -104,7 +130,8 @@ mod tests {
                     _ => None,
                 }
             };
-            let mut closing = step(Closing::new(begun), 0, b"").expect("the end is sent");
+            let mut closing =
+                step(Closing::new(&Decoder::Done, begun), 0, b"").expect("the end is sent");
             for at in comes {
                 closing = step(closing, at * 1000, b"x").expect("it still sends");
             }

@@ -64,8 +64,13 @@ impl Draining {
             Ok(Stopped::Starved | Stopped::Full) if !given_up => {
                 (Exchange::Draining(self), Step::Wait)
             }
-            Ok(Stopped::Starved | Stopped::Full | Stopped::Paused) | Err(_) => {
-                (Exchange::Closing(Closing::new(cx.now)), Step::Again)
+            Ok(Stopped::Starved | Stopped::Full | Stopped::Paused) => {
+                let closing = Closing::new(&self.decoder, cx.now);
+                (Exchange::Closing(closing), Step::Again)
+            }
+            Err(_) => {
+                let closing = Closing::new(&Decoder::Done, cx.now);
+                (Exchange::Closing(closing), Step::Again)
             }
         }
     }

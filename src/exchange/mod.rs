@@ -245,10 +245,8 @@ impl Exchange {
     /// Whether bytes of the client are of use now.
     pub fn wants_client(&self) -> bool {
         match self {
-            Exchange::Reading(_)
-            | Exchange::Tunnel(_)
-            | Exchange::Draining(_)
-            | Exchange::Closing(_) => true,
+            Exchange::Reading(_) | Exchange::Draining(_) | Exchange::Tunnel(_) => true,
+            Exchange::Closing(state) => state.wants_client(),
             Exchange::Trying(state) => state.wants_client(),
             Exchange::Relaying(state) => state.wants_client(),
             Exchange::Collecting(state) => state.wants_client(),
@@ -402,7 +400,7 @@ impl Exchange {
 fn after_answer(request: &Request, decoder: Decoder, now: Now) -> Exchange {
     match (request.role, request.afterwards) {
         (Role::Probe(_), _) => Exchange::Closed,
-        (_, Afterwards::Close) => Exchange::Closing(Closing::new(now)),
+        (_, Afterwards::Close) => Exchange::Closing(Closing::new(&decoder, now)),
         (_, Afterwards::KeepAlive) if decoder.is_done() => Exchange::Reading(Reading::idle(now)),
         (_, Afterwards::KeepAlive) => Exchange::Draining(Draining::new(decoder, now)),
     }
