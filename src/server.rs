@@ -1,24 +1,20 @@
 //! The turn: poll, hints, timers, accept, drive. It owns everything and knows no HTTP.
 
 mod door;
-mod driving;
 mod names;
+pub mod scheduler;
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::net::UnixStream;
-use mio::{Events, Poll, Token};
-use slab::Slab;
+use mio::{Events, Poll};
 
 use crate::base::now::Now;
-use crate::base::queue::RunQueue;
-use crate::base::timers::Timers;
+use crate::base::work::{REST_BESIDE_STREAMS_MAX, REST_MAX};
 use crate::capacity::Capacity;
-use crate::exchange::Exchange;
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
@@ -27,10 +23,10 @@ use crate::net::connection::Hints;
 use crate::net::network::{Owner, Sockets};
 use crate::net::resolver::{Resolver, SOCKETS_MAX};
 use crate::reload::Reloader;
-use crate::session::Session;
 
 use door::{AJAR, Door, welcome};
 use names::Names;
+use scheduler::Scheduler;
 
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 1024;
@@ -40,10 +36,6 @@ const ACCEPTS_PER_TURN: usize = 4;
 
 /// The same beside streams, which wait for it: each takes the kernel as long as an event does.
 const ACCEPTS_BESIDE_STREAMS: usize = 1;
-
-/// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection
-/// to be closed.
-const TIMERS_PER_TURN: usize = 256;
 
 /// Connections accepted as the door closes; no more can wait for that.
 const LAST_ACCEPTS_MAX: usize = listen::BACKLOG as usize;
@@ -70,14 +62,7 @@ pub struct Server {
     core: Core,
     network: Sockets,
     names: Names,
-    sessions: Slab<Session>,
-    /// How many of the sessions are streams.
-    streams: usize,
-    timers: Timers,
-    queue: RunQueue,
-    running: Vec<usize>,
-    /// Sessions for whose clients something waits to be sent.
-    sending: VecDeque<usize>,
+    scheduler: Scheduler,
     clients: Door,
     demo: Door,
     capacity: Capacity,
@@ -154,12 +139,7 @@ impl Server {
             core,
             network,
             names,
-            sessions: Slab::new(),
-            streams: 0,
-            timers: Timers::default(),
-            queue: RunQueue::default(),
-            running: Vec::new(),
-            sending: VecDeque::new(),
+            scheduler: Scheduler::default(),
             clients,
             demo,
             capacity,
@@ -190,10 +170,9 @@ impl Server {
     pub fn run(&mut self) -> io::Result<Stopped> {
         loop {
             if let Some(stopped) = self.turn()? {
-                let left: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
-                for slot in left {
-                    self.close(slot, Reason::Stopping);
-                }
+                let (core, network) = (&mut self.core, &mut self.network);
+                self.scheduler
+                    .close_all(&Reason::Stopping, core, network, self.now);
                 self.core.finish_ledger(self.now);
                 return Ok(stopped);
             }
@@ -225,9 +204,12 @@ impl Server {
             self.network.resolver.configure(&hosts, &resolv_conf);
         }
         self.core.look_at_ledger(self.now);
-        self.drive_first();
-        self.begin_probes();
-        if self.is_open() || !self.queue.is_empty() || self.core.ledger.holds_back() {
+        self.scheduler
+            .drive_first(&mut self.core, &mut self.network, self.now);
+        self.make_room();
+        self.scheduler
+            .begin_probes(&mut self.core, &mut self.network.owners, self.now);
+        if self.is_open() || self.scheduler.has_work() || self.core.ledger.holds_back() {
             self.work_on_rest();
         }
         self.core.write_ledger(self.now);
@@ -237,15 +219,37 @@ impl Server {
 
     /// Lets clients in and drives sessions that are no streams, for as long as that may take.
     fn work_on_rest(&mut self) {
-        let rest_ends = moment() + self.rest_max();
+        let rest_max = match self.scheduler.streams() {
+            0 => REST_MAX,
+            _ => REST_BESIDE_STREAMS_MAX,
+        };
+        let rest_ends = moment() + rest_max;
         self.accept();
         self.drive_rest(rest_ends);
         if self.core.ledger.holds_back() {
             self.core.write_ledger(self.now);
-            self.core.wake(&mut self.queue);
+            self.scheduler.wake_by(&mut self.core);
             if moment() < rest_ends {
                 self.drive_rest(rest_ends);
             }
+        }
+        self.make_room();
+    }
+
+    fn drive_rest(&mut self, until: Instant) {
+        let (core, network) = (&mut self.core, &mut self.network);
+        self.scheduler
+            .drive_rest(core, network, self.now, || until <= moment());
+    }
+
+    /// Clients that have gone make room for others, and a descriptor is free again.
+    fn make_room(&mut self) {
+        let ended = self.scheduler.take_ended();
+        if ended.proxy + ended.demo > 0 {
+            self.clients.open -= ended.proxy;
+            self.demo.open -= ended.demo;
+            self.clients.paused_until = None;
+            self.demo.paused_until = None;
         }
     }
 
@@ -256,7 +260,7 @@ impl Server {
 
     /// How long the poll may sleep: until the next deadline, not at all while somebody can go on.
     fn timeout(&self) -> Option<Duration> {
-        if !self.queue.is_empty() || self.is_open() {
+        if self.scheduler.has_work() || self.is_open() {
             return Some(Duration::ZERO);
         }
         let doors = [&self.clients, &self.demo];
@@ -267,7 +271,7 @@ impl Server {
             .deadline()
             .filter(|_| self.core.begins_probes());
         let deadlines = [
-            self.timers.next(),
+            self.scheduler.deadline(),
             self.network.deadline(),
             self.core.feed.deadline(),
             self.core.ledger.deadline(),
@@ -302,14 +306,8 @@ impl Server {
                     self.after_reload();
                 }
             }
-            Owner::Client(slot) => {
-                self.sessions[slot].hint_client(news);
-                self.queue_up(slot);
-            }
-            Owner::Upstream(slot) => {
-                self.sessions[slot].hint_upstream(token, news);
-                self.queue_up(slot);
-            }
+            Owner::Client(slot) => self.scheduler.hint_client(slot, news),
+            Owner::Upstream(slot) => self.scheduler.hint_upstream(slot, token, news),
             Owner::Idle(endpoint) => {
                 let blocks = &mut self.core.blocks;
                 self.network
@@ -318,23 +316,8 @@ impl Server {
         }
     }
 
-    /// A session has news. Of a stream there is little to do, and somebody waits for it.
-    fn queue_up(&mut self, slot: usize) {
-        match self.sessions[slot].is_stream() {
-            true => self.queue.push_first(slot),
-            false => self.queue.push(slot),
-        }
-    }
-
     fn fire_timers(&mut self) {
-        for _ in 0..TIMERS_PER_TURN {
-            let Some(slot) = self.timers.pop(self.now.instant) else {
-                break;
-            };
-            if self.sessions.contains(slot) {
-                self.queue.push(slot);
-            }
-        }
+        self.scheduler.fire_timers(self.now);
         if self
             .network
             .deadline()
@@ -343,14 +326,12 @@ impl Server {
             self.network.expire(self.now);
         }
         while let Some(slot) = self.network.resolver.take_woken() {
-            if self.sessions.contains(slot) {
-                self.queue.push(slot);
-            }
+            self.scheduler.wake(slot);
         }
     }
 
     fn accept(&mut self) {
-        let accepts_max = match self.streams {
+        let accepts_max = match self.scheduler.streams() {
             0 => ACCEPTS_PER_TURN,
             _ => ACCEPTS_BESIDE_STREAMS,
         };
@@ -359,15 +340,11 @@ impl Server {
                 let Some((socket, address)) = door.accept(&mut self.network, self.now) else {
                     break;
                 };
-                let entry = self.sessions.vacant_entry();
-                let slot = entry.key();
-                if let Some(session) =
-                    welcome(socket, address, door, slot, &mut self.network, self.now)
-                {
-                    entry.insert(session);
-                    door.open += 1;
-                    self.queue.push(slot);
-                }
+                let (network, now) = (&mut self.network, self.now);
+                let is_welcome = self
+                    .scheduler
+                    .begin(|slot| welcome(socket, address, door, slot, network, now));
+                door.open += usize::from(is_welcome);
             }
         }
     }
@@ -378,7 +355,7 @@ impl Server {
         let idle = self.network.idle_upstreams();
         self.core.connections.idle_upstreams = idle as u64;
         // Each session has one token for its client's side, a probe's that nobody has included.
-        let others = FIXED_OWNERS + self.sessions.len() + idle;
+        let others = FIXED_OWNERS + self.scheduler.len() + idle;
         self.core.connections.upstreams = (self.network.owners.len() - others) as u64;
         if self
             .core
@@ -388,25 +365,7 @@ impl Server {
         {
             self.core.publish(self.now);
         }
-        self.core.wake(&mut self.queue);
-    }
-
-    /// Begins the probes that are due: sessions without a client.
-    fn begin_probes(&mut self) {
-        if !self.core.begins_probes() {
-            return;
-        }
-        while let Some((platform, key)) = self.core.probes.next(self.now) {
-            let Some(place) = self.core.site.place_of(platform) else {
-                continue;
-            };
-            let entry = self.sessions.vacant_entry();
-            let slot = entry.key();
-            let token = Token(self.network.owners.insert(Owner::Client(slot)));
-            let exchange = Exchange::probe(place, key, &mut self.core, self.now);
-            entry.insert(Session::probe(token, key, exchange, self.now));
-            self.queue.push(slot);
-        }
+        self.scheduler.wake_by(&mut self.core);
     }
 
     /// The first signal begins a stop, the second one ends it.
@@ -424,13 +383,7 @@ impl Server {
         self.drained_by = Some(self.now.instant + patience.max(AJAR));
         self.core.drain(self.now);
         self.clients.leave_ajar(self.now);
-        for (slot, session) in &mut self.sessions {
-            if session.role() == Role::Proxy && session.is_idle() {
-                // It ends at once, unless a request has come just now.
-                session.hint_client(Hints::FRESH);
-                self.queue.push(slot);
-            }
-        }
+        self.scheduler.end_idle_clients();
         None
     }
 

@@ -208,7 +208,7 @@ impl World {
         }
         self.settle();
         for _ in 0..TURNS_MAX {
-            if self.server.sessions.is_empty() {
+            if self.server.scheduler.is_empty() {
                 break;
             }
             let at = self.server.deadline().expect("a session has a deadline");

@@ -1,33 +1,27 @@
-//! The server's turn without a poll: it mirrors src/server.rs, with a clock that is set.
+//! The server's turn without a poll and doors, with a clock that is set.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Token;
-use slab::Slab;
 
 use ai_api_proxy::base::buffer::BUFFER_BYTES;
 use ai_api_proxy::base::now::Now;
-use ai_api_proxy::base::queue::RunQueue;
 use ai_api_proxy::base::secret::Secret;
-use ai_api_proxy::base::timers::Timers;
-use ai_api_proxy::base::work::{SHARE_BESIDE_STREAMS_BYTES_MAX, SHARE_BYTES_MAX};
 use ai_api_proxy::config::findings::Findings;
 use ai_api_proxy::config::json::Json;
 use ai_api_proxy::config::{ClientKey, Config, Origin, Platform, settings};
-use ai_api_proxy::exchange::Exchange;
 use ai_api_proxy::exchange::core::Core;
-use ai_api_proxy::exchange::reason::Reason;
 use ai_api_proxy::exchange::request::Role;
 use ai_api_proxy::ledger::Ledger;
 use ai_api_proxy::net::connection::Hints;
 use ai_api_proxy::net::network::Owner;
 use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::Keyring;
-use ai_api_proxy::session::{Driven, Session};
+use ai_api_proxy::server::scheduler::Scheduler;
+use ai_api_proxy::session::Session;
 use ai_api_proxy::site::{Lasting, Site, client_specs};
 
 use super::network::Wires;
@@ -49,10 +43,7 @@ const IDLE_TURNS_MAX: u32 = 12;
 pub struct Server {
     pub core: Core,
     pub network: Wires,
-    pub sessions: Slab<Session>,
-    timers: Timers,
-    queue: RunQueue,
-    sending: VecDeque<usize>,
+    pub scheduler: Scheduler,
     idle_turns: u32,
 }
 
@@ -73,73 +64,80 @@ impl Server {
                 now,
             ),
             network: Wires::new(has_faults, random.fork()),
-            sessions: Slab::new(),
-            timers: Timers::default(),
-            queue: RunQueue::default(),
-            sending: VecDeque::new(),
+            scheduler: Scheduler::default(),
             idle_turns: 0,
         }
     }
 
     /// A client connects.
     pub fn accept(&mut self, address: IpAddr, now: Now) -> Shared {
-        let entry = self.sessions.vacant_entry();
-        let slot = entry.key();
-        let (connection, wire) = self.network.connect(Owner::Client(slot), Hints::FRESH, now);
-        entry.insert(Session::new(connection, address, Role::Proxy, now));
-        self.queue.push(slot);
-        log::trace!("session {slot} begins");
-        wire
+        let mut wire = None;
+        self.scheduler.begin(|slot| {
+            let (connection, end) = self.network.connect(Owner::Client(slot), Hints::FRESH, now);
+            wire = Some(end);
+            Some(Session::new(connection, address, Role::Proxy, now))
+        });
+        wire.expect("each client is let in")
     }
 
     pub fn has_work(&self) -> bool {
         let pending = |(_, wire): &(Token, Shared)| wire.borrow().pending.any();
-        !self.queue.is_empty() || self.network.known.iter().any(pending)
+        self.scheduler.has_work() || self.network.known.iter().any(pending)
     }
 
     pub fn deadline(&self) -> Option<Instant> {
         let deadlines = [
-            self.timers.next(),
+            self.scheduler.deadline(),
             self.network.deadline(),
             self.core.probes.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether any session was driven.
+    /// Whether there was anything to do.
     pub fn turn(&mut self, random: &mut Random, now: Now) -> bool {
         self.deliver_events(random, now);
-        while let Some(slot) = self.timers.pop(now.instant) {
-            if self.sessions.contains(slot) {
-                self.queue.push(slot);
-            }
-        }
+        self.scheduler.fire_timers(now);
         self.network.expire(now);
         for slot in self.network.due(now) {
-            self.queue.push(slot);
+            self.scheduler.wake(slot);
         }
-        self.begin_probes(now);
-        let mut running = Vec::new();
-        self.queue.take_first_into(&mut running);
-        running.extend(std::iter::from_fn(|| self.queue.pop_second()));
-        let has_driven = !running.is_empty();
-        for slot in running {
-            if self.sessions.contains(slot) {
-                self.drive(slot, now);
-            }
-        }
-        while let Some(slot) = self.sending.pop_front() {
-            self.drive(slot, now);
-        }
-        self.core.wake(&mut self.queue);
+        let (core, network) = (&mut self.core, &mut self.network);
+        self.scheduler.begin_probes(core, &mut network.owners, now);
+        let (has_work, calls_before) = (self.scheduler.has_work(), network.calls.get());
+        self.scheduler.drive_first(core, network, now);
+        // Now and then its time is over before all have had their turn.
+        self.scheduler
+            .drive_rest(core, network, now, || random.percent(10));
+        self.scheduler.wake_by(core);
+        let calls = network.calls.get() - calls_before;
+        self.check_progress(calls, now);
         self.check_bounds();
-        has_driven
+        has_work
+    }
+
+    /// Nobody may keep the server awake without getting any further.
+    fn check_progress(&mut self, calls: u64, now: Now) {
+        let sessions = self.scheduler.len().max(1) as u64;
+        assert!(
+            calls <= sessions * CALLS_PER_TURN_MAX,
+            "{calls} calls in one turn of {sessions} sessions"
+        );
+        assert!(
+            self.scheduler.deadline().is_none_or(|at| at > now.instant),
+            "a session waits for the past: a busy loop"
+        );
+        match calls == 0 && self.scheduler.has_work() {
+            true => self.idle_turns += 1,
+            false => self.idle_turns = 0,
+        }
+        assert!(self.idle_turns <= IDLE_TURNS_MAX, "a session spins");
     }
 
     /// What must be true at the end of every turn.
     fn check_bounds(&self) {
         let memory = &self.core.retry_memory;
-        let allowed = memory.max + self.sessions.len() as u64 * OVERSTEP_BYTES_MAX;
+        let allowed = memory.max + self.scheduler.len() as u64 * OVERSTEP_BYTES_MAX;
         assert!(memory.used() <= allowed, "{memory:?}, {allowed} allowed");
         let in_flight: u32 = self
             .core
@@ -150,10 +148,11 @@ impl Server {
             .map(|view| view.in_flight)
             .sum();
         assert!(
-            in_flight as usize <= self.sessions.len(),
+            in_flight as usize <= self.scheduler.len(),
             "{in_flight} permits of {} sessions",
-            self.sessions.len()
+            self.scheduler.len()
         );
+        assert_eq!(self.scheduler.defects(), 0, "a defect ended a step");
     }
 
     /// Most edges come at once, some late; now and then a hint comes for nothing.
@@ -171,14 +170,8 @@ impl Server {
                 continue;
             };
             match owner {
-                Owner::Client(slot) => {
-                    self.sessions[slot].hint_client(news);
-                    self.queue.push(slot);
-                }
-                Owner::Upstream(slot) => {
-                    self.sessions[slot].hint_upstream(token, news);
-                    self.queue.push(slot);
-                }
+                Owner::Client(slot) => self.scheduler.hint_client(slot, news),
+                Owner::Upstream(slot) => self.scheduler.hint_upstream(slot, token, news),
                 Owner::Idle(endpoint) => {
                     let blocks = &mut self.core.blocks;
                     self.network
@@ -191,64 +184,10 @@ impl Server {
         }
     }
 
-    fn begin_probes(&mut self, now: Now) {
-        while let Some((platform, key)) = self.core.probes.next(now) {
-            let place = self.core.site.place_of(platform).expect("it stays");
-            let entry = self.sessions.vacant_entry();
-            let slot = entry.key();
-            let token = Token(self.network.owners.insert(Owner::Client(slot)));
-            let exchange = Exchange::probe(place, key, &mut self.core, now);
-            entry.insert(Session::probe(token, key, exchange, now));
-            self.queue.push(slot);
-        }
-    }
-
-    fn drive(&mut self, slot: usize, now: Now) {
-        let calls_before = self.network.calls.get();
-        let session = &mut self.sessions[slot];
-        // As if there were other streams beside every second one.
-        let share_bytes = match slot % 2 {
-            0 => SHARE_BYTES_MAX,
-            _ => SHARE_BESIDE_STREAMS_BYTES_MAX,
-        };
-        let driven = session.drive(slot, share_bytes, &mut self.core, &mut self.network, now);
-        let calls = self.network.calls.get() - calls_before;
-        assert!(
-            calls <= CALLS_PER_TURN_MAX,
-            "session {slot}: {calls} calls in one turn"
-        );
-        if calls > 0 {
-            self.idle_turns = 0;
-        }
-        match driven {
-            Driven::Waiting(None) => self.idle_turns = 0,
-            Driven::Waiting(Some(deadline)) => {
-                assert!(
-                    deadline > now.instant,
-                    "session {slot} waits for the past: a busy loop"
-                );
-                self.idle_turns = 0;
-                self.timers.set(slot, deadline);
-            }
-            Driven::Again => {
-                self.idle_turns += u32::from(calls == 0);
-                assert!(self.idle_turns <= IDLE_TURNS_MAX, "session {slot} spins");
-                self.queue.push(slot);
-            }
-            Driven::Sending => self.sending.push_back(slot),
-            Driven::Close(reason) => self.close(slot, &reason, now),
-        }
-    }
-
-    fn close(&mut self, slot: usize, reason: &Reason, now: Now) {
-        log::trace!("session {slot} closes: {reason:?}");
-        let session = self.sessions.remove(slot);
-        session.close(slot, reason, &mut self.core, &mut self.network, now);
-    }
-
     /// What must be true when nobody is left.
     pub fn check_settled(&self, now: Now) {
-        assert!(self.sessions.is_empty(), "a session remains");
+        assert!(self.scheduler.is_empty(), "a session remains");
+        assert_eq!(self.scheduler.streams(), 0, "a stream remains");
         assert_eq!(self.network.dial_count(), 0, "a dial remains");
         assert_eq!(
             self.network.known.len(),

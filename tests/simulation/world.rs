@@ -120,7 +120,7 @@ impl World {
     }
 
     fn is_over(&self) -> bool {
-        self.clients.iter().all(Client::has_gone) && self.server.sessions.is_empty()
+        self.clients.iter().all(Client::has_gone) && self.server.scheduler.is_empty()
     }
 
     fn turn(&mut self, turn: usize) {
@@ -178,7 +178,7 @@ impl World {
         let clients: Vec<String> = self.clients.iter().map(Client::describe).collect();
         format!(
             "{} sessions, clients:\n{}",
-            self.server.sessions.len(),
+            self.server.scheduler.len(),
             clients.join("\n")
         )
     }

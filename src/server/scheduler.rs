@@ -1,0 +1,286 @@
+//! The sessions: who is driven in a turn, in which order, and how much of it. Streams come first, then a bounded part of all
+//! others. What is little is sent for several clients at a time. It knows neither the poll nor the clock.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use mio::Token;
+use slab::Slab;
+
+use crate::base::now::Now;
+use crate::base::queue::RunQueue;
+use crate::base::timers::Timers;
+use crate::base::work::{SHARE_BESIDE_STREAMS_BYTES_MAX, SHARE_BYTES_MAX};
+use crate::exchange::Exchange;
+use crate::exchange::core::Core;
+use crate::exchange::reason::Reason;
+use crate::exchange::request::Role;
+use crate::net::connection::Hints;
+use crate::net::network::{Network, Owner};
+use crate::session::{Driven, Session};
+
+/// So many clients at most wait for each other. The kernel reads many times and then sends many times in less time than by
+/// turns: a request takes 4 % less of it with 16, and no less with more.
+const SENDING_MAX: usize = 16;
+
+/// The same among streams, while there is nothing else to be done: an event takes 5 % less with 4, and no less with more.
+/// In a turn with both, each sends at once.
+const STREAMS_SENDING_MAX: usize = 4;
+
+/// How often it is asked whether the time is over while there are no streams. After each one it took 0.7 % of a short
+/// request's time.
+const DRIVEN_PER_LOOK: usize = 8;
+
+/// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection
+/// to be closed.
+const TIMERS_PER_TURN: usize = 256;
+
+/// All sessions, by slot, and what each of them waits for.
+#[derive(Default)]
+pub struct Scheduler {
+    sessions: Slab<Session>,
+    /// How many of the sessions are streams.
+    streams: usize,
+    timers: Timers,
+    queue: RunQueue,
+    running: Vec<usize>,
+    /// Sessions for whose clients something waits to be sent.
+    sending: VecDeque<usize>,
+    ended: Ended,
+    defects: u64,
+}
+
+/// How many clients' sessions have ended.
+#[derive(Default)]
+pub struct Ended {
+    pub proxy: usize,
+    pub demo: usize,
+}
+
+impl Scheduler {
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// How many of the sessions are streams.
+    pub fn streams(&self) -> usize {
+        self.streams
+    }
+
+    /// Steps that a defect has ended so far.
+    pub fn defects(&self) -> u64 {
+        self.defects
+    }
+
+    /// Whether a session can go on at once.
+    pub fn has_work(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The next time at which a session is to be driven without an event.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Adds the session that `begin` makes for its slot, if it makes one; whether it did.
+    pub fn begin(&mut self, begin: impl FnOnce(usize) -> Option<Session>) -> bool {
+        let entry = self.sessions.vacant_entry();
+        let slot = entry.key();
+        let Some(session) = begin(slot) else {
+            return false;
+        };
+        entry.insert(session);
+        self.queue.push(slot);
+        true
+    }
+
+    /// Begins the probes that are due: sessions without a client.
+    pub fn begin_probes(&mut self, core: &mut Core, owners: &mut Slab<Owner>, now: Now) {
+        if !core.begins_probes() {
+            return;
+        }
+        while let Some((platform, key)) = core.probes.next(now) {
+            let Some(place) = core.site.place_of(platform) else {
+                continue;
+            };
+            self.begin(|slot| {
+                let token = Token(owners.insert(Owner::Client(slot)));
+                let exchange = Exchange::probe(place, key, core, now);
+                Some(Session::probe(token, key, exchange, now))
+            });
+        }
+    }
+
+    /// The poll reported something of a session's client.
+    pub fn hint_client(&mut self, slot: usize, news: Hints) {
+        self.sessions[slot].hint_client(news);
+        self.queue_up(slot);
+    }
+
+    /// The poll reported something of a socket of a session's upstream side.
+    pub fn hint_upstream(&mut self, slot: usize, token: Token, news: Hints) {
+        self.sessions[slot].hint_upstream(token, news);
+        self.queue_up(slot);
+    }
+
+    /// A session has news. Of a stream there is little to do, and somebody waits for it.
+    fn queue_up(&mut self, slot: usize) {
+        match self.sessions[slot].is_stream() {
+            true => self.queue.push_first(slot),
+            false => self.queue.push(slot),
+        }
+    }
+
+    /// What a session waited for has come, if it is there still.
+    pub fn wake(&mut self, slot: usize) {
+        if self.sessions.contains(slot) {
+            self.queue.push(slot);
+        }
+    }
+
+    /// Wakes those that the core has news for.
+    pub fn wake_by(&mut self, core: &mut Core) {
+        core.wake(&mut self.queue);
+    }
+
+    /// Wakes those whose time has come.
+    pub fn fire_timers(&mut self, now: Now) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(slot) = self.timers.pop(now.instant) else {
+                break;
+            };
+            self.wake(slot);
+        }
+    }
+
+    /// Has clients without a request end, at a stop; one whose request has come just now is served.
+    pub fn end_idle_clients(&mut self) {
+        for (slot, session) in &mut self.sessions {
+            if session.role() == Role::Proxy && session.is_idle() {
+                session.hint_client(Hints::FRESH);
+                self.queue.push(slot);
+            }
+        }
+    }
+
+    /// Drives the streams that have news.
+    pub fn drive_first(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
+        let mut running = std::mem::take(&mut self.running);
+        self.queue.take_first_into(&mut running);
+        let sending_max = match self.queue.second_len() {
+            0 => STREAMS_SENDING_MAX,
+            _ => 1,
+        };
+        for slot in running.drain(..) {
+            self.drive(slot, core, network, now);
+            if self.sending.len() >= sending_max {
+                self.send(core, network, now);
+            }
+        }
+        self.running = running;
+        self.send(core, network, now);
+    }
+
+    /// Drives sessions that are no streams until `is_over`, each at most once and one at least.
+    pub fn drive_rest(
+        &mut self,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+        mut is_over: impl FnMut() -> bool,
+    ) {
+        for driven in 1..=self.queue.second_len() {
+            if let Some(slot) = self.queue.pop_second() {
+                self.drive(slot, core, network, now);
+            }
+            let has_streams = self.streams > 0;
+            if has_streams || self.sending.len() >= SENDING_MAX {
+                self.send(core, network, now);
+            }
+            let looks = has_streams || driven % DRIVEN_PER_LOOK == 0;
+            if looks && is_over() {
+                break;
+            }
+        }
+        self.send(core, network, now);
+    }
+
+    /// Drives those for whose clients something waits to be sent.
+    fn send(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
+        while let Some(slot) = self.sending.pop_front() {
+            self.drive(slot, core, network, now);
+        }
+    }
+
+    /// Drives one on.
+    fn drive(&mut self, slot: usize, core: &mut Core, network: &mut impl Network, now: Now) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        self.streams -= usize::from(session.is_stream());
+        let share_bytes = match self.streams {
+            0 => SHARE_BYTES_MAX,
+            _ => SHARE_BESIDE_STREAMS_BYTES_MAX,
+        };
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            session.drive(slot, share_bytes, core, network, now)
+        }));
+        let driven = driven.unwrap_or_else(|_| {
+            log::error!("a defect ended one request; all others go on");
+            self.defects += 1;
+            session.recover(slot, core, network, now)
+        });
+        self.streams += usize::from(session.is_stream());
+        match driven {
+            Driven::Waiting(None) => {}
+            Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
+            Driven::Again => self.queue.push(slot),
+            Driven::Sending => self.sending.push_back(slot),
+            Driven::Close(reason) => self.close(slot, &reason, core, network, now),
+        }
+    }
+
+    /// The only place where a session ends.
+    fn close(
+        &mut self,
+        slot: usize,
+        reason: &Reason,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) {
+        let session = self.sessions.remove(slot);
+        self.streams -= usize::from(session.is_stream());
+        log::trace!("connection {slot} closes: {}", reason.message());
+        match session.role() {
+            Role::Proxy => self.ended.proxy += 1,
+            Role::Demo => self.ended.demo += 1,
+            Role::Probe(_) => {}
+        }
+        session.close(slot, reason, core, network, now);
+    }
+
+    /// Ends all sessions.
+    pub fn close_all(
+        &mut self,
+        reason: &Reason,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) {
+        let left: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
+        for slot in left {
+            self.close(slot, reason, core, network, now);
+        }
+    }
+
+    /// Sessions that have ended since this was asked last.
+    pub fn take_ended(&mut self) -> Ended {
+        std::mem::take(&mut self.ended)
+    }
+}
