@@ -45,19 +45,23 @@ pub struct Replying {
 }
 
 enum Stage {
-    /// The answer is held back until then.
+    /// No byte of the answer has been written.
+    Before(Before),
+    /// The head has been written, and this follows.
+    Body(Body),
+}
+
+/// What an answer waits for, beside room for its head.
+enum Before {
+    /// It is held back until then.
     Held(Instant, Reply),
     /// `/health`: the round of probes is under way.
     Round,
-    /// `/events`: the head has not been written.
+    /// `/events`: nothing.
     Listening(Peer),
-    /// `/events`: this event is being sent.
-    Event {
-        peer: Peer,
-        event: Rc<[u8]>,
-        sent: usize,
-        coding: Coding,
-    },
+}
+
+enum Body {
     Whole {
         body: Cow<'static, [u8]>,
         sent: usize,
@@ -67,19 +71,21 @@ enum Stage {
         coding: Coding,
         due: Instant,
     },
+    /// `/events`: this event is being sent.
+    Event {
+        peer: Peer,
+        event: Rc<[u8]>,
+        sent: usize,
+        coding: Coding,
+    },
 }
 
 impl Replying {
     /// Answers `request` with `reply`; `decoder` stands in the request's body.
     pub fn new(request: Box<Request>, reply: Reply, decoder: Decoder, now: Now) -> Box<Replying> {
-        Box::new(Replying {
-            end: End::answered(reply.status),
-            request,
-            decoder,
-            stage: Stage::Held(now.instant + reply.delay, reply),
-            since: now.instant,
-            is_blocked: false,
-        })
+        let end = End::answered(reply.status);
+        let held = Before::Held(now.instant + reply.delay, reply);
+        Replying::before(held, end, request, decoder, now)
     }
 
     /// Answers `request` with the error that `reason` is.
@@ -107,58 +113,52 @@ impl Replying {
     /// Answers with the states of all keys once the round of probes has ended.
     pub fn after_round(request: Box<Request>, decoder: Decoder, cx: &mut Cx<'_>) -> Box<Replying> {
         cx.core.await_round(cx.session);
-        Box::new(Replying {
-            end: End::answered(200),
-            request,
-            decoder,
-            stage: Stage::Round,
-            since: cx.now.instant,
-            is_blocked: false,
-        })
+        Replying::before(Before::Round, End::answered(200), request, decoder, cx.now)
     }
 
     /// Answers `peer` with the figures, again and again.
     pub fn listen(request: Box<Request>, peer: Peer, decoder: Decoder, now: Now) -> Box<Replying> {
+        let listening = Before::Listening(peer);
+        Replying::before(listening, End::answered(200), request, decoder, now)
+    }
+
+    fn before(
+        before: Before,
+        end: End,
+        request: Box<Request>,
+        decoder: Decoder,
+        now: Now,
+    ) -> Box<Replying> {
         Box::new(Replying {
-            end: End::answered(200),
             request,
+            end,
             decoder,
-            stage: Stage::Listening(peer),
+            stage: Stage::Before(before),
             since: now.instant,
             is_blocked: false,
         })
     }
 
     pub fn step(mut self: Box<Self>, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        if !self.may_go_on(cx) {
-            return self.wait(cx);
-        }
-        if !self.has_begun() {
-            self.since = cx.now.instant;
-        }
-        self.stage = match self.stage {
-            Stage::Held(_, reply) => begin(reply, &mut self.request, cx),
-            Stage::Round => {
-                let page =
-                    pages::reply(Page::Health, &cx.core.view(cx.now), Preferences::default());
-                let reply = page.expect("the page is always there");
-                begin(reply, &mut self.request, cx)
+        let mut body = match self.stage {
+            Stage::Body(body) => body,
+            Stage::Before(before) if before.is_over(cx) => {
+                self.since = cx.now.instant;
+                before.begin(&mut self.request, cx)
             }
-            Stage::Listening(peer) => begin_events(peer, &mut self.request, cx),
-            begun @ (Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. }) => begun,
+            Stage::Before(_) => return self.wait(cx),
         };
-        let done = match &mut self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening(_) => false,
-            Stage::Whole { body, sent } => {
+        let is_sent = match &mut body {
+            Body::Whole { body, sent } => {
                 *sent += cx.client.output.append(&body[*sent..]);
                 *sent == body.len()
             }
-            Stage::Demo {
+            Body::Demo {
                 stream,
                 coding,
                 due,
             } => produce(stream, *coding, due, cx.client.output, cx.now),
-            Stage::Event {
+            Body::Event {
                 peer,
                 event,
                 sent,
@@ -168,7 +168,8 @@ impl Replying {
                 send_event(event, sent, *coding, may_go_on, cx)
             }
         };
-        match done {
+        self.stage = Stage::Body(body);
+        match is_sent {
             true => self.complete(cx),
             false => self.wait(cx),
         }
@@ -178,9 +179,9 @@ impl Replying {
     fn wait(mut self: Box<Self>, cx: &Cx<'_>) -> (Exchange, Step) {
         let room = cx.client.output.room();
         self.is_blocked = match &self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening(_) => room < HEAD_ROOM_BYTES,
-            Stage::Demo { .. } => room < ROOM_MIN,
-            Stage::Whole { .. } | Stage::Event { .. } => true,
+            Stage::Before(_) => room < HEAD_ROOM_BYTES,
+            Stage::Body(Body::Demo { .. }) => room < ROOM_MIN,
+            Stage::Body(Body::Whole { .. } | Body::Event { .. }) => true,
         };
         let waits_for_client = self.is_blocked || self.has_begun();
         match waits_for_client && self.stalls_at(cx.client.active_at) <= cx.now.instant {
@@ -191,47 +192,29 @@ impl Replying {
 
     /// Whether the head has been written.
     pub fn has_begun(&self) -> bool {
-        match &self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening(_) => false,
-            Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. } => true,
-        }
-    }
-
-    /// Whether the stage has what it waits for.
-    fn may_go_on(&self, cx: &Cx<'_>) -> bool {
-        let has_room = cx.client.output.room() >= HEAD_ROOM_BYTES;
-        match &self.stage {
-            Stage::Held(until, _) => *until <= cx.now.instant && has_room,
-            Stage::Round => cx.core.probes.round() == Round::Finished && has_room,
-            Stage::Listening(_) => has_room,
-            Stage::Whole { .. } | Stage::Demo { .. } | Stage::Event { .. } => true,
-        }
+        matches!(self.stage, Stage::Body(_))
     }
 
     /// None where something else than time ends the waiting.
     pub fn deadline(&self, client_at: Instant) -> Option<Instant> {
         let stalls_at = self.stalls_at(client_at);
-        match (&self.stage, self.is_blocked) {
-            (Stage::Held(until, _), false) => Some(*until),
-            (Stage::Round, false) => None,
-            (Stage::Demo { due, .. }, false) => Some(stalls_at.min(*due)),
-            (
-                Stage::Held(..)
-                | Stage::Round
-                | Stage::Listening(_)
-                | Stage::Whole { .. }
-                | Stage::Demo { .. }
-                | Stage::Event { .. },
-                _,
-            ) => Some(stalls_at),
+        match &self.stage {
+            Stage::Before(_) | Stage::Body(_) if self.is_blocked => Some(stalls_at),
+            Stage::Before(Before::Held(until, _)) => Some(*until),
+            Stage::Before(Before::Round) => None,
+            Stage::Body(Body::Demo { due, .. }) => Some(stalls_at.min(*due)),
+            Stage::Before(Before::Listening(_))
+            | Stage::Body(Body::Whole { .. } | Body::Event { .. }) => Some(stalls_at),
         }
     }
 
     /// Whether the client would take the end of its connection for the end of the answer.
     pub fn ends_with_connection(&self) -> bool {
         match &self.stage {
-            Stage::Held(..) | Stage::Round | Stage::Listening(_) | Stage::Whole { .. } => false,
-            Stage::Demo { coding, .. } | Stage::Event { coding, .. } => *coding == Coding::Identity,
+            Stage::Before(_) | Stage::Body(Body::Whole { .. }) => false,
+            Stage::Body(Body::Demo { coding, .. } | Body::Event { coding, .. }) => {
+                *coding == Coding::Identity
+            }
         }
     }
 
@@ -242,8 +225,11 @@ impl Replying {
     /// How long the client may take nothing. Who listens and does not read is dropped, not waited for.
     fn patience(&self) -> Duration {
         match &self.stage {
-            Stage::Listening(_) | Stage::Event { .. } => LISTENER_PATIENCE,
-            Stage::Held(..) | Stage::Round | Stage::Whole { .. } | Stage::Demo { .. } => {
+            Stage::Before(Before::Listening(_)) | Stage::Body(Body::Event { .. }) => {
+                LISTENER_PATIENCE
+            }
+            Stage::Before(Before::Held(..) | Before::Round)
+            | Stage::Body(Body::Whole { .. } | Body::Demo { .. }) => {
                 self.request.site.settings.idle_timeout
             }
         }
@@ -260,8 +246,32 @@ impl Replying {
     }
 }
 
-/// Writes the head; what remains is the body.
-fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
+impl Before {
+    /// Whether what it waits for is there, and room for the head.
+    fn is_over(&self, cx: &Cx<'_>) -> bool {
+        let is_there = match self {
+            Before::Held(until, _) => *until <= cx.now.instant,
+            Before::Round => cx.core.probes.round() == Round::Finished,
+            Before::Listening(_) => true,
+        };
+        is_there && cx.client.output.room() >= HEAD_ROOM_BYTES
+    }
+
+    /// Writes the head; what remains is the body.
+    fn begin(self, request: &mut Request, cx: &mut Cx<'_>) -> Body {
+        match self {
+            Before::Held(_, reply) => begin(reply, request, cx),
+            Before::Round => {
+                let view = cx.core.view(cx.now);
+                let page = pages::reply(Page::Health, &view, Preferences::default());
+                begin(page.expect("the page is always there"), request, cx)
+            }
+            Before::Listening(peer) => begin_events(peer, request, cx),
+        }
+    }
+}
+
+fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
     let extent = match &reply.content {
         Content::None => Extent::NoBody,
         Content::Whole(body) => Extent::Bytes(body.len()),
@@ -282,12 +292,12 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
         cx.now,
     );
     match (reply.content, request.asked) {
-        (Content::None, _) | (_, Asked::Head) => Stage::Whole {
+        (Content::None, _) | (_, Asked::Head) => Body::Whole {
             body: Cow::Borrowed(&[]),
             sent: 0,
         },
-        (Content::Whole(body), Asked::Other) => Stage::Whole { body, sent: 0 },
-        (Content::Demo(stream), Asked::Other) => Stage::Demo {
+        (Content::Whole(body), Asked::Other) => Body::Whole { body, sent: 0 },
+        (Content::Demo(stream), Asked::Other) => Body::Demo {
             stream,
             coding,
             due: cx.now.instant,
@@ -296,7 +306,7 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
 }
 
 /// Writes the head of `/events`, and begins the first event where a body is asked for.
-fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
+fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Body {
     let mut fields = [
         ("content-type", "text/event-stream"),
         ("cache-control", "no-store"),
@@ -313,14 +323,14 @@ fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Stage {
         cx.now,
     );
     match request.asked {
-        Asked::Head => Stage::Whole {
+        Asked::Head => Body::Whole {
             body: Cow::Borrowed(&[]),
             sent: 0,
         },
         Asked::Other => {
             let event = cx.core.fresh_event(cx.now);
             put_chunk_head(cx.client.output, coding, event.len());
-            Stage::Event {
+            Body::Event {
                 peer,
                 event,
                 sent: 0,
@@ -396,7 +406,7 @@ fn produce(
     }
     out.put(&events);
     if coding == Coding::Chunked && !events.is_empty() {
-        out.put(b"\r\n");
+        out.put(CHUNK_END);
     }
     match pace {
         Pace::Until(next) => {
