@@ -1,9 +1,9 @@
 //! One request's life as a state machine: it is told bytes and time, and says what it wants. It never sees a socket.
 //!
 //! ```text
-//! Reading -> Choosing -> Trying -> Relaying -> Reading | Closing
+//! Reading -> Choosing -> Trying -> Relaying -> Reading | Discarding | Closing
 //!    |                   ^___|  '-> Tunnel -> Closed
-//!    |-> Collecting -> Replying -> Reading | Closing
+//!    |-> Collecting -> Replying -> Reading | Discarding | Closing
 //! ```
 
 pub mod admission;
@@ -12,7 +12,7 @@ pub mod choosing;
 pub mod closing;
 pub mod collecting;
 pub mod core;
-pub mod draining;
+pub mod discarding;
 pub mod feed;
 pub mod forward;
 pub mod reading;
@@ -47,7 +47,7 @@ use self::choosing::Choosing;
 use self::closing::Closing;
 use self::collecting::Collecting;
 use self::core::Core;
-use self::draining::Draining;
+use self::discarding::Discarding;
 use self::reading::Reading;
 use self::reason::Reason;
 use self::relaying::Relaying;
@@ -76,7 +76,7 @@ pub enum Exchange {
     /// Sends an answer of the program's own.
     Replying(Box<Replying>),
     /// The answer has left; the rest of the request is read and dropped.
-    Draining(Draining),
+    Discarding(Discarding),
     /// The last answer is on its way; what the client still sends is dropped.
     Closing(Closing),
     /// Has ended; nothing is left to be settled.
@@ -200,7 +200,7 @@ impl Exchange {
             Exchange::Tunnel(state) => state.step(cx),
             Exchange::Collecting(state) => state.step(cx),
             Exchange::Replying(state) => state.step(cx),
-            Exchange::Draining(state) => state.step(cx),
+            Exchange::Discarding(state) => state.step(cx),
             Exchange::Closing(state) => state.step(cx),
             Exchange::Closed => (Exchange::Closed, Step::Close(Reason::Finished)),
         }
@@ -236,7 +236,7 @@ impl Exchange {
             Exchange::Tunnel(state) => Some(state.deadline(active_at)),
             Exchange::Collecting(state) => Some(state.deadline(client_at)),
             Exchange::Replying(state) => state.deadline(client_at),
-            Exchange::Draining(state) => Some(state.deadline()),
+            Exchange::Discarding(state) => Some(state.deadline()),
             Exchange::Closing(state) => Some(state.deadline(core, client_at)),
             Exchange::Closed => None,
         }
@@ -245,7 +245,7 @@ impl Exchange {
     /// Whether bytes of the client are of use now.
     pub fn wants_client(&self) -> bool {
         match self {
-            Exchange::Reading(_) | Exchange::Draining(_) | Exchange::Tunnel(_) => true,
+            Exchange::Reading(_) | Exchange::Discarding(_) | Exchange::Tunnel(_) => true,
             Exchange::Closing(state) => state.wants_client(),
             Exchange::Trying(state) => state.wants_client(),
             Exchange::Relaying(state) => state.wants_client(),
@@ -263,7 +263,7 @@ impl Exchange {
             | Exchange::Choosing(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_)
             | Exchange::Closed => false,
         }
@@ -279,7 +279,7 @@ impl Exchange {
             | Exchange::Choosing(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_)
             | Exchange::Closed => false,
         }
@@ -296,7 +296,7 @@ impl Exchange {
             | Exchange::Tunnel(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_) => false,
         }
     }
@@ -309,7 +309,7 @@ impl Exchange {
             Exchange::Replying(state) => !state.has_begun(),
             Exchange::Relaying(_)
             | Exchange::Tunnel(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_)
             | Exchange::Closed => false,
         }
@@ -325,7 +325,7 @@ impl Exchange {
             Exchange::Reading(_)
             | Exchange::Tunnel(_)
             | Exchange::Collecting(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_)
             | Exchange::Closed => false,
         }
@@ -340,7 +340,7 @@ impl Exchange {
             | Exchange::Trying(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_)
             | Exchange::Closed => false,
         }
@@ -356,7 +356,7 @@ impl Exchange {
             | Exchange::Relaying(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_)
             | Exchange::Closed => false,
         }
@@ -374,7 +374,7 @@ impl Exchange {
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
             | Exchange::Collecting(_)
-            | Exchange::Draining(_) => false,
+            | Exchange::Discarding(_) => false,
         }
     }
 
@@ -388,7 +388,7 @@ impl Exchange {
             Exchange::Collecting(state) => state.abort(reason, core, now),
             Exchange::Replying(state) => state.abort(reason, core, now),
             Exchange::Reading(_)
-            | Exchange::Draining(_)
+            | Exchange::Discarding(_)
             | Exchange::Closing(_)
             | Exchange::Closed => {}
         }
@@ -402,7 +402,7 @@ fn after_answer(request: &Request, decoder: Decoder, now: Now) -> Exchange {
         (Role::Probe(_), _) => Exchange::Closed,
         (_, Afterwards::Close) => Exchange::Closing(Closing::new(&decoder, now)),
         (_, Afterwards::KeepAlive) if decoder.is_done() => Exchange::Reading(Reading::idle(now)),
-        (_, Afterwards::KeepAlive) => Exchange::Draining(Draining::new(decoder, now)),
+        (_, Afterwards::KeepAlive) => Exchange::Discarding(Discarding::new(decoder, now)),
     }
 }
 

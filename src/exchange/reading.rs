@@ -26,7 +26,7 @@ use super::answer::HEAD_ROOM_BYTES;
 use super::choosing::Choosing;
 use super::collecting::{self, Collecting};
 use super::core::{Core, Phase};
-use super::draining::DROPPED_BYTES_MAX;
+use super::discarding::DROPPED_BYTES_MAX;
 use super::forward::{offered_protocols, tail_below, write_head};
 use super::reason::Reason;
 use super::replying::{Replying, preflight_reply};

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How much is read before the same. A connection whose client announces more ends with its answer.
 pub const DROPPED_BYTES_MAX: usize = 256 * 1024;
 
-pub struct Draining {
+pub struct Discarding {
     decoder: Decoder,
     until: Instant,
     dropped: Dropped,
@@ -38,9 +38,9 @@ impl Sink for Dropped {
     }
 }
 
-impl Draining {
-    pub fn new(decoder: Decoder, now: Now) -> Draining {
-        Draining {
+impl Discarding {
+    pub fn new(decoder: Decoder, now: Now) -> Discarding {
+        Discarding {
             decoder,
             until: now.instant + PATIENCE,
             dropped: Dropped { bytes: 0 },
@@ -60,9 +60,9 @@ impl Draining {
         let given_up = self.until <= cx.now.instant || self.dropped.bytes > DROPPED_BYTES_MAX;
         match moved {
             Ok(Stopped::Done) => (Exchange::Reading(Reading::idle(cx.now)), Step::Again),
-            Ok(Stopped::Paused) if !given_up => (Exchange::Draining(self), Step::Again),
+            Ok(Stopped::Paused) if !given_up => (Exchange::Discarding(self), Step::Again),
             Ok(Stopped::Starved | Stopped::Full) if !given_up => {
-                (Exchange::Draining(self), Step::Wait)
+                (Exchange::Discarding(self), Step::Wait)
             }
             Ok(Stopped::Starved | Stopped::Full | Stopped::Paused) => {
                 let closing = Closing::new(&self.decoder, cx.now);
