@@ -81,6 +81,15 @@ impl Process {
         self.journal.note(&record, now);
     }
 
+    /// Writes what was noted. A lock may be held for longer than its journal lives: a test that starts a program lends it
+    /// all that is open, for a moment. Time stands still here, so that none is given up.
+    fn flush(&mut self, now: Now) {
+        while self.journal.flush(now) != Flushed::Done {
+            std::thread::yield_now();
+        }
+        assert!(self.journal.pending.is_empty());
+    }
+
     fn look(&mut self, now: Now) {
         for record in self.journal.catch_up(now) {
             add(&mut self.counts, [&record]);
@@ -113,7 +122,7 @@ fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
                         process.admit(client, now);
                         add(&mut written, [&used(client, 1, now)]);
                     }
-                    process.journal.flush(now);
+                    process.flush(now);
                 }
                 4 => process.look(now),
                 5 => process.journal.compact(now),
@@ -125,7 +134,7 @@ fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
                         0 => process.journal.compact(now),
                         _ => process.look(now),
                     }
-                    process.journal.flush(now);
+                    process.flush(now);
                 }
                 // kill -9 and a new start.
                 _ => *process = Process::start(&folder.file(), 10 + turn, now),
@@ -152,7 +161,7 @@ fn what_a_process_gives_back_nobody_counts() {
         (Record::Unused(spent.times(3)), 2),
     ] {
         writer.journal.note(&record, now);
-        writer.journal.flush(now);
+        writer.flush(now);
         reader.look(now);
         assert_eq!(reader.counts[&digest(0)], want);
         assert_eq!(
@@ -164,7 +173,7 @@ fn what_a_process_gives_back_nobody_counts() {
     assert_eq!(counts(&open(&folder.file(), 4, now).records)[&digest(0)], 2);
     // More than was counted comes to nothing.
     writer.journal.note(&Record::Unused(spent.times(3)), now);
-    writer.journal.flush(now);
+    writer.flush(now);
     assert_eq!(counts(&open(&folder.file(), 5, now).records)[&digest(0)], 0);
 }
 
@@ -176,11 +185,7 @@ fn threads_that_write_and_compact_at_once_lose_no_count() {
         let mut process = Process::start(&folder.file(), writer, now);
         for request in 0..REQUESTS as usize {
             process.admit(request % 2, now);
-            // Time stands still here: the lock is had sooner or later, and not given up.
-            while process.journal.flush(now) != Flushed::Done {
-                std::thread::yield_now();
-            }
-            assert!(process.journal.pending.is_empty());
+            process.flush(now);
             if request % 7 == 0 {
                 process.journal.compact(now);
             }
