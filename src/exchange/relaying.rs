@@ -21,13 +21,10 @@ use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::{Coding, Stopped, nothing, transfer};
-use super::trying::{Trying, waits};
+use super::trying::{ENDLESS_INTERIMS, INTERIM_MAX, Trying, waits};
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::{Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
-
-/// Interim answers to one request; a platform that sends more makes no sense.
-const INTERIM_MAX: u32 = 32;
 
 pub struct Relaying {
     request: Box<Request>,
@@ -39,10 +36,9 @@ pub struct Relaying {
 
 /// What comes next from the platform.
 enum Stage {
-    /// A head: so many interim ones have been passed on since the first came.
+    /// A head. The first interim one came then.
     Head {
         scan: HeadScan,
-        interims: u32,
         since: Instant,
         /// The client must take what was sent before.
         is_blocked: bool,
@@ -88,7 +84,6 @@ impl Relaying {
             permit,
             stage: Stage::Head {
                 scan: HeadScan::default(),
-                interims: 0,
                 since: now.instant,
                 is_blocked: false,
             },
@@ -198,7 +193,6 @@ impl Relaying {
     fn on_interim(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let Stage::Head {
             scan,
-            interims,
             since,
             is_blocked,
         } = &mut self.stage
@@ -254,13 +248,11 @@ impl Relaying {
             upstream.input.consume(range.end);
             return (Exchange::Tunnel(tunnel), Step::Again);
         }
-        if *interims == INTERIM_MAX {
-            return self.refuse("it sent interim answers without end".into(), cx);
+        if self.request.interims == INTERIM_MAX {
+            return self.refuse(ENDLESS_INTERIMS.into(), cx);
         }
-        if self.request.version == crate::http::Version::Http11 {
-            relay_interim(cx.client.output, &head);
-        }
-        *interims += 1;
+        relay_interim(cx.client.output, &head);
+        self.request.interims += 1;
         *scan = HeadScan::default();
         upstream.input.consume(range.end);
         (Exchange::Relaying(self), Step::Again)

@@ -65,6 +65,8 @@ pub struct Request {
     /// The platform's key of the last try.
     pub key: Option<KeyId>,
     pub tries: u32,
+    /// Interim answers that came in that try.
+    pub interims: u32,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub first_byte_at: Option<Instant>,
@@ -97,6 +99,7 @@ impl Request {
             offered: None,
             key: None,
             tries: 0,
+            interims: 0,
             bytes_in: 0,
             bytes_out: 0,
             first_byte_at: None,

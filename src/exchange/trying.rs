@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
+use crate::http::Version;
 use crate::http::body::{Decoded, Decoder};
 use crate::http::coding::decoded;
 use crate::http::field::{Storage, begins_with};
@@ -30,6 +31,10 @@ use super::{Cx, End, Ends, Exchange, Step, Upstream};
 /// A platform that ends a connection on which the next byte has been the client's for so long has lost its patience with
 /// the client. Most of them have 10 seconds or more; one that has a fault of its own does not wait for it.
 const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// Interim answers to one request; a platform that sends more makes no sense.
+pub(super) const INTERIM_MAX: u32 = 32;
+pub(super) const ENDLESS_INTERIMS: &str = "it sent interim answers without end";
 
 pub struct Trying {
     pub(super) request: Box<Request>,
@@ -70,6 +75,7 @@ impl Trying {
         now: Now,
     ) -> (Exchange, Step) {
         request.tries += 1;
+        request.interims = 0;
         request.key = Some(permit.key());
         let endpoint = Rc::clone(&request.route().endpoint);
         let reuse = upload.connection_reuse();
@@ -178,8 +184,8 @@ impl Trying {
 
     /// There is no whole head yet.
     fn on_silence(self, upstream: Ends<'_>, origin: Origin, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let died_unused =
-            origin == Origin::Pooled && upstream.input.is_empty() && self.upload.is_repeatable();
+        let is_silent = upstream.input.is_empty() && self.request.interims == 0;
+        let died_unused = origin == Origin::Pooled && is_silent && self.upload.is_repeatable();
         match upstream.ended {
             Some(_) if died_unused => {
                 // The platform closed it while it waited in the pool: nobody's failure, and no try. The next one must
@@ -266,6 +272,9 @@ impl Trying {
             upstream.input.consume(range.end);
             return (Exchange::Tunnel(tunnel), Step::Again);
         }
+        if head.status < 200 && self.request.version == Version::Http10 {
+            return self.pass_over(range.end, upstream, cx);
+        }
         if head.status < 200 {
             // The client gets it, so that there is no way back to another key.
             return (
@@ -294,6 +303,17 @@ impl Trying {
         relaying.deliver(&head, outcome, cx);
         upstream.input.consume(range.end);
         relaying.go_on(upstream, cx)
+    }
+
+    /// An interim answer of so many bytes that an HTTP/1.0 client does not get: another key may still be tried.
+    fn pass_over(mut self, bytes: usize, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        if self.request.interims == INTERIM_MAX {
+            return self.fail(Failure::Unreachable(ENDLESS_INTERIMS.into()), cx);
+        }
+        self.request.interims += 1;
+        self.scan = HeadScan::default();
+        upstream.input.consume(bytes);
+        (Exchange::Trying(self), Step::Again)
     }
 
     /// The permit for one more try, if there may be one. It is taken here and now: by the time that others have run, the

@@ -6,13 +6,25 @@ use crate::exchange::testing::{self, buffer};
 
 /// A step whose output the platform does not take. It may have answered.
 fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {
+    step_at_end(trying, output, answer, None, core, now)
+}
+
+/// The same where the platform may have ended the connection behind its answer.
+fn step_at_end(
+    trying: Trying,
+    output: &mut Buffer,
+    answer: &[u8],
+    ended: Option<Ended>,
+    core: &mut Core,
+    now: Now,
+) -> Exchange {
     let [mut from_client, mut to_client, mut input] = [b"", b"", answer].map(buffer);
     let active_at = trying.request.started.instant;
-    let ends = |input, output| Ends {
+    let ends = |input, output, ended| Ends {
         input,
         output,
         holds_records: false,
-        ended: None,
+        ended,
         active_at,
     };
     let mut cx = Cx {
@@ -21,8 +33,8 @@ fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now
         session: 0,
         role: Role::Proxy,
         peer: [127, 0, 0, 1].into(),
-        client: ends(&mut from_client, &mut to_client),
-        upstream: Upstream::Open(ends(&mut input, output), Origin::Pooled),
+        client: ends(&mut from_client, &mut to_client, None),
+        upstream: Upstream::Open(ends(&mut input, output, ended), Origin::Pooled),
     };
     trying.step(&mut cx).0
 }
@@ -87,4 +99,36 @@ fn the_key_of_the_next_try_cannot_be_lost_to_others() {
     assert_eq!(in_flight(&core), [0, 1], "its permit is the last key's");
     next.abort(&Reason::ClientGone, &mut core, now);
     assert_eq!(in_flight(&core), [0, 0]);
+}
+
+#[test]
+fn interim_answers_that_the_client_does_not_get_leave_the_way_to_other_keys() {
+    let failed = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".as_slice();
+    let interim = b"HTTP/1.1 103 Early Hints\r\n\r\n".as_slice();
+    // (interim answers, what follows, how that ends)
+    let rows = [
+        (1, failed, None),
+        (2, failed, None),
+        (INTERIM_MAX, interim, None),
+        (1, b"".as_slice(), Some(Ended::Cleanly)),
+    ];
+    for (interims, last, ended) in rows {
+        let platform = r#""base_url": "http://192.0.2.1""#;
+        let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, platform);
+        let now = testing::now();
+        let mut trying = begin(&mut core, now);
+        trying.request.version = Version::Http10;
+        let [first, second] = [0, 1].map(|place| core.site.routes[0].keys[place]);
+        let answers = std::iter::repeat_n((interim, None), interims as usize);
+        for (answer, ended) in answers.chain([(last, ended)]) {
+            assert_eq!(trying.permit.key(), first);
+            let next = step_at_end(trying, &mut buffer(b""), answer, ended, &mut core, now);
+            trying = match next {
+                Exchange::Trying(trying) => trying,
+                _ => panic!("nothing has been sent to the client"),
+            };
+        }
+        assert_eq!((trying.permit.key(), trying.request.tries), (second, 2));
+        Exchange::Trying(trying).abort(&Reason::ClientGone, &mut core, now);
+    }
 }
