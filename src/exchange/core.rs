@@ -1,5 +1,6 @@
 //! What all exchanges share: the configuration in force, the policy's state, memory, ids, figures.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -9,7 +10,7 @@ use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::spares::Spares;
 use crate::base::text::Text;
-use crate::figures::{Figures, Finished, RetryReason};
+use crate::figures::{self, Figures, Finished, RetryReason};
 use crate::http::body::Decoder;
 use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
@@ -110,10 +111,12 @@ impl Core {
         self.probes.reload(&site.probed_keys(), period, now);
         self.retry_memory.max = site.settings.retry_memory_bytes;
         let (keys, clients) = (&self.keyring, &self.clients);
+        let labels: HashSet<&str> = clients.ids().map(|id| &**clients.label(id)).collect();
         self.figures.retain(
             |platform| site.place_of(PlatformId(platform)).is_some(),
             |key| keys.is_listed(KeyId(key)),
             |client| clients.is_listed(ClientId(client)),
+            |label| labels.contains(label),
         );
         // What is left of a request keeps the configuration with which it began, and the keys in it.
         self.requests = Spares::default();
@@ -131,10 +134,16 @@ impl Core {
         if let (Role::Proxy, Some(place)) = (request.role, request.route) {
             let tokens = request.usage.tokens();
             let since = |at: Instant| at.duration_since(request.started.instant);
+            // What a key counts that has gone meanwhile would be forgotten by the next reload.
+            let key = request.key.filter(|key| self.keyring.is_listed(*key));
+            let client = |client: ClientId| figures::Client {
+                id: client.0,
+                label: Rc::clone(self.clients.label(client)),
+            };
             self.figures.finish(&Finished {
                 platform: Some(request.site.routes[place].id.0),
-                key: request.key.map(|key| key.0),
-                client: request.client.map(|client| client.0),
+                key: key.map(|key| key.0),
+                client: request.client.map(client),
                 request_id: &request.id,
                 method: &request.method,
                 path: &request.path,
@@ -351,4 +360,25 @@ impl Core {
 struct Date {
     unix_seconds: u64,
     text: Text<32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::testing::{core, now, request};
+
+    #[test]
+    fn a_key_that_has_gone_counts_nothing_that_a_reload_would_forget() {
+        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        for is_listed in [true, false] {
+            if !is_listed {
+                core.keyring.reload(&[("p", &[])]);
+            }
+            let mut request = request(&mut core);
+            (request.route, request.key) = (Some(0), Some(KeyId(0)));
+            core.finish(request, End::answered(200), now());
+        }
+        let keys: Vec<Option<u32>> = core.figures.series().map(|(id, _)| id.key).collect();
+        assert_eq!(keys, [None, Some(0)]);
+    }
 }

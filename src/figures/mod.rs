@@ -3,13 +3,14 @@
 //!
 //! Ids are the caller's: a number stays with its platform, key or client key as long as that is configured, and is unique
 //! among its kind over all platforms. So everything here is bounded by the configuration; nothing grows by what clients
-//! send.
+//! send. Only a series bears its client's label, which several clients may share.
 
 pub mod counts;
 pub mod histogram;
 pub mod recent;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::ids::RequestId;
@@ -35,7 +36,7 @@ pub struct Finished<'r> {
     pub platform: Option<u32>,
     /// The platform's key of the last try.
     pub key: Option<u32>,
-    pub client: Option<u32>,
+    pub client: Option<Client>,
     pub request_id: &'r RequestId,
     pub method: &'r Method,
     pub path: &'r Path,
@@ -60,6 +61,14 @@ pub struct Finished<'r> {
     pub started_unix_ms: u64,
 }
 
+/// Whose request it was.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub id: u32,
+    /// What it is called.
+    pub label: Rc<str>,
+}
+
 /// Why a request was tried again with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryReason {
@@ -80,12 +89,13 @@ pub struct PlatformFigures {
     retries: [u64; RetryReason::ALL.len()],
 }
 
-/// Which requests are counted together for `/metrics`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Which requests are counted together for `/metrics`. Clients of one label are: what is counted there must not fall when
+/// one of them goes, or is called otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesId {
     pub platform: u32,
     pub key: Option<u32>,
-    pub client: Option<u32>,
+    pub client: Option<Rc<str>>,
 }
 
 /// What is counted of them.
@@ -108,15 +118,18 @@ impl Figures {
             let id = SeriesId {
                 platform,
                 key: finished.key,
-                client: finished.client,
+                client: finished
+                    .client
+                    .as_ref()
+                    .map(|client| Rc::clone(&client.label)),
             };
             self.series.entry(id).or_default().add(finished);
         }
         if let Some(key) = finished.key {
             self.keys.entry(key).or_default().add(finished);
         }
-        if let Some(client) = finished.client {
-            self.clients.entry(client).or_default().add(finished);
+        if let Some(client) = &finished.client {
+            self.clients.entry(client.id).or_default().add(finished);
         }
         self.recent.push(finished);
     }
@@ -137,18 +150,21 @@ impl Figures {
         *self.refused.entry(code).or_default() += 1;
     }
 
-    /// Forgets the figures of ids that are no more, which nobody else gets; the totals keep what they counted.
+    /// Forgets the figures of ids that are no more, which nobody else gets, and of labels that no client bears any more; the
+    /// totals keep what they counted.
     pub fn retain(
         &mut self,
         platforms: impl Fn(u32) -> bool,
         keys: impl Fn(u32) -> bool,
         clients: impl Fn(u32) -> bool,
+        labels: impl Fn(&str) -> bool,
     ) {
         self.platforms.retain(|&id, _| platforms(id));
         self.keys.retain(|&id, _| keys(id));
         self.clients.retain(|&id, _| clients(id));
         self.series.retain(|id, _| {
-            platforms(id.platform) && id.key.is_none_or(&keys) && id.client.is_none_or(&clients)
+            let label = id.client.as_deref();
+            platforms(id.platform) && id.key.is_none_or(&keys) && label.is_none_or(&labels)
         });
     }
 
@@ -169,8 +185,8 @@ impl Figures {
         self.clients.get(&id)
     }
 
-    pub fn series(&self) -> impl Iterator<Item = (SeriesId, &Series)> {
-        self.series.iter().map(|(&id, series)| (id, series))
+    pub fn series(&self) -> impl Iterator<Item = (&SeriesId, &Series)> {
+        self.series.iter()
     }
 
     /// Refusals by code, in its order.

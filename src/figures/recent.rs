@@ -72,7 +72,7 @@ impl Request {
             started_unix_ms: finished.started_unix_ms,
             platform: finished.platform,
             key: finished.key,
-            client: finished.client,
+            client: finished.client.as_ref().map(|client| client.id),
             request_id: *finished.request_id,
             method: *finished.method,
             path: *finished.path,

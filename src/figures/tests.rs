@@ -2,12 +2,18 @@
 
 use super::*;
 
+/// A client of that number and name.
+pub fn client(id: u32, label: &str) -> Option<Client> {
+    let label = label.into();
+    Some(Client { id, label })
+}
+
 /// A plain request that went well, to be varied.
 pub fn finished() -> Finished<'static> {
     Finished {
         platform: Some(1),
         key: Some(2),
-        client: Some(3),
+        client: client(3, "team"),
         request_id: &const { RequestId::new("request-1") },
         method: &const { Method::new("POST") },
         path: &const { Path::new("/demo/v1/chat/completions") },
@@ -87,12 +93,12 @@ fn a_request_counts_for_all_who_took_part() {
     let id = SeriesId {
         platform: 1,
         key: Some(4),
-        client: Some(3),
+        client: Some("team".into()),
     };
     assert_eq!(figures.series().count(), 2);
     let (_, series) = figures
         .series()
-        .find(|&(other, _)| other == id)
+        .find(|&(other, _)| *other == id)
         .expect("counted above");
     assert_eq!(series.requests(Class::ClientError), 1);
     assert_eq!(series.requests(Class::Success), 0);
@@ -145,21 +151,45 @@ fn what_is_removed_is_forgotten_and_stays_in_the_totals() {
         client: None,
         ..finished()
     });
-    figures.retain(|_| true, |id| id == 4, |_| false);
+    figures.retain(|_| true, |id| id == 4, |_| false, |_| false);
     assert!(figures.platform(1).is_some() && figures.key(4).is_some());
     assert!(figures.key(2).is_none() && figures.client(3).is_none());
-    let ids: Vec<SeriesId> = figures.series().map(|(id, _)| id).collect();
+    let ids: Vec<&SeriesId> = figures.series().map(|(id, _)| id).collect();
     assert_eq!(
         ids,
-        [SeriesId {
+        [&SeriesId {
             platform: 1,
             key: Some(4),
             client: None
         }]
     );
     assert_eq!(figures.totals().requests, 2);
-    figures.retain(|_| false, |_| false, |_| false);
+    figures.retain(|_| false, |_| false, |_| false, |_| false);
     assert!(figures.platform(1).is_none() && figures.series().next().is_none());
+}
+
+#[test]
+fn a_series_of_several_clients_does_not_fall_when_one_goes() {
+    let mut figures = Figures::default();
+    for id in [3, 4] {
+        figures.finish(&Finished {
+            client: client(id, "team"),
+            ..finished()
+        });
+    }
+    let series = |figures: &Figures| -> Vec<u64> {
+        let series = figures.series();
+        series
+            .map(|(_, series)| series.requests(Class::Success))
+            .collect()
+    };
+    assert_eq!(series(&figures), [2]);
+    figures.retain(|_| true, |_| true, |id| id == 4, |label| label == "team");
+    assert!(figures.client(3).is_none() && figures.client(4).is_some());
+    assert_eq!(series(&figures), [2]);
+    // The other one is called otherwise.
+    figures.retain(|_| true, |_| true, |id| id == 4, |label| label == "others");
+    assert!(series(&figures).is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
 
 use subtle::ConstantTimeEq;
 
@@ -51,7 +52,8 @@ pub struct Clients {
 struct Client {
     spec: ClientSpec,
     digest: Digest,
-    label: KeyLabel,
+    key_label: KeyLabel,
+    label: Rc<str>,
     is_sample: bool,
     /// Whether the present configuration has it. Numbers are not given to other keys, since figures bear them.
     listed: bool,
@@ -135,6 +137,7 @@ impl Clients {
             match self.by_digest.get(&digest) {
                 Some(id) => {
                     let client = &mut self.clients[id.0 as usize];
+                    client.label = label(&spec, &digest);
                     client.spec = spec;
                     client.listed = true;
                 }
@@ -222,7 +225,12 @@ impl Clients {
     }
 
     pub fn key_label(&self, id: ClientId) -> KeyLabel {
-        self.client(id).label
+        self.client(id).key_label
+    }
+
+    /// What names it on every page, and others that have the same name: never its key.
+    pub fn label(&self, id: ClientId) -> &Rc<str> {
+        &self.client(id).label
     }
 
     /// Whether the present configuration has it.
@@ -267,11 +275,20 @@ impl Clients {
     }
 }
 
+/// Its name, or else what its key is called.
+fn label(spec: &ClientSpec, digest: &Digest) -> Rc<str> {
+    match &spec.name {
+        Some(name) => name.as_str().into(),
+        None => digest.label().as_str().into(),
+    }
+}
+
 impl Client {
     fn new(spec: ClientSpec, digest: Digest) -> Client {
         Client {
             is_sample: spec.key.expose() == SAMPLE_KEY,
-            label: digest.label(),
+            key_label: digest.label(),
+            label: label(&spec, &digest),
             spec,
             digest,
             listed: true,

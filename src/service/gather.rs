@@ -60,6 +60,7 @@ impl<'v> View<'v> {
         ClientRow {
             id: id.0,
             name: self.clients.name(id),
+            label: self.clients.label(id),
             key_id: self.clients.key_label(id).to_string(),
             is_root: self.clients.is_root(id),
             day: window(usage.day),

@@ -1,7 +1,7 @@
 //! The text of `/metrics`: Prometheus' text format 0.0.4. It does not know who asks, nor how its figures come about.
 //!
-//! Two rows may have the same label, such as two client keys with one name. They are added up, since a series may stand in
-//! the text once only.
+//! Two series may have the same labels, such as those of keys that are no more. They are added up, since a series may stand
+//! in the text once only.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Display, Write};
@@ -38,11 +38,6 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
         .collect();
     let keys = view.platforms.iter().flat_map(|platform| &platform.keys);
     let keys: HashMap<u32, &str> = keys.map(|row| (row.id, row.key_id.as_str())).collect();
-    let clients: HashMap<u32, &str> = view
-        .clients
-        .iter()
-        .map(|row| (row.id, row.label()))
-        .collect();
     let mut requests = Sums::new();
     let mut tokens = Sums::new();
     for (id, series) in view.figures.series() {
@@ -54,10 +49,7 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
             .key
             .and_then(|key| keys.get(&key).copied())
             .unwrap_or_default();
-        let client = id
-            .client
-            .and_then(|client| clients.get(&client).copied())
-            .unwrap_or_default();
+        let client = id.client.as_deref().unwrap_or_default();
         for class in Class::ALL {
             let count = series.requests(class);
             if count > 0 {

@@ -305,11 +305,7 @@ impl<'v> Names<'v> {
                 .map(|row| (row.id, row.name))
                 .collect(),
             keys: keys.map(|row| (row.id, row.key_id.as_str())).collect(),
-            clients: view
-                .clients
-                .iter()
-                .map(|row| (row.id, row.label()))
-                .collect(),
+            clients: view.clients.iter().map(|row| (row.id, row.label)).collect(),
         }
     }
 }

@@ -78,6 +78,8 @@ pub struct ClientRow<'v> {
     /// Its id in [`Figures`].
     pub id: u32,
     pub name: Option<&'v str>,
+    /// What names it where one text must do.
+    pub label: &'v str,
     pub key_id: String,
     pub is_root: bool,
     pub day: Window,
@@ -119,20 +121,16 @@ impl KeyStatus {
     }
 }
 
-impl ClientRow<'_> {
-    /// What names this client on every page: never its key.
-    pub fn label(&self) -> &str {
-        self.name.unwrap_or(&self.key_id)
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::base::ids::RequestId;
     use crate::figures::counts::Class;
     use crate::figures::recent::{Method, Path};
-    use crate::figures::{Finished, RetryReason};
+    use crate::figures::{Client, Finished, RetryReason};
+
+    /// A name that needs escapes.
+    pub const TEAM: &str = "team \"a\\b\"\n";
 
     /// 2023-11-14T22:13:20Z.
     pub const UNIX_SECONDS: u64 = 1_700_000_000;
@@ -143,7 +141,10 @@ pub(crate) mod tests {
         figures.finish(&Finished {
             platform: Some(0),
             key: Some(7),
-            client: Some(3),
+            client: Some(Client {
+                id: 3,
+                label: TEAM.into(),
+            }),
             request_id: &RequestId::new("r-1"),
             method: &Method::new("POST"),
             path: &Path::new("/open/v1/chat/completions"),
@@ -196,7 +197,8 @@ pub(crate) mod tests {
         };
         let client = ClientRow {
             id: 3,
-            name: Some("team \"a\\b\"\n"),
+            name: Some(TEAM),
+            label: TEAM,
             key_id: "ffeeddccbbaa".to_string(),
             is_root: false,
             day: Window {

@@ -321,6 +321,33 @@ fn tokens_and_models_are_counted() {
 }
 
 #[test]
+fn a_counter_of_two_clients_does_not_fall_when_one_of_them_goes() {
+    let platform = Platform::answering("{}");
+    let team =
+        ["key-of-the-team-1", "key-of-the-team-2"].map(|key| json!({"key": key, "name": "team"}));
+    let platforms = json!([platform.entry(&["key-1"])]);
+    let proxy = Proxy::with_keys(json!({}), &json!(team), &platforms);
+    let ask_with = |key: &Value| {
+        let key = key["key"].as_str().expect("a text");
+        let head = format!("GET /test/v1/x HTTP/1.1\r\nAuthorization: Bearer {key}");
+        assert_eq!(ask(&proxy, &head).status, 200);
+    };
+    team.iter().for_each(ask_with);
+    proxy.write("key.json", &json!([team[1]]).to_string());
+    proxy.signal("HUP");
+    proxy.log().await_line("taken up anew");
+    ask_with(&team[1]);
+    let metrics = ask(&proxy, "GET /metrics HTTP/1.1");
+    assert!(
+        metrics
+            .text()
+            .contains("client=\"team\",class=\"2xx\"} 3\n"),
+        "{}",
+        metrics.text()
+    );
+}
+
+#[test]
 fn whose_body_may_come_or_not_is_answered_for_the_last_time() {
     let proxy = Proxy::start(&demo());
     for path in ["/info", "/health", "/events"] {

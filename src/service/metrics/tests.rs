@@ -4,7 +4,7 @@ use super::*;
 use crate::base::ids::RequestId;
 use crate::figures::recent::{Method, Path};
 use crate::service::process::tests::TEXTS;
-use crate::service::view::tests::{figures, view};
+use crate::service::view::tests::{TEAM, figures, view};
 
 /// The lines of a text that no histogram bucket stands on, and the buckets of one histogram.
 fn split(text: &str) -> (String, Vec<&str>) {
@@ -56,7 +56,10 @@ fn a_series_stands_there_once() {
     figures.finish(&crate::figures::Finished {
         platform: first.platform,
         key: first.key,
-        client: Some(4),
+        client: Some(crate::figures::Client {
+            id: 4,
+            label: TEAM.into(),
+        }),
         request_id: &RequestId::new("r-2"),
         method: &Method::new("GET"),
         path: &Path::new("/"),
@@ -73,11 +76,7 @@ fn a_series_stands_there_once() {
         tokens_out: None,
         started_unix_ms: 0,
     });
-    let mut view = view(&figures);
-    let mut twin = view.clients[0].clone();
-    twin.id = 4;
-    view.clients.push(twin);
-    let text = render(&view, &Process::default());
+    let text = render(&view(&figures), &Process::default());
     let lines = |name: &str| {
         text.lines()
             .filter(|line| line.starts_with(name))
@@ -103,10 +102,9 @@ fn a_series_stands_there_once() {
 fn what_is_not_configured_any_more_is_not_shown() {
     let figures = figures();
     let mut view = view(&figures);
-    view.clients.clear();
     view.platforms[0].keys.clear();
     let text = render(&view, &Process::default());
-    let labels = r#"{platform="open",key_id="",client="",class="4xx"}"#;
+    let labels = r#"{platform="open",key_id="",client="team \"a\\b\"\n",class="4xx"}"#;
     assert!(text.contains(&format!("aiproxy_requests_total{labels} 1\n")));
     view.platforms.clear();
     let text = render(&view, &Process::default());
