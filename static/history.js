@@ -19,6 +19,9 @@ export const ERROR_GROUPS = {
   client: ["client", "canceled"],
 };
 
+/** What cuts an answer whose status may be a good one, and is not its client's doing. */
+const PLATFORM_CODES = ["upstream_error", "idle_timeout", "internal_error"];
+
 export function errorCount(errors, kinds = Object.values(ERROR_GROUPS).flat()) {
   return kinds.reduce((sum, kind) => sum + (errors[kind] ?? 0), 0);
 }
@@ -101,9 +104,9 @@ function endOf(request) {
 
 function errorGroup({ status, code }) {
   if (code === "canceled" || code === "stopping") return "client";
-  if (status === null || status >= 500 || code === "idle_timeout") return "platform";
+  if (status === null || status >= 500 || PLATFORM_CODES.includes(code)) return "platform";
   if (status === 429 || (status > 400 && status < 404)) return "limit";
-  return status >= 400 ? "client" : null;
+  return status >= 400 || code !== null ? "client" : null;
 }
 
 function note(bin, request) {

@@ -101,7 +101,8 @@ function wanted(request, kind) {
 function levelOf({ status, code }) {
   if (code === "canceled") return "off";
   if (status === null) return "bad";
-  if (status < 400) return "good";
+  // One that was cut has the status that was delivered, and says by its code why.
+  if (status < 400) return code === null ? "good" : "bad";
   return status < 500 ? "wait" : "bad";
 }
 

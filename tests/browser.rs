@@ -448,6 +448,27 @@ fn requests_that_look_alike_are_shown_one_by_one() {
     );
 }
 
+#[test]
+fn an_answer_that_was_cut_is_no_good_one() {
+    let platform = Scripted::serve(|_, line| {
+        line.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+        Next::Close
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    client.head();
+    client.rest();
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(
+        "document.querySelector('#recent tbody tr[data-level=bad]')?.innerText.includes('200 upstream_error') ?? false",
+        SOON,
+    );
+}
+
 fn unlock(chrome: &mut Chrome, key: &str) {
     chrome.value(&format!(
         "document.getElementById('gate-key').value = '{key}';

@@ -440,4 +440,12 @@ impl End {
             class: class_of(reason),
         }
     }
+
+    /// An answer whose head had been delivered: the client has got this status, whatever cut the body.
+    fn cut_off(status: u16, reason: &Reason) -> End {
+        End {
+            status: Some(status),
+            ..End::failed(reason)
+        }
+    }
 }

@@ -370,16 +370,20 @@ impl Relaying {
     }
 
     pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {
-        match self.stage {
+        let end = match self.stage {
             // No final answer has come: the try ends here.
-            Stage::Head { .. } => core.settle(&self.request, self.permit, Outcome::Canceled, now),
+            Stage::Head { .. } => {
+                core.settle(&self.request, self.permit, Outcome::Canceled, now);
+                End::failed(reason)
+            }
             Stage::Body(body) => {
                 self.request.bytes_out = body.passed;
                 core.keyring.release(self.permit);
+                End::cut_off(body.status, reason)
             }
-        }
+        };
         discard(self.upload, core);
-        core.finish(self.request, End::failed(reason), now);
+        core.finish(self.request, end, now);
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Finished<'r> {
     pub model: Option<&'r str>,
     /// What the client was sent, or would have been.
     pub status: Option<u16>,
-    /// The proxy's own error, if the answer was one.
+    /// The proxy's own error, if the answer was one or was cut by one.
     pub code: Option<&'static str>,
     pub class: Class,
     /// How often a platform was asked.

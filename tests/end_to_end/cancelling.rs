@@ -109,6 +109,14 @@ fn each_way_of_leaving_at_each_moment() {
         assert_eq!(key["errors"]["canceled"], 3, "{key}");
         assert_eq!(key["in_flight"], 0);
         assert_eq!(stats["connections"]["upstreams"], 0, "{stats}");
+        let status = match until {
+            Until::Nothing => json!(null),
+            Until::Head | Until::Piece | Until::Flood => json!(200),
+        };
+        for request in stats["recent"].as_array().expect("requests") {
+            let told = (&request["status"], &request["code"]);
+            assert_eq!(told, (&status, &json!("canceled")), "{until:?}");
+        }
     }
 }
 

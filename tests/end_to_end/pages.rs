@@ -321,6 +321,30 @@ fn tokens_and_models_are_counted() {
 }
 
 #[test]
+fn an_answer_that_was_cut_is_listed_with_the_status_that_was_delivered() {
+    let platform = Platform::serve(|seen, line| {
+        let status = seen.path().rsplit('/').next().unwrap_or_default();
+        line.send(format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: 9\r\n\r\nabc"
+        ));
+        crate::support::platform::Next::Close
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-1"])]));
+    for status in [200, 404] {
+        let mut client = proxy.connect();
+        let head = format!("GET /test/v1/{status} HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}");
+        client.send(format!("{head}\r\n\r\n"));
+        client.head();
+        client.rest();
+        let stats = proxy.page("/stats");
+        let recent = &stats["recent"][0];
+        let told = (&recent["status"], &recent["code"], &recent["bytes_out"]);
+        assert_eq!(told, (&json!(status), &json!("upstream_error"), &json!(3)));
+    }
+    assert_eq!(proxy.page("/stats")["totals"]["errors"]["network"], 2);
+}
+
+#[test]
 fn a_counter_of_two_clients_does_not_fall_when_one_of_them_goes() {
     let platform = Platform::answering("{}");
     let team =
