@@ -347,16 +347,22 @@ impl Server {
                 door.open += usize::from(is_welcome);
             }
         }
+        self.count_connections();
     }
 
-    /// Publishes the figures when it is time, and wakes who waits for something that is not its own.
-    fn wake(&mut self) {
+    /// Takes note of how many there are, for the pages that show it.
+    fn count_connections(&mut self) {
         self.core.connections.clients = self.clients.open as u64;
         let idle = self.network.idle_upstreams();
         self.core.connections.idle_upstreams = idle as u64;
         // Each session has one token for its client's side, a probe's that nobody has included.
         let others = FIXED_OWNERS + self.scheduler.len() + idle;
         self.core.connections.upstreams = (self.network.owners.len() - others) as u64;
+    }
+
+    /// Publishes the figures when it is time, and wakes who waits for something that is not its own.
+    fn wake(&mut self) {
+        self.count_connections();
         if self
             .core
             .feed

@@ -321,6 +321,24 @@ fn tokens_and_models_are_counted() {
 }
 
 #[test]
+fn whoever_asks_is_among_the_clients() {
+    let proxy = Proxy::start(&demo());
+    // All of them come in one turn.
+    proxy.signal("STOP");
+    let ask = |_| {
+        let mut client = proxy.connect();
+        client.send("GET /stats HTTP/1.1\r\nHost: p\r\n\r\n");
+        client
+    };
+    let mut clients = [0, 1, 2].map(ask);
+    proxy.signal("CONT");
+    let counted = clients
+        .each_mut()
+        .map(|client| client.answer().json()["connections"]["clients"].clone());
+    assert_eq!(counted, [3, 3, 3]);
+}
+
+#[test]
 fn an_answer_that_was_cut_is_listed_with_the_status_that_was_delivered() {
     let platform = Platform::serve(|seen, line| {
         let status = seen.path().rsplit('/').next().unwrap_or_default();
