@@ -251,10 +251,12 @@ impl Core {
 
     /// Whether a stream of figures goes on that `peer` and its root key, if one was needed, have opened.
     pub fn may_listen(&self, peer: Peer, root: Option<ClientId>) -> bool {
+        let settings = &self.site.settings;
+        let counts = |client| settings.enable_key_validation && self.clients.is_root(client);
         self.phase == Phase::Serving
-            && self.site.settings.enable_json
+            && settings.enable_json
             && self.site.allows_address(peer.address, peer.is_loopback)
-            && root.is_none_or(|client| self.clients.is_root(client))
+            && root.is_none_or(counts)
     }
 
     /// A stop was asked for. There will be no further event: who listens would hold the stop up to its end.
