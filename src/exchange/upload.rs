@@ -265,7 +265,7 @@ impl Upload {
             let stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
             is_paused = stopped == Stopped::Paused;
             self.check_size()?;
-            if self.kept.body_bytes() > self.limits.kept_bytes_max {
+            if self.received > self.limits.kept_bytes_max {
                 self.stop_keeping();
             }
         }

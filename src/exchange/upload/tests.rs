@@ -83,7 +83,7 @@ fn limits(kept_bytes_max: u64) -> Limits {
 }
 
 /// Framing, limits, memory, what the client sends; the body that goes out, what is left, whether it can be repeated.
-const ROWS: [(Framing, u64, u64, &str, &str, &str, bool); 11] = [
+const ROWS: [(Framing, u64, u64, &str, &str, &str, bool); 12] = [
     (Framing::None, 100, 100, "GET", "", "GET", true),
     (Framing::Length(0), 100, 100, "", "", "", true),
     (
@@ -107,6 +107,15 @@ const ROWS: [(Framing, u64, u64, &str, &str, &str, bool); 11] = [
         "3\r\nabc\r\n0\r\n\r\n",
         "abc",
         "",
+        true,
+    ),
+    (
+        Framing::Chunked,
+        7,
+        1000,
+        "3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\nGET",
+        "abcdefg",
+        "GET",
         true,
     ),
     (
