@@ -274,7 +274,9 @@ impl Session {
     fn greet(&mut self, core: &mut Core, now: Now) -> Driven {
         if self.client.hears_plain_text() {
             self.client.drop_tls();
-            self.exchange = Exchange::refuse_plain_text(self.role, core, now);
+            self.client.fill(usize::MAX, &mut core.blocks, now);
+            let unread = self.client.input.unread();
+            self.exchange = Exchange::refuse_plain_text(unread, self.role, core, now);
             return Driven::Again;
         }
         match self.client.handshake(&mut core.blocks, now) {

@@ -173,19 +173,31 @@ impl Exchange {
         Exchange::Choosing(Choosing::probe(request, upload, key))
     }
 
-    /// A connection on which the client did not begin with TLS, although it had to: that is answered.
-    pub fn refuse_plain_text(role: Role, core: &mut Core, now: Now) -> Exchange {
-        Exchange::last_words(&Reason::Malformed(Malformed::NotTls), role, core, now)
+    /// A connection on which the client did not begin with TLS, although it had to: that is answered. `unread`: what has
+    /// come of its request.
+    pub fn refuse_plain_text(unread: &[u8], role: Role, core: &mut Core, now: Now) -> Exchange {
+        let (reason, asked) = (
+            Reason::Malformed(Malformed::NotTls),
+            reading::asked_by(unread),
+        );
+        Exchange::last_words(&reason, asked, role, core, now)
     }
 
     /// A connection whose request a defect has swallowed before a byte of its answer had left: that is answered.
     pub fn after_defect(role: Role, core: &mut Core, now: Now) -> Exchange {
-        Exchange::last_words(&Reason::Bug, role, core, now)
+        Exchange::last_words(&Reason::Bug, Asked::Other, role, core, now)
     }
 
-    /// The answer to a request of which nothing is known. The connection ends with it.
-    fn last_words(reason: &Reason, role: Role, core: &mut Core, now: Now) -> Exchange {
-        let request = core.new_request(role, now);
+    /// The answer to a request of which nothing else is known. The connection ends with it.
+    fn last_words(
+        reason: &Reason,
+        asked: Asked,
+        role: Role,
+        core: &mut Core,
+        now: Now,
+    ) -> Exchange {
+        let mut request = core.new_request(role, now);
+        request.asked = asked;
         let reply = replying::error_reply(reason);
         Exchange::Replying(Replying::new(request, reply, Decoder::Done, now))
     }

@@ -176,14 +176,19 @@ impl Reading {
 fn refuse_unread(reason: Reason, id: Option<RequestId>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let mut request = cx.core.new_request(cx.role, cx.now);
     request.id = id.unwrap_or(request.id);
-    // Empty lines may stand before it. Whatever else is wrong, HEAD gets no body (RFC 9110 section 9.3.2).
-    let unread = cx.client.input.unread().trim_ascii_start();
-    if unread.starts_with(b"HEAD ") {
-        request.asked = Asked::Head;
-    }
+    request.asked = asked_by(cx.client.input.unread());
     cx.client.input.consume(cx.client.input.len());
     let replying = Replying::refuse(request, reason, Decoder::new(Framing::None), cx);
     (Exchange::Replying(replying), Step::Again)
+}
+
+/// What a request that is not understood asks. Empty lines may stand before it. Whatever else is wrong, HEAD gets no body
+/// (RFC 9110 section 9.3.2).
+pub(super) fn asked_by(unread: &[u8]) -> Asked {
+    match unread.trim_ascii_start().starts_with(b"HEAD ") {
+        true => Asked::Head,
+        false => Asked::Other,
+    }
 }
 
 fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {

@@ -229,6 +229,10 @@ fn what_is_no_handshake_is_answered_or_closed() {
     assert!(answer.field("x-request-id").is_some());
     assert!(answer.text().contains("https"), "{}", answer.text());
     plain.ends();
+    let mut plain = proxy.connect();
+    plain.send("HEAD / HTTP/1.1\r\nHost: p\r\n\r\n");
+    assert_eq!(plain.answer_to("HEAD").status, 400);
+    plain.ends();
     // A handshake that has begun and stalls, and one that never begins.
     for bytes in [&[0x16, 3, 1, 1][..], &[]] {
         let began = Instant::now();
