@@ -30,7 +30,7 @@ pub struct JournalFile {
     /// written, and nothing need be read.
     own_bytes: u64,
     /// So long it was, and what was appended since: one that is shorter has lost something.
-    length_min: u64,
+    pub length_min: u64,
 }
 
 /// Why a file cannot be used.

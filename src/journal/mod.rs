@@ -51,6 +51,10 @@ const PENDING_BYTES_MAX: usize = 1024 * 1024;
 /// How long the file counts as shared after another process has written to it.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 
+/// A larger file is not looked through by [`Journal::check`]: a running proxy stands still meanwhile, and the next start
+/// reads it all the same.
+const CHECKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// A file that is replaced more often while one write waits is left alone for a while. Processes look once a second
 /// whether to compact; so many of them are not on one port.
 const REOPENS_MAX: usize = 64;
@@ -117,7 +121,7 @@ impl Journal {
         let mut findings = Vec::new();
         match journal.open_patiently(now) {
             Ok(found) => findings.extend(found),
-            Err(fault) => findings.extend(journal.go_without(fault, now)?),
+            Err(fault) => findings.extend(journal.go_without(fault, u64::MAX, now)?),
         }
         journal.news.clear();
         journal.tally.prune(now);
@@ -128,15 +132,18 @@ impl Journal {
         })
     }
 
-    /// What [`Journal::open`] would say, of a file that stays as it is.
+    /// What [`Journal::open`] would say, of a file that stays as it is. Of one that is very large the beginning alone is
+    /// looked at.
     ///
     /// # Errors
     /// As there.
     pub fn check(path: &Path, now: Now) -> Result<Vec<String>, String> {
         let mut journal = Journal::at(path, NOBODY);
         match JournalFile::probe(&journal.path) {
-            Ok(()) => Ok(journal.read_without_writing(now)?.into_iter().collect()),
-            Err(fault) => journal.go_without(fault, now),
+            Ok(()) => journal
+                .read_without_writing(CHECKED_BYTES_MAX, now)
+                .map(Vec::from_iter),
+            Err(fault) => journal.go_without(fault, CHECKED_BYTES_MAX, now),
         }
     }
 
@@ -161,12 +168,17 @@ impl Journal {
     }
 
     /// What to say of a file that cannot be written to.
-    fn go_without(&mut self, fault: Fault, now: Now) -> Result<Vec<String>, String> {
+    fn go_without(
+        &mut self,
+        fault: Fault,
+        bytes_max: u64,
+        now: Now,
+    ) -> Result<Vec<String>, String> {
         match fault {
             Fault::Refused(why) => Err(words::refusal(&self.path, &why)),
             Fault::Failed(_) | Fault::Busy => {
                 self.retry_at = Some(now.instant + RETRY_AFTER);
-                let found = self.read_without_writing(now)?;
+                let found = self.read_without_writing(bytes_max, now)?;
                 let warning = words::warning(&self.path, &fault.why());
                 Ok(found.into_iter().chain([warning]).collect())
             }
@@ -343,8 +355,8 @@ impl Journal {
         Ok(words::finding(&self.path, damage, torn_bytes))
     }
 
-    /// Takes the records of a file in that can be read at least.
-    fn read_without_writing(&mut self, now: Now) -> Result<Option<String>, String> {
+    /// Takes the records of a file in that can be read at least, if it has no more bytes than these.
+    fn read_without_writing(&mut self, bytes_max: u64, now: Now) -> Result<Option<String>, String> {
         let Ok(mut file) = JournalFile::open_to_read(&self.path) else {
             return Ok(None);
         };
@@ -353,6 +365,9 @@ impl Journal {
             Ok(Opening::Unbegun) | Err(_) => return Ok(None),
             Ok(Opening::Headless) => {}
             Ok(Opening::Known) => file.read_to = HEADER.len() as u64,
+        }
+        if file.length_min > bytes_max {
+            return Ok(Some(words::unread(&self.path, file.length_min)));
         }
         let read = file.read_rest(&mut |_, record| self.tally.add(&record, now));
         let (damage, torn_bytes) = read.unwrap_or_default();

@@ -3,7 +3,7 @@
 mod sharing;
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
@@ -264,6 +264,25 @@ fn a_check_says_what_a_start_would_and_leaves_no_trace() {
                 .all(|(line, want)| line.contains(want)),
             "{lines:?}"
         );
+    }
+}
+
+#[test]
+fn a_check_does_not_look_through_what_is_very_large() {
+    let (folder, now) = (Folder::new(), start());
+    // (how it begins, what is told)
+    for (begin, want) in [
+        (HEADER, "was not looked through"),
+        (&b"{}"[..], "it is not a journal"),
+    ] {
+        fs::write(folder.file(), begin).expect("the folder can be written to");
+        let file = OpenOptions::new().write(true).open(folder.file());
+        let file = file.expect("it was made");
+        file.set_len(CHECKED_BYTES_MAX + 1)
+            .expect("it has no content");
+        let told = Journal::check(&folder.file(), now);
+        let told = told.map_or_else(|problem| problem, |warnings| warnings.concat());
+        assert!(told.contains(want), "{told}");
     }
 }
 

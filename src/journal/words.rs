@@ -21,6 +21,11 @@ pub fn headless(path: &Path) -> String {
     format!("{path}: its beginning was missing and is written anew")
 }
 
+pub fn unread(path: &Path, bytes: u64) -> String {
+    let path = path.display();
+    format!("{path}: it has {bytes} bytes, and was not looked through; the next start reads them")
+}
+
 /// What to tell of a file's damage.
 pub fn finding(path: &Path, damage: Damage, torn_bytes: u64) -> Option<String> {
     let path = path.display();
