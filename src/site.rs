@@ -18,6 +18,7 @@ use crate::net::resolver::name::is_host_name;
 use crate::net::tls;
 use crate::policy::access::ClientSpec;
 use crate::policy::keyring::{KeyId, Keyring, PlatformId};
+use crate::policy::probes::Probed;
 
 /// One version of the configuration.
 pub struct Site {
@@ -123,17 +124,16 @@ impl Site {
         }
     }
 
-    /// The keys that are probed: those of enabled platforms.
-    pub fn probed_keys(&self) -> Vec<(PlatformId, Vec<KeyId>)> {
-        let enabled = self.routes.iter().filter(|route| route.platform.enabled);
-        enabled
-            .map(|route| (route.id, route.keys.clone()))
-            .collect()
-    }
-
-    /// Where the platform with that number stands, if the configuration has it.
-    pub fn place_of(&self, platform: PlatformId) -> Option<usize> {
-        self.routes.iter().position(|route| route.id == platform)
+    /// The platforms whose keys are probed: the enabled ones.
+    pub fn probed(&self) -> Vec<Probed> {
+        let routes = self.routes.iter().enumerate();
+        let enabled = routes.filter(|(_, route)| route.platform.enabled);
+        let probed = |(place, route): (usize, &Route)| Probed {
+            platform: route.id,
+            place,
+            keys: route.keys.clone(),
+        };
+        enabled.map(probed).collect()
     }
 
     /// The platform of that name.

@@ -14,7 +14,7 @@ use crate::figures::{self, Figures, Finished, RetryReason};
 use crate::http::body::Decoder;
 use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
-use crate::policy::keyring::{Condition, KeyId, Keyring, Outcome, Permit, PlatformId};
+use crate::policy::keyring::{Condition, KeyId, Keyring, Outcome, Permit};
 use crate::policy::probes::{Probes, Round};
 use crate::service::gather::View;
 use crate::service::stats;
@@ -78,7 +78,7 @@ impl Core {
         now: Now,
     ) -> Core {
         let mut probes = Probes::default();
-        probes.reload(&site.probed_keys(), site.settings.unhealthy_key_retry, now);
+        probes.reload(&site.probed(), site.settings.unhealthy_key_retry, now);
         let max = site.settings.retry_memory_bytes;
         Core {
             site,
@@ -108,12 +108,12 @@ impl Core {
     /// Takes a new version of the configuration up. Requests in flight keep the one with which they began.
     pub fn take_site(&mut self, site: Rc<Site>, now: Now) {
         let period = site.settings.unhealthy_key_retry;
-        self.probes.reload(&site.probed_keys(), period, now);
+        self.probes.reload(&site.probed(), period, now);
         self.retry_memory.max = site.settings.retry_memory_bytes;
         let (keys, clients) = (&self.keyring, &self.clients);
         let labels: HashSet<&str> = clients.ids().map(|id| &**clients.label(id)).collect();
         self.figures.retain(
-            |platform| site.place_of(PlatformId(platform)).is_some(),
+            |platform| site.routes.iter().any(|route| route.id.0 == platform),
             |key| keys.is_listed(KeyId(key)),
             |client| clients.is_listed(ClientId(client)),
             |label| labels.contains(label),

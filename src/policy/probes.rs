@@ -21,6 +21,14 @@ const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// Unhealthy keys come up again within this part of their period after it, each at a place of its own.
 const SPREAD_PARTS: u32 = 8;
 
+/// A platform whose keys are probed.
+pub struct Probed {
+    pub platform: PlatformId,
+    /// Where it stands in the configuration.
+    pub place: usize,
+    pub keys: Vec<KeyId>,
+}
+
 /// Where the round of `GET /health` stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
@@ -43,6 +51,8 @@ pub struct Probes {
 /// One key's.
 struct Schedule {
     platform: PlatformId,
+    /// Where that stands in the configuration, as long as this key is there.
+    place: usize,
     due: Due,
     /// Whether the platform has answered the probe that is under way.
     answered: bool,
@@ -89,13 +99,13 @@ enum RoundState {
 }
 
 impl Probes {
-    /// Takes a new configuration: the enabled platforms and their keys, and how often unhealthy ones are probed again;
-    /// zero: never by timer. New keys are probed once.
-    pub fn reload(&mut self, platforms: &[(PlatformId, Vec<KeyId>)], period: Duration, now: Now) {
+    /// Takes a new configuration: the enabled platforms with their places and keys, and how often unhealthy ones are probed
+    /// again; zero: never by timer. New keys are probed once.
+    pub fn reload(&mut self, platforms: &[Probed], period: Duration, now: Now) {
         self.period = period;
         let listed: HashSet<KeyId> = platforms
             .iter()
-            .flat_map(|(_, keys)| keys)
+            .flat_map(|probed| &probed.keys)
             .copied()
             .collect();
         self.keys
@@ -111,14 +121,16 @@ impl Probes {
                 }
                 (false, Due::Never | Due::At(_) | Due::Again { .. } | Due::AtOnce) => false,
             });
-        for (platform, keys) in platforms {
-            self.platforms.entry(*platform).or_default();
-            for key in keys {
-                self.keys.entry(*key).or_insert(Schedule {
-                    platform: *platform,
+        for probed in platforms {
+            self.platforms.entry(probed.platform).or_default();
+            for key in &probed.keys {
+                let schedule = self.keys.entry(*key).or_insert(Schedule {
+                    platform: probed.platform,
+                    place: probed.place,
                     due: Due::At(now.instant),
                     answered: false,
                 });
+                schedule.place = probed.place;
             }
         }
         if let RoundState::Running { keys } = &mut self.round {
@@ -127,8 +139,8 @@ impl Probes {
         self.end_round(now);
     }
 
-    /// The next key whose time has come and whose platform has room. It is under way from now on.
-    pub fn next(&mut self, now: Now) -> Option<(PlatformId, KeyId)> {
+    /// The next key whose time has come and whose platform has room, and that platform's place. It is under way from now on.
+    pub fn next(&mut self, now: Now) -> Option<(usize, KeyId)> {
         if self.next_at.is_none_or(|at| now.instant < at) {
             return None;
         }
@@ -136,8 +148,8 @@ impl Probes {
             self.begins_at(**key, schedule, now)
                 .is_some_and(|at| at <= now.instant)
         });
-        let found = found.map(|(key, schedule)| (schedule.platform, *key));
-        if let Some((platform, key)) = found {
+        let found = found.map(|(key, schedule)| (schedule.platform, schedule.place, *key));
+        if let Some((platform, _, key)) = found {
             if let Some(schedule) = self.keys.get_mut(&key) {
                 schedule.due = Due::UnderWay;
                 schedule.answered = false;
@@ -145,7 +157,7 @@ impl Probes {
             self.line(platform).in_flight += 1;
         }
         self.plan(now);
-        found
+        found.map(|(_, place, key)| (place, key))
     }
 
     /// When [`Probes::next`] is worth asking again, if nothing else happens.

@@ -104,10 +104,7 @@ impl Scheduler {
         if !core.begins_probes() {
             return;
         }
-        while let Some((platform, key)) = core.probes.next(now) {
-            let Some(place) = core.site.place_of(platform) else {
-                continue;
-            };
+        while let Some((place, key)) = core.probes.next(now) {
             self.begin(|slot| {
                 let token = Token(owners.insert(Owner::Client(slot)));
                 let exchange = Exchange::probe(place, key, core, now);

@@ -199,8 +199,7 @@ fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
     for is_in_step in [false, true] {
         let (mut core, now) = (core("{}", PLATFORM), now());
         assert_eq!(core.probes.begin_round(now), Round::Running);
-        let (platform, key) = core.probes.next(now).expect("it is due");
-        let place = core.site.place_of(platform).expect("it is there");
+        let (place, key) = core.probes.next(now).expect("it is due");
         let exchange = Exchange::probe(place, key, &mut core, now);
         let mut session = Session::probe(Token(0), key, exchange, now);
         // An empty keyring knows no key: to ask it for this one is a defect.
@@ -213,7 +212,7 @@ fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
         assert_eq!(core.probes.round(), Round::Finished, "{is_in_step}");
         let again = core.probes.deadline().expect("it is probed again");
         let later = now.after(again.duration_since(now.instant));
-        assert_eq!(core.probes.next(later), Some((platform, key)));
+        assert_eq!(core.probes.next(later), Some((place, key)));
     }
 }
 

@@ -12,8 +12,16 @@ fn start() -> Now {
     }
 }
 
-fn listed(keys: u32) -> [(PlatformId, Vec<KeyId>); 1] {
-    [(PLATFORM, (0..keys).map(KeyId).collect())]
+fn listed(keys: u32) -> [Probed; 1] {
+    listed_at(0, keys)
+}
+
+fn listed_at(place: usize, keys: u32) -> [Probed; 1] {
+    [Probed {
+        platform: PLATFORM,
+        place,
+        keys: (0..keys).map(KeyId).collect(),
+    }]
 }
 
 fn probes(keys: u32, now: Now) -> Probes {
@@ -163,6 +171,20 @@ fn a_round_waits_for_verdicts_and_the_next_probe_for_sessions() {
     probes.done(KeyId(8), false, now);
     assert_eq!(probes.round(), Round::Finished);
     assert_eq!(probes.deadline(), Some(now.instant + UNREACHABLE_PAUSE));
+}
+
+#[test]
+fn a_key_s_platform_is_where_the_newest_configuration_has_it() {
+    let now = start();
+    let mut probes = probes(1, now);
+    probes.reload(&listed_at(3, 2), PERIOD, now);
+    assert_eq!(probes.next(now), Some((3, KeyId(0))));
+    // One that is under way loses nothing by it, and begins there the next time.
+    probes.reload(&listed_at(1, 2), PERIOD, now);
+    end(&mut probes, &[0], Found::Usable, now);
+    probes.on_doubt(KeyId(0), now);
+    assert_eq!(probes.next(now), Some((1, KeyId(0))));
+    assert_eq!(probes.next(now), Some((1, KeyId(1))));
 }
 
 #[test]
