@@ -141,7 +141,7 @@ impl Core {
                 label: Rc::clone(self.clients.label(client)),
             };
             self.figures.finish(&Finished {
-                platform: Some(request.site.routes[place].id.0),
+                platform: request.site.routes[place].id.0,
                 key: key.map(|key| key.0),
                 client: request.client.map(client),
                 request_id: &request.id,

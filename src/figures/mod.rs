@@ -33,7 +33,7 @@ pub struct Figures {
 /// The facts of one request when it has ended. What is unknown is `None`.
 #[derive(Clone, Debug)]
 pub struct Finished<'r> {
-    pub platform: Option<u32>,
+    pub platform: u32,
     /// The platform's key of the last try.
     pub key: Option<u32>,
     pub client: Option<Client>,
@@ -107,24 +107,19 @@ pub struct Series {
 }
 
 impl Figures {
-    /// Counts a request that has ended, admitted or not. One without a platform is in the totals, its client's counts and
-    /// the last requests alone.
+    /// Counts a request that has ended, admitted or not.
     pub fn finish(&mut self, finished: &Finished) {
         self.totals.add(finished);
-        if let Some(platform) = finished.platform {
-            let figures = self.platforms.entry(platform).or_default();
-            figures.counts.add(finished);
-            figures.total.observe(finished.total);
-            let id = SeriesId {
-                platform,
-                key: finished.key,
-                client: finished
-                    .client
-                    .as_ref()
-                    .map(|client| Rc::clone(&client.label)),
-            };
-            self.series.entry(id).or_default().add(finished);
-        }
+        let platform = self.platforms.entry(finished.platform).or_default();
+        platform.counts.add(finished);
+        platform.total.observe(finished.total);
+        let client = finished.client.as_ref();
+        let id = SeriesId {
+            platform: finished.platform,
+            key: finished.key,
+            client: client.map(|client| Rc::clone(&client.label)),
+        };
+        self.series.entry(id).or_default().add(finished);
         if let Some(key) = finished.key {
             self.keys.entry(key).or_default().add(finished);
         }

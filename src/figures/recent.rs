@@ -30,7 +30,7 @@ pub struct Recent {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub started_unix_ms: u64,
-    pub platform: Option<u32>,
+    pub platform: u32,
     pub key: Option<u32>,
     pub client: Option<u32>,
     pub request_id: RequestId,

@@ -11,7 +11,7 @@ pub fn client(id: u32, label: &str) -> Option<Client> {
 /// A plain request that went well, to be varied.
 pub fn finished() -> Finished<'static> {
     Finished {
-        platform: Some(1),
+        platform: 1,
         key: Some(2),
         client: client(3, "team"),
         request_id: &const { RequestId::new("request-1") },
@@ -61,7 +61,7 @@ fn a_request_counts_for_all_who_took_part() {
         ..finished()
     });
     figures.finish(&Finished {
-        platform: None,
+        platform: 5,
         key: None,
         client: None,
         ..finished()
@@ -95,7 +95,7 @@ fn a_request_counts_for_all_who_took_part() {
         key: Some(4),
         client: Some("team".into()),
     };
-    assert_eq!(figures.series().count(), 2);
+    assert_eq!(figures.series().count(), 3);
     let (_, series) = figures
         .series()
         .find(|&(other, _)| *other == id)

@@ -277,7 +277,7 @@ impl<'v> RequestJson<'v> {
             time: timestamp(request.started_unix_ms),
             request_id: request.request_id.as_str(),
             client: name(request.client, &names.clients),
-            platform: name(request.platform, &names.platforms),
+            platform: names.platforms.get(&request.platform).copied(),
             key_id: name(request.key, &names.keys),
             method: request.method.as_str(),
             path: request.path.as_str(),

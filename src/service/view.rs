@@ -139,7 +139,7 @@ pub(crate) mod tests {
     pub fn figures() -> Figures {
         let mut figures = Figures::default();
         figures.finish(&Finished {
-            platform: Some(0),
+            platform: 0,
             key: Some(7),
             client: Some(Client {
                 id: 3,
