@@ -123,20 +123,10 @@ impl Record {
             unix_ms,
             standing,
         };
-        let record = if kind == Kind::Used as u8 || kind == Kind::Unused as u8 {
-            let mut number = || Some(u32::from_le_bytes(take(from)?));
-            let spent = Spent {
-                client: digest,
-                unix_ms,
-                hour: number()?,
-                hour_used: number()?,
-                day: number()?,
-                day_used: number()?,
-            };
-            match kind == Kind::Used as u8 {
-                true => Record::Used(spent),
-                false => Record::Unused(spent),
-            }
+        let record = if kind == Kind::Used as u8 {
+            Record::Used(decode_spent(digest, unix_ms, from)?)
+        } else if kind == Kind::Unused as u8 {
+            Record::Unused(decode_spent(digest, unix_ms, from)?)
         } else if kind == Kind::Usable as u8 {
             key(Standing::Usable)
         } else if kind == Kind::Cooling as u8 {
@@ -169,6 +159,18 @@ fn encode_spent(spent: &Spent, output: &mut Vec<u8>) {
     for number in [spent.hour, spent.hour_used, spent.day, spent.day_used] {
         output.extend_from_slice(&number.to_le_bytes());
     }
+}
+
+fn decode_spent(client: Digest, unix_ms: u64, from: &mut &[u8]) -> Option<Spent> {
+    let mut number = || Some(u32::from_le_bytes(take(from)?));
+    Some(Spent {
+        client,
+        unix_ms,
+        hour: number()?,
+        hour_used: number()?,
+        day: number()?,
+        day_used: number()?,
+    })
 }
 
 fn encode_standing(standing: &Standing, output: &mut Vec<u8>) {
