@@ -197,15 +197,6 @@ impl Route {
         &self.key_lines[place.expect("a request tries the keys of its own site")]
     }
 
-    /// Whether the platform's own fields replace the client's of this name.
-    pub fn sets_field(&self, name: &str) -> bool {
-        let fixed = &self.platform.headers;
-        name.eq_ignore_ascii_case(&self.platform.auth_header)
-            || fixed
-                .iter()
-                .any(|(fixed, _)| name.eq_ignore_ascii_case(fixed))
-    }
-
     /// `/name/v1/*`: how clients reach it.
     pub fn pattern(&self) -> String {
         format!("/{}{}/*", self.platform.name, self.platform.api_path)
@@ -232,13 +223,8 @@ fn probe_head(platform: &Platform, authority: &str) -> Vec<u8> {
     let (method, base) = (&platform.health_method, &platform.base_path);
     let path = &platform.health_path;
     let mut head = format!("{method} {base}{path} HTTP/1.1\r\nHost: {authority}\r\n");
-    let is_configured = |name: &str| {
-        let mut names = platform.headers.iter().map(|(name, _)| name);
-        name.eq_ignore_ascii_case(&platform.auth_header)
-            || names.any(|configured| configured.eq_ignore_ascii_case(name))
-    };
     let mut put_unless_configured = |name: &str, value: &str| {
-        if !is_configured(name) {
+        if !platform.sets_field(name) {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
     };

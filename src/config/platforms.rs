@@ -89,6 +89,15 @@ pub struct Platform {
     pub max_attempts: u32,
 }
 
+impl Platform {
+    /// Whether its own fields replace others of this name.
+    pub fn sets_field(&self, name: &str) -> bool {
+        let mut fixed = self.headers.iter().map(|(name, _)| name);
+        name.eq_ignore_ascii_case(&self.auth_header)
+            || fixed.any(|fixed| name.eq_ignore_ascii_case(fixed))
+    }
+}
+
 /// Where a platform is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -38,7 +38,7 @@ pub fn write_head(
         } else if head.passes(field.name)
             && shown.fields & (1 << place) == 0
             && !ends_here(field.name)
-            && !route.sets_field(field.name)
+            && !route.platform.sets_field(field.name)
         {
             match field.name.eq_ignore_ascii_case(SUBPROTOCOLS) {
                 true => put_subprotocols(draft, field),

@@ -128,7 +128,7 @@ impl Request {
     /// Tells the fields that the platform's own replace, wherever in the request they stand.
     pub fn replaced_fields(&self) -> impl Fn(&str) -> bool + use<> {
         let (site, place) = (Rc::clone(&self.site), self.route);
-        move |name| place.is_some_and(|place| site.routes[place].sets_field(name))
+        move |name| place.is_some_and(|place| site.routes[place].platform.sets_field(name))
     }
 
     /// The model that it asks for: named in its body, or in its path as Gemini's API does.
