@@ -56,7 +56,7 @@ mod tests {
     fn request_lines() {
         let rows: [(&[u8], &str); 35] = [
             (b"GET / HTTP/1.1", "GET / Http11"),
-            (b"POST /a?b HTTP/1.1", "POST /a?b Http11"),
+            (b"POST /a?b HTTP/1.1", "POST /a Http11"),
             (b"get / HTTP/1.1", "get / Http11"),
             (b"M-SEARCH / HTTP/1.1", "M-SEARCH / Http11"),
             (b"!#$%&'*+ / HTTP/1.1", "!#$%&'*+ / Http11"),
@@ -93,10 +93,7 @@ mod tests {
         ];
         for (line, want) in rows {
             let got = match RequestLine::parse(line) {
-                Ok(line) => {
-                    let target = line.target.path_and_query();
-                    format!("{} {target} {:?}", line.method, line.version)
-                }
+                Ok(line) => format!("{} {} {:?}", line.method, line.target.path, line.version),
                 Err(malformed) => format!("{malformed:?}"),
             };
             assert_eq!(got, want, "{}", line.escape_ascii());

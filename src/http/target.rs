@@ -15,9 +15,6 @@ pub struct Target<'b> {
     pub path: &'b str,
     /// What follows the first `?`.
     pub query: Option<&'b str>,
-    /// The authority that absolute-form and authority-form have. It goes before the Host field.
-    pub authority: Option<&'b str>,
-    path_and_query: &'b str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +48,12 @@ impl<'b> Target<'b> {
         match (text, method) {
             ("", _) => Err(Malformed::TargetBlank),
             (_, "CONNECT") if is_authority_with_port(target) => {
-                Ok(Target::whole(Form::Authority, text, Some(text)))
+                Ok(Target::whole(Form::Authority, text))
             }
             (_, "CONNECT") => Err(Malformed::TargetConnect),
-            ("*", "OPTIONS") => Ok(Target::whole(Form::Asterisk, text, None)),
+            ("*", "OPTIONS") => Ok(Target::whole(Form::Asterisk, text)),
             ("*", _) => Err(Malformed::TargetAsterisk),
-            _ if text.starts_with('/') => Ok(Target::split(Form::Origin, text, None)),
+            _ if text.starts_with('/') => Ok(Target::split(Form::Origin, text)),
             _ => Target::absolute(text, method),
         }
     }
@@ -72,43 +69,24 @@ impl<'b> Target<'b> {
         }
         match (rest, method) {
             // RFC 9112 section 3.2.4: so is the server as a whole asked for through a proxy.
-            ("", "OPTIONS") => Ok(Target::whole(Form::Asterisk, "*", Some(authority))),
-            _ => Ok(Target::split(Form::Absolute, rest, Some(authority))),
+            ("", "OPTIONS") => Ok(Target::whole(Form::Asterisk, "*")),
+            _ => Ok(Target::split(Form::Absolute, rest)),
         }
     }
 
-    fn whole(form: Form, text: &'b str, authority: Option<&'b str>) -> Target<'b> {
-        Target {
-            form,
-            path: text,
-            query: None,
-            authority,
-            path_and_query: text,
-        }
+    fn whole(form: Form, path: &'b str) -> Target<'b> {
+        let query = None;
+        Target { form, path, query }
     }
 
-    fn split(form: Form, text: &'b str, authority: Option<&'b str>) -> Target<'b> {
-        let (path, query) = match text.bytes().position(|byte| byte == b'?') {
-            Some(place) => (&text[..place], Some(&text[place + 1..])),
+    fn split(form: Form, text: &'b str) -> Target<'b> {
+        let (path, query) = match text.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
             None => (text, None),
         };
         // An empty path, which absolute-form may have, means `/` (RFC 9110 section 4.2.3).
-        let (path, path_and_query) = match path {
-            "" => ("/", "/"),
-            _ => (path, text),
-        };
-        Target {
-            form,
-            path,
-            query,
-            authority,
-            path_and_query,
-        }
-    }
-
-    /// Path and query in one piece. Of `http://host?query`, which has no such piece, it is the path alone.
-    pub fn path_and_query(&self) -> &'b str {
-        self.path_and_query
+        let path = if path.is_empty() { "/" } else { path };
+        Target { form, path, query }
     }
 }
 
@@ -201,64 +179,32 @@ mod tests {
     #[test]
     fn targets() {
         let rows = [
-            ("GET", "/", "Origin / None None /"),
-            ("GET", "/a/b", "Origin /a/b None None /a/b"),
-            ("GET", "/a?b=c", "Origin /a Some(\"b=c\") None /a?b=c"),
-            ("GET", "/a?", "Origin /a Some(\"\") None /a?"),
-            ("GET", "/a?b?c", "Origin /a Some(\"b?c\") None /a?b?c"),
-            ("GET", "//a", "Origin //a None None //a"),
-            ("GET", "/a:b@c", "Origin /a:b@c None None /a:b@c"),
-            (
-                "GET",
-                "/%00%zz{|}",
-                "Origin /%00%zz{|} None None /%00%zz{|}",
-            ),
-            ("OPTIONS", "/a", "Origin /a None None /a"),
-            ("GET", "http://h", "Absolute / None Some(\"h\") /"),
-            ("GET", "http://h/", "Absolute / None Some(\"h\") /"),
-            (
-                "GET",
-                "http://h:1/a?b",
-                "Absolute /a Some(\"b\") Some(\"h:1\") /a?b",
-            ),
-            ("GET", "HTTPS://h/a", "Absolute /a None Some(\"h\") /a"),
-            (
-                "GET",
-                "http://[::1]:2/a",
-                "Absolute /a None Some(\"[::1]:2\") /a",
-            ),
-            ("GET", "http://h?b", "Absolute / Some(\"b\") Some(\"h\") /"),
-            (
-                "GET",
-                "http://h?b/c",
-                "Absolute / Some(\"b/c\") Some(\"h\") /",
-            ),
-            ("OPTIONS", "http://h", "Asterisk * None Some(\"h\") *"),
-            ("OPTIONS", "http://h/", "Absolute / None Some(\"h\") /"),
-            (
-                "OPTIONS",
-                "http://h?a",
-                "Absolute / Some(\"a\") Some(\"h\") /",
-            ),
-            ("OPTIONS", "*", "Asterisk * None None *"),
-            (
-                "CONNECT",
-                "h:443",
-                "Authority h:443 None Some(\"h:443\") h:443",
-            ),
-            (
-                "CONNECT",
-                "[::1]:443",
-                "Authority [::1]:443 None Some(\"[::1]:443\") [::1]:443",
-            ),
+            ("GET", "/", "Origin / None"),
+            ("GET", "/a/b", "Origin /a/b None"),
+            ("GET", "/a?b=c", "Origin /a Some(\"b=c\")"),
+            ("GET", "/a?", "Origin /a Some(\"\")"),
+            ("GET", "/a?b?c", "Origin /a Some(\"b?c\")"),
+            ("GET", "//a", "Origin //a None"),
+            ("GET", "/a:b@c", "Origin /a:b@c None"),
+            ("GET", "/%00%zz{|}", "Origin /%00%zz{|} None"),
+            ("OPTIONS", "/a", "Origin /a None"),
+            ("GET", "http://h", "Absolute / None"),
+            ("GET", "http://h/", "Absolute / None"),
+            ("GET", "http://h:1/a?b", "Absolute /a Some(\"b\")"),
+            ("GET", "HTTPS://h/a", "Absolute /a None"),
+            ("GET", "http://[::1]:2/a", "Absolute /a None"),
+            ("GET", "http://h?b", "Absolute / Some(\"b\")"),
+            ("GET", "http://h?b/c", "Absolute / Some(\"b/c\")"),
+            ("OPTIONS", "http://h", "Asterisk * None"),
+            ("OPTIONS", "http://h/", "Absolute / None"),
+            ("OPTIONS", "http://h?a", "Absolute / Some(\"a\")"),
+            ("OPTIONS", "*", "Asterisk * None"),
+            ("CONNECT", "h:443", "Authority h:443 None"),
+            ("CONNECT", "[::1]:443", "Authority [::1]:443 None"),
         ];
         for (method, target, want) in rows {
             let t = Target::parse(target.as_bytes(), method).unwrap();
-            let whole = t.path_and_query();
-            let got = format!(
-                "{:?} {} {:?} {:?} {whole}",
-                t.form, t.path, t.query, t.authority
-            );
+            let got = format!("{:?} {} {:?}", t.form, t.path, t.query);
             assert_eq!(got, want, "{method} {target}");
         }
     }
