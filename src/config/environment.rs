@@ -1,7 +1,8 @@
 //! Variables: the process environment first, then `.env`.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use super::findings::Findings;
@@ -26,15 +27,21 @@ impl<'e> Environment<'e> {
     ) -> Environment<'e> {
         let mut file = HashMap::new();
         let problems_before = findings.problems.len();
-        let text = read_text(dir, findings);
+        // Blanks behind a value are a fault to dotenvy where no line ends after them.
+        let text = read_text(dir, findings) + "\n";
         // dotenvy skips a byte order mark only where it sets the process's own variables.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        for pair in dotenvy::from_read_iter(text.as_bytes()) {
+        let count = Cell::new(0);
+        let lines = Lines {
+            rest: text.as_bytes(),
+            count: &count,
+        };
+        for pair in dotenvy::from_read_iter(lines) {
             match pair {
                 // As dotenvy does it, the first one counts.
                 Ok((name, value)) => drop(file.entry(name).or_insert(value)),
                 Err(error) => {
-                    let (path, problem) = describe(&error, text);
+                    let (path, problem) = describe(&error, count.get());
                     findings.problem(&path, problem);
                 }
             }
@@ -68,14 +75,32 @@ fn read_text(dir: &Path, findings: &mut Findings) -> String {
     })
 }
 
-/// Where and what; without the line itself, which may hold a key. What dotenvy calls the line is sometimes the value.
-fn describe(error: &dotenvy::Error, text: &str) -> (String, String) {
+/// A text that is read a line at a time, so that what was read last is where a problem is.
+struct Lines<'t> {
+    rest: &'t [u8],
+    count: &'t Cell<usize>,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let line = self.rest.split_inclusive(|byte| *byte == b'\n').next();
+        let length = line.unwrap_or_default().read(buffer)?;
+        let (read, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        let ended = usize::from(read.ends_with(b"\n"));
+        self.count.set(self.count.get() + ended);
+        Ok(length)
+    }
+}
+
+/// Where and what; without the line itself, which may hold a key. What dotenvy calls the line is the end of what was read,
+/// up to line `last`.
+fn describe(error: &dotenvy::Error, last: usize) -> (String, String) {
     let dotenvy::Error::LineParse(piece, _) = error else {
         return (String::new(), "cannot be read".to_string());
     };
-    let path = text.find(piece.as_str()).map_or(String::new(), |place| {
-        format!("line {}", text[..place].matches('\n').count() + 1)
-    });
+    let line = (last + 1).saturating_sub(piece.lines().count());
+    let path = format!("line {line}");
     let problem = "cannot be read; write NAME=value, or NAME=\"value\" with blanks in it";
     (path, problem.to_string())
 }

@@ -32,7 +32,7 @@ const fn row(
 
 const NAME: &str = r#"["OPENAI_API_KEYS"]"#;
 
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 27] = [
     row(
         "OPENAI_API_KEYS=sk-1\nOPENAI_API_KEYS=sk-2",
         NAME,
@@ -58,6 +58,7 @@ const ROWS: [Row; 26] = [
     row("# all\n\nOPENAI_API_KEYS = sk-1\n", NAME, &["sk-1"], &[]),
     row("OPENAI_API_KEYS=sk-1\r\nOTHER=x\r\n", NAME, &["sk-1"], &[]),
     row("\u{feff}OPENAI_API_KEYS=sk-1", NAME, &["sk-1"], &[]),
+    row("OPENAI_API_KEYS=sk-1 ", NAME, &["sk-1"], &[]),
     row("openai=sk-1", r#"["openai"]"#, &["sk-1"], &[]),
     row(
         "OPENAI_API_KEYS=AKIAUPPERCASE",
@@ -201,6 +202,7 @@ fn keys_that_no_header_carries() {
 
 #[test]
 fn lines_of_the_file_that_cannot_be_read() {
+    let long = format!("GOOD={}\n", "x".repeat(20_000));
     for (file, want) in [
         ("OPENAI KEY=sk-secret", "line 1"),
         ("# one\nGOOD=1\nA=sk secret\n", "line 3"),
@@ -208,6 +210,10 @@ fn lines_of_the_file_that_cannot_be_read() {
         ("\u{feff}GOOD=1\r\nB='sk-secret\r\n", "line 2"),
         ("sk-secret-without-a-name", "line 1"),
         ("GOOD=1\n\n=sk-secret", "line 3"),
+        ("# A=sk secret\nB=1\nA=sk secret", "line 3"),
+        ("GOOD='one\ntwo'\n\nA='sk\nsecret' x\nB=1", "line 4"),
+        ("GOOD=1\nA='sk-secret\n\n# two\n", "line 2"),
+        (&format!("{long}A=sk secret"), "line 2"),
     ] {
         let found = lines(&load_files(&[(".env", file)], &[]));
         assert_eq!(found.len(), 1, "{found:?}");
