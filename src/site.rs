@@ -268,10 +268,9 @@ impl Lasting {
         for platform in &config.platforms {
             match self.endpoint(EndpointKey::of(platform, demo_port)) {
                 Ok(endpoint) => endpoints.push(endpoint),
-                Err(faults) => problems.extend(faults.into_iter().map(|(name, text)| Finding {
-                    file: platforms::FILE,
-                    path: format!("[{}].{name}", platform.place),
-                    text,
+                Err(faults) => problems.extend(faults.into_iter().map(|(name, text)| {
+                    let path = format!("[{}].{name}", platform.place);
+                    Finding::new(platforms::FILE, &path, &text)
                 })),
             }
         }
@@ -323,13 +322,12 @@ impl Lasting {
             return Ok(Some(Arc::clone(config)));
         }
         let config = tls::server_config(&files.cert_pem, files.key_pem.expose().as_bytes());
-        let finding = |fault: tls::Unusable| Finding {
-            file: settings::FILE,
-            path: match fault.file {
-                tls::File::Cert => "tls_cert".to_string(),
-                tls::File::Key => "tls_key".to_string(),
-            },
-            text: fault.text,
+        let finding = |fault: tls::Unusable| {
+            let path = match fault.file {
+                tls::File::Cert => "tls_cert",
+                tls::File::Key => "tls_key",
+            };
+            Finding::new(settings::FILE, path, &fault.text)
         };
         let config =
             config.map_err(|faults| -> Vec<_> { faults.into_iter().map(finding).collect() })?;
@@ -343,13 +341,12 @@ fn expiry(settings: &Settings, now: Now) -> Option<Finding> {
     let files = settings.tls.as_ref()?;
     let until = tls::expires_unix_seconds(&files.cert_pem)?;
     let date = UNIX_EPOCH + Duration::from_secs(until);
-    (until <= now.unix_seconds()).then(|| Finding {
-        file: settings::FILE,
-        path: "tls_cert".to_string(),
-        text: format!(
+    (until <= now.unix_seconds()).then(|| {
+        let text = format!(
             "the certificate expired at {}; clients will refuse it until it is renewed",
             humantime::format_rfc3339_seconds(date)
-        ),
+        );
+        Finding::new(settings::FILE, "tls_cert", &text)
     })
 }
 

@@ -136,10 +136,10 @@ fn prepare(
         Some(path) => {
             let writer = seed()? as u32;
             let opened = Ledger::open(path, writer, &mut clients, &mut keyring, now);
-            let (ledger, findings) =
-                opened.map_err(|text| format!("{}: state_file: {text}", settings::FILE))?;
+            let told = |text: &str| Finding::new(settings::FILE, "state_file", text);
+            let (ledger, findings) = opened.map_err(|text| told(&text).to_string())?;
             for finding in findings {
-                log::warn!("{}: state_file: {finding}", settings::FILE);
+                log::warn!("{}", told(&finding));
             }
             ledger
         }

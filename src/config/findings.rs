@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::base::file::is_out_of_descriptors;
 
-/// One problem or warning.
+/// One problem or warning, and one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub file: &'static str,
@@ -28,6 +28,16 @@ pub struct Findings {
     pub lacks_descriptors: bool,
 }
 
+impl Finding {
+    pub fn new(file: &'static str, path: &str, text: &str) -> Finding {
+        Finding {
+            file,
+            path: one_line(path),
+            text: one_line(text),
+        }
+    }
+}
+
 impl Findings {
     pub fn of(file: &'static str) -> Findings {
         Findings {
@@ -37,25 +47,17 @@ impl Findings {
     }
 
     pub fn problem(&mut self, path: &str, text: String) {
-        self.problems.push(self.finding(path, text));
+        self.problems.push(Finding::new(self.file, path, &text));
     }
 
     pub fn warning(&mut self, path: &str, text: String) {
-        self.warnings.push(self.finding(path, text));
+        self.warnings.push(Finding::new(self.file, path, &text));
     }
 
     /// A file cannot be read; `text` says so.
     pub fn unreadable(&mut self, path: &str, error: &io::Error, text: String) {
         self.lacks_descriptors |= is_out_of_descriptors(error);
         self.problem(path, text);
-    }
-
-    fn finding(&self, path: &str, text: String) -> Finding {
-        Finding {
-            file: self.file,
-            path: one_line(path),
-            text: one_line(&text),
-        }
     }
 
     /// Adds another file's.
@@ -84,6 +86,22 @@ impl fmt::Display for Finding {
         match self.path.is_empty() {
             true => write!(out, "{}: {}", self.file, self.text),
             false => write!(out, "{}: {}: {}", self.file, self.path, self.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line() {
+        let rows = [
+            ("", "a\nb", "f.json: a\\nb"),
+            ("a\r\nb", "\u{1b}[31m ä", "f.json: a\\r\\nb: \\u{1b}[31m ä"),
+        ];
+        for (path, text, want) in rows {
+            assert_eq!(Finding::new("f.json", path, text).to_string(), want);
         }
     }
 }
