@@ -2,6 +2,7 @@
 
 mod base_url;
 mod keys;
+mod path;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use crate::base::secret::{KEY_BYTES_MAX, Secret};
 
 use base_url::read_base_url;
 use keys::read_keys;
+use path::{fault_of_path, fault_of_query};
 
 pub const FILE: &str = "platform.json";
 
@@ -160,7 +162,7 @@ fn read_entry(
         .filter(|text| !text.is_empty())
         .map(str::to_string);
     let base = read_base_url(fields);
-    let api_path = read_path(fields, "api_path").unwrap_or_default();
+    let api_path = read_api_path(fields).unwrap_or_default();
     let auth_header = read_auth_header(fields);
     let (auth_prefix, auth_suffix) = read_auth_format(fields);
     let health_path = read_health_path(fields, &api_path);
@@ -230,16 +232,10 @@ fn read_part<'j>(fields: &mut Fields<'j, '_>, name: &'static str) -> Option<&'j 
 }
 
 /// Empty, or with a leading slash and no final one.
-fn read_path(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<String> {
-    let text = read_part(fields, name)?;
-    if !text
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#' && byte != b'?')
-    {
-        fields.problem(
-            name,
-            format!("{} is no path; write one such as \"/v1\"", quoted(text)),
-        );
+fn read_api_path(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let text = read_part(fields, "api_path")?;
+    if let Some(fault) = fault_of_path(text) {
+        fields.problem("api_path", format!("{fault}; write one such as \"/v1\""));
         return None;
     }
     let trimmed = text.trim_matches('/');
@@ -293,14 +289,10 @@ fn read_auth_format(fields: &mut Fields<'_, '_>) -> (String, String) {
 /// `/models` and `/v1/models` mean the same where `api_path` is `/v1`.
 fn read_health_path(fields: &mut Fields<'_, '_>, api_path: &str) -> String {
     let text = read_part(fields, "health_check_endpoint").unwrap_or("/models");
-    if !text
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    {
-        fields.problem(
-            "health_check_endpoint",
-            format!("{} is no path; write one such as \"/models\"", quoted(text)),
-        );
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    if let Some(fault) = fault_of_path(path).or_else(|| fault_of_query(query)) {
+        let problem = format!("{fault}; write one such as \"/models\"");
+        fields.problem("health_check_endpoint", problem);
         return String::new();
     }
     let text = match text.starts_with('/') {

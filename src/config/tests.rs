@@ -4,6 +4,7 @@ mod clients;
 mod environment;
 mod files;
 mod headers;
+mod paths;
 mod platforms;
 mod settings;
 

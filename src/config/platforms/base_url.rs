@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::path::fault_of_path;
 use super::{Fields, Origin, PART_BYTES_MAX, quoted};
 
 /// A `base_url` in its parts.
@@ -88,6 +89,11 @@ fn parse_base_url(url: &str) -> Result<Base, String> {
         return Err("a user name or password has no place here; put keys into `keys`".to_string());
     }
     let (host, port) = split_authority(authority)?;
+    if let Some(fault) = fault_of_path(path) {
+        return Err(format!(
+            "its path {fault}; end the URL with one such as /v1"
+        ));
+    }
     let default_port = if tls { 443 } else { 80 };
     let origin = Origin::Web {
         tls,
