@@ -121,6 +121,10 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
             )
         }
         None => match authority.split_once(':') {
+            Some((_, port)) if port.contains(':') => {
+                let text = "more than one colon in the host; write an IPv6 address in brackets, as in https://[::1]:8080";
+                return Err(text.to_string());
+            }
             Some((host, port)) => (host, Some(port)),
             None => (authority, Some("")),
         },

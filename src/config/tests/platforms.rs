@@ -101,6 +101,9 @@ fn names() {
 
 const NO_SCHEME: &str = "begins with no scheme; write https:// or http:// before it, or demo: for the built-in platform";
 
+const COLONS: &str =
+    "more than one colon in the host; write an IPv6 address in brackets, as in https://[::1]:8080";
+
 const WRONG_URLS: &[(&str, &str)] = &[
     (
         "ftp://h",
@@ -158,10 +161,9 @@ const WRONG_URLS: &[(&str, &str)] = &[
         "https://h:+80",
         r#""+80" is no port; write a number from 1 to 65535"#,
     ),
-    (
-        "https://h:1:2",
-        r#""1:2" is no port; write a number from 1 to 65535"#,
-    ),
+    ("https://h:1:2", COLONS),
+    ("https://::1", COLONS),
+    ("https://2001:db8::1:8080/v1", COLONS),
     (
         "https://[::1",
         "the address has no closing bracket; write https://[::1]:8080",
