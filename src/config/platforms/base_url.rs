@@ -148,5 +148,20 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
             "the host name is missing or too long; write https://api.example.com".to_string(),
         );
     }
+    if ends_in_number(host) && host.parse::<IpAddr>().is_err() {
+        return Err(format!(
+            "{host:?} is no IPv4 address, and no name ends in a number; write one such as 192.0.2.7"
+        ));
+    }
     Ok((host, port))
+}
+
+/// Whether the last label is a number: such a host can only be an IPv4 address (as in the URL standard of the WHATWG).
+fn ends_in_number(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()),
+    }
 }

@@ -205,6 +205,23 @@ fn base_urls_that_are_wrong() {
             "{url}"
         );
     }
+    for host in [
+        "10.0.0.256",
+        "10.0.0",
+        "10.0.0.1.",
+        "010.0.0.1",
+        "1",
+        "api.0x7F",
+        "h.0x",
+    ] {
+        let text =
+            format!(r#"[{{"name": "p", "base_url": "http://{host}:80/v1", "enabled": false}}]"#);
+        let found = lines(&load_files(&[("platform.json", &text)], &[]));
+        let want = format!(
+            "platform.json: [0].base_url: {host:?} is no IPv4 address, and no name ends in a number; write one such as 192.0.2.7"
+        );
+        assert_eq!(found, [want]);
+    }
     let long_label = format!("https://{}.example", "a".repeat(64));
     let long_name = format!("https://{}example", "abcdefg.".repeat(32));
     for url in [long_label, long_name] {
@@ -236,6 +253,15 @@ fn base_urls_that_are_right() {
         ("http://127.0.0.1:", false, "127.0.0.1", 80, ""),
         ("http://[::1]:65535/x", false, "::1", 65535, "/x"),
         ("https://[2001:db8::1]", true, "2001:db8::1", 443, ""),
+        (
+            "http://[::ffff:127.0.0.1]",
+            false,
+            "::ffff:127.0.0.1",
+            80,
+            "",
+        ),
+        ("https://1.h0", true, "1.h0", 443, ""),
+        ("https://10.0.0.1x", true, "10.0.0.1x", 443, ""),
     ] {
         let platform = read(&format!(r#""base_url": "{url}""#));
         let host = host.to_string();
