@@ -355,7 +355,11 @@ fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, 
                 continue;
             }
         };
-        if !is_token(name) {
+        if !is_token(name) && is_usual_name(&value) {
+            let text =
+                "no header name, but its value looks like one; write { \"name\": \"value\" }";
+            fields.problem(&place, text);
+        } else if !is_token(name) {
             fields.problem(&place, "no header name; write letters, digits and -");
         } else if is_framing(name) {
             fields.problem(&place, "frames or routes messages; leave it out");
@@ -408,6 +412,13 @@ fn is_framing(name: &str) -> bool {
 fn is_token(text: &str) -> bool {
     let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_byte)
+}
+
+/// Whether it looks like a header's name and like nothing else, as `Content-Type` does.
+fn is_usual_name(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
+    let is_telling = text.contains('-') || text.eq_ignore_ascii_case("authorization");
+    is_telling && text.bytes().all(is_letter)
 }
 
 /// One line of visible ASCII, with blanks.

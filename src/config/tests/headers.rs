@@ -47,6 +47,8 @@ fn fixed_headers() {
     const VALUE: &str =
         "holds a control character or a letter outside ASCII; write one line of visible ASCII";
     const NAME: &str = "no header name; write letters, digits and -";
+    const SWAPPED: &str =
+        r#"no header name, but its value looks like one; write { "name": "value" }"#;
     const FRAMING: &str = "frames or routes messages; leave it out";
     for (name, value, place, want) in [
         ("X-A", "a\\r\\nX-Injected: 1", "X-A", VALUE),
@@ -59,6 +61,15 @@ fn fixed_headers() {
         ("OpenAI-Organization", "é", "OpenAI-Organization", VALUE),
         ("X A", "a", "X A", NAME),
         ("X:", "a", "X:", NAME),
+        ("X A", "gzip", "X A", NAME),
+        ("X A", "sk-abcdefghijkl42", "X A", NAME),
+        ("application/json", "Content-Type", "appl…json", SWAPPED),
+        (
+            "Bearer sk-abcdefghijkl42",
+            "AUTHORIZATION",
+            "Bear…kl42",
+            SWAPPED,
+        ),
         ("", "a", "", NAME),
         ("Host", "a", "Host", FRAMING),
         ("content-LENGTH", "1", "content-LENGTH", FRAMING),
