@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 
-/// How often the files are looked at. A change is taken up once it has been still for one more look, so within twice
-/// this: an editor that writes in pieces is not interrupted.
-const PERIOD: Duration = Duration::from_millis(700);
+/// How often the files are looked at. A change is taken up once all files have been still for one more look: an editor
+/// that writes in pieces is not interrupted.
+const PERIOD: Duration = Duration::from_millis(600);
+
+/// After how many looks a change is taken up, whatever else goes on: within 2 seconds, though another file changes all the
+/// time.
+const LOOKS_MAX: u32 = 3;
 
 /// How many files are always watched.
 const OWN_FILES: usize = 4;
@@ -17,6 +21,8 @@ const OWN_FILES: usize = 4;
 pub struct Watch {
     files: Vec<Watched>,
     next_at: Instant,
+    /// How many looks in a row have seen something new.
+    looks: u32,
 }
 
 struct Watched {
@@ -48,6 +54,7 @@ impl Watch {
         Watch {
             files: paths.into_iter().map(watched).collect(),
             next_at: now.instant + PERIOD,
+            looks: 0,
         }
     }
 
@@ -69,7 +76,7 @@ impl Watch {
         self.next_at
     }
 
-    /// Looks, if it is time; whether there is a new version that has been still since the last look.
+    /// Looks, if it is time; whether there is a new version to be taken up.
     pub fn look(&mut self, now: Now) -> bool {
         if now.instant < self.next_at {
             return false;
@@ -81,11 +88,17 @@ impl Watch {
             is_still &= present == file.seen;
             file.seen = present;
         }
-        is_still && self.files.iter().any(|file| file.taken != Some(file.seen))
+        let is_new = |file: &Watched| file.taken != Some(file.seen);
+        self.looks = match self.files.iter().any(is_new) {
+            true => self.looks + 1,
+            false => 0,
+        };
+        self.looks > 0 && (is_still || self.looks >= LOOKS_MAX)
     }
 
     /// The versions that are there now are about to be read: only what comes after them is new.
     pub fn take(&mut self) {
+        self.looks = 0;
         for file in &mut self.files {
             file.seen = stamp(&file.path);
             file.taken = Some(file.seen);
@@ -195,6 +208,11 @@ mod tests {
         assert!(!look(&write_in_place));
         assert!(!look(&rename_over), "written again");
         assert!(look(&nothing));
+        // What another file does keeps no change waiting for ever.
+        assert!(!look(&write_in_place));
+        assert!(!look(&appear) && look(&go));
+        assert!(!look(&appear) && !look(&go), "counted anew");
+        assert!(!look(&nothing), "as it was taken");
     }
 
     #[test]
