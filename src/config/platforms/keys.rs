@@ -29,7 +29,7 @@ pub(super) fn read_keys(
         for part in parts(entry) {
             let Some(value) = environment.value(part) else {
                 if !is_variable_name(part) {
-                    add_key(fields, &place, part, &mut keys);
+                    add_key(fields, &place, "", part, &mut keys);
                 } else if !environment.is_whole {
                     may_have_more = true;
                 } else if enabled {
@@ -44,8 +44,9 @@ pub(super) fn read_keys(
                 let text = format!("the variable {part} is empty: it gives no key");
                 fields.warning(&place, text);
             }
+            let whose = format!("the variable {part}: ");
             for key in parts(&value) {
-                add_key(fields, &place, key, &mut keys);
+                add_key(fields, &place, &whose, key, &mut keys);
             }
         }
     }
@@ -66,19 +67,19 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
         .filter(|part| !part.is_empty())
 }
 
-fn add_key(fields: &mut Fields<'_, '_>, place: &str, key: &str, keys: &mut Keys) {
+/// `whose` says where the key is from, if it does not stand at `place` itself.
+fn add_key(fields: &mut Fields<'_, '_>, place: &str, whose: &str, key: &str, keys: &mut Keys) {
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         let text = "holds a space, a control character or a letter outside ASCII, which no header carries; copy the key again";
-        fields.problem(place, text);
+        fields.problem(place, format!("{whose}{text}"));
     } else if key.len() > KEY_BYTES_MAX {
-        fields.problem(
-            place,
-            format!("longer than {KEY_BYTES_MAX} bytes; copy the key again"),
-        );
+        let text = format!("{whose}longer than {KEY_BYTES_MAX} bytes; copy the key again");
+        fields.problem(place, text);
     } else if keys.known.insert(Secret::new(key)) {
         keys.listed.push(Secret::new(key));
     } else {
-        fields.warning(place, "the same key again; it is used once");
+        let text = format!("{whose}the same key again; it is used once");
+        fields.warning(place, text);
     }
 }
 

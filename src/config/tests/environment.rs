@@ -82,7 +82,7 @@ const ROWS: [Row; 27] = [
         "OPENAI_API_KEYS=sk-1,sk-1",
         NAME,
         &["sk-1"],
-        &["warning: @keys[0]: the same key again; it is used once"],
+        &["warning: @keys[0]: the variable OPENAI_API_KEYS: the same key again; it is used once"],
     ),
     row("", "[]", &[], &[NO_KEY]),
     row(
@@ -197,6 +197,17 @@ fn keys_that_no_header_carries() {
         let text = format!(r#"[{{"name": "p", "base_url": "https://h.example", "keys": {keys}}}]"#);
         let found = lines(&load_files(&[("platform.json", &text)], &[]));
         assert_eq!(found[0], format!("platform.json: {want}"), "{keys}");
+    }
+    let long = "k".repeat(4097);
+    for (value, want) in [
+        ("sk-2,sk 1", WRONG),
+        (&long, "longer than 4096 bytes; copy the key again"),
+    ] {
+        let text = format!(r#"[{{"name": "p", "base_url": "https://h.example", "keys": {NAME}}}]"#);
+        let variables = [("OPENAI_API_KEYS", value)];
+        let found = lines(&load_files(&[("platform.json", &text)], &variables));
+        let want = format!("platform.json: [0].keys[0]: the variable OPENAI_API_KEYS: {want}");
+        assert_eq!(found, [want]);
     }
 }
 
