@@ -101,6 +101,6 @@ fn describe(error: &dotenvy::Error, last: usize) -> (String, String) {
     };
     let line = (last + 1).saturating_sub(piece.lines().count());
     let path = format!("line {line}");
-    let problem = "cannot be read; write NAME=value, or NAME=\"value\" with blanks in it";
+    let problem = "cannot be read; write NAME=value with letters, digits and _ in the name, or NAME=\"value\" where a blank or a quote is in the value";
     (path, problem.to_string())
 }

@@ -221,6 +221,7 @@ fn lines_of_the_file_that_cannot_be_read() {
         ("\u{feff}GOOD=1\r\nB='sk-secret\r\n", "line 2"),
         ("sk-secret-without-a-name", "line 1"),
         ("GOOD=1\n\n=sk-secret", "line 3"),
+        ("SECRET-KEY=sk-secret", "line 1"),
         ("# A=sk secret\nB=1\nA=sk secret", "line 3"),
         ("GOOD='one\ntwo'\n\nA='sk\nsecret' x\nB=1", "line 4"),
         ("GOOD=1\nA='sk-secret\n\n# two\n", "line 2"),
@@ -228,7 +229,7 @@ fn lines_of_the_file_that_cannot_be_read() {
     ] {
         let found = lines(&load_files(&[(".env", file)], &[]));
         assert_eq!(found.len(), 1, "{found:?}");
-        let problem = "cannot be read; write NAME=value, or NAME=\"value\" with blanks in it";
+        let problem = "cannot be read; write NAME=value with letters, digits and _ in the name, or NAME=\"value\" where a blank or a quote is in the value";
         assert_eq!(found, [format!(".env: {want}: {problem}")]);
     }
 }
