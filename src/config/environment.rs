@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
@@ -38,8 +39,16 @@ impl<'e> Environment<'e> {
         };
         for pair in dotenvy::from_read_iter(lines) {
             match pair {
-                // As dotenvy does it, the first one counts.
-                Ok((name, value)) => drop(file.entry(name).or_insert(value)),
+                Ok((name, value)) => match file.entry(name) {
+                    Entry::Vacant(free) => drop(free.insert(value)),
+                    // As dotenvy does it.
+                    Entry::Occupied(_) => {
+                        let text =
+                            "the variable is set further up, which counts; keep one of the two";
+                        let line = format!("line {}", count.get());
+                        findings.warning(&line, text.to_string());
+                    }
+                },
                 Err(error) => {
                     let (path, problem) = describe(&error, count.get());
                     findings.problem(&path, problem);

@@ -34,10 +34,12 @@ const NAME: &str = r#"["OPENAI_API_KEYS"]"#;
 
 const ROWS: [Row; 27] = [
     row(
-        "OPENAI_API_KEYS=sk-1\nOPENAI_API_KEYS=sk-2",
+        "OPENAI_API_KEYS=sk-1\nOTHER=x\nOPENAI_API_KEYS=sk-2",
         NAME,
         &["sk-1"],
-        &[],
+        &[
+            "warning: .env: line 3: the variable is set further up, which counts; keep one of the two",
+        ],
     ),
     row("", r#"["sk-1"]"#, &["sk-1"], &[]),
     row("OPENAI_API_KEYS=sk-1", NAME, &["sk-1"], &[]),
