@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::fields::{Fields, quoted};
+use super::fields::{Fields, nearest, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use crate::base::secret::{KEY_BYTES_MAX, KEY_CHARACTERS_MIN, Secret};
@@ -180,11 +180,14 @@ fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Op
         fields.warning("platform_whitelist", "empty: this key may use no platform");
     }
     for (place, name) in &entries {
-        if platforms.is_some_and(|platforms| !platforms.contains(name)) {
-            fields.warning(
-                place,
-                format!("no platform of platform.json is called {}", quoted(name)),
-            );
+        if let Some(platforms) = platforms.filter(|platforms| !platforms.contains(name)) {
+            let hint = match nearest(name, platforms) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "write a name that stands there".to_string(),
+            };
+            let name = quoted(name);
+            let text = format!("no platform of platform.json is called {name}; {hint}");
+            fields.warning(place, text);
         }
     }
     Some(

@@ -253,7 +253,15 @@ fn doubts() {
         ),
         (
             r#""enable_platform_whitelist": true, "platform_whitelist": ["p", "q"]"#,
-            &[r#"warning: @platform_whitelist[1]: no platform of platform.json is called "q""#],
+            &[
+                r#"warning: @platform_whitelist[1]: no platform of platform.json is called "q"; write a name that stands there"#,
+            ],
+        ),
+        (
+            r#""enable_platform_whitelist": true, "platform_whitelist": ["P"]"#,
+            &[
+                r#"warning: @platform_whitelist[0]: no platform of platform.json is called "P"; did you mean "p"?"#,
+            ],
         ),
         (
             r#""enable_platform_whitelist": false, "platform_whitelist": ["q"]"#,
