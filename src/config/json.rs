@@ -29,7 +29,15 @@ impl Json {
         if text.trim().is_empty() {
             return Err("the file is empty; write { } or [ ]".to_string());
         }
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        serde_json::from_str(text).map_err(|error| {
+            let line = text.lines().nth(error.line().saturating_sub(1));
+            let place = error.column().saturating_sub(1);
+            let rest = line.and_then(|line| line.get(place..)).unwrap_or_default();
+            match rest.starts_with(['/', '#']) {
+                true => format!("{error}; JSON has no comments: leave them out"),
+                false => error.to_string(),
+            }
+        })
     }
 
     /// What it is, in words for a message; texts are shown by the caller, since they may be secrets. So may a long number:

@@ -36,7 +36,18 @@ fn files_that_are_no_json() {
         ("{\n  \"port\" 1\n}", "expected `:` at line 2 column 10"),
         ("{'port': 1}", "key must be a string at line 1 column 2"),
         ("{}\n{}", "trailing characters at line 2 column 1"),
-        ("// none", "expected value at line 1 column 1"),
+        (
+            "// none",
+            "expected value at line 1 column 1; JSON has no comments: leave them out",
+        ),
+        (
+            "{\n  \"port\": 1, # one\n}",
+            "key must be a string at line 2 column 14; JSON has no comments: leave them out",
+        ),
+        (
+            "{} /* none */",
+            "trailing characters at line 1 column 4; JSON has no comments: leave them out",
+        ),
         (
             "{\"port\": 0x10}",
             "expected `,` or `}` at line 1 column 11",
