@@ -14,7 +14,7 @@ use super::settings::attempts;
 use crate::base::buffer::ROOM_BYTES_MIN;
 use crate::base::secret::{KEY_BYTES_MAX, Secret};
 
-use base_url::read_base_url;
+use base_url::{Base, read_base_url};
 use keys::read_keys;
 use path::{fault_of_path, fault_of_query};
 
@@ -171,6 +171,7 @@ fn read_entry(
     let enabled = fields.flag("enabled", true);
     let keys = read_keys(fields, environment, enabled);
     let headers = read_headers(fields, &auth_header);
+    warn_of_twice(fields, base.as_ref(), &api_path);
     let ca_pem = read_ca_file(fields, dir);
     let max_attempts = attempts(fields, attempts_default);
     let (name, base) = (name?, base?);
@@ -243,6 +244,14 @@ fn read_api_path(fields: &mut Fields<'_, '_>) -> Option<String> {
         true => String::new(),
         false => format!("/{trimmed}"),
     })
+}
+
+/// Whoever copies a platform's own base URL has the path in both.
+fn warn_of_twice(fields: &mut Fields<'_, '_>, base: Option<&Base>, api_path: &str) {
+    if !api_path.is_empty() && base.is_some_and(|base| base.path.ends_with(api_path)) {
+        let text = "base_url ends with it, too: the platform gets it twice; leave out one of them";
+        fields.warning("api_path", text);
+    }
 }
 
 fn read_auth_header(fields: &mut Fields<'_, '_>) -> String {

@@ -60,6 +60,26 @@ fn paths_that_are_wrong() {
 }
 
 #[test]
+fn a_path_that_stands_twice() {
+    for (base_url, api_path, is_twice) in [
+        ("https://h/v1", "/v1", true),
+        ("https://h/api/v1/", "v1/", true),
+        ("https://h/v1", "", false),
+        ("https://h/api", "/v1", false),
+        ("https://h/openaiv1", "/v1", false),
+        ("https://v1", "/v1", false),
+    ] {
+        let text = format!(
+            r#"[{{"name": "p", "enabled": false, "base_url": "{base_url}", "api_path": "{api_path}"}}]"#
+        );
+        let found = lines(&load_files(&[("platform.json", &text)], &[]));
+        let want = "warning: platform.json: [0].api_path: base_url ends with it, too: the platform gets it twice; leave out one of them";
+        let want = is_twice.then_some(want);
+        assert_eq!(found, Vec::from_iter(want), "{text}");
+    }
+}
+
+#[test]
 fn health_paths() {
     for (api_path, endpoint, want) in [
         ("", "/models", "/models"),
