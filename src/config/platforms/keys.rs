@@ -29,6 +29,10 @@ pub(super) fn read_keys(
         for part in parts(entry) {
             let Some(value) = environment.value(part) else {
                 if !is_variable_name(part) {
+                    if is_reference(part) && enabled {
+                        let text = "sent as a key, as it stands; write a variable's name without $ and braces";
+                        fields.warning(&place, text);
+                    }
                     add_key(fields, &place, "", part, &mut keys);
                 } else if !environment.is_whole {
                     may_have_more = true;
@@ -81,6 +85,15 @@ fn add_key(fields: &mut Fields<'_, '_>, place: &str, whose: &str, key: &str, key
         let text = format!("{whose}the same key again; it is used once");
         fields.warning(place, text);
     }
+}
+
+/// A variable as a shell has it, `$NAME` or `${NAME}`.
+fn is_reference(text: &str) -> bool {
+    let name = text.strip_prefix('$').unwrap_or_default();
+    let inner = name
+        .strip_prefix('{')
+        .and_then(|name| name.strip_suffix('}'));
+    is_variable_name(inner.unwrap_or(name))
 }
 
 /// `^[A-Z][A-Z0-9_]*$`

@@ -15,6 +15,9 @@ const NO_KEY: &str = "warning: @keys: no usable key: the platform answers 503 un
 const UNSET: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is not set; set it in .env or leave the entry out";
 const EMPTY: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is empty: it gives no key";
 
+const REFERENCE: &str =
+    "warning: @keys[0]: sent as a key, as it stands; write a variable's name without $ and braces";
+
 const fn row(
     file: &'static str,
     keys: &'static str,
@@ -32,7 +35,7 @@ const fn row(
 
 const NAME: &str = r#"["OPENAI_API_KEYS"]"#;
 
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 30] = [
     row(
         "OPENAI_API_KEYS=sk-1\nOTHER=x\nOPENAI_API_KEYS=sk-2",
         NAME,
@@ -85,6 +88,19 @@ const ROWS: [Row; 27] = [
         NAME,
         &["sk-1"],
         &["warning: @keys[0]: the variable OPENAI_API_KEYS: the same key again; it is used once"],
+    ),
+    row(
+        "OPENAI_API_KEYS=sk-1",
+        r#"["${OPENAI_API_KEYS}"]"#,
+        &["${OPENAI_API_KEYS}"],
+        &[REFERENCE],
+    ),
+    row("", r#"["$KEY"]"#, &["$KEY"], &[REFERENCE]),
+    row(
+        "",
+        r#"["$key", "${KEY", "$"]"#,
+        &["$key", "${KEY", "$"],
+        &[],
     ),
     row("", "[]", &[], &[NO_KEY]),
     row(
