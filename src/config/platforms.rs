@@ -318,7 +318,10 @@ fn read_method(fields: &mut Fields<'_, '_>) -> String {
     match fields.text("health_check_method") {
         None => "GET".to_string(),
         Some(method)
-            if is_token(method) && method.len() <= 16 && !matches!(method, "CONNECT" | "TRACE") =>
+            if is_token(method)
+                && method.len() <= 16
+                && !method.bytes().any(|byte| byte.is_ascii_lowercase())
+                && !matches!(method, "CONNECT" | "TRACE") =>
         {
             method.to_string()
         }

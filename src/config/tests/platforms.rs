@@ -337,6 +337,7 @@ fn types() {
     for method in [
         "",
         "GET POST",
+        "get",
         "CONNECT",
         "TRACE",
         "SEVENTEEN-LETTERS",
