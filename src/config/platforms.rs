@@ -167,7 +167,7 @@ fn read_entry(
     let (auth_prefix, auth_suffix) = read_auth_format(fields);
     let health_path = read_health_path(fields, &api_path);
     let health_method = read_method(fields);
-    let health_body = fields.value("health_check_body").map(Json::render);
+    let health_body = read_health_body(fields);
     let enabled = fields.flag("enabled", true);
     let keys = read_keys(fields, environment, enabled);
     let headers = read_headers(fields, &auth_header);
@@ -333,6 +333,15 @@ fn read_method(fields: &mut Fields<'_, '_>) -> String {
             "GET".to_string()
         }
     }
+}
+
+fn read_health_body(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let body = fields.value("health_check_body")?;
+    if let Json::Text(_) = body {
+        let text = "sent as a JSON text, in its quotes; write the object itself, { … }";
+        fields.warning("health_check_body", text);
+    }
+    Some(body.render())
 }
 
 fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, String)> {

@@ -381,6 +381,16 @@ fn defaults_are_the_contract_s() {
 }
 
 #[test]
+fn a_body_that_is_a_text_is_told_of() {
+    let want = "warning: @health_check_body: sent as a JSON text, in its quotes; write the object itself, { … }";
+    expect(&[
+        (r#""health_check_body": "{\"model\": \"m\"}""#, &[want]),
+        (r#""health_check_body": {"model": "m"}"#, &[]),
+        (r#""health_check_body": ["m"]"#, &[]),
+    ]);
+}
+
+#[test]
 fn what_becomes_part_of_a_head_is_not_too_long() {
     let fill = |before: &str, bytes: usize| format!("{before}{}", "x".repeat(bytes - before.len()));
     for (name, before) in [
