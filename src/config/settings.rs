@@ -292,6 +292,10 @@ fn warn(settings: &Settings, fields: &mut Fields<'_, '_>) {
             "empty: with restrict_ip only this machine may connect",
         );
     }
+    if settings.max_body_bytes == 0 {
+        let text = "0: every request with a body gets 413; write 104857600";
+        fields.warning("max_body_bytes", text);
+    }
     if settings.retry_buffer_bytes > settings.retry_memory_bytes {
         fields.warning(
             "retry_buffer_bytes",

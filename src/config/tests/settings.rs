@@ -292,6 +292,10 @@ fn fields_that_belong_together() {
             &[],
         ),
         (
+            r#""max_body_bytes": 0"#,
+            &["warning: @max_body_bytes: 0: every request with a body gets 413; write 104857600"],
+        ),
+        (
             r#""retry_buffer_bytes": 2, "retry_memory_bytes": 1"#,
             &["warning: @retry_buffer_bytes: larger than retry_memory_bytes, which bounds it"],
         ),
