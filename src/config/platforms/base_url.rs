@@ -85,6 +85,9 @@ fn parse_base_url(url: &str) -> Result<Base, String> {
         Some(slash) => rest.split_at(slash),
         None => (rest, ""),
     };
+    if matches!(authority, "http:" | "https:") {
+        return Err("the scheme stands there twice; write it once".to_string());
+    }
     if authority.contains('@') {
         return Err("a user name or password has no place here; put keys into `keys`".to_string());
     }

@@ -161,6 +161,10 @@ const WRONG_URLS: &[(&str, &str)] = &[
         "https://h:+80",
         r#""+80" is no port; write a number from 1 to 65535"#,
     ),
+    (
+        "https://https://h",
+        "the scheme stands there twice; write it once",
+    ),
     ("https://h:1:2", COLONS),
     ("https://::1", COLONS),
     ("https://2001:db8::1:8080/v1", COLONS),
