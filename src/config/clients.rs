@@ -176,7 +176,7 @@ fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Op
     if !enabled {
         return None;
     }
-    if entries.is_empty() {
+    if entries.is_empty() && fields.is_sound("platform_whitelist") {
         fields.warning("platform_whitelist", "empty: this key may use no platform");
     }
     for (place, name) in &entries {

@@ -49,9 +49,14 @@ impl<'j, 'f> Fields<'j, 'f> {
         self.findings.problem(&path, text.into());
     }
 
-    /// How many problems there are so far, those of other objects among them.
-    pub fn problem_count(&self) -> usize {
-        self.findings.problems.len()
+    /// Whether there is no problem with the field so far, nor with a part of it: a warning that only follows from one would
+    /// lead astray.
+    pub fn is_sound(&self, name: &str) -> bool {
+        let field = self.path_of(name);
+        // Those of this object are the last ones.
+        let problems = self.findings.problems.iter().rev();
+        let mut own = problems.take_while(|problem| problem.path.starts_with(&self.path));
+        !own.any(|problem| problem.path.starts_with(&field))
     }
 
     pub fn warning(&mut self, name: &str, text: impl Into<String>) {

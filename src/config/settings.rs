@@ -279,14 +279,14 @@ fn log_level(fields: &mut Fields<'_, '_>) -> log::LevelFilter {
 }
 
 fn warn(settings: &Settings, fields: &mut Fields<'_, '_>) {
-    let reachable = !settings.host.is_loopback();
+    let reachable = !settings.host.is_loopback() && fields.is_sound("host");
     if reachable && !settings.enable_key_validation && !settings.restrict_ip {
         fields.warning(
             "enable_key_validation",
             "whoever reaches this port may use your keys; set it to true, or host to 127.0.0.1",
         );
     }
-    if settings.restrict_ip && settings.allowed_ips.is_empty() {
+    if settings.restrict_ip && settings.allowed_ips.is_empty() && fields.is_sound("allowed_ips") {
         fields.warning(
             "allowed_ips",
             "empty: with restrict_ip only this machine may connect",

@@ -19,8 +19,6 @@ pub(super) fn read_keys(
     enabled: bool,
 ) -> Vec<Secret> {
     let mut keys = Keys::default();
-    let problems_before = fields.problem_count();
-    // A warning that only follows from a problem would lead astray.
     let mut may_have_more = false;
     for (place, entry) in fields.texts("keys").unwrap_or_default() {
         if parts(entry).next().is_none() && enabled {
@@ -54,8 +52,7 @@ pub(super) fn read_keys(
             }
         }
     }
-    may_have_more |= fields.problem_count() > problems_before;
-    if enabled && keys.listed.is_empty() && !may_have_more {
+    if enabled && keys.listed.is_empty() && !may_have_more && fields.is_sound("keys") {
         fields.warning(
             "keys",
             "no usable key: the platform answers 503 until it has one",

@@ -258,6 +258,10 @@ fn doubts() {
             ],
         ),
         (
+            r#""enable_platform_whitelist": true, "platform_whitelist": [7]"#,
+            &["@platform_whitelist[0]: expected a text, found 7; write it in double quotes"],
+        ),
+        (
             r#""enable_platform_whitelist": true, "platform_whitelist": ["P"]"#,
             &[
                 r#"warning: @platform_whitelist[0]: no platform of platform.json is called "P"; did you mean "p"?"#,

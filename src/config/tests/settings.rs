@@ -291,6 +291,15 @@ fn fields_that_belong_together() {
             r#""restrict_ip": true, "enable_key_validation": false, "allowed_ips": ["::/0"]"#,
             &[],
         ),
+        // What only follows from a problem is not told.
+        (
+            r#""restrict_ip": true, "allowed_ips": ["x"]"#,
+            &[r#"@allowed_ips[0]: "x" is no address or range; write 192.0.2.7 or 192.0.2.0/24"#],
+        ),
+        (
+            r#""enable_key_validation": false, "host": "x""#,
+            &[r#"@host: "x" is no address; write 127.0.0.1, 0.0.0.0 or ::"#],
+        ),
         (
             r#""max_body_bytes": 0"#,
             &["warning: @max_body_bytes: 0: every request with a body gets 413; write 104857600"],
