@@ -24,9 +24,16 @@ const _: () = assert!(ROOM_BYTES_MIN > RECORD_BYTES_MAX);
 /// answer to the peer's change of keys.
 const ENCRYPTED_AT_ONCE_MAX: usize = BUFFER_BYTES - 8 * 1024;
 
+/// So many bytes of records may carry nothing, beside a share of what carries something: a record around a single byte has
+/// 23. Tickets and new keys take some hundred; a peer that changes its keys all the time takes 30 times the work of its bytes.
+const EMPTY_BYTES_MAX: usize = 16 * 1024;
+const BYTES_FOR_ONE_MAX: usize = 32;
+
 /// One end of a TLS session.
 pub struct Records {
     session: Session,
+    /// How much more came than what was in it explains, since the handshake.
+    empty_bytes: usize,
     /// Encrypted bytes that came and are no whole record, or no whole handshake message, yet.
     incoming: Buffer,
     /// Records that wait to be sent.
@@ -96,6 +103,7 @@ impl Records {
     fn new(session: Session) -> Records {
         Records {
             session,
+            empty_bytes: 0,
             incoming: Buffer::new(),
             outgoing: Buffer::new(),
         }
@@ -146,9 +154,21 @@ impl Records {
         self.incoming.filled(count);
         let mut received = 0;
         loop {
-            match self.look(Task::Receive(&mut plaintext[received..]))? {
-                Looked::Going => {}
-                Looked::Received(bytes) => received += bytes,
+            let (before, is_handshaking) = (self.incoming.len(), self.is_handshaking());
+            let looked = self.look(Task::Receive(&mut plaintext[received..]))?;
+            if !is_handshaking {
+                self.empty_bytes += before - self.incoming.len();
+            }
+            if let Looked::Received(bytes) = looked {
+                received += bytes;
+                let explained = BYTES_FOR_ONE_MAX * bytes;
+                self.empty_bytes = self.empty_bytes.saturating_sub(explained);
+            }
+            if self.empty_bytes > EMPTY_BYTES_MAX {
+                return Err(broken("records that carry nothing"));
+            }
+            match looked {
+                Looked::Going | Looked::Received(_) => {}
                 Looked::PeerClosed => return Ok(Decrypted::End(received)),
                 Looked::Resting(_) => return Ok(Decrypted::Bytes(received)),
             }
