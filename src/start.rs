@@ -2,8 +2,8 @@
 
 mod lines;
 
-use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::rc::Rc;
@@ -74,9 +74,17 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
     log::set_max_level(config.settings.log_level);
     lines::log_panics();
     let (host, port) = (config.settings.host, config.settings.port);
-    let clients_door = listen::open(SocketAddr::new(host, port))?;
-    let demo_door = listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    prepare(dir, watch, config, clients_door, demo_door)?
+    let failed = |error: io::Error| format!("the start failed: {error}");
+    // Before anybody can connect, and take it for running.
+    let signals = Signals {
+        stop: catch(&[SIGTERM, SIGINT]).map_err(failed)?,
+        reload: catch(&[SIGHUP]).map_err(failed)?,
+    };
+    let doors = Doors {
+        clients: listen::open(SocketAddr::new(host, port))?,
+        demo: listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?,
+    };
+    prepare(dir, watch, config, doors, signals)?
         .run()
         .map_err(|error| format!("the poll failed: {error}"))
 }
@@ -117,13 +125,13 @@ fn prepare(
     dir: &Path,
     watch: Watch,
     config: Config,
-    clients_door: TcpListener,
-    demo_door: TcpListener,
+    doors: Doors,
+    signals: Signals,
 ) -> Result<Server, String> {
-    let io = |error: std::io::Error| format!("the start failed: {error}");
+    let io = |error: io::Error| format!("the start failed: {error}");
     let seed = || random_seed().map_err(io);
     let now = read_clock();
-    let demo_port = demo_door.local_addr().map_err(io)?.port();
+    let demo_port = doors.demo.local_addr().map_err(io)?.port();
     let warnings = config.findings.warnings.clone();
     let mut clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
@@ -146,28 +154,20 @@ fn prepare(
     };
     let capacity = Capacity::raise()
         .map_err(|error| format!("the limit of file descriptors is not known: {error}"))?;
-    let address = clients_door.local_addr().map_err(io)?;
+    let address = doors.clients.local_addr().map_err(io)?;
     let banner = banner(&site, &address, capacity, &warnings);
     // Clients see request ids: those of DNS messages must not follow from them.
     let (id_seed, dns_seed) = (seed()?, seed()?);
     let core = Core::new(Rc::new(site), clients, keyring, ledger, id_seed, now);
-    let signals = Signals {
-        stop: catch(&[SIGTERM, SIGINT]).map_err(io)?,
-        reload: catch(&[SIGHUP]).map_err(io)?,
-    };
-    let doors = Doors {
-        clients: clients_door,
-        demo: demo_door,
-    };
     let server =
         Server::new(core, reloader, doors, capacity, signals, dns_seed, now).map_err(io)?;
     // Nobody may be there to read it.
-    let _ = std::io::stdout().write_all(banner.as_bytes());
+    let _ = io::stdout().write_all(banner.as_bytes());
     Ok(server)
 }
 
 /// The end of a pipe that gets a byte for each of these signals.
-fn catch(signals: &[i32]) -> std::io::Result<UnixStream> {
+fn catch(signals: &[i32]) -> io::Result<UnixStream> {
     let (receiver, sender) = UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
     for signal in signals {
