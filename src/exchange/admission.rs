@@ -10,6 +10,7 @@ use crate::policy::access::{ClientId, Clients};
 use crate::site::{Route, Site};
 
 use super::core::Core;
+use super::forward::tells_of_client;
 use super::reason::Reason;
 use super::request::Request;
 
@@ -51,7 +52,8 @@ impl Peer {
                 .any(|net| net.contains(address))
         };
         let forwarded = head.field("x-forwarded-for").is_some();
-        let is_forwarded = forwarded || head.field("forwarded").is_some();
+        let mut names = head.fields.iter().map(|field| field.name);
+        let is_forwarded = socket_address.is_loopback() && names.any(tells_of_client);
         if !trusted(&socket_address) {
             return Peer {
                 address: socket_address,
@@ -85,7 +87,7 @@ impl Peer {
         }
         Peer {
             address: client.or(outermost_trusted).unwrap_or(socket_address),
-            // `Forwarded` alone is not read, but tells of somebody else.
+            // What the others say is not read, but tells of somebody else.
             is_loopback: is_local && (forwarded || !is_forwarded),
         }
     }

@@ -114,21 +114,30 @@ fn write_request_line(
     draft.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
-/// Fields that are the proxy's business, or that would tell the platform of the client. Servers in front of this one put
-/// its address into one of the last three.
-const END_HERE: [&str; 8] = [
-    "host",
-    "expect",
-    "authorization",
+/// Fields that are the proxy's business.
+const OWN: [&str; 3] = ["host", "expect", "authorization"];
+
+/// Fields in which servers in front of this one tell of whom they serve.
+const OF_CLIENT: [&str; 10] = [
     "forwarded",
     "via",
     "x-real-ip",
+    "x-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
     "true-client-ip",
+    "fly-client-ip",
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
 ];
 
+/// Whether a field of this name tells of somebody for whom its sender speaks.
+pub(super) fn tells_of_client(name: &str) -> bool {
+    begins_with(name, "x-forwarded-") || OF_CLIENT.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
 fn ends_here(name: &str) -> bool {
-    begins_with(name, "x-forwarded-") || END_HERE.iter().any(|own| name.eq_ignore_ascii_case(own))
+    tells_of_client(name) || OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 fn put_framing(draft: &mut Vec<u8>, framing: Framing) {

@@ -57,7 +57,10 @@ fn peers_without_trusted_proxies() {
                 "127.0.0.1",
                 false,
             ),
-            ("X-Real-IP: 192.0.2.9\r\n", "127.0.0.1", "127.0.0.1", true),
+            ("X-Real-IP: 192.0.2.9\r\n", "127.0.0.1", "127.0.0.1", false),
+            ("x-forwarded-proto: https\r\n", "::1", "::1", false),
+            ("Via: 1.1 x\r\n", "127.0.0.1", "127.0.0.1", false),
+            ("X-Real: 192.0.2.9\r\n", "127.0.0.1", "127.0.0.1", true),
         ],
     );
 }
@@ -218,6 +221,7 @@ const FORWARDED: &[(&str, &str, &str, bool)] = &[
         "127.0.0.1",
         false,
     ),
+    ("X-Real-IP: 192.0.2.9\r\n", "127.0.0.1", "127.0.0.1", false),
 ];
 
 #[test]

@@ -181,7 +181,11 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     ("Forwarded: for=x\r\nVia: 1.1 x\r\n", ""),
     (
-        "X-Real-IP: 1\r\nTrue-Client-IP: 1\r\nCF-Connecting-IP: 1\r\n",
+        "X-Real-IP: 1\r\nTrue-Client-IP: 1\r\nCF-Connecting-IP: 1\r\nCF-Connecting-IPv6: 1\r\n",
+        "",
+    ),
+    (
+        "X-Client-IP: 1\r\nX-Original-Forwarded-For: 1\r\nFly-Client-IP: 1\r\nX-Envoy-External-Address: 1\r\n",
         "",
     ),
     (
