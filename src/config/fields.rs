@@ -1,6 +1,7 @@
 //! Walks an object's fields, notes every problem and goes on with defaults, so that all are told at once.
 //! The names that are asked for are the valid ones: the list cannot go stale.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::findings::Findings;
@@ -92,7 +93,7 @@ impl<'j, 'f> Fields<'j, 'f> {
             .map_err(|error| {
                 let text = format!(
                     "{} cannot be read: {error}; write the path of a PEM file",
-                    path.display()
+                    path_shown(path)
                 );
                 let place = self.path_of(name);
                 self.findings.unreadable(&place, &error, text);
@@ -244,6 +245,18 @@ pub fn quoted(text: &str) -> String {
     match text.len() < KEY_CHARACTERS_MIN {
         true => format!("{text:?}"),
         false => format!("{:?}", Secret::new(text).preview()),
+    }
+}
+
+/// The longest extension of a file's name; a key may end in a part behind a dot, too.
+const EXTENSION_BYTES_MAX: usize = 4;
+
+/// A file's path as a message shows it: whole where its name has an extension. Else it may be a key.
+fn path_shown(path: &Path) -> String {
+    let is_plain = |extension: &OsStr| extension.len() <= EXTENSION_BYTES_MAX;
+    match path.extension().is_some_and(is_plain) {
+        true => path.display().to_string(),
+        false => quoted(&path.to_string_lossy()),
     }
 }
 

@@ -188,6 +188,10 @@ fn ca_files() {
         let want = want.replace("DIR", &folder.0.display().to_string());
         assert_eq!(found, [format!("platform.json: [0].ca_file: {want}")]);
     }
+    let folder = files("sk-proj-0123456789abcdef");
+    let found = lines(&load(&folder.0, &|_| None)).concat();
+    assert!(found.contains("…cdef\" cannot be read: "), "{found}");
+    assert!(!found.contains("sk-proj"), "{found}");
 }
 
 #[test]
