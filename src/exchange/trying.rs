@@ -377,9 +377,13 @@ impl Trying {
     fn give_up(mut self, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
         cx.core
             .settle(&self.request, self.permit, Outcome::Canceled, cx.now);
-        cx.core.discard(self.upload);
+        let rest = cx.core.discard(self.upload);
+        // A body that is only too large has an end, up to which most clients send before they read.
+        let decoder = match matches!(reason, Reason::BodyTooLarge { .. }) {
+            true => rest,
+            false => Decoder::Done,
+        };
         self.request.afterwards = super::request::Afterwards::Close;
-        let decoder = Decoder::new(crate::http::Framing::None);
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Abandon)
     }

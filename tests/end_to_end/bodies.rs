@@ -203,6 +203,13 @@ fn bodies_have_bounds() {
     assert_eq!(client.answer().status, 413);
     client.ends();
 
+    // Who reads its answer after all is sent gets it.
+    let mut client = proxy.connect();
+    client.send(post("x", "Transfer-Encoding: chunked"));
+    client.send(chunks(&pattern(8 << 20), 64 << 10));
+    assert_eq!(client.answer().status, 413);
+    client.ends();
+
     let mut client = proxy.connect();
     client.send(post("x", "Content-Length: 1000"));
     client.send(pattern(1000));
