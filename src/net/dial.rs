@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use mio::{Interest, Registry, Token};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use slab::Slab;
+use socket2::{SockRef, TcpKeepalive};
 
 use super::connection::{Connection, Hints};
 use super::fault::Fault;
@@ -279,7 +281,22 @@ pub fn connect(registry: &Registry, address: SocketAddr, token: Token) -> io::Re
     registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
     // Each piece is written whole as it comes; waiting for more would only delay it.
     socket.set_nodelay(true)?;
+    keep_alive(&socket)?;
     Ok(socket)
+}
+
+/// Has the kernel ask the other end whether it is still there once nothing has come for a minute (RFC 9293 section 3.8.4). Who
+/// has gone without a word is known two minutes later, and what on the way drops connections that are silent, as they are
+/// while a platform thinks, sees that they are in use. What a listening socket accepts inherits it.
+///
+/// # Errors
+/// What the operating system says.
+pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    SockRef::from(socket).set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]

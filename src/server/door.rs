@@ -14,6 +14,7 @@ use crate::base::now::Now;
 use crate::exchange::request::Role;
 use crate::listen;
 use crate::net::connection::{Connection, Hints};
+use crate::net::dial::keep_alive;
 use crate::net::network::{Owner, Sockets};
 use crate::net::records::Records;
 use crate::net::transport::Transport;
@@ -58,9 +59,13 @@ impl Door {
         }
     }
 
+    /// From now on the poll tells of visitors, and the kernel asks whether those who came in are still there.
     pub(super) fn register(&mut self, owner: Owner, network: &mut Sockets) -> io::Result<()> {
         match &mut self.listener {
-            Some(listener) => network.register_readable(listener, owner),
+            Some(listener) => {
+                keep_alive(listener)?;
+                network.register_readable(listener, owner)
+            }
             None => Ok(()),
         }
     }
