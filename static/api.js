@@ -55,16 +55,22 @@ async function refusal(response) {
 /** The server-sent events of a response, as `{name, data}`. */
 export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  let rest = [];
+  let length = 0;
   let name = "";
   let data = [];
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      const lines = (rest + value).split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop();
-      if (rest.length > EVENT_CHARACTERS_MAX) throw new Error("an event without end");
+      rest.push(value);
+      length += value.length;
+      if (length > EVENT_CHARACTERS_MAX) throw new Error("an event without end");
+      // A CR at a piece's end may be half of a line's end.
+      if (!/[\r\n]/.test(value) && !rest.at(-2)?.endsWith("\r")) continue;
+      const lines = rest.join("").split(/\r\n|\n|\r(?!$)/);
+      rest = [lines.pop()];
+      length = rest[0].length;
       for (const line of lines) {
         if (line === "") {
           if (data.length > 0) yield { name: name || "message", data: data.join("\n") };
