@@ -223,8 +223,13 @@ fn probe_head(platform: &Platform, authority: &str) -> Vec<u8> {
     let (method, base) = (&platform.health_method, &platform.base_path);
     let path = &platform.health_path;
     let mut head = format!("{method} {base}{path} HTTP/1.1\r\nHost: {authority}\r\n");
+    let defaults = &platform.default_headers;
+    for (name, value) in defaults {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
     let mut put_unless_configured = |name: &str, value: &str| {
-        if !platform.sets_field(name) {
+        let mut names = defaults.iter().map(|(name, _)| name);
+        if !platform.sets_field(name) && !names.any(|own| own.eq_ignore_ascii_case(name)) {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
     };
@@ -369,6 +374,8 @@ pub fn client_specs(config: &Config) -> Vec<ClientSpec> {
 mod tests {
     use crate::exchange::testing::core;
 
+    const HOST: usize = "Host: h.example\r\n".len();
+
     #[test]
     fn what_a_platform_configures_stands_in_place_of_a_probe_s_usual_fields() {
         let usual = format!(
@@ -394,6 +401,13 @@ mod tests {
             (
                 r#", "health_check_method": "POST", "health_check_body": {}, "headers": {"Content-Type": "x"}"#,
                 format!("{usual}Content-Length: 2\r\n"),
+            ),
+            (
+                r#", "default_headers": {"accept": "x", "Version": "2023"}"#,
+                format!(
+                    "Host: h.example\r\naccept: x\r\nVersion: 2023\r\n{}",
+                    &agent[HOST..]
+                ),
             ),
         ];
         for (fields, want) in rows {

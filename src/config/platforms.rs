@@ -1,13 +1,14 @@
 //! platform.json: where requests go, and the keys for it.
 
 mod base_url;
+mod headers;
 mod keys;
 mod path;
 
 use std::path::Path;
 
 use super::environment::Environment;
-use super::fields::{Fields, name_shown, quoted};
+use super::fields::{Fields, quoted};
 use super::findings::Findings;
 use super::json::Json;
 use super::settings::attempts;
@@ -15,6 +16,7 @@ use crate::base::buffer::ROOM_BYTES_MIN;
 use crate::base::secret::{KEY_BYTES_MAX, Secret};
 
 use base_url::{Base, read_base_url};
+use headers::{is_framing, is_value, read_headers};
 use keys::read_keys;
 use path::{fault_of_path, fault_of_query};
 
@@ -35,22 +37,7 @@ pub const OWN_SEGMENTS: [&str; 8] = [
 /// What else `/info` calls pages, among the platforms.
 const PAGES_OF_INFO: [&str; 2] = ["health_full", "health_quick"];
 
-/// Fields that frame or route a message, or concern one connection: no platform sets them.
-const FRAMING_FIELDS: [&str; 11] = [
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "date",
-];
-
-/// All fixed fields of a platform together.
+/// All of `headers` and `default_headers` of a platform together.
 pub const HEADERS_BYTES_MAX: usize = 8 * 1024;
 
 /// Each other text that becomes part of a head.
@@ -85,7 +72,10 @@ pub struct Platform {
     pub health_body: Option<String>,
     pub enabled: bool,
     pub keys: Vec<Secret>,
+    /// Names and values that replace the client's.
     pub headers: Vec<(String, String)>,
+    /// Those for requests whose client shows none of the name.
+    pub default_headers: Vec<(String, String)>,
     /// The content of `ca_file`.
     pub ca_pem: Option<Vec<u8>>,
     pub max_attempts: u32,
@@ -170,7 +160,7 @@ fn read_entry(
     let health_body = read_health_body(fields);
     let enabled = fields.flag("enabled", true);
     let keys = read_keys(fields, environment, enabled);
-    let headers = read_headers(fields, &auth_header);
+    let (headers, default_headers) = read_headers(fields, &auth_header);
     warn_of_twice(fields, base.as_ref(), &api_path);
     let ca_pem = read_ca_file(fields, dir);
     let max_attempts = attempts(fields, attempts_default);
@@ -192,6 +182,7 @@ fn read_entry(
         enabled,
         keys,
         headers,
+        default_headers,
         ca_pem,
         max_attempts,
     })
@@ -344,71 +335,6 @@ fn read_health_body(fields: &mut Fields<'_, '_>) -> Option<String> {
     Some(body.render())
 }
 
-fn read_headers(fields: &mut Fields<'_, '_>, auth_header: &str) -> Vec<(String, String)> {
-    let entries = match fields.value("headers") {
-        None => return Vec::new(),
-        Some(Json::Object(entries)) => entries,
-        Some(other) => {
-            let text = format!(
-                "expected an object, found {}; write {{ \"name\": \"value\" }}",
-                other.kind()
-            );
-            fields.problem("headers", text);
-            return Vec::new();
-        }
-    };
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for (name, value) in entries {
-        let is_letter = |byte: u8| byte.is_ascii_alphabetic() || b"-_".contains(&byte);
-        let place = format!("headers.{}", name_shown(name, is_letter));
-        let value = match value {
-            Json::Text(value) if is_value(value) => value.trim().to_string(),
-            Json::Text(_) => {
-                fields.problem(&place, "holds a control character or a letter outside ASCII; write one line of visible ASCII");
-                continue;
-            }
-            other => {
-                let text = format!(
-                    "expected a text, found {}; write it in double quotes",
-                    other.kind()
-                );
-                fields.problem(&place, text);
-                continue;
-            }
-        };
-        if !is_token(name) && is_usual_name(&value) {
-            let text =
-                "no header name, but its value looks like one; write { \"name\": \"value\" }";
-            fields.problem(&place, text);
-        } else if !is_token(name) {
-            fields.problem(&place, "no header name; write letters, digits and -");
-        } else if is_framing(name) {
-            fields.problem(&place, "frames or routes messages; leave it out");
-        } else if name.eq_ignore_ascii_case(auth_header) {
-            fields.problem(&place, "set by auth_header and keys; leave it out");
-        } else if headers
-            .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name))
-        {
-            fields.problem(&place, "given more than once; keep one");
-        } else {
-            headers.push((name.clone(), value));
-        }
-    }
-    if headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 4)
-        .sum::<usize>()
-        > HEADERS_BYTES_MAX
-    {
-        fields.problem(
-            "headers",
-            format!("more than {HEADERS_BYTES_MAX} bytes together; leave some out"),
-        );
-    }
-    headers
-}
-
 fn read_ca_file(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<Vec<u8>> {
     let path = dir.join(fields.text("ca_file")?);
     let pem = fields.content("ca_file", &path)?;
@@ -423,27 +349,8 @@ fn read_ca_file(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<Vec<u8>> {
     Some(pem)
 }
 
-fn is_framing(name: &str) -> bool {
-    FRAMING_FIELDS
-        .iter()
-        .any(|framing| name.eq_ignore_ascii_case(framing))
-}
-
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
     let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_byte)
-}
-
-/// Whether it looks like a header's name and like nothing else, as `Content-Type` does.
-fn is_usual_name(text: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
-    let is_telling = text.contains('-') || text.eq_ignore_ascii_case("authorization");
-    is_telling && text.bytes().all(is_letter)
-}
-
-/// One line of visible ASCII, with blanks.
-fn is_value(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
 }

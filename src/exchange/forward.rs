@@ -46,6 +46,11 @@ pub fn write_head(
             }
         }
     }
+    for (name, value) in &route.platform.default_headers {
+        if head.field(name).is_none() {
+            put_line(draft, name, value.as_bytes());
+        }
+    }
     if let Some(protocols) = offered {
         put_line(draft, "Connection", b"Upgrade");
         put_line(draft, "Upgrade", protocols.as_bytes());

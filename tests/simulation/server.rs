@@ -263,6 +263,7 @@ fn platform(place: usize, random: &mut Random) -> Platform {
         enabled: true,
         keys: (0..random.between(1, 4)).map(key).collect(),
         headers: Vec::new(),
+        default_headers: Vec::new(),
         ca_pem: None,
         max_attempts: random.between(1, 4) as u32,
     }

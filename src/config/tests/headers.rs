@@ -105,6 +105,18 @@ fn fixed_headers() {
             &["@headers: more than 8192 bytes together; leave some out"],
         ),
         (&largest, &[]),
+        (
+            r#""default_headers": {"x": 1}"#,
+            &["@default_headers.x: expected a text, found 1; write it in double quotes"],
+        ),
+        (
+            r#""headers": {"x": "1"}, "default_headers": {"X": "2"}"#,
+            &["@default_headers.X: given more than once; keep one"],
+        ),
+        (
+            &format!(r#"{largest}, "default_headers": {{"y": ""}}"#),
+            &["@headers: more than 8192 bytes together; leave some out"],
+        ),
     ]);
     let headers = read(r#""headers": {"b": " x\ty ", "A": ""}"#).headers;
     let pair = |name: &str, value: &str| (name.to_string(), value.to_string());

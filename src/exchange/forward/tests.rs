@@ -252,6 +252,21 @@ fn the_platform_s_own_fields() {
     );
 }
 
+#[test]
+fn what_stands_in_for_a_client_s_own_fields() {
+    const DEFAULTS: &str =
+        r#""base_url": "http://h.example", "default_headers": {"Version": "2023", "x-extra": "1"}"#;
+    for (fields, want) in [
+        ("A: 1\r\n", "A: 1\r\nVersion: 2023\r\nx-extra: 1\r\n"),
+        ("version: 2024\r\n", "version: 2024\r\nx-extra: 1\r\n"),
+        ("X-Extra: 2\r\nVersion: \r\n", "X-Extra: 2\r\nVersion: \r\n"),
+    ] {
+        let found = written(DEFAULTS, "POST /p/x HTTP/1.1", fields);
+        let (_, found) = found.split_once("example\r\n").expect("Host comes first");
+        assert_eq!(found, want, "{fields:?}");
+    }
+}
+
 /// A platform of which everything that is written into a head is as long as it may be.
 fn largest_platform() -> String {
     let fill = |before: &str, bytes: usize| format!("{before}{}", "x".repeat(bytes - before.len()));
