@@ -99,7 +99,6 @@ pub fn relay_head(
     put_status_line(out, head.status, head.reason);
     let mut seen_date = false;
     let mut seen_id = false;
-    let mut media_type: &[u8] = b"";
     for field in head.fields {
         if is_framing(field.name) || !head.passes(field.name) {
             continue;
@@ -112,9 +111,6 @@ pub fn relay_head(
         if request.cors != Cors::NotAsked && is_cors(field.name) {
             continue;
         }
-        if field.name.eq_ignore_ascii_case("content-type") {
-            media_type = field.value;
-        }
         seen_date |= field.name.eq_ignore_ascii_case("date");
         put_field(out, field.name, field.value);
     }
@@ -124,8 +120,8 @@ pub fn relay_head(
     if !seen_id {
         put_field(out, "x-request-id", request.id.as_bytes());
     }
-    if may_be_page(media_type) {
-        // The operator's browser must not take it for one of the program's own pages. Several policies all hold.
+    if request.is_navigation {
+        // A platform's page is none of the program's own, whose origin it comes from. Several policies all hold.
         put_field(out, "content-security-policy", b"sandbox");
     }
     let own_limits = put_quota(out, quota_beside(request, head));
@@ -143,19 +139,6 @@ pub fn relay_head(
     put_connection(out, request);
     out.put(b"\r\n");
     coding
-}
-
-/// Whether a browser may make a page of an answer of this media type, and run the scripts in it. What it does not know it
-/// guesses (MIME Sniffing standard, section 7).
-fn may_be_page(media_type: &[u8]) -> bool {
-    let holds = |part: &str| {
-        let mut places = media_type.windows(part.len());
-        places.any(|place| place.eq_ignore_ascii_case(part.as_bytes()))
-    };
-    !holds("/")
-        || ["html", "xml", "multipart/", "unknown", "*"]
-            .into_iter()
-            .any(holds)
 }
 
 /// Writes an interim answer (RFC 9110 section 15.2) for the client.

@@ -55,6 +55,8 @@ pub struct Request {
     pub path: Path,
     pub version: Version,
     pub asked: Asked,
+    /// A browser is to show the answer.
+    pub is_navigation: bool,
     pub afterwards: Afterwards,
     pub cors: Cors,
     pub route: Option<usize>,
@@ -91,6 +93,7 @@ impl Request {
             path: Path::default(),
             version: Version::Http11,
             asked: Asked::Other,
+            is_navigation: false,
             afterwards: Afterwards::Close,
             cors: Cors::NotAsked,
             route: None,
