@@ -1,6 +1,9 @@
 //! The log: a line on standard error for each record. It waits for nobody who reads it.
 
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::RawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
@@ -23,6 +26,10 @@ pub(super) struct Lines(Mutex<Outlet>);
 
 struct Outlet {
     logger: SimpleLogger,
+    /// Where standard error is a terminal: that terminal, to be written to without waiting.
+    terminal: Option<File>,
+    /// Of the last line, what the terminal has had no room for yet.
+    rest: Vec<u8>,
     /// Tells whether there is room; none where nothing ever waits, as with a file.
     watch: Option<(Poll, Events)>,
     /// Lines that have found no room since one was written.
@@ -43,6 +50,20 @@ pub(super) fn log_panics() {
     }));
 }
 
+/// A terminal is writable once it has room for some bytes, and a longer line waits for its reader. Opened once more it
+/// need not wait, and whoever else writes there still does.
+fn terminal() -> Option<File> {
+    let is_terminal = io::stderr().is_terminal();
+    is_terminal.then(|| reopen(STDERR)).flatten()
+}
+
+fn reopen(descriptor: RawFd) -> Option<File> {
+    let mut options = OpenOptions::new();
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let path = format!("/proc/self/fd/{descriptor}");
+    options.write(true).open(path).ok()
+}
+
 impl Lines {
     pub(super) fn new() -> Lines {
         let watch = Poll::new().ok().filter(|poll| {
@@ -53,6 +74,8 @@ impl Lines {
         });
         Lines(Mutex::new(Outlet {
             logger: SimpleLogger::new().with_level(LevelFilter::Trace),
+            terminal: terminal(),
+            rest: Vec::new(),
             watch: watch.map(|poll| (poll, Events::with_capacity(1))),
             dropped: 0,
         }))
@@ -91,12 +114,17 @@ impl Outlet {
 
     /// Writes a line with its time in UTC: simple_logger's own times would double the crates that it brings. It panics
     /// where nothing can be written, on a full disk or once the reader has gone: such a line is lost, and nothing else.
-    fn write(&self, record: &Record<'_>) {
+    fn write(&mut self, record: &Record<'_>) {
         let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
         let time = humantime::format_rfc3339_millis(now);
         let mut text = format!("{time} {}", record.args());
         while text.len() > TEXT_BYTES_MAX {
             text.pop();
+        }
+        if self.terminal.is_some() {
+            let (level, target) = (record.level(), record.target());
+            self.rest = format!("{level:<5} [{target}] {text}\n").into_bytes();
+            return self.write_rest();
         }
         let print = || {
             let mut stamped = Record::builder();
@@ -107,8 +135,27 @@ impl Outlet {
         let _ = catch_unwind(AssertUnwindSafe(print));
     }
 
+    /// A terminal that is gone takes nothing any more: such a line is lost, too.
+    fn write_rest(&mut self) {
+        let Some(terminal) = &mut self.terminal else {
+            return;
+        };
+        while !self.rest.is_empty() {
+            match terminal.write(&self.rest) {
+                Ok(written) => drop(self.rest.drain(..written)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => self.rest.clear(),
+            }
+        }
+    }
+
     /// Whether a line can be written at once.
     fn has_room(&mut self) -> bool {
+        if self.terminal.is_some() {
+            self.write_rest();
+            return self.rest.is_empty();
+        }
         let Some((poll, events)) = &mut self.watch else {
             return true;
         };
@@ -122,11 +169,53 @@ impl Outlet {
 #[cfg(test)]
 mod tests {
     use std::env;
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
     use std::process::Command;
 
     use super::*;
 
     const IN_CHILD: &str = "LINES_OF_A_PANIC";
+
+    #[test]
+    fn a_terminal_that_nobody_reads_is_not_waited_for() {
+        let (mut reader, writer) = io::pipe().expect("there are descriptors");
+        let mut outlet = Outlet {
+            logger: SimpleLogger::new(),
+            terminal: reopen(writer.as_raw_fd()),
+            rest: Vec::new(),
+            watch: None,
+            dropped: 0,
+        };
+        assert!(outlet.terminal.is_some());
+        drop(writer);
+        let text = "x".repeat(3000);
+        let put = |outlet: &mut Outlet, text: &str| {
+            let mut record = Record::builder();
+            outlet.put(&record.target("t").args(format_args!("{text}")).build());
+        };
+        let mut written = 0;
+        while outlet.dropped < 3 {
+            put(&mut outlet, &text);
+            written += 1;
+        }
+        // What has no room is kept in memory, and once there is some it comes before what follows.
+        assert!(!outlet.rest.is_empty());
+        let mut read = vec![0; 8192];
+        reader.read_exact(&mut read).expect("there is as much");
+        put(&mut outlet, "last");
+        outlet.terminal = None;
+        reader.read_to_end(&mut read).expect("it ends");
+        let read = String::from_utf8(read).expect("it is text");
+        let lines: Vec<&str> = read.lines().collect();
+        let [first @ .., dropped, last] = &lines[..] else {
+            panic!("{} lines", lines.len());
+        };
+        assert_eq!(first.len(), written - 3);
+        assert!(first.iter().all(|line| line.ends_with(&text)));
+        assert!(dropped.starts_with("WARN  [") && dropped.contains(" 3 lines of the log"));
+        assert!(last.starts_with("INFO  [t] 2") && last.ends_with(" last"));
+    }
 
     /// The hook and the log are a whole process's, so that another one panics.
     #[test]
