@@ -103,6 +103,27 @@ impl Ledger {
     /// write failed, unless another process holds the file's lock: then it is called again at [`Ledger::deadline`], or
     /// before, and for no longer than some 20 ms.
     pub fn write(&mut self, keyring: &mut Keyring, now: Now) {
+        self.note(keyring, now);
+        let journal = self.journal.as_mut();
+        match journal.map_or(Flushed::Done, |journal| journal.flush(now)) {
+            Flushed::Later(pause) => self.write_at = Some(now.instant + pause),
+            Flushed::Done => self.write_at = None,
+        }
+    }
+
+    /// The last [`Ledger::write`], after which no request is admitted.
+    ///
+    /// # Errors
+    /// A line for the log: what is lost by it.
+    pub fn finish(&mut self, keyring: &mut Keyring, now: Now) -> Result<(), String> {
+        self.ahead.end(now.instant);
+        self.note(keyring, now);
+        let journal = self.journal.as_mut();
+        journal.map_or(Ok(()), |journal| journal.finish(now))
+    }
+
+    /// Hands the journal what this turn has brought.
+    fn note(&mut self, keyring: &mut Keyring, now: Now) {
         while let Some((key, standing)) = keyring.next_change() {
             if let Some(journal) = &mut self.journal {
                 let unix_ms = now.unix_ms;
@@ -114,28 +135,14 @@ impl Ledger {
                 journal.note(&record, now);
             }
         }
-        let flushed = match &mut self.journal {
-            Some(journal) => {
-                if let Some(admission) = self.last_admitted.take() {
-                    journal.note(&Record::Used(admission), now);
-                }
-                for unused in self.ahead.give_back(now.instant) {
-                    journal.note(&Record::Unused(unused), now);
-                }
-                journal.flush(now)
+        if let Some(journal) = &mut self.journal {
+            if let Some(admission) = self.last_admitted.take() {
+                journal.note(&Record::Used(admission), now);
             }
-            None => Flushed::Done,
-        };
-        match flushed {
-            Flushed::Later(pause) => self.write_at = Some(now.instant + pause),
-            Flushed::Done => self.write_at = None,
+            for unused in self.ahead.give_back(now.instant) {
+                journal.note(&Record::Unused(unused), now);
+            }
         }
-    }
-
-    /// The last [`Ledger::write`], after which no request is admitted.
-    pub fn finish(&mut self, keyring: &mut Keyring, now: Now) {
-        self.ahead.end(now.instant);
-        self.write(keyring, now);
     }
 
     /// When [`Ledger::write`] or [`Ledger::look`] has something to do.
@@ -303,7 +310,10 @@ mod tests {
                 false,
             ),
             (
-                |ledger, now, _| ledger.finish(&mut Keyring::new(), now),
+                |ledger, now, _| {
+                    let finished = ledger.finish(&mut Keyring::new(), now);
+                    finished.expect("it can be written");
+                },
                 false,
             ),
         ];

@@ -198,7 +198,9 @@ impl Core {
 
     /// Writes what is left once no request is admitted any more.
     pub fn finish_ledger(&mut self, now: Now) {
-        self.ledger.finish(&mut self.keyring, now);
+        if let Err(lost) = self.ledger.finish(&mut self.keyring, now) {
+            log::warn!("state_file {lost}");
+        }
     }
 
     /// Takes over what other processes have counted, if it is time.

@@ -15,6 +15,7 @@
 //! written). Who opens a file that took another's place compares both sums and reports what is new to it.
 
 mod file;
+mod patience;
 mod record;
 mod tally;
 #[cfg(test)]
@@ -293,18 +294,6 @@ impl Journal {
                 self.retry_at = Some(now.instant + RETRY_AFTER);
             }
         }
-    }
-
-    /// As [`Journal::open_file`], at the start: nobody is served yet, so that it may wait for a lock.
-    fn open_patiently(&mut self, now: Now) -> Result<Option<String>, Fault> {
-        for _ in 0..LOCK_PATIENCE.as_millis() / LOCK_PAUSE.as_millis() {
-            match self.open_file(now) {
-                // The loop does not run yet; while it does, a taken lock is come back to (`Journal::flush`).
-                Err(Fault::Busy) => std::thread::sleep(LOCK_PAUSE),
-                outcome => return outcome,
-            }
-        }
-        Err(Fault::Busy)
     }
 
     /// Opens what stands at the path, begins it if it is empty, and takes its records in. Returns findings.

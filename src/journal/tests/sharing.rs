@@ -270,6 +270,28 @@ fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_
 }
 
 #[test]
+fn the_last_write_is_tried_right_after_a_failure_and_says_what_is_lost() {
+    let (folder, now) = (Folder::new(), start());
+    let mut journal = open(&folder.file(), 1, now).journal;
+    write_as_another(&folder, now);
+    journal.catch_up(now).for_each(drop);
+    let other = JournalFile::open(&folder.file()).expect("it is there");
+    other.lock(Lock::Exclusive).expect("it is free");
+    journal.note(&used(1, 3, now), now);
+    journal.settle(Err(Fault::Failed("is full".to_string())), now);
+    assert_eq!(journal.flush(now), Flushed::Done);
+    let lost = journal.finish(now).expect_err("the lock is taken");
+    assert!(
+        lost.contains("; 3 requests that were counted are lost"),
+        "{lost}"
+    );
+    other.unlock();
+    assert_eq!(journal.finish(now), Ok(()));
+    assert_eq!(journal.finish(now), Ok(()), "nothing is left");
+    assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 3);
+}
+
+#[test]
 fn who_writes_alone_notices_that_its_file_was_emptied_or_removed() {
     let (folder, now) = (Folder::new(), start());
     let mut journal = open(&folder.file(), 1, now).journal;
