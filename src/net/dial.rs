@@ -142,6 +142,7 @@ pub struct Race {
     /// How many addresses have been begun.
     begun: usize,
     attempts: Vec<Attempt>,
+    pub since: Instant,
     /// When the next address is begun even if no attempt has failed.
     stagger_until: Instant,
     failure: io::ErrorKind,
@@ -167,6 +168,7 @@ impl Race {
             port,
             begun: 0,
             attempts: Vec::new(),
+            since: now.instant,
             stagger_until: now.instant,
             failure: io::ErrorKind::AddrNotAvailable,
         }

@@ -161,7 +161,12 @@ impl Sockets {
             Outcome::Lost(Fault::NoDescriptors) if self.close_idle() => {
                 self.resume(dial, session, blocks, now)
             }
-            Outcome::Lost(fault) => Dialed::Failed(fault),
+            Outcome::Lost(fault) => {
+                if let Fault::Connect(_) = fault {
+                    self.resolver.doubt(&dial.endpoint.host, now.instant);
+                }
+                Dialed::Failed(fault)
+            }
             Outcome::Won(socket, token, hints) => match dial.endpoint.secure(socket) {
                 Ok(transport) => {
                     let connection = Connection::new(transport, token, hints, now);
@@ -267,6 +272,9 @@ impl Network for Sockets {
 
     fn abandon(&mut self, mut dial: Dial, session: usize) {
         dial.reset();
+        if let Stage::Connecting(race) = &dial.stage {
+            self.resolver.doubt(&dial.endpoint.host, race.since);
+        }
         for token in dial.tokens() {
             self.owners.remove(token.0);
         }

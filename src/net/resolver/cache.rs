@@ -28,6 +28,10 @@ const STALE_MAX: Duration = Duration::from_secs(300);
 /// How long stale addresses serve before the servers are asked once more (RFC 8767 section 5).
 const STALE_RECHECK: Duration = Duration::from_secs(30);
 
+/// How long an answer stands whatever becomes of its addresses: while a platform is down, its name is asked for no more
+/// often.
+const DOUBT_AFTER: Duration = Duration::from_secs(5);
+
 /// What a lookup came to.
 pub type Answer = Result<Rc<[IpAddr]>, DnsFailure>;
 
@@ -39,6 +43,8 @@ pub struct Cache {
 
 struct Entry {
     answer: Answer,
+    /// When it came, or could not be renewed.
+    asked_at: Instant,
     fresh_until: Instant,
     /// Until when a failure to renew the answer does not replace it.
     stale_until: Instant,
@@ -60,6 +66,7 @@ impl Cache {
             && former.answer.is_ok()
             && now < former.stale_until
         {
+            former.asked_at = now;
             former.fresh_until = (now + STALE_RECHECK).min(former.stale_until);
             return;
         }
@@ -69,10 +76,22 @@ impl Cache {
         let fresh_until = now + time_to_live(&answer, ttl_seconds);
         let entry = Entry {
             answer,
+            asked_at: now,
             fresh_until,
             stale_until: fresh_until + STALE_MAX,
         };
         self.entries.insert(name.into(), entry);
+    }
+
+    /// Nothing was reached at the addresses that a name had then: it is asked for anew, unless that had just been done. If
+    /// no server can be asked, they serve on.
+    pub fn doubt(&mut self, name: &str, then: Instant) {
+        if let Some(entry) = self.entries.get_mut(name)
+            && entry.answer.is_ok()
+            && entry.asked_at + DOUBT_AFTER <= then
+        {
+            entry.fresh_until = entry.fresh_until.min(then);
+        }
     }
 
     /// Forgets what is known of a name.
@@ -187,6 +206,29 @@ mod tests {
                 "{what}"
             );
         }
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_are_asked_for_anew_and_not_all_the_time() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut cache = Cache::default();
+        let is_known = |cache: &Cache, seconds| cache.find("a.example", at(seconds)).is_some();
+        cache.store("a.example", good(1), 60, at(0));
+        cache.doubt("a.example", at(4));
+        assert!(is_known(&cache, 59));
+        cache.doubt("a.example", at(5));
+        assert!(!is_known(&cache, 5));
+        cache.store("a.example", fault(), 0, at(6));
+        cache.doubt("a.example", at(10));
+        assert_eq!(cache.find("a.example", at(35)), Some(&good(1)), "stale");
+        cache.store("a.example", good(2), 60, at(36));
+        cache.doubt("a.example", at(50));
+        cache.doubt("b.example", at(50));
+        assert!(!is_known(&cache, 50));
+        cache.store("a.example", absent(), 20, at(51));
+        cache.doubt("a.example", at(60));
+        assert!(is_known(&cache, 60), "an absence has no addresses");
     }
 
     #[test]

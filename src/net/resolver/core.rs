@@ -102,6 +102,13 @@ impl Core {
         }
     }
 
+    /// Nothing was reached at the addresses that a name had then.
+    pub fn doubt(&mut self, host: &str, then: Instant) {
+        if let Some(name) = normalise(host, &mut [0; NAME_BYTES_MAX]) {
+            self.cache.doubt(name, then);
+        }
+    }
+
     /// What the question in `slot` has to ask of whom.
     pub fn asking(&self, slot: usize) -> Option<Asking<'_>> {
         let pursuit = self.active[slot / SIDES].as_ref()?;

@@ -109,6 +109,11 @@ impl Resolver {
         self.core.forget_answer(host);
     }
 
+    /// Nothing was reached at the addresses that a name had then: they may be others by now.
+    pub fn doubt(&mut self, host: &str, then: Instant) {
+        self.core.doubt(host, then);
+    }
+
     /// The poll reported something of one of its sockets.
     pub fn on_event(&mut self, token: usize, registry: &Registry, now: Now) {
         let Some(slot) = token
