@@ -19,6 +19,7 @@ pub struct Connection {
     pub output: Buffer,
     /// How the peer's direction ended, once a read has found it.
     ended: Option<Ended>,
+    opened_at: Instant,
     /// When bytes last moved, either way.
     active_at: Instant,
 }
@@ -119,6 +120,7 @@ impl Connection {
             input: Buffer::new(),
             output: Buffer::new(),
             ended: None,
+            opened_at: now.instant,
             active_at: now.instant,
         }
     }
@@ -130,6 +132,10 @@ impl Connection {
     /// How the peer's direction ended, once everything that came before has been read.
     pub fn ended(&self) -> Option<Ended> {
         self.ended
+    }
+
+    pub fn opened_at(&self) -> Instant {
+        self.opened_at
     }
 
     pub fn active_at(&self) -> Instant {

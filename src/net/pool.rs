@@ -15,6 +15,10 @@ pub const IDLE_PER_ENDPOINT_MAX: usize = 256;
 /// given up first is never used just as it is being closed.
 pub const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
 
+/// A connection that is older is not kept any more: its platform may have moved to other machines since, and a busy one
+/// would stay with the former for ever.
+pub const AGE_MAX: Duration = Duration::from_secs(3600);
+
 /// Idle connections by endpoint, the last one used on top.
 #[derive(Default)]
 pub struct Pool {
@@ -34,6 +38,9 @@ impl Pool {
         connection: Connection,
         now: Now,
     ) -> Option<Connection> {
+        if connection.opened_at() + AGE_MAX <= now.instant {
+            return Some(connection);
+        }
         if endpoint >= self.stacks.len() {
             self.stacks.resize_with(endpoint + 1, VecDeque::new);
         }
@@ -114,5 +121,29 @@ impl Pool {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::transport::Transport;
+
+    #[test]
+    fn a_connection_is_kept_again_until_it_is_old() {
+        let opened = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let second = Duration::from_secs(1);
+        for (age, is_kept) in [(AGE_MAX - second, true), (AGE_MAX, false)] {
+            let mut pool = Pool::default();
+            let connection = Connection::new(Transport::Nobody, Token(0), Hints::FRESH, opened);
+            let closed = pool.release(0, connection, opened.after(age));
+            assert_eq!(
+                (closed.is_none(), pool.len()),
+                (is_kept, usize::from(is_kept))
+            );
+        }
     }
 }
