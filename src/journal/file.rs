@@ -260,6 +260,19 @@ impl JournalFile {
         (written, Ok(()))
     }
 
+    /// Takes the last `bytes` off again, which this process alone has written, unless another one has written since. A lock
+    /// that was held is another one afterwards, or none.
+    pub fn cut_off(&mut self, bytes: usize) {
+        let length = self.length_min.saturating_sub(bytes as u64);
+        if bytes > 0
+            && self.try_lock(Lock::Exclusive) == Ok(true)
+            && self.size() == Ok(self.length_min)
+            && self.file.set_len(length).is_ok()
+        {
+            self.length_min = length;
+        }
+    }
+
     /// Writes `content` into a file that has no header; what stands in it goes. The caller holds the exclusive lock.
     ///
     /// # Errors

@@ -180,7 +180,7 @@ impl Journal {
             Fault::Failed(_) | Fault::Busy => {
                 self.retry_at = Some(now.instant + RETRY_AFTER);
                 let found = self.read_without_writing(bytes_max, now)?;
-                let warning = words::warning(&self.path, &fault.why());
+                let warning = words::warning(&self.path, fault);
                 Ok(found.into_iter().chain([warning]).collect())
             }
         }
@@ -289,7 +289,7 @@ impl Journal {
             }
             Err(fault) => {
                 if self.retry_at.is_none() {
-                    log::warn!("state_file {}", words::warning(&self.path, &fault.why()));
+                    log::warn!("state_file {}", words::warning(&self.path, fault));
                 }
                 self.retry_at = Some(now.instant + RETRY_AFTER);
             }
@@ -368,15 +368,19 @@ impl Journal {
             self.take_hold()?;
             if let (Some(file), Hold::Kept) = (&mut self.file, self.hold) {
                 let (written, outcome) = file.append(&self.pending);
-                self.let_go_if_shared(now);
                 match outcome {
-                    Ok(()) => self.pending.clear(),
+                    Ok(()) => {
+                        self.pending.clear();
+                        self.let_go_if_shared(now);
+                    }
                     // The record that was torn is written again, whole.
                     Err(_) => {
                         let mut scan = Scan::new(&self.pending[..written]);
                         scan.by_ref().for_each(drop);
                         let whole = scan.at;
+                        file.cut_off(written - whole);
                         self.pending.drain(..whole);
+                        self.release();
                     }
                 }
                 return outcome;

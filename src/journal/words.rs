@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
+use super::file::Fault;
 use super::record::Damage;
 
-pub fn warning(path: &Path, why: &str) -> String {
+pub fn warning(path: &Path, fault: Fault) -> String {
     let path = path.display();
-    format!(
-        "{path}: {why}; usage counts go on in memory and would not survive; write the path of a file that can be written"
-    )
+    let advice = match fault {
+        Fault::Busy => "it is tried again every second",
+        Fault::Refused(_) | Fault::Failed(_) => "write the path of a file that can be written",
+    };
+    let why = fault.why();
+    format!("{path}: {why}; usage counts go on in memory and would not survive; {advice}")
 }
 
 pub fn refusal(path: &Path, why: &str) -> String {
@@ -30,16 +34,20 @@ pub fn unread(path: &Path, bytes: u64) -> String {
 pub fn finding(path: &Path, damage: Damage, torn_bytes: u64) -> Option<String> {
     let path = path.display();
     let Damage { stretches, bytes } = damage;
+    let places = match stretches {
+        1 => "1 place".to_string(),
+        _ => format!("{stretches} places"),
+    };
     match (stretches, torn_bytes) {
         (0, 0) => None,
         (0, _) => Some(format!(
             "{path}: its last record was torn; {torn_bytes} bytes were dropped"
         )),
         (_, 0) => Some(format!(
-            "{path}: damaged in {stretches} places; {bytes} bytes were skipped"
+            "{path}: damaged in {places}; {bytes} bytes were skipped"
         )),
         (_, _) => Some(format!(
-            "{path}: damaged in {stretches} places and torn at its end; {bytes} bytes were skipped and {torn_bytes} dropped"
+            "{path}: damaged in {places} and torn at its end; {bytes} bytes were skipped and {torn_bytes} dropped"
         )),
     }
 }

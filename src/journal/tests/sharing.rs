@@ -291,6 +291,38 @@ fn the_last_write_is_tried_right_after_a_failure_and_says_what_is_lost() {
     assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 3);
 }
 
+/// A disk becomes full in the midst of a record: what was written of it is no damage afterwards.
+#[test]
+fn what_was_torn_is_cut_off_unless_another_has_written_since() {
+    for is_alone in [true, false] {
+        let (folder, now) = (Folder::new(), start());
+        let mut journal = open(&folder.file(), 1, now).journal;
+        journal.note(&used(1, 3, now), now);
+        journal.flush(now);
+        let file = journal.file.as_mut().expect("it is open");
+        file.append(b"a piece").1.expect("there is room");
+        if !is_alone {
+            write_as_another(&folder, now);
+        }
+        file.cut_off(7);
+        journal.release();
+        journal.note(&used(1, 4, now), now);
+        journal.flush(now);
+        let opened = open(&folder.file(), 3, now);
+        let found = counts(&opened.records);
+        assert_eq!(
+            (found[&digest(1)], found.len()),
+            (7, 2 - usize::from(is_alone))
+        );
+        assert_eq!(
+            opened.findings.is_empty(),
+            is_alone,
+            "{:?}",
+            opened.findings
+        );
+    }
+}
+
 #[test]
 fn who_writes_alone_notices_that_its_file_was_emptied_or_removed() {
     let (folder, now) = (Folder::new(), start());
