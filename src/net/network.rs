@@ -313,10 +313,13 @@ pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now)
 /// Random bits from the operating system, for seeds.
 ///
 /// # Errors
-/// When `/dev/urandom` cannot be read.
+/// When `/dev/urandom` cannot be read, with its name.
 pub fn random_seed() -> std::io::Result<u64> {
+    const SOURCE: &str = "/dev/urandom";
     let mut bytes = [0; 8];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    std::fs::File::open(SOURCE)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| std::io::Error::new(error.kind(), format!("{SOURCE}: {error}")))?;
     Ok(u64::from_le_bytes(bytes))
 }
 
