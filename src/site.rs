@@ -52,6 +52,8 @@ pub struct Route {
 pub struct Lasting {
     /// Endpoints by what makes them differ, so that idle connections stay for one that a new version still has.
     endpoints: Vec<(EndpointKey, Rc<Endpoint>)>,
+    /// How many there have been: their numbers are not given again.
+    endpoints_made: usize,
     /// The proxy's own certificate as compiled, with the sessions that clients may resume.
     tls: Option<(TlsFiles, Arc<ServerConfig>)>,
 }
@@ -269,6 +271,7 @@ type Secured = (Vec<Rc<Endpoint>>, Option<Arc<ServerConfig>>);
 
 impl Lasting {
     fn secure(&mut self, config: &Config, demo_port: u16) -> Result<Secured, Vec<Finding>> {
+        self.forget_unused();
         let (mut endpoints, mut problems) = (Vec::new(), Vec::new());
         for platform in &config.platforms {
             match self.endpoint(EndpointKey::of(platform, demo_port)) {
@@ -285,6 +288,12 @@ impl Lasting {
             Err(faults) => problems.extend(faults),
         }
         Err(problems)
+    }
+
+    /// Forgets the endpoints that neither the version in force nor a request in flight has.
+    fn forget_unused(&mut self) {
+        self.endpoints
+            .retain(|(_, endpoint)| Rc::strong_count(endpoint) > 1);
     }
 
     /// Or which fields of the platform are wrong, and why.
@@ -310,11 +319,12 @@ impl Lasting {
             }
         };
         let endpoint = Rc::new(Endpoint {
-            id: self.endpoints.len(),
+            id: self.endpoints_made,
             host: key.host.clone(),
             port: key.port,
             security,
         });
+        self.endpoints_made += 1;
         self.endpoints.push((key, Rc::clone(&endpoint)));
         Ok(endpoint)
     }
@@ -372,9 +382,35 @@ pub fn client_specs(config: &Config) -> Vec<ClientSpec> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::exchange::testing::core;
 
     const HOST: usize = "Host: h.example\r\n".len();
+
+    #[test]
+    fn an_endpoint_that_nobody_uses_is_not_kept_and_its_number_not_given_again() {
+        let mut lasting = Lasting::default();
+        let made = |lasting: &mut Lasting, host: &str| {
+            lasting.forget_unused();
+            let key = EndpointKey {
+                host: host.to_string(),
+                port: 80,
+                tls: false,
+                ca_pem: None,
+            };
+            let endpoint = lasting.endpoint(key).ok().expect("plain HTTP");
+            (endpoint, lasting.endpoints.len())
+        };
+        let (first, kept) = made(&mut lasting, "a.example");
+        assert_eq!((first.id, kept), (0, 1));
+        let (again, kept) = made(&mut lasting, "a.example");
+        assert_eq!((again.id, kept), (0, 1));
+        drop((first, again));
+        let (anew, kept) = made(&mut lasting, "a.example");
+        assert_eq!((anew.id, kept), (1, 1));
+        let (other, kept) = made(&mut lasting, "b.example");
+        assert_eq!((other.id, kept), (2, 2));
+    }
 
     #[test]
     fn what_a_platform_configures_stands_in_place_of_a_probe_s_usual_fields() {

@@ -144,11 +144,19 @@ impl Clients {
                 None => {
                     let id = ClientId(self.clients.len() as u32);
                     self.by_digest.insert(digest, id);
-                    let hash = self.seed.hash_one(spec.key.expose().as_bytes());
-                    self.by_hash.push((hash, id));
                     self.clients.push(Client::new(spec, digest));
                     added.push(digest);
                 }
+            }
+        }
+        self.by_hash.clear();
+        for (place, client) in self.clients.iter_mut().enumerate() {
+            match client.listed {
+                true => {
+                    let hash = self.seed.hash_one(client.spec.key.expose().as_bytes());
+                    self.by_hash.push((hash, ClientId(place as u32)));
+                }
+                false => client.forget_key(),
             }
         }
         self.by_hash.sort_by_key(|(hash, _)| *hash);
@@ -296,6 +304,13 @@ impl Client {
             day: Window::default(),
             last_unix_ms: 0,
         }
+    }
+
+    /// What nobody can show any more is not kept in memory, nor what it allowed; its requests in flight and what it has
+    /// used still have its name.
+    fn forget_key(&mut self) {
+        self.spec.key = Secret::new(String::new());
+        self.spec.platforms = Some(Vec::new());
     }
 
     fn admit(

@@ -453,3 +453,22 @@ fn a_reload_keeps_what_was_used() {
     assert_eq!(ask(&mut clients), Ok(()));
     assert_eq!(ask(&mut clients), hourly(2, 3600));
 }
+
+#[test]
+fn a_key_that_was_removed_is_not_kept_in_memory() {
+    let mut clients = Clients::new(vec![spec("first-key"), spec("second-key")]);
+    let (first, now) = (ClientId(0), at(MIDNIGHT * 1000));
+    assert!(clients.admit(first, "p", true, now).is_ok());
+    clients.reload(vec![spec("second-key")]);
+    assert_eq!(clients.client(first).spec.key.expose(), "");
+    assert_eq!(clients.by_hash.len(), 1);
+    for shown in ["first-key", ""] {
+        assert_eq!(clients.identify(shown.as_bytes()), None, "{shown}");
+    }
+    // It comes back.
+    let both = vec![spec("second-key"), spec("first-key")];
+    assert!(clients.reload(both).is_empty());
+    assert_eq!(clients.identify(b"first-key"), Some(first));
+    assert_eq!(clients.usage(first, now).day.used, 1);
+    assert!(clients.admit(first, "p", true, now).is_ok());
+}
