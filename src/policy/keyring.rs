@@ -41,6 +41,8 @@ struct Ring {
     name: String,
     /// The keys of the present configuration, in its order.
     keys: Vec<KeyId>,
+    /// Keys of former ones with which something was in flight when they went.
+    leaving: Vec<KeyId>,
     /// Where the next pick begins.
     next: usize,
 }
@@ -127,7 +129,7 @@ impl Keyring {
     /// returned in the same order.
     pub fn reload(&mut self, platforms: &[(&str, &[Secret])]) -> Vec<(PlatformId, Vec<KeyId>)> {
         for ring in &mut self.rings {
-            ring.keys.clear();
+            ring.leaving.append(&mut ring.keys);
         }
         let known: Vec<bool> = self.keys.iter().map(|key| key.listed).collect();
         for key in &mut self.keys {
@@ -142,6 +144,13 @@ impl Keyring {
                 .collect();
             self.rings[platform.0 as usize].keys.clone_from(&keys);
             ids.push((platform, keys));
+        }
+        for ring in &mut self.rings {
+            let keys = &self.keys;
+            ring.leaving.retain(|id| {
+                let key = &keys[id.0 as usize];
+                !key.listed && key.in_flight.get() > 0
+            });
         }
         for (place, was_listed) in known.into_iter().enumerate() {
             if self.keys[place].listed && !was_listed {
@@ -162,6 +171,7 @@ impl Keyring {
                 self.rings.push(Ring {
                     name: name.to_string(),
                     keys: Vec::new(),
+                    leaving: Vec::new(),
                     next: 0,
                 });
                 self.rings.len() - 1
@@ -297,6 +307,14 @@ impl Keyring {
         let keys = &self.rings[platform.0 as usize].keys;
         keys.iter()
             .map(move |id| self.keys[id.0 as usize].view(*id, now))
+    }
+
+    /// How much of a platform is in flight with keys that its configuration no longer has.
+    pub fn in_flight_leaving(&self, platform: PlatformId) -> u32 {
+        let leaving = self.rings[platform.0 as usize].leaving.iter();
+        leaving
+            .map(|key| self.keys[key.0 as usize].in_flight.get())
+            .sum()
     }
 
     fn give(&mut self, key: KeyId, now: Now) -> Permit {

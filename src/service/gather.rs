@@ -52,6 +52,7 @@ impl<'v> View<'v> {
                 .views(route.id, self.now)
                 .map(key_row)
                 .collect(),
+            in_flight_leaving: self.keyring.in_flight_leaving(route.id).into(),
         }
     }
 

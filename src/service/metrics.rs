@@ -166,6 +166,7 @@ fn platforms(text: &mut Text, view: &StatsView) {
     );
     for row in &view.platforms {
         let in_flight: u64 = row.keys.iter().map(|key| key.in_flight).sum();
+        let in_flight = in_flight + row.in_flight_leaving;
         text.sample("aiproxy_in_flight", &[("platform", row.name)], in_flight);
     }
 }

@@ -39,6 +39,8 @@ pub struct PlatformRow<'v> {
     pub display_name: &'v str,
     pub status: PlatformStatus,
     pub keys: Vec<KeyRow<'v>>,
+    /// Requests in flight with keys that are not among these any more.
+    pub in_flight_leaving: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +189,7 @@ pub(crate) mod tests {
             display_name: "Open <AI>",
             status: PlatformStatus::Degraded,
             keys: vec![key],
+            in_flight_leaving: 3,
         };
         let off = PlatformRow {
             id: 1,
@@ -194,6 +197,7 @@ pub(crate) mod tests {
             display_name: "Off",
             status: PlatformStatus::Disabled,
             keys: Vec::new(),
+            in_flight_leaving: 0,
         };
         let client = ClientRow {
             id: 3,

@@ -156,3 +156,26 @@ fn what_was_noted_by_any_clock_cools_no_longer_than_it_was_to() {
         }
     }
 }
+
+#[test]
+fn what_is_in_flight_with_removed_keys_is_the_platform_s_still() {
+    let mut bench = Bench::new(2);
+    let permits = [bench.pick(), bench.pick()];
+    let (platform, both) = (bench.platform, secrets(&["sk-0", "sk-1"]));
+    // (keys of a new configuration, in flight with others)
+    for (keys, want) in [
+        (0..2, 0),
+        (1..2, 1),
+        (1..2, 1),
+        (0..0, 2),
+        (0..2, 0),
+        (0..1, 1),
+    ] {
+        bench.keyring.reload(&[("p", &both[keys.clone()])]);
+        assert_eq!(bench.keyring.in_flight_leaving(platform), want, "{keys:?}");
+    }
+    for permit in permits {
+        bench.end(permit, Answered);
+    }
+    assert_eq!(bench.keyring.in_flight_leaving(platform), 0);
+}
