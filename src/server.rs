@@ -171,8 +171,12 @@ impl Server {
         loop {
             if let Some(stopped) = self.turn()? {
                 let (core, network) = (&mut self.core, &mut self.network);
-                self.scheduler
+                let cut = self
+                    .scheduler
                     .close_all(&Reason::Stopping, core, network, self.now);
+                if cut > 0 {
+                    log::warn!("stopped; requests in flight that were cut off: {cut}");
+                }
                 self.core.finish_ledger(self.now);
                 return Ok(stopped);
             }

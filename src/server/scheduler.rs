@@ -262,18 +262,22 @@ impl Scheduler {
         session.close(slot, reason, core, network, now);
     }
 
-    /// Ends all sessions.
+    /// Ends all sessions. Returns how many clients' requests were under way.
     pub fn close_all(
         &mut self,
         reason: &Reason,
         core: &mut Core,
         network: &mut impl Network,
         now: Now,
-    ) {
+    ) -> usize {
+        let is_cut = |session: &Session| session.role() == Role::Proxy && !session.is_idle();
+        let cut = self.sessions.iter().filter(|(_, session)| is_cut(session));
+        let cut = cut.count();
         let left: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
         for slot in left {
             self.close(slot, reason, core, network, now);
         }
+        cut
     }
 
     /// Sessions that have ended since this was asked last.

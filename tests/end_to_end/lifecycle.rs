@@ -333,6 +333,9 @@ fn a_stop_ends_when_its_time_is_over_or_at_a_second_signal() {
             Some(status),
             "{signals} signals"
         );
+        proxy
+            .log()
+            .await_line("stopped; requests in flight that were cut off: 1");
         assert!(
             !client.rest().ends_with(b"0\r\n\r\n"),
             "it does not look whole"
