@@ -19,7 +19,7 @@ impl Journal {
         let (path, requests) = (self.path.display(), self.pending_requests());
         written.map_err(|fault| {
             let why = fault.why();
-            format!("{path}: {why}; {requests} requests that were counted are lost, and what was learnt of keys since")
+            format!("{path}: {why}; what was counted since is lost (requests: {requests}), and what was learnt of keys")
         })
     }
 

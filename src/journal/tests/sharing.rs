@@ -282,7 +282,7 @@ fn the_last_write_is_tried_right_after_a_failure_and_says_what_is_lost() {
     assert_eq!(journal.flush(now), Flushed::Done);
     let lost = journal.finish(now).expect_err("the lock is taken");
     assert!(
-        lost.contains("; 3 requests that were counted are lost"),
+        lost.contains("; what was counted since is lost (requests: 3)"),
         "{lost}"
     );
     other.unlock();
