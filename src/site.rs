@@ -398,7 +398,7 @@ mod tests {
                 tls: false,
                 ca_pem: None,
             };
-            let endpoint = lasting.endpoint(key).ok().expect("plain HTTP");
+            let endpoint = lasting.endpoint(key).expect("plain HTTP");
             (endpoint, lasting.endpoints.len())
         };
         let (first, kept) = made(&mut lasting, "a.example");

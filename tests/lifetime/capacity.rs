@@ -169,7 +169,9 @@ fn a_journal_that_may_not_grow_is_a_warning() {
     let line = proxy.log().await_line("File too large");
     assert!(line.contains("go on in memory"), "{line}");
     let journal = proxy.folder().join("usage.journal");
-    assert_eq!(std::fs::metadata(journal).expect("it is there").len(), 1024);
+    // The record for which there was no room any more is not there in part.
+    let length = std::fs::metadata(journal).expect("it is there").len();
+    assert!((900..1024).contains(&length), "{length}");
     let used = &proxy.page("/stats")["clients"][1]["day"]["used"];
     assert_eq!(used, 40);
 }
