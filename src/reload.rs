@@ -200,4 +200,38 @@ mod tests {
             assert_eq!(found, changed, "{text}");
         }
     }
+
+    #[test]
+    fn a_client_key_that_comes_back_has_used_what_it_had() {
+        let (folder, now) = (Folder::new(), now());
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.at(name), text).expect("a file can be written");
+        };
+        write("platform.json", "[]");
+        // Each process begins without the key. (its number, what the key has used when it comes)
+        for (writer, used) in [(1, 0), (2, 1)] {
+            let mut core = core("{}", r#""base_url": "http://h.example""#);
+            let (clients, keyring) = (&mut core.clients, &mut core.keyring);
+            let path = folder.at("usage.journal");
+            let opened = Ledger::open(&path, writer, clients, keyring, now);
+            core.ledger = opened.expect("it is a journal").0;
+            write("key.json", "[]");
+            let started_with = config::read(&folder.0, &|_| None).settings;
+            let watch = Watch::new(&folder.0, now);
+            let mut reloader = Reloader::new(&folder.0, watch, started_with, 1);
+            write(
+                "key.json",
+                r#"[{"key": "a-key-that-goes", "daily_limit": 9}]"#,
+            );
+            reloader.reload(&mut core, now);
+            assert_eq!(core.config_error, None);
+            let shown = b"a-key-that-goes";
+            let client = core.clients.identify(shown).expect("it is there now");
+            assert_eq!(core.clients.usage(client, now).day.used, used);
+            let admitted = core.clients.admit(client, "p", false, now);
+            let quota = admitted.expect("it may pass");
+            core.ledger.admitted(client, quota, &core.clients, now);
+            core.write_ledger(now);
+        }
+    }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ai_api_proxy::base::buffer::BlockPool;
 use ai_api_proxy::base::now::Now;
+use ai_api_proxy::base::queue::RunQueue;
 use ai_api_proxy::base::work::SHARE_BYTES_MAX;
 use ai_api_proxy::config;
 use ai_api_proxy::exchange::core::Core;
@@ -95,6 +96,7 @@ struct World {
     now: Now,
     client: Wire,
     phase: Phase,
+    queue: RunQueue,
     allocations: usize,
 }
 
@@ -200,7 +202,7 @@ impl Network for OneLine {
 }
 
 impl World {
-    /// A world with one platform that has two keys; `client` is the client key's entry.
+    /// A world with one platform that has two keys, and with a journal; `client` is the client key's entry.
     fn new(name: &str, client: &serde_json::Value) -> World {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("allocations-{name}"));
         std::fs::create_dir_all(&dir).expect("the folder can be made");
@@ -219,16 +221,21 @@ impl World {
             unix_ms: 1_767_225_600_000,
         };
         let config = config::load(&dir, &|_| None).expect("the configuration is valid");
-        let clients = Clients::new(client_specs(&config));
+        let mut clients = Clients::new(client_specs(&config));
         let mut keyring = Keyring::new();
         let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 0, now);
         let site = Rc::new(site.expect("there is no certificate file"));
+        let path = dir.join("usage.journal");
+        let _ = std::fs::remove_file(&path);
+        let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
+        let (ledger, findings) = opened.expect("a new journal");
+        assert!(findings.is_empty(), "{findings:?}");
         let client = Wire::default();
         let transport = Transport::Link(Box::new(client.clone()));
         let connection = Connection::new(transport, CLIENT, Hints::FRESH, now);
         World {
             session: Session::new(connection, IpAddr::from([192, 0, 2, 7]), Role::Proxy, now),
-            core: Core::new(site, clients, keyring, Ledger::default(), 1, now),
+            core: Core::new(site, clients, keyring, ledger, 1, now),
             network: OneLine {
                 platform: Wire::default(),
                 idle: None,
@@ -236,6 +243,7 @@ impl World {
             now,
             client,
             phase: Phase::WarmingUp,
+            queue: RunQueue::default(),
             allocations: 0,
         }
     }
@@ -248,19 +256,29 @@ impl World {
             other => self.session.hint_upstream(other, NEWS),
         }
         COUNTS.set(self.phase == Phase::Steady);
-        let driven = loop {
+        let mut driven = self.drive();
+        if self.core.ledger.holds_back() {
+            self.core.write_ledger(self.now);
+            self.core.wake(&mut self.queue);
+            assert_eq!(self.queue.pop_second(), Some(0), "it was held back");
+            driven = self.drive();
+        }
+        COUNTS.set(false);
+        self.allocations += ALLOCATIONS.take();
+        assert!(matches!(driven, Driven::Waiting(Some(_))));
+    }
+
+    fn drive(&mut self) -> Driven {
+        loop {
             let (core, network) = (&mut self.core, &mut self.network);
             match self
                 .session
                 .drive(0, SHARE_BYTES_MAX, core, network, self.now)
             {
                 Driven::Again | Driven::Sending => {}
-                driven => break driven,
+                driven => return driven,
             }
-        };
-        COUNTS.set(false);
-        self.allocations += ALLOCATIONS.take();
-        assert!(matches!(driven, Driven::Waiting(Some(_))));
+        }
     }
 
     fn ask(&mut self, request: &[u8], end: &[u8]) {

@@ -369,7 +369,35 @@ struct Date {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::folder::Folder;
     use crate::exchange::testing::{core, now, request};
+
+    #[test]
+    fn keys_that_another_process_found_unhealthy_are_probed() {
+        let (folder, begun) = (Folder::new(), now().after(Duration::from_secs(1)));
+        let [mut ours, mut theirs] = [1, 2].map(|writer| {
+            let mut core = core("{}", r#""base_url": "http://h.example""#);
+            let path = folder.at("usage.journal");
+            let (clients, keyring) = (&mut core.clients, &mut core.keyring);
+            let opened = Ledger::open(&path, writer, clients, keyring, begun);
+            core.ledger = opened.expect("it is a journal").0;
+            // The probe that every new key gets.
+            let (_, key) = core.probes.next(begun).expect("it is due");
+            core.probes.judged(key, true, begun);
+            core.end_probe(key, begun);
+            core
+        });
+        assert_eq!(ours.probes.deadline(), None);
+        let permit = theirs.keyring.permit_for_probe(KeyId(0), begun);
+        let reason = "401".to_string();
+        let outcome = Outcome::Rejected { reason };
+        theirs.keyring.judge(&permit, outcome, begun);
+        theirs.keyring.release(permit);
+        theirs.write_ledger(begun);
+        ours.look_at_ledger(begun.after(Duration::from_secs(1)));
+        assert!(ours.keyring.is_unhealthy(KeyId(0)));
+        assert!(ours.probes.deadline().is_some(), "it may be well again");
+    }
 
     #[test]
     fn a_key_that_has_gone_counts_nothing_that_a_reload_would_forget() {

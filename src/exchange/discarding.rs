@@ -79,3 +79,31 @@ impl Discarding {
         self.until
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{core, now, step};
+    use super::*;
+    use crate::http::Framing;
+
+    #[test]
+    fn no_more_is_dropped_than_its_bound() {
+        const PIECE: usize = 1024;
+        let mut core = core("{}", r#""base_url": "http://platform.example""#);
+        // Both have the same time for it: none passes.
+        for (bytes, is_too_long) in [
+            (DROPPED_BYTES_MAX, false),
+            (DROPPED_BYTES_MAX + PIECE, true),
+        ] {
+            let decoder = Decoder::new(Framing::Length(bytes as u64 + 1));
+            let now = now();
+            let mut exchange = Exchange::Discarding(Discarding::new(decoder, now));
+            for _ in 0..bytes / PIECE {
+                assert!(matches!(exchange, Exchange::Discarding(_)));
+                (exchange, _) = step(exchange, &[b'x'; PIECE], &mut core, now);
+            }
+            let is_given_up = matches!(exchange, Exchange::Closing(_));
+            assert_eq!(is_given_up, is_too_long);
+        }
+    }
+}

@@ -416,3 +416,6 @@ fn on_page(
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use crate::site::{Lasting, Site, client_specs};
 
 use super::core::Core;
 use super::request::{Request, Role};
+use super::{Cx, Ends, Exchange, Upstream};
 
 /// A Monday, 2026-09-21T14:13:20Z.
 pub fn now() -> Now {
@@ -77,6 +78,28 @@ pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_,
     let mut storage = Storage::EMPTY;
     let head = request::parse(text.as_bytes(), &mut storage);
     tell(&head.expect("a well-formed head"))
+}
+
+/// A step of an exchange whose client has sent `sent`; what the client gets by it.
+pub fn step(exchange: Exchange, sent: &[u8], core: &mut Core, now: Now) -> (Exchange, Vec<u8>) {
+    let [mut from_client, mut to_client] = [sent, b""].map(buffer);
+    let mut cx = Cx {
+        now,
+        core,
+        session: 0,
+        role: Role::Proxy,
+        peer: [192, 0, 2, 1].into(),
+        client: Ends {
+            input: &mut from_client,
+            output: &mut to_client,
+            holds_records: false,
+            ended: None,
+            active_at: now.instant,
+        },
+        upstream: Upstream::None,
+    };
+    let (next, _) = exchange.step(&mut cx);
+    (next, drain(&mut to_client))
 }
 
 /// An open buffer that holds `bytes`.

@@ -27,8 +27,8 @@ impl Names {
         }
     }
 
-    /// Both texts as they are now; a file that cannot be read says nothing. None when no file can be opened just now: the
-    /// next look finds them new.
+    /// Both texts as they are now; a file that cannot be read says nothing, and what is not UTF-8 spoils its own word
+    /// alone. None when no file can be opened just now: the next look finds them new.
     pub(super) fn read(&mut self) -> Option<(String, String)> {
         self.read_by(file::read)
     }
@@ -37,7 +37,13 @@ impl Names {
         self.watch.take();
         let texts = [&self.hosts, &self.resolv_conf].map(|path| match read(path) {
             Err(error) if is_out_of_descriptors(&error) => None,
-            bytes => Some(String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default()),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    log::warn!("{} cannot be read: {error}", path.display());
+                }
+                Some(String::new())
+            }
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         });
         match texts {
             [Some(hosts), Some(resolv_conf)] => Some((hosts, resolv_conf)),
@@ -97,5 +103,9 @@ mod tests {
         symlink("/dev/zero", folder.at("resolv.conf")).expect("a link can be made");
         assert_eq!(look(), None);
         assert_eq!(look(), Some(Default::default()), "it says nothing, at once");
+        fs::write(folder.at("hosts"), b"192.0.2.1 box # caf\xE9\n").expect("a file can be written");
+        assert_eq!(look(), None);
+        let hosts = "192.0.2.1 box # caf\u{FFFD}\n".to_string();
+        assert_eq!(look(), Some((hosts, String::new())));
     }
 }

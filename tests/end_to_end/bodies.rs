@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use serde_json::json;
 
-use crate::support::platform::{Next, Platform};
+use crate::support::platform::{Next, Platform, Seen};
 use crate::support::proxy::{Proxy, ROOT_KEY};
 
 /// Bytes that no framing and no shift leaves as they are.
@@ -267,6 +267,35 @@ fn an_answer_before_the_body_was_read_reaches_the_client() {
         let answer = client.answer();
         assert!(matches!(answer.status, 422 | 502), "{answer:?}");
     }
+}
+
+#[test]
+fn a_connection_that_still_awaits_a_body_is_nobody_elses() {
+    let platform = Platform::raw(|connection, line, seen| {
+        while let Some(head) = line.head() {
+            let body = match head.contains("/v1/early") {
+                true => line.bytes(10).expect("the beginning comes"),
+                false => Vec::new(),
+            };
+            let _ = seen.send(Seen {
+                head,
+                body,
+                connection,
+            });
+            line.answer("200 OK", "{}");
+        }
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let mut early = proxy.connect();
+    early.send(post("early", "Content-Length: 100"));
+    early.send(pattern(10));
+    assert_eq!(early.answer().status, 200);
+    let mut other = proxy.connect();
+    other.send(post("other", "Content-Length: 0"));
+    assert_eq!(other.answer().status, 200);
+    let (first, second) = (platform.next(), platform.next());
+    assert!(second.head.starts_with("POST /v1/other "), "{second:?}");
+    assert_ne!(second.connection, first.connection);
 }
 
 #[test]

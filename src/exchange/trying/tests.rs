@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::base::buffer::Buffer;
-use crate::exchange::testing::{self, buffer};
+use crate::exchange::testing::{self, buffer, drain};
 
 /// A step whose output the platform does not take. It may have answered.
 fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {
-    step_at_end(trying, output, answer, None, core, now)
+    step_at_end(trying, output, answer, None, core, now).0
 }
 
 /// The same where the platform may have ended the connection behind its answer.
@@ -17,7 +17,7 @@ fn step_at_end(
     ended: Option<Ended>,
     core: &mut Core,
     now: Now,
-) -> Exchange {
+) -> (Exchange, Step) {
     let [mut from_client, mut to_client, mut input] = [b"", b"", answer].map(buffer);
     let active_at = trying.request.started.instant;
     let ends = |input, output, ended| Ends {
@@ -36,7 +36,7 @@ fn step_at_end(
         client: ends(&mut from_client, &mut to_client, None),
         upstream: Upstream::Open(ends(&mut input, output, ended), Origin::Pooled),
     };
-    trying.step(&mut cx).0
+    trying.step(&mut cx)
 }
 
 /// The first try of a request that has come whole.
@@ -123,7 +123,7 @@ fn interim_answers_that_the_client_does_not_get_leave_the_way_to_other_keys() {
         for (answer, ended) in answers.chain([(last, ended)]) {
             assert_eq!(trying.permit.key(), first);
             let next = step_at_end(trying, &mut buffer(b""), answer, ended, &mut core, now);
-            trying = match next {
+            trying = match next.0 {
                 Exchange::Trying(trying) => trying,
                 _ => panic!("nothing has been sent to the client"),
             };
@@ -131,4 +131,45 @@ fn interim_answers_that_the_client_does_not_get_leave_the_way_to_other_keys() {
         assert_eq!((trying.permit.key(), trying.request.tries), (second, 2));
         Exchange::Trying(trying).abort(&Reason::ClientGone, &mut core, now);
     }
+}
+
+#[test]
+fn a_connection_that_has_not_taken_all_of_a_request_is_not_used_again() {
+    for is_taken in [true, false] {
+        let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+        let now = testing::now();
+        let trying = begin(&mut core, now);
+        let mut output = buffer(b"");
+        let Exchange::Trying(trying) = step(trying, &mut output, b"", &mut core, now) else {
+            panic!("nothing has come");
+        };
+        if is_taken {
+            drain(&mut output);
+        }
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let (_, step) = step_at_end(trying, &mut output, answer, None, &mut core, now);
+        assert_eq!(matches!(step, Step::Release), is_taken);
+    }
+}
+
+#[test]
+fn a_pooled_connection_that_died_unused_is_replaced_by_a_fresh_one() {
+    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let now = testing::now();
+    let trying = begin(&mut core, now);
+    let (ended, mut output) = (Some(Ended::Cleanly), buffer(b""));
+    let (next, step) = step_at_end(trying, &mut output, b"", ended, &mut core, now);
+    let Exchange::Trying(trying) = next else {
+        panic!("it has failed nobody");
+    };
+    assert_eq!(trying.request.tries, 1);
+    let is_fresh = matches!(
+        step,
+        Step::Dial {
+            reuse: Reuse::No,
+            ..
+        }
+    );
+    assert!(is_fresh, "the others in the pool may have died with it");
+    Exchange::Trying(trying).abort(&Reason::ClientGone, &mut core, now);
 }
