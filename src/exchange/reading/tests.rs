@@ -1,0 +1,47 @@
+//! How long a head may take, and what the answer to it leaves of the connection.
+
+use super::super::testing::{core, now, step};
+use super::*;
+
+#[test]
+fn the_time_of_a_head_begins_with_its_first_byte() {
+    let mut core = core(r#"{"header_timeout_seconds": 2}"#, PLATFORM);
+    let begun = now();
+    let after = |seconds| begun.after(Duration::from_secs(seconds));
+    let mut exchange = Exchange::Reading(Reading::idle(begun));
+    // (seconds since the answer before, what has come, whether it is late)
+    let rows: [(u64, &[u8], bool); 4] = [
+        (0, b"", false),
+        (3, b"G", false),
+        (4, b"GET", false),
+        (5, b"GET", true),
+    ];
+    for (seconds, sent, is_late) in rows {
+        (exchange, _) = step(exchange, sent, &mut core, after(seconds));
+        let is_reading = matches!(exchange, Exchange::Reading(_));
+        assert_eq!(!is_reading, is_late, "after {seconds} s");
+    }
+    let (_, answer) = step(exchange, b"", &mut core, after(5));
+    assert!(answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
+}
+
+#[test]
+fn who_was_told_not_to_go_on_may_send_its_body_or_not() {
+    let ask = "POST /nobodys/x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n";
+    for (expectation, is_last) in [("", false), ("Expect: 100-continue\r\n", true)] {
+        let mut core = core("{}", PLATFORM);
+        let sent = format!("{ask}{expectation}\r\n");
+        let exchange = Exchange::Reading(Reading::opening(now()));
+        let (exchange, _) = step(exchange, sent.as_bytes(), &mut core, now());
+        let (_, answer) = step(exchange, b"", &mut core, now());
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        assert_eq!(
+            answer.contains("connection: close\r\n"),
+            is_last,
+            "{answer}"
+        );
+    }
+}
+
+const PLATFORM: &str = r#""base_url": "http://platform.example""#;
