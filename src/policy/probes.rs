@@ -1,7 +1,7 @@
 //! When which key is probed without a client asking for it: once after the start, again while it is unhealthy, at once
 //! after a 403, and all of them in a round of `GET /health`. It is told outcomes and time; it sends nothing itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::keyring::{KeyId, PlatformId};
@@ -79,10 +79,6 @@ enum Due {
 /// One platform's.
 #[derive(Default)]
 struct Line {
-    /// Its keys that are due at once, whatever its pause.
-    at_once: BTreeSet<KeyId>,
-    /// Its keys that are due by timer, each with its time.
-    timed: BTreeSet<(Instant, KeyId)>,
     in_flight: usize,
     unreachable_times: u32,
     /// Timed probes wait until then.
@@ -95,7 +91,7 @@ enum RoundState {
     None,
     /// So many keys are still to be probed.
     Running {
-        keys: BTreeSet<KeyId>,
+        keys: Vec<KeyId>,
     },
     Kept {
         until: Instant,
@@ -137,14 +133,6 @@ impl Probes {
                 schedule.place = probed.place;
             }
         }
-        for line in self.platforms.values_mut() {
-            line.at_once.clear();
-            line.timed.clear();
-        }
-        for (key, schedule) in &self.keys {
-            let line = self.platforms.entry(schedule.platform).or_default();
-            line.enter(*key, schedule.due, period);
-        }
         if let RoundState::Running { keys } = &mut self.round {
             keys.retain(|key| listed.contains(key));
         }
@@ -156,17 +144,20 @@ impl Probes {
         if self.next_at.is_none_or(|at| now.instant < at) {
             return None;
         }
-        let (at, key) = self.first(now)?;
-        if at > now.instant {
-            return None;
+        let found = self.keys.iter().find(|(key, schedule)| {
+            self.begins_at(**key, schedule, now)
+                .is_some_and(|at| at <= now.instant)
+        });
+        let found = found.map(|(key, schedule)| (schedule.platform, schedule.place, *key));
+        if let Some((platform, _, key)) = found {
+            if let Some(schedule) = self.keys.get_mut(&key) {
+                schedule.due = Due::UnderWay;
+                schedule.answered = false;
+            }
+            self.line(platform).in_flight += 1;
         }
-        let schedule = self.keys.get_mut(&key)?;
-        schedule.answered = false;
-        let (platform, place) = (schedule.platform, schedule.place);
-        self.set_due(key, Due::UnderWay);
-        self.line(platform).in_flight += 1;
         self.plan(now);
-        Some((place, key))
+        found.map(|(_, place, key)| (place, key))
     }
 
     /// When [`Probes::next`] is worth asking again, if nothing else happens.
@@ -175,24 +166,25 @@ impl Probes {
     }
 
     fn plan(&mut self, now: Now) {
-        self.next_at = self.first(now).map(|(at, _)| at);
+        let keys = self.keys.iter();
+        let begins_at = keys.filter_map(|(key, schedule)| self.begins_at(*key, schedule, now));
+        self.next_at = begins_at.min();
     }
 
-    /// The key whose probe may begin first, and when.
-    fn first(&self, now: Now) -> Option<(Instant, KeyId)> {
-        let lines = self.platforms.values();
-        lines.filter_map(|line| line.first(now)).min()
-    }
-
-    /// Changes when `key` is probed next, if it is known, here and in its platform's line.
-    fn set_due(&mut self, key: KeyId, due: Due) {
-        let Some(schedule) = self.keys.get_mut(&key) else {
-            return;
+    /// When a key's probe may begin; never while the platform has no room: a probe that ends makes some.
+    fn begins_at(&self, key: KeyId, schedule: &Schedule, now: Now) -> Option<Instant> {
+        let line = &self.platforms[&schedule.platform];
+        if line.in_flight >= IN_FLIGHT_MAX {
+            return None;
+        }
+        let at = match schedule.due {
+            Due::AtOnce => return Some(now.instant),
+            Due::At(at) => at,
+            Due::Again { .. } if self.period.is_zero() => return None,
+            Due::Again { since } => since + self.period + place_in_spread(key, self.period),
+            Due::Never | Due::UnderWay | Due::Leaving => return None,
         };
-        let former = std::mem::replace(&mut schedule.due, due);
-        let line = self.platforms.entry(schedule.platform).or_default();
-        line.leave(key, former, self.period);
-        line.enter(key, due, self.period);
+        Some(line.paused_until.map_or(at, |until| until.max(at)))
     }
 
     /// The probe of `key` has its verdict: a round waits for no more than that. `answered`: by the platform.
@@ -209,17 +201,15 @@ impl Probes {
             return;
         };
         let (platform, answered) = (schedule.platform, schedule.answered);
-        if schedule.due == Due::Leaving {
+        let leaves = schedule.due == Due::Leaving;
+        schedule.due = match (is_unhealthy, answered) {
+            (true, _) => Due::Again { since: now.instant },
+            (false, true) => Due::Never,
+            (false, false) => Due::At(now.instant + UNREACHABLE_PAUSE),
+        };
+        if leaves {
             self.keys.remove(&key);
         }
-        self.set_due(
-            key,
-            match (is_unhealthy, answered) {
-                (true, _) => Due::Again { since: now.instant },
-                (false, true) => Due::Never,
-                (false, false) => Due::At(now.instant + UNREACHABLE_PAUSE),
-            },
-        );
         let line = self.line(platform);
         line.in_flight -= 1;
         if answered {
@@ -236,7 +226,7 @@ impl Probes {
 
     fn leave_round(&mut self, key: KeyId, now: Now) {
         if let RoundState::Running { keys } = &mut self.round {
-            keys.remove(&key);
+            keys.retain(|waiting| *waiting != key);
         }
         self.end_round(now);
     }
@@ -244,20 +234,20 @@ impl Probes {
     /// The key has become unhealthy otherwise than by a probe. What is to be done at once, and what waits for its time
     /// already, stays.
     pub fn on_unhealthy(&mut self, key: KeyId, now: Now) {
-        if let Some(schedule) = self.keys.get(&key)
+        if let Some(schedule) = self.keys.get_mut(&key)
             && matches!(schedule.due, Due::Never | Due::At(_))
         {
-            self.set_due(key, Due::Again { since: now.instant });
+            schedule.due = Due::Again { since: now.instant };
             self.plan(now);
         }
     }
 
     /// A request's answer leaves it open whether the key or the request is to blame.
     pub fn on_doubt(&mut self, key: KeyId, now: Now) {
-        if let Some(schedule) = self.keys.get(&key)
+        if let Some(schedule) = self.keys.get_mut(&key)
             && !schedule.due.is_under_way()
         {
-            self.set_due(key, Due::AtOnce);
+            schedule.due = Due::AtOnce;
             self.plan(now);
         }
     }
@@ -269,16 +259,14 @@ impl Probes {
             RoundState::Kept { until } if now.instant < *until => return Round::Finished,
             RoundState::Kept { .. } | RoundState::None => {}
         }
-        let listed = |(_, schedule): &(&KeyId, &Schedule)| schedule.due != Due::Leaving;
-        let keys: BTreeSet<KeyId> = self
-            .keys
-            .iter()
-            .filter(listed)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in &keys {
-            if !self.keys[key].due.is_under_way() {
-                self.set_due(*key, Due::AtOnce);
+        let mut keys = Vec::new();
+        for (key, schedule) in &mut self.keys {
+            if schedule.due == Due::Leaving {
+                continue;
+            }
+            keys.push(*key);
+            if !schedule.due.is_under_way() {
+                schedule.due = Due::AtOnce;
             }
         }
         self.round = RoundState::Running { keys };
@@ -309,47 +297,7 @@ impl Probes {
     }
 }
 
-impl Line {
-    /// The key that begins first, and when; none while there is no room: a probe that ends makes some.
-    fn first(&self, now: Now) -> Option<(Instant, KeyId)> {
-        if self.in_flight >= IN_FLIGHT_MAX {
-            return None;
-        }
-        if let Some(key) = self.at_once.first() {
-            return Some((now.instant, *key));
-        }
-        let (at, key) = *self.timed.first()?;
-        Some((self.paused_until.map_or(at, |until| until.max(at)), key))
-    }
-
-    fn enter(&mut self, key: KeyId, due: Due, period: Duration) {
-        if due == Due::AtOnce {
-            self.at_once.insert(key);
-        }
-        if let Some(at) = due.timed_at(key, period) {
-            self.timed.insert((at, key));
-        }
-    }
-
-    fn leave(&mut self, key: KeyId, due: Due, period: Duration) {
-        self.at_once.remove(&key);
-        if let Some(at) = due.timed_at(key, period) {
-            self.timed.remove(&(at, key));
-        }
-    }
-}
-
 impl Due {
-    /// When the key comes up by timer, as long as its platform does not pause.
-    fn timed_at(self, key: KeyId, period: Duration) -> Option<Instant> {
-        match self {
-            Due::At(at) => Some(at),
-            Due::Again { .. } if period.is_zero() => None,
-            Due::Again { since } => Some(since + period + place_in_spread(key, period)),
-            Due::Never | Due::AtOnce | Due::UnderWay | Due::Leaving => None,
-        }
-    }
-
     fn is_under_way(self) -> bool {
         match self {
             Due::UnderWay | Due::Leaving => true,
