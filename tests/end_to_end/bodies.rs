@@ -277,12 +277,17 @@ fn a_connection_that_still_awaits_a_body_is_nobody_elses() {
                 true => line.bytes(10).expect("the beginning comes"),
                 false => Vec::new(),
             };
+            let is_probe = head.contains("/v1/probe");
             let _ = seen.send(Seen {
                 head,
                 body,
                 connection,
             });
             line.answer("200 OK", "{}");
+            if is_probe {
+                // Its connection would be there for the next request.
+                return;
+            }
         }
     });
     let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
