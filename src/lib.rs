@@ -23,16 +23,17 @@
 //!
 //! # One request's way
 //!
-//! 1. [`server::Server`] polls, gives each event to its session as a hint, and drives the sessions that have one.
+//! 1. [`server::Server`] polls, and [`server::scheduler::Scheduler`] gives each event to its session as a hint, and drives
+//!    the sessions that have one.
 //! 2. [`session::Session::drive`] reads what is wanted, lets the exchange step, and sends, until nothing moves.
 //! 3. `Reading` finds the head's end, parses it, admits the request ([`exchange::admission`]) and writes it anew
 //!    ([`exchange::forward`]).
-//! 4. `Choosing` waits until the request is counted on disk ([`ledger`]) and asks the keyring for a permit. The session
+//! 4. `Choosing` waits until the request is counted in the journal ([`ledger`]) and asks the keyring for a permit. The session
 //!    gets a connection: out of the pool, or dialed.
 //! 5. `Trying` sends head, key and body and awaits the answer's head. By the verdict it begins anew with another key, or
 //!    goes on.
 //! 6. `Relaying` passes the answer on as it comes; `Tunnel` passes bytes both ways after a 101. From here no retry
-//!    compiles: what it would need has been given up. What is little is sent with some others' answers.
+//!    compiles: what it would need has been given up. Small writes are batched across clients.
 //! 7. The permit is released, the figures get their line, the connection goes to the pool or is closed.
 //!
 //! Health probes are sessions without a client; the built-in demo platform is a session of another role, reached over
@@ -48,7 +49,7 @@
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
 //! - The clock is read once a turn, in one place, and else only to see how long the turn has taken, and to stamp a line of
-//!   the log; sleeping happens in the poll alone, once the loop runs.
+//!   the log; sleeping happens in the poll alone, while the loop runs.
 //! - A defect that panics while a session is driven ends one request, whose client is told so if nothing of an answer has
 //!   left; all others go on.
 #![forbid(unsafe_code)]

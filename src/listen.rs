@@ -1,4 +1,4 @@
-//! Listening sockets: options that the standard library does not set, and the last of them: to begin no more.
+//! Listening sockets: options that the standard library does not set, and how to stop new handshakes.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -32,7 +32,7 @@ fn print(text: &str) -> Result<ExitCode, String> {
 }
 
 fn complain(message: &str, status: ExitCode) -> ExitCode {
-    // Where nobody can read it the status says enough.
+    // If standard error is closed, the exit status suffices.
     let _ = writeln!(stderr(), "ai-api-proxy: {message}");
     status
 }

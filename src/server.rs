@@ -359,7 +359,7 @@ impl Server {
         self.core.connections.clients = self.clients.open as u64;
         let idle = self.network.idle_upstreams();
         self.core.connections.idle_upstreams = idle as u64;
-        // Each session has one token for its client's side, a probe's that nobody has included.
+        // Every session owns one token for its client's side; a probe's belongs to no socket.
         let others = FIXED_OWNERS + self.scheduler.len() + idle;
         self.core.connections.upstreams = (self.network.owners.len() - others) as u64;
     }

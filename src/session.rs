@@ -39,7 +39,7 @@ pub struct Session {
     turn: Turn,
     /// What the last turn moved, and other work in its measure.
     worked_bytes: usize,
-    /// The same of the turns before, each counting half as much as the next.
+    /// The same for earlier turns, halved each turn.
     former_bytes: usize,
 }
 

@@ -1,5 +1,5 @@
 //! What the proxy does with each of several hundred raw requests and answers, over real sockets. The cases are those of
-//! RFC 9110 and 9112 and of the public collections that probe servers; the outcomes are the contract's.
+//! RFC 9110 and 9112 and of the public collections that probe servers; the outcomes are the project's own choice where these leave one.
 //!
 //! In the tables a `|` stands for CRLF. The rows of one table share a proxy and a platform, one after the other, each
 //! on a connection of its own; each row is sent whole and cut in two at several places.

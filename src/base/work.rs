@@ -26,8 +26,7 @@ pub const STREAM_RECENT_BYTES_MAX: usize = 64 * 1024;
 /// What it does then before it waits with the rest: whoever comes first must not come with much.
 pub const STREAM_BYTES_MAX: usize = 32 * 1024;
 
-/// A step, whatever it moves, with its share of system calls: who has the program do much with few bytes does not get more of
-/// its time.
+/// A step, whatever it moves, with its share of system calls, so that tiny pieces do not buy extra time.
 pub const STEP_BYTES: usize = 8 * 1024;
 
 /// A part of a TLS handshake: signatures take long.

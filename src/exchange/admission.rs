@@ -1,4 +1,4 @@
-//! Who asks, and whether the request may go on: address, platform, client key, limits, in the contract's order.
+//! Who asks, and whether the request may go on: address, platform, client key, limits, in this order.
 
 use std::net::IpAddr;
 
@@ -108,7 +108,7 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
 /// Admits a request for `route`, or says why not.
 ///
 /// # Errors
-/// The contract's refusals, the first one that applies.
+/// The first refusal that applies.
 pub fn admit(
     core: &mut Core,
     request: &mut Request,

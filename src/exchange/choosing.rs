@@ -1,4 +1,4 @@
-//! Picks a key for the first try, once the request is counted on disk. It takes no more than the turn.
+//! Picks a key for the first try, once the request is counted in the journal. It takes no more than the turn.
 
 use crate::base::now::Now;
 use crate::policy::keyring::{KeyId, NoKey};

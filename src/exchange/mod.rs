@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! Reading -> Choosing -> Trying -> Relaying -> Reading | Discarding | Closing
-//!    |                   ^___|  '-> Tunnel -> Closed
+//!    |                   ^___|  '------'--> Tunnel -> Closed
 //!    |-> Collecting -> Replying -> Reading | Discarding | Closing
 //! ```
+//!
+//! `Choosing`, `Trying` and `Relaying` go over to `Replying` with an error, as long as the client has not got a final head.
 
 pub mod admission;
 pub mod answer;
@@ -327,7 +329,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a request is under way that is given up when its client leaves.
+    /// Whether a request is under way whose client may leave while none of its bytes are awaited.
     pub fn serves_client(&self) -> bool {
         match self {
             Exchange::Choosing(_)

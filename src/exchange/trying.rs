@@ -66,7 +66,7 @@ enum Failure {
 }
 
 impl Trying {
-    /// A further try, with this permit.
+    /// A try with this permit, the first one or a further one.
     pub fn begin(
         mut request: Box<Request>,
         upload: Box<Upload>,

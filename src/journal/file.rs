@@ -29,7 +29,7 @@ pub struct JournalFile {
     /// What this process has appended since, by writes that succeeded: if the file is no longer than that, nobody else has
     /// written, and nothing need be read.
     own_bytes: u64,
-    /// So long it was, and what was appended since: one that is shorter has lost something.
+    /// Last known length; a shorter file has lost data.
     pub length_min: u64,
 }
 

@@ -179,7 +179,7 @@ impl Clients {
     /// Admits a request of `id` for `platform` and counts it, or says why not.
     ///
     /// # Errors
-    /// The first refusal that applies, in the contract's order.
+    /// The first refusal that applies, in the order of the checks.
     pub fn admit(
         &mut self,
         id: ClientId,

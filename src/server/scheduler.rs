@@ -20,7 +20,7 @@ use crate::net::connection::Hints;
 use crate::net::network::{Network, Owner};
 use crate::session::{Driven, Session};
 
-/// So many clients at most wait for each other. The kernel reads many times and then sends many times in less time than by
+/// At most this many clients' writes are batched. The kernel reads many times and then sends many times in less time than by
 /// turns: a request takes 4 % less of it with 16, and no less with more.
 const SENDING_MAX: usize = 16;
 

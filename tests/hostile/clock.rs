@@ -1,5 +1,5 @@
 //! A clock that was ahead and is set back: the program meets what was noted meanwhile, in the file that it begins with
-//! or by a process beside it. It locks nobody out for longer than the contract does, and counts what is of this day.
+//! or by a process beside it. It locks nobody out for longer than README says, and counts what is of this day.
 //!
 //! No clock is set here, it is the machine's. What a running program makes of one that is set is seen where its parts are
 //! told the time: the simulation, and the tests of limits.

@@ -1,5 +1,5 @@
 //! The world's faults: a platform that dies and comes back, storms of refusals, a slow key, a full disk. Nothing hangs,
-//! nobody is kept out longer than the contract says, and the counts are exact.
+//! nobody is kept out longer than README says, and the counts are exact.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,6 +1,6 @@
 //! Name servers that fail, lie, go and come back, in a network of the test's own: there it has port 53, and /etc is a
 //! folder of its. Names that were known go on by what was known, others are refused with the reason, no key is blamed
-//! beyond the contract, and all is well as soon as a server is.
+//! beyond its due, and all is well as soon as a server is.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The table of section 4, "Errors of the proxy's own".
+//! Status and code of each error of the proxy's own, as README lists them.
 
 use super::*;
 

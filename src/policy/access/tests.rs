@@ -1,4 +1,4 @@
-//! Who may pass when: section 4, Admission 3 to 5.
+//! Who may pass when: keys, their platforms, dates and limits.
 
 use super::Refusal::{KeyExpired, PlatformNotAllowed, SampleKey};
 use super::*;

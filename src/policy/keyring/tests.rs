@@ -1,4 +1,4 @@
-//! Scripts of tries against the contract's sections "Picking a key" and "What a response does to the key".
+//! Scripts of tries of requests: which key is picked, and what a response does to it.
 
 mod answers;
 mod property;
