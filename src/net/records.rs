@@ -24,16 +24,16 @@ const _: () = assert!(ROOM_BYTES_MIN > RECORD_BYTES_MAX);
 /// answer to the peer's change of keys.
 const ENCRYPTED_AT_ONCE_MAX: usize = BUFFER_BYTES - 8 * 1024;
 
-/// So many bytes of records may carry nothing, beside a share of what carries something: a record around a single byte has
-/// 23. Tickets and new keys take some hundred; a peer that changes its keys all the time takes 30 times the work of its bytes.
-const EMPTY_BYTES_MAX: usize = 16 * 1024;
-const BYTES_FOR_ONE_MAX: usize = 32;
+/// So many records may carry no plaintext, as tickets and changes of keys do, beside one for each so many bytes. A peer that
+/// does little but change its keys takes 30 times the work of its bytes.
+const EMPTY_RECORDS_MAX: usize = 256;
+const BYTES_FOR_EMPTY_RECORD: usize = 16;
 
 /// One end of a TLS session.
 pub struct Records {
     session: Session,
-    /// How much more came than what was in it explains, since the handshake.
-    empty_bytes: usize,
+    /// How many bytes of plaintext the records without any would have to come with, since the handshake.
+    lacking_bytes: usize,
     /// Encrypted bytes that came and are no whole record, or no whole handshake message, yet.
     incoming: Buffer,
     /// Records that wait to be sent.
@@ -103,7 +103,7 @@ impl Records {
     fn new(session: Session) -> Records {
         Records {
             session,
-            empty_bytes: 0,
+            lacking_bytes: 0,
             incoming: Buffer::new(),
             outgoing: Buffer::new(),
         }
@@ -154,24 +154,34 @@ impl Records {
         self.incoming.filled(count);
         let mut received = 0;
         loop {
-            let (before, is_handshaking) = (self.incoming.len(), self.is_handshaking());
+            let (before, is_handshaking) =
+                (count_records(self.incoming.unread()), self.is_handshaking());
             let looked = self.look(Task::Receive(&mut plaintext[received..]))?;
+            let bytes = match looked {
+                Looked::Received(bytes) => bytes,
+                Looked::Going | Looked::PeerClosed | Looked::Resting(_) => 0,
+            };
+            received += bytes;
             if !is_handshaking {
-                self.empty_bytes += before - self.incoming.len();
-            }
-            if let Looked::Received(bytes) = looked {
-                received += bytes;
-                let explained = BYTES_FOR_ONE_MAX * bytes;
-                self.empty_bytes = self.empty_bytes.saturating_sub(explained);
-            }
-            if self.empty_bytes > EMPTY_BYTES_MAX {
-                return Err(broken("records that carry nothing"));
+                // What a message over several records leaves behind need not look like whole ones.
+                let records = before.saturating_sub(count_records(self.incoming.unread()));
+                self.weigh(records.saturating_sub(usize::from(bytes > 0)), bytes)?;
             }
             match looked {
                 Looked::Going | Looked::Received(_) => {}
                 Looked::PeerClosed => return Ok(Decrypted::End(received)),
                 Looked::Resting(_) => return Ok(Decrypted::Bytes(received)),
             }
+        }
+    }
+
+    /// Takes note of records without plaintext and of the bytes that came beside them.
+    fn weigh(&mut self, empty_records: usize, bytes: usize) -> io::Result<()> {
+        let lacking = self.lacking_bytes + empty_records * BYTES_FOR_EMPTY_RECORD;
+        self.lacking_bytes = lacking.saturating_sub(bytes);
+        match self.lacking_bytes <= EMPTY_RECORDS_MAX * BYTES_FOR_EMPTY_RECORD {
+            true => Ok(()),
+            false => Err(broken("records that carry nothing")),
         }
     }
 
@@ -307,6 +317,19 @@ fn receive<Side>(
         discard += record.discard;
     }
     Ok((discard, received))
+}
+
+/// How many whole records `bytes` begin with (RFC 8446 section 5.1).
+fn count_records(bytes: &[u8]) -> usize {
+    let (mut rest, mut count) = (bytes, 0);
+    while let [_, _, _, high, low, fragment @ ..] = rest {
+        match fragment.get(usize::from(u16::from_be_bytes([*high, *low]))..) {
+            Some(behind) => rest = behind,
+            None => break,
+        }
+        count += 1;
+    }
+    count
 }
 
 fn broken(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
