@@ -32,8 +32,9 @@
 //!    gets a connection: out of the pool, or dialed.
 //! 5. `Trying` sends head, key and body and awaits the answer's head. By the verdict it begins anew with another key, or
 //!    goes on.
-//! 6. `Relaying` passes the answer on as it comes; `Tunnel` passes bytes both ways after a 101. From here no retry
-//!    compiles: what it would need has been given up. Small writes are batched across clients.
+//! 6. `Relaying` passes the answer on as it comes, behind interim ones after `Interim` has done so; `Tunnel` passes bytes
+//!    both ways after a 101. In these no retry compiles: what it would need has been given up. Small writes are batched
+//!    across clients.
 //! 7. The permit is released, the figures get their line, the connection goes to the pool or is closed.
 //!
 //! Health probes are sessions without a client; the built-in demo platform is a session of another role, reached over

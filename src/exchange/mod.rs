@@ -1,12 +1,12 @@
 //! One request's life as a state machine: it is told bytes and time, and says what it wants. It never sees a socket.
 //!
 //! ```text
-//! Reading -> Choosing -> Trying -> Relaying -> Reading | Discarding | Closing
-//!    |                   ^___|  '------'--> Tunnel -> Closed
+//! Reading -> Choosing -> Trying -> [Interim] -> Relaying -> Reading | Discarding | Closing
+//!    |                   ^___|  '-----'--> Tunnel -> Closed
 //!    |-> Collecting -> Replying -> Reading | Discarding | Closing
 //! ```
 //!
-//! `Choosing`, `Trying` and `Relaying` go over to `Replying` with an error, as long as the client has not got a final head.
+//! `Choosing`, `Trying` and `Interim` go over to `Replying` with an error, as long as the client has not got a final head.
 
 pub mod admission;
 pub mod answer;
@@ -17,11 +17,13 @@ pub mod core;
 pub mod discarding;
 pub mod feed;
 pub mod forward;
+pub mod interim;
 pub mod reading;
 pub mod reason;
 pub mod relaying;
 pub mod replying;
 pub mod request;
+pub mod rest;
 #[cfg(test)]
 pub mod testing;
 pub mod transfer;
@@ -50,6 +52,7 @@ use self::closing::Closing;
 use self::collecting::Collecting;
 use self::core::Core;
 use self::discarding::Discarding;
+use self::interim::Interim;
 use self::reading::Reading;
 use self::reason::Reason;
 use self::relaying::Relaying;
@@ -69,7 +72,9 @@ pub enum Exchange {
     Choosing(Choosing),
     /// Has sent a request, or sends it, and awaits the answer's head. The client has not got a byte of an answer.
     Trying(Trying),
-    /// Passes the answer on.
+    /// Passes interim answers on and awaits the final one.
+    Interim(Interim),
+    /// Passes the final answer on.
     Relaying(Relaying),
     /// Passes bytes both ways after a 101.
     Tunnel(Tunnel),
@@ -210,6 +215,7 @@ impl Exchange {
             Exchange::Reading(state) => state.step(cx),
             Exchange::Choosing(state) => state.step(cx),
             Exchange::Trying(state) => state.step(cx),
+            Exchange::Interim(state) => state.step(cx),
             Exchange::Relaying(state) => state.step(cx),
             Exchange::Tunnel(state) => state.step(cx),
             Exchange::Collecting(state) => state.step(cx),
@@ -246,6 +252,7 @@ impl Exchange {
             Exchange::Reading(state) => Some(state.deadline(core, client_at)),
             Exchange::Choosing(_) => None,
             Exchange::Trying(state) => Some(state.deadline(active_at)),
+            Exchange::Interim(state) => Some(state.deadline(active_at)),
             Exchange::Relaying(state) => Some(state.deadline(active_at)),
             Exchange::Tunnel(state) => Some(state.deadline(active_at)),
             Exchange::Collecting(state) => Some(state.deadline(client_at)),
@@ -262,7 +269,8 @@ impl Exchange {
             Exchange::Reading(_) | Exchange::Discarding(_) | Exchange::Tunnel(_) => true,
             Exchange::Closing(state) => state.wants_client(),
             Exchange::Trying(state) => state.wants_client(),
-            Exchange::Relaying(state) => state.wants_client(),
+            Exchange::Interim(state) => state.rest.wants_client(),
+            Exchange::Relaying(state) => state.rest.wants_client(),
             Exchange::Collecting(state) => state.wants_client(),
             Exchange::Choosing(_) | Exchange::Replying(_) | Exchange::Closed => false,
         }
@@ -272,7 +280,8 @@ impl Exchange {
     pub fn writes_upstream(&self) -> bool {
         match self {
             Exchange::Trying(_) | Exchange::Tunnel(_) => true,
-            Exchange::Relaying(state) => state.writes_upstream(),
+            Exchange::Interim(state) => !state.rest.is_sent(),
+            Exchange::Relaying(state) => !state.rest.is_sent(),
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Collecting(_)
@@ -288,7 +297,7 @@ impl Exchange {
     pub fn wants_upstream(&self, client_is_behind: bool) -> bool {
         match self {
             Exchange::Trying(_) => true,
-            Exchange::Relaying(_) | Exchange::Tunnel(_) => !client_is_behind,
+            Exchange::Interim(_) | Exchange::Relaying(_) | Exchange::Tunnel(_) => !client_is_behind,
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Collecting(_)
@@ -306,6 +315,7 @@ impl Exchange {
             Exchange::Closed => true,
             Exchange::Choosing(_)
             | Exchange::Trying(_)
+            | Exchange::Interim(_)
             | Exchange::Relaying(_)
             | Exchange::Tunnel(_)
             | Exchange::Collecting(_)
@@ -321,7 +331,8 @@ impl Exchange {
             Exchange::Reading(_) => has_input,
             Exchange::Choosing(_) | Exchange::Trying(_) | Exchange::Collecting(_) => true,
             Exchange::Replying(state) => !state.has_begun(),
-            Exchange::Relaying(_)
+            Exchange::Interim(_)
+            | Exchange::Relaying(_)
             | Exchange::Tunnel(_)
             | Exchange::Discarding(_)
             | Exchange::Closing(_)
@@ -334,6 +345,7 @@ impl Exchange {
         match self {
             Exchange::Choosing(_)
             | Exchange::Trying(_)
+            | Exchange::Interim(_)
             | Exchange::Relaying(_)
             | Exchange::Replying(_) => true,
             Exchange::Reading(_)
@@ -348,7 +360,7 @@ impl Exchange {
     /// Whether bytes of an answer, or of a tunnel, are passed on as they come.
     pub fn is_relaying(&self) -> bool {
         match self {
-            Exchange::Relaying(_) | Exchange::Tunnel(_) => true,
+            Exchange::Interim(_) | Exchange::Relaying(_) | Exchange::Tunnel(_) => true,
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
@@ -367,6 +379,7 @@ impl Exchange {
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
+            | Exchange::Interim(_)
             | Exchange::Relaying(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
@@ -387,6 +400,7 @@ impl Exchange {
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
+            | Exchange::Interim(_)
             | Exchange::Collecting(_)
             | Exchange::Discarding(_) => false,
         }
@@ -397,6 +411,7 @@ impl Exchange {
         match self {
             Exchange::Choosing(state) => state.abort(reason, core, now),
             Exchange::Trying(state) => state.abort(reason, core, now),
+            Exchange::Interim(state) => state.abort(reason, core, now),
             Exchange::Relaying(state) => state.abort(reason, core, now),
             Exchange::Tunnel(state) => state.abort(core, now),
             Exchange::Collecting(state) => state.abort(reason, core, now),

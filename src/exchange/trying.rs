@@ -20,10 +20,12 @@ use crate::policy::verdict::{
 
 use super::answer::HEAD_ROOM_BYTES;
 use super::core::Core;
+use super::interim::Interim;
 use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Request, Role};
+use super::rest::Rest;
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::{Progress, Upload};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
@@ -37,10 +39,10 @@ pub(super) const INTERIM_MAX: u32 = 32;
 pub(super) const ENDLESS_INTERIMS: &str = "it sent interim answers without end";
 
 pub struct Trying {
-    pub(super) request: Box<Request>,
-    pub(super) upload: Box<Upload>,
+    request: Box<Request>,
+    upload: Box<Upload>,
     tried: Vec<KeyId>,
-    pub(super) permit: Permit,
+    permit: Permit,
     stage: Stage,
     scan: HeadScan,
 }
@@ -277,10 +279,9 @@ impl Trying {
         }
         if head.status < 200 {
             // The client gets it, so that there is no way back to another key.
-            return (
-                Exchange::Relaying(Relaying::begin(self, cx.now)),
-                Step::Again,
-            );
+            let rest = Rest::of(self.upload);
+            let interim = Interim::begin(self.request, rest, self.permit, cx.now);
+            return (Exchange::Interim(interim), Step::Again);
         }
         let outcome = match judge(head.status, &|| waits(&head), cx.now) {
             Verdict::Deliver(outcome) => outcome,
@@ -299,8 +300,8 @@ impl Trying {
         if let Some(permit) = self.next_permit(&outcome, cx) {
             return self.retry(outcome, permit, cx);
         }
-        let mut relaying = Relaying::begin(self, cx.now);
-        relaying.deliver(&head, outcome, cx);
+        let rest = Rest::of(self.upload);
+        let relaying = Relaying::begin(self.request, rest, self.permit, &head, outcome, cx);
         upstream.input.consume(range.end);
         relaying.go_on(upstream, cx)
     }

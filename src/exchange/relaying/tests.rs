@@ -7,7 +7,7 @@ use super::super::request::Role;
 use super::super::testing::{buffer, core, drain, now};
 use super::*;
 use crate::net::dial::Origin;
-use crate::policy::keyring::{KeyId, KeyState};
+use crate::policy::keyring::KeyId;
 
 /// A probe that is shown `answer` and then nothing.
 fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
@@ -78,20 +78,6 @@ fn a_probe_ends_in_time_whatever_comes() {
         assert!(is_given_up, "{answer:?}");
         exchange.abort(&Reason::Idle, &mut core, begun);
     }
-}
-
-#[test]
-fn a_400_behind_an_interim_answer_says_nothing_good_of_its_key() {
-    let answer = "HTTP/1.1 103 Early Hints\r\n\r\n\
-        HTTP/1.1 400 Bad Request\r\nContent-Length: 28\r\n\r\n{\"reason\":\"API_KEY_INVALID\"}";
-    let mut core = core("{}", r#""base_url": "http://platform.example""#);
-    let begun = now();
-    let (exchange, _) = probed(answer, &mut core, begun);
-    let mut keys = core.keyring.views(core.site.routes[0].id, begun);
-    let state = keys.next().map(|key| key.state);
-    assert_eq!(state, Some(KeyState::Unknown));
-    drop(keys);
-    exchange.abort(&Reason::Idle, &mut core, begun);
 }
 
 #[test]

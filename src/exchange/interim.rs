@@ -1,0 +1,164 @@
+//! Passes interim answers on, and awaits the final one. The client has got, or gets at once, bytes of an answer to this
+//! try, so that there is no way back to another key.
+
+use std::time::Instant;
+
+use crate::base::now::Now;
+use crate::http::field::Storage;
+use crate::http::response;
+use crate::http::scan::HeadScan;
+use crate::policy::keyring::{Outcome, Permit};
+use crate::policy::verdict::{Verdict, judge};
+
+use super::answer::{HEAD_ROOM_BYTES, relay_interim};
+use super::core::Core;
+use super::reason::Reason;
+use super::relaying::Relaying;
+use super::replying::Replying;
+use super::request::Request;
+use super::rest::Rest;
+use super::trying::{ENDLESS_INTERIMS, INTERIM_MAX, waits};
+use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
+use super::{Cx, End, Ends, Exchange, Step, Upstream};
+
+pub struct Interim {
+    request: Box<Request>,
+    pub(super) rest: Rest,
+    permit: Permit,
+    scan: HeadScan,
+    /// The first interim answer came then.
+    since: Instant,
+    /// The client must take what was sent before.
+    is_blocked: bool,
+}
+
+impl Interim {
+    /// The first interim answer stands in the platform's input.
+    pub fn begin(request: Box<Request>, rest: Rest, permit: Permit, now: Now) -> Interim {
+        Interim {
+            request,
+            rest,
+            permit,
+            scan: HeadScan::default(),
+            since: now.instant,
+            is_blocked: false,
+        }
+    }
+
+    pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let Upstream::Open(upstream, _) = std::mem::replace(&mut cx.upstream, Upstream::None)
+        else {
+            let host = self.request.route().authority.clone();
+            let what = "its connection is not there".into();
+            let reason = Reason::Upstream { host, what };
+            return (Exchange::Interim(self), Step::Close(reason));
+        };
+        let sent = self.rest.send_on(upstream.output, &mut self.request, cx);
+        let progress = match sent {
+            Ok(progress) => progress,
+            Err(reason) => return (Exchange::Interim(self), Step::Close(reason)),
+        };
+        let (exchange, step) = self.go_on(upstream, cx);
+        (exchange, progress.unless_paused(step))
+    }
+
+    pub fn deadline(&self, active_at: Instant) -> Instant {
+        let settings = &self.request.site.settings;
+        match (self.request.probe_ends_at(), self.is_blocked) {
+            (Some(at), _) => at,
+            (None, false) => self.since + settings.response_timeout,
+            (None, true) => active_at + settings.idle_timeout,
+        }
+    }
+
+    fn go_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        self.is_blocked = cx.client.output.room() < HEAD_ROOM_BYTES;
+        if self.is_blocked {
+            // The platform's time stands still meanwhile.
+            self.since = cx.now.instant;
+        }
+        let active_at = upstream.active_at.max(cx.client.active_at);
+        let is_due = self.deadline(active_at) <= cx.now.instant;
+        if self.is_blocked {
+            return match is_due {
+                true => (Exchange::Interim(self), Step::Close(Reason::Idle)),
+                false => (Exchange::Interim(self), Step::Wait),
+            };
+        }
+        let range = match self.scan.response(upstream.input.unread()) {
+            Ok(Some(range)) => range,
+            Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
+            Ok(None) => {
+                return match upstream.ended {
+                    Some(_) => self.refuse("it closed without a final answer".into(), cx),
+                    None if is_due => self.time_out(cx),
+                    None => (Exchange::Interim(self), Step::Wait),
+                };
+            }
+        };
+        let bytes = &upstream.input.unread()[range.clone()];
+        let mut storage = Storage::EMPTY;
+        let head = match response::parse(bytes, &mut storage, self.request.asked) {
+            Ok(head) => head,
+            Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
+        };
+        if head.status >= 200 {
+            let outcome = match judge(head.status, &|| waits(&head), cx.now) {
+                Verdict::Deliver(outcome) | Verdict::TryNext(outcome) => outcome,
+                // It is on its way to the client, read or not.
+                Verdict::LookAtBody => Outcome::Canceled,
+            };
+            let (request, rest, permit) = (self.request, self.rest, self.permit);
+            let relaying = Relaying::begin(request, rest, permit, &head, outcome, cx);
+            upstream.input.consume(range.end);
+            return (Exchange::Relaying(relaying), Step::Again);
+        }
+        if head.status == 101 {
+            if !switches(&head, self.request.offered.as_deref()) {
+                return self.refuse(UNASKED_SWITCH.into(), cx);
+            }
+            self.rest.discard(cx.core);
+            let tunnel = Tunnel::begin(self.request, self.permit, &head, cx);
+            upstream.input.consume(range.end);
+            return (Exchange::Tunnel(tunnel), Step::Again);
+        }
+        if self.request.interims == INTERIM_MAX {
+            return self.refuse(ENDLESS_INTERIMS.into(), cx);
+        }
+        relay_interim(cx.client.output, &head);
+        self.request.interims += 1;
+        self.scan = HeadScan::default();
+        upstream.input.consume(range.end);
+        (Exchange::Interim(self), Step::Again)
+    }
+
+    fn refuse(self, what: String, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let host = self.request.route().authority.clone();
+        let outcome = Outcome::NetworkFailure { what: what.clone() };
+        self.end(outcome, Reason::Upstream { host, what }, cx)
+    }
+
+    fn time_out(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let host = self.request.route().authority.clone();
+        let what = "no final answer in time";
+        let reason = Reason::UpstreamTimeout { host, what };
+        self.end(Outcome::Timeout { what }, reason, cx)
+    }
+
+    /// No final answer came.
+    fn end(self, outcome: Outcome, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        cx.core.settle(&self.request, self.permit, outcome, cx.now);
+        let decoder = self.rest.discard(cx.core);
+        let replying = Replying::refuse(self.request, reason, decoder, cx);
+        (Exchange::Replying(replying), Step::Abandon)
+    }
+
+    pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+        core.settle(&self.request, self.permit, Outcome::Canceled, now);
+        self.rest.discard(core);
+        core.finish(self.request, End::failed(reason), now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

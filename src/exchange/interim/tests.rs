@@ -1,0 +1,65 @@
+//! What is learned of a key behind an interim answer.
+
+use super::super::request::Role;
+use super::super::testing::{buffer, core, now};
+use super::*;
+use crate::base::buffer::Buffer;
+use crate::exchange::upload::Upload;
+use crate::net::dial::Origin;
+use crate::policy::keyring::{KeyId, KeyState};
+
+const PLATFORM: &str = r#""base_url": "http://platform.example""#;
+
+/// An exchange to which an interim answer has come.
+fn begin(role: Role, core: &mut Core, begun: Now) -> Exchange {
+    let mut request = core.new_request(role, begun);
+    request.route = Some(0);
+    let permit = core.keyring.permit_for_probe(KeyId(0), begun);
+    let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);
+    let rest = Rest::of(Box::new(upload));
+    Exchange::Interim(Interim::begin(request, rest, permit, begun))
+}
+
+/// A step at which `answer` has come of the platform.
+fn step(
+    exchange: Exchange,
+    answer: &[u8],
+    to_client: &mut Buffer,
+    core: &mut Core,
+    now: Now,
+) -> Exchange {
+    let [mut from_client, mut input, mut output] = [b"", answer, b""].map(buffer);
+    let ends = |input, output| Ends {
+        input,
+        output,
+        holds_records: false,
+        ended: None,
+        active_at: now.instant,
+    };
+    let mut cx = Cx {
+        now,
+        core,
+        session: 0,
+        role: Role::Proxy,
+        peer: [127, 0, 0, 1].into(),
+        client: ends(&mut from_client, to_client),
+        upstream: Upstream::Open(ends(&mut input, &mut output), Origin::Fresh),
+    };
+    exchange.step(&mut cx).0
+}
+
+#[test]
+fn a_400_behind_an_interim_answer_says_nothing_good_of_its_key() {
+    let answer =
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 28\r\n\r\n{\"reason\":\"API_KEY_INVALID\"}";
+    let (mut core, begun) = (core("{}", PLATFORM), now());
+    let (_, key) = core.probes.next(begun).expect("a new key is probed");
+    let exchange = begin(Role::Probe(key), &mut core, begun);
+    let exchange = step(exchange, answer, &mut buffer(b""), &mut core, begun);
+    assert!(matches!(exchange, Exchange::Relaying(_)));
+    let mut keys = core.keyring.views(core.site.routes[0].id, begun);
+    let state = keys.next().map(|key| key.state);
+    assert_eq!(state, Some(KeyState::Unknown));
+    drop(keys);
+    exchange.abort(&Reason::Idle, &mut core, begun);
+}

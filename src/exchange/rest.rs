@@ -1,0 +1,55 @@
+//! What is left to be sent of a request that will not be sent again. Whoever has made one has given up the way back to
+//! another key.
+
+use crate::base::buffer::Buffer;
+use crate::http::body::Decoder;
+
+use super::Cx;
+use super::core::Core;
+use super::reason::Reason;
+use super::request::Request;
+use super::upload::{Progress, Upload};
+
+/// None once all of the request has been handed on, which it has been before most answers.
+pub struct Rest(Option<Box<Upload>>);
+
+impl Rest {
+    pub fn of(mut upload: Box<Upload>) -> Rest {
+        upload.stop_keeping();
+        Rest(Some(upload))
+    }
+
+    /// Passes on what the client still sends, and keeps nothing of it.
+    pub fn send_on(
+        &mut self,
+        output: &mut Buffer,
+        request: &mut Request,
+        cx: &mut Cx<'_>,
+    ) -> Result<Progress, Reason> {
+        let Some(upload) = &mut self.0 else {
+            return Ok(Progress::Done);
+        };
+        let core = &mut *cx.core;
+        let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
+        let progress = upload.pump(cx.client.input, Some(output), request, blocks, memory)?;
+        match upload.is_done() {
+            true => drop(Rest(self.0.take()).discard(core)),
+            false => upload.forget_sent(blocks),
+        }
+        Ok(progress)
+    }
+
+    pub fn is_sent(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether the client has more of it to send.
+    pub fn wants_client(&self) -> bool {
+        self.0.as_ref().is_some_and(|upload| !upload.is_received())
+    }
+
+    /// Gives back its memory; how far the client's body has been read.
+    pub fn discard(self, core: &mut Core) -> Decoder {
+        self.0.map_or(Decoder::Done, |upload| core.discard(upload))
+    }
+}
