@@ -26,7 +26,7 @@ pub struct Interim {
     pub(super) rest: Rest,
     permit: Permit,
     scan: HeadScan,
-    /// The first interim answer came then.
+    /// The platform's time began then: with the first interim answer, or when the client had taken what it was sent.
     since: Instant,
     /// The client must take what was sent before.
     is_blocked: bool,
@@ -72,14 +72,14 @@ impl Interim {
     }
 
     fn go_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        self.is_blocked = cx.client.output.room() < HEAD_ROOM_BYTES;
-        if self.is_blocked {
-            // The platform's time stands still meanwhile.
+        let is_blocked = cx.client.output.room() < HEAD_ROOM_BYTES;
+        if std::mem::replace(&mut self.is_blocked, is_blocked) {
+            // The platform's time has stood still until here.
             self.since = cx.now.instant;
         }
         let active_at = upstream.active_at.max(cx.client.active_at);
         let is_due = self.deadline(active_at) <= cx.now.instant;
-        if self.is_blocked {
+        if is_blocked {
             return match is_due {
                 true => (Exchange::Interim(self), Step::Close(Reason::Idle)),
                 false => (Exchange::Interim(self), Step::Wait),

@@ -296,8 +296,8 @@ impl Exchange {
     /// take either is better left with the kernel.
     pub fn wants_upstream(&self, client_is_behind: bool) -> bool {
         match self {
-            Exchange::Trying(_) => true,
-            Exchange::Interim(_) | Exchange::Relaying(_) | Exchange::Tunnel(_) => !client_is_behind,
+            Exchange::Trying(_) | Exchange::Interim(_) => true,
+            Exchange::Relaying(_) | Exchange::Tunnel(_) => !client_is_behind,
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Collecting(_)

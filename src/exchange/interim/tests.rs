@@ -1,9 +1,9 @@
-//! What is learned of a key behind an interim answer.
+//! What an interim answer leaves open: whose time passes, and what is learned of the key.
 
 use super::super::request::Role;
-use super::super::testing::{buffer, core, now};
+use super::super::testing::{buffer, core, drain, now};
 use super::*;
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{BUFFER_BYTES, Buffer};
 use crate::exchange::upload::Upload;
 use crate::net::dial::Origin;
 use crate::policy::keyring::{KeyId, KeyState};
@@ -61,5 +61,30 @@ fn a_400_behind_an_interim_answer_says_nothing_good_of_its_key() {
     let state = keys.next().map(|key| key.state);
     assert_eq!(state, Some(KeyState::Unknown));
     drop(keys);
+    exchange.abort(&Reason::Idle, &mut core, begun);
+}
+
+#[test]
+fn the_platforms_time_stands_still_until_the_client_has_taken_what_it_was_sent() {
+    let (mut core, begun) = (core("{}", PLATFORM), now());
+    let patience = core.site.settings.response_timeout;
+    let mut to_client = buffer(&[0; BUFFER_BYTES]);
+    let exchange = begin(Role::Proxy, &mut core, begun);
+    let exchange = step(exchange, b"", &mut to_client, &mut core, begun);
+    drain(&mut to_client);
+    let taken = begun.after(patience);
+    let exchange = step(exchange, b"", &mut to_client, &mut core, taken);
+    assert!(matches!(exchange, Exchange::Interim(_)), "its time begins");
+    let late = taken.after(patience);
+    let exchange = step(exchange, b"", &mut to_client, &mut core, late);
+    assert!(matches!(exchange, Exchange::Replying(_)), "it is over");
+    exchange.abort(&Reason::Idle, &mut core, late);
+}
+
+#[test]
+fn a_head_is_looked_for_while_the_client_is_behind() {
+    let (mut core, begun) = (core("{}", PLATFORM), now());
+    let exchange = begin(Role::Proxy, &mut core, begun);
+    assert!(exchange.wants_upstream(true));
     exchange.abort(&Reason::Idle, &mut core, begun);
 }
