@@ -13,7 +13,8 @@ use super::core::{Core, Phase};
 use super::request::{Afterwards, Cors, Request};
 use super::transfer::Coding;
 
-/// Room that a head may need: 64 KiB from a platform and what is added to it.
+/// Room that a head may need: 64 KiB from a platform and what is added to it. A request begins only where the client's
+/// output has so much, and behind an interim answer nothing goes on before it is there again: no other state looks for it.
 pub const HEAD_ROOM_BYTES: usize = 72 * 1024;
 
 /// Fields that a browser's script may read besides the ones that every script may.
@@ -294,6 +295,7 @@ fn is_cors(name: &str) -> bool {
 }
 
 fn put_status_line(out: &mut Buffer, status: u16, reason: &[u8]) {
+    debug_assert!(out.room() >= HEAD_ROOM_BYTES, "nothing else came before");
     let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8);
     put_pieces(out, [b"HTTP/1.1 ", &digits, b" ", reason, b"\r\n"]);
 }

@@ -37,6 +37,8 @@ use super::{Cx, Exchange, Step};
 /// The methods that a platform's path takes, for the answer to the others.
 const PROXIED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// How long a stop waits for the request of a client that has just connected.
 const LAST_REQUEST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -126,7 +128,7 @@ impl Reading {
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let has_room = cx.client.output.room() >= HEAD_ROOM_BYTES;
+        let has_room = cx.client.output.room() >= CONTINUE.len() + HEAD_ROOM_BYTES;
         let is_leaving = match self.stage {
             Stage::Opening | Stage::Idle => !cx.client.has_sent_all(),
             Stage::Head => !has_room,
@@ -138,7 +140,7 @@ impl Reading {
             self.leaving_since = None;
         }
         if !has_room {
-            // Pipelined requests wait until the answers before them have left.
+            // A pipelined request waits until the answers before it leave room for its own.
             return match self.deadline(cx.core, cx.client.active_at) <= cx.now.instant {
                 true => (Exchange::Closed, Step::Close(Reason::Idle)),
                 false => (Exchange::Reading(self), Step::Wait),
@@ -244,7 +246,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         }
         Decision::Forward(upload) => {
             if continues {
-                cx.client.output.put(b"HTTP/1.1 100 Continue\r\n\r\n");
+                cx.client.output.put(CONTINUE);
             }
             Choosing::new(request, upload).step(cx)
         }

@@ -17,7 +17,7 @@ use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
 use super::admission::Peer;
-use super::answer::{Extent, HEAD_ROOM_BYTES, write_own_head};
+use super::answer::{Extent, write_own_head};
 use super::core::Core;
 use super::reason::Reason;
 use super::request::{Cors, Request};
@@ -40,8 +40,6 @@ pub struct Replying {
     stage: Stage,
     /// When the stage began: the client cannot have been idle before.
     since: Instant,
-    /// The client must take bytes before the stage can go on.
-    is_blocked: bool,
 }
 
 enum Stage {
@@ -51,7 +49,7 @@ enum Stage {
     Body(Body),
 }
 
-/// What an answer waits for, beside room for its head.
+/// What an answer waits for. There is room for its head.
 enum Before {
     /// It is held back until then.
     Held(Instant, Reply),
@@ -69,7 +67,8 @@ enum Body {
     Demo {
         stream: DemoStream,
         coding: Coding,
-        due: Instant,
+        /// When there is more to say; none while the client must take what was said.
+        due: Option<Instant>,
     },
     /// `/events`: this event is being sent.
     Event {
@@ -135,7 +134,6 @@ impl Replying {
             decoder,
             stage: Stage::Before(before),
             since: now.instant,
-            is_blocked: false,
         })
     }
 
@@ -176,15 +174,8 @@ impl Replying {
     }
 
     /// Waits for the client, or for what the stage needs besides.
-    fn wait(mut self: Box<Self>, cx: &Cx<'_>) -> (Exchange, Step) {
-        let room = cx.client.output.room();
-        self.is_blocked = match &self.stage {
-            Stage::Before(_) => room < HEAD_ROOM_BYTES,
-            Stage::Body(Body::Demo { .. }) => room < ROOM_MIN,
-            Stage::Body(Body::Whole { .. } | Body::Event { .. }) => true,
-        };
-        let waits_for_client = self.is_blocked || self.has_begun();
-        match waits_for_client && self.stalls_at(cx.client.active_at) <= cx.now.instant {
+    fn wait(self: Box<Self>, cx: &Cx<'_>) -> (Exchange, Step) {
+        match self.has_begun() && self.stalls_at(cx.client.active_at) <= cx.now.instant {
             true => (Exchange::Replying(self), Step::Close(Reason::Idle)),
             false => (Exchange::Replying(self), Step::Wait),
         }
@@ -199,10 +190,11 @@ impl Replying {
     pub fn deadline(&self, client_at: Instant) -> Option<Instant> {
         let stalls_at = self.stalls_at(client_at);
         match &self.stage {
-            Stage::Before(_) | Stage::Body(_) if self.is_blocked => Some(stalls_at),
             Stage::Before(Before::Held(until, _)) => Some(*until),
             Stage::Before(Before::Round) => None,
-            Stage::Body(Body::Demo { due, .. }) => Some(stalls_at.min(*due)),
+            Stage::Body(Body::Demo { due, .. }) => {
+                Some(due.map_or(stalls_at, |due| due.min(stalls_at)))
+            }
             Stage::Before(Before::Listening(_))
             | Stage::Body(Body::Whole { .. } | Body::Event { .. }) => Some(stalls_at),
         }
@@ -247,14 +239,13 @@ impl Replying {
 }
 
 impl Before {
-    /// Whether what it waits for is there, and room for the head.
+    /// Whether what it waits for is there.
     fn is_over(&self, cx: &Cx<'_>) -> bool {
-        let is_there = match self {
+        match self {
             Before::Held(until, _) => *until <= cx.now.instant,
             Before::Round => cx.core.probes.round() == Round::Finished,
             Before::Listening(_) => true,
-        };
-        is_there && cx.client.output.room() >= HEAD_ROOM_BYTES
+        }
     }
 
     /// Writes the head; what remains is the body.
@@ -300,7 +291,7 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
         (Content::Demo(stream), Asked::Other) => Body::Demo {
             stream,
             coding,
-            due: cx.now.instant,
+            due: Some(cx.now.instant),
         },
     }
 }
@@ -392,11 +383,15 @@ fn put_chunk_head(out: &mut Buffer, coding: Coding, length: usize) {
 fn produce(
     stream: &mut DemoStream,
     coding: Coding,
-    due: &mut Instant,
+    due: &mut Option<Instant>,
     out: &mut Buffer,
     now: Now,
 ) -> bool {
-    if now.instant < *due || out.room() < ROOM_MIN {
+    if due.is_some_and(|due| now.instant < due) {
+        return false;
+    }
+    if out.room() < ROOM_MIN {
+        *due = None;
         return false;
     }
     let mut events = Vec::new();
@@ -410,7 +405,7 @@ fn produce(
     }
     match pace {
         Pace::Until(next) => {
-            *due = next;
+            *due = Some(next);
             false
         }
         Pace::End => {

@@ -82,7 +82,18 @@ pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_,
 
 /// A step of an exchange whose client has sent `sent`; what the client gets by it.
 pub fn step(exchange: Exchange, sent: &[u8], core: &mut Core, now: Now) -> (Exchange, Vec<u8>) {
-    let [mut from_client, mut to_client] = [sent, b""].map(buffer);
+    step_behind(b"", exchange, sent, core, now)
+}
+
+/// The same where the client has not taken `unsent`.
+pub fn step_behind(
+    unsent: &[u8],
+    exchange: Exchange,
+    sent: &[u8],
+    core: &mut Core,
+    now: Now,
+) -> (Exchange, Vec<u8>) {
+    let [mut from_client, mut to_client] = [sent, unsent].map(buffer);
     let mut cx = Cx {
         now,
         core,

@@ -18,7 +18,6 @@ use crate::policy::verdict::{
     INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, Waits, judge, names_invalid_key,
 };
 
-use super::answer::HEAD_ROOM_BYTES;
 use super::core::Core;
 use super::interim::Interim;
 use super::reason::Reason;
@@ -249,14 +248,6 @@ impl Trying {
         upstream: Ends<'_>,
         cx: &mut Cx<'_>,
     ) -> (Exchange, Step) {
-        if cx.client.output.room() < HEAD_ROOM_BYTES {
-            // The client must take what was sent before; the time for that is bounded, too.
-            let active_at = upstream.active_at.max(cx.client.active_at);
-            return match self.deadline(active_at) <= cx.now.instant {
-                true => (Exchange::Trying(self), Step::Close(Reason::Idle)),
-                false => (Exchange::Trying(self), Step::Wait),
-            };
-        }
         let mut storage = Storage::EMPTY;
         let bytes = upstream.input.unread();
         let head = match response::parse(&bytes[range.clone()], &mut storage, self.request.asked) {

@@ -1,7 +1,8 @@
 //! How long a head may take, and what the answer to it leaves of the connection.
 
-use super::super::testing::{core, now, step};
+use super::super::testing::{core, now, step, step_behind};
 use super::*;
+use crate::base::buffer::BUFFER_BYTES;
 
 #[test]
 fn the_time_of_a_head_begins_with_its_first_byte() {
@@ -41,6 +42,20 @@ fn who_was_told_not_to_go_on_may_send_its_body_or_not() {
             is_last,
             "{answer}"
         );
+    }
+}
+
+#[test]
+fn a_request_begins_where_its_answer_finds_room() {
+    let asked = b"POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
+        Expect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    let unsent_max = BUFFER_BYTES - CONTINUE.len() - HEAD_ROOM_BYTES;
+    for (unsent, begins) in [(unsent_max, true), (unsent_max + 1, false)] {
+        let mut core = core("{}", PLATFORM);
+        let exchange = Exchange::Reading(Reading::idle(now()));
+        let (exchange, _) = step_behind(&vec![0; unsent], exchange, asked, &mut core, now());
+        assert_eq!(!matches!(exchange, Exchange::Reading(_)), begins);
+        exchange.abort(&Reason::ClientGone, &mut core, now());
     }
 }
 
