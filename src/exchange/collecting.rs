@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use crate::base::now::Now;
-use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::service::demo::{self, DemoRequest};
 use crate::service::reply::Reply;
@@ -88,8 +87,7 @@ impl Collecting {
     fn refuse(mut self, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
         cx.core.discard(self.upload);
         self.request.afterwards = Afterwards::Close;
-        let decoder = Decoder::new(Framing::None);
-        let replying = Replying::refuse(self.request, reason, decoder, cx);
+        let replying = Replying::refuse(self.request, reason, Decoder::Done, cx);
         (Exchange::Replying(replying), Step::Again)
     }
 

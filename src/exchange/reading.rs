@@ -180,7 +180,7 @@ fn refuse_unread(reason: Reason, id: Option<RequestId>, cx: &mut Cx<'_>) -> (Exc
     request.id = id.unwrap_or(request.id);
     request.asked = asked_by(cx.client.input.unread());
     cx.client.input.consume(cx.client.input.len());
-    let replying = Replying::refuse(request, reason, Decoder::new(Framing::None), cx);
+    let replying = Replying::refuse(request, reason, Decoder::Done, cx);
     (Exchange::Replying(replying), Step::Again)
 }
 

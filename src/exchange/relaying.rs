@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
-use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::http::response::ResponseHead;
 use crate::http::usage::{Format, UsageScan, UsageSieve};
@@ -71,7 +70,7 @@ impl Relaying {
                 None => Patience::Idle(request.site.settings.idle_timeout),
             },
             status: head.status,
-            afterwards: match head.persistent && head.framing != Framing::Close {
+            afterwards: match head.persistent {
                 true => Afterwards::KeepAlive,
                 false => Afterwards::Close,
             },

@@ -166,7 +166,7 @@ impl Upload {
         };
         keeper.put(body);
         Upload {
-            decoder: Decoder::new(Framing::None),
+            decoder: Decoder::Done,
             coding: Coding::Identity,
             kept,
             keeps: Keeps::All,
