@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::base::now::Now;
 use crate::base::secret::KEY_BYTES_MAX;
-use crate::http::field::list_items;
+use crate::http::field::{is_one_of, list_items};
 use crate::http::request::RequestHead;
 use crate::policy::access::{ClientId, Clients};
 use crate::site::{Route, Site};
@@ -159,11 +159,7 @@ impl Shown {
             }
             let platforms_own =
                 route.filter(|route| field.name.eq_ignore_ascii_case(&route.platform.auth_header));
-            if platforms_own.is_none()
-                && !KEY_FIELDS
-                    .iter()
-                    .any(|name| field.name.eq_ignore_ascii_case(name))
-            {
+            if platforms_own.is_none() && !is_one_of(field.name, &KEY_FIELDS) {
                 continue;
             }
             let value = field.value.trim_ascii();

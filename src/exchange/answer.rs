@@ -4,7 +4,7 @@ use crate::base::buffer::Buffer;
 use crate::base::ids::RequestId;
 use crate::base::now::Now;
 use crate::base::text::decimal;
-use crate::http::field::{begins_with, is_framing};
+use crate::http::field::{begins_with, is_framing, is_one_of};
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
 use crate::policy::access::Quota;
@@ -273,10 +273,7 @@ fn put_cors<'n>(out: &mut Buffer, cors: &Cors, exposed: impl Iterator<Item = &'n
 }
 
 fn is_exposed(name: &str) -> bool {
-    is_limit(name)
-        || EXPOSED
-            .iter()
-            .any(|exposed| name.eq_ignore_ascii_case(exposed))
+    is_limit(name) || is_one_of(name, &EXPOSED)
 }
 
 fn is_limit(name: &str) -> bool {
@@ -284,9 +281,7 @@ fn is_limit(name: &str) -> bool {
 }
 
 fn is_quota(name: &str) -> bool {
-    QUOTA_FIELDS
-        .iter()
-        .any(|quota| name.eq_ignore_ascii_case(quota))
+    is_one_of(name, &QUOTA_FIELDS)
 }
 
 fn is_cors(name: &str) -> bool {

@@ -2,7 +2,7 @@
 //! client's, all else unchanged and in order.
 
 use crate::base::text::decimal;
-use crate::http::field::{begins_with, is_framing, list_items};
+use crate::http::field::{begins_with, is_framing, is_one_of, list_items};
 use crate::http::request::RequestHead;
 use crate::http::{Field, Framing};
 use crate::site::Route;
@@ -138,11 +138,11 @@ const OF_CLIENT: [&str; 10] = [
 
 /// Whether a field of this name tells of somebody for whom its sender speaks.
 pub(super) fn tells_of_client(name: &str) -> bool {
-    begins_with(name, "x-forwarded-") || OF_CLIENT.iter().any(|own| name.eq_ignore_ascii_case(own))
+    begins_with(name, "x-forwarded-") || is_one_of(name, &OF_CLIENT)
 }
 
 fn ends_here(name: &str) -> bool {
-    tells_of_client(name) || OWN.iter().any(|own| name.eq_ignore_ascii_case(own))
+    tells_of_client(name) || is_one_of(name, &OWN)
 }
 
 fn put_framing(draft: &mut Vec<u8>, framing: Framing) {

@@ -4,14 +4,12 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 
+use super::field::is_one_of;
+
 /// What the first `bytes_max` bytes of a body mean, of which `encoded` is the beginning. A flaw ends it; what another
 /// coding than gzip means is not known.
 pub fn decoded(coding: Option<&[u8]>, encoded: Vec<u8>, bytes_max: usize) -> Vec<u8> {
-    let is_gzip = |coding: &[u8]| {
-        [b"gzip".as_slice(), b"x-gzip"]
-            .iter()
-            .any(|name| coding.eq_ignore_ascii_case(name))
-    };
+    let is_gzip = |coding: &[u8]| is_one_of(coding, &["gzip", "x-gzip"]);
     if !coding.is_some_and(is_gzip) {
         return encoded;
     }

@@ -2,7 +2,7 @@
 //! section 7.6.1).
 
 use super::Version;
-use super::field::list_items;
+use super::field::{is_one_of, list_items};
 use super::malformed::Malformed;
 
 /// Field names that Connection may add to the known ones. Each field of the head is compared with each of them.
@@ -71,22 +71,16 @@ impl<'b> Connection<'b> {
 
     /// Whether a field of this name may go on to the next hop.
     pub fn passes(&self, name: &str) -> bool {
-        let name = name.as_bytes();
         let mut named = self.named.iter();
         is_one_of(name, &NEVER_REMOVED)
-            || !is_one_of(name, &HOP_BY_HOP) && !named.any(|field| field.eq_ignore_ascii_case(name))
+            || !is_one_of(name, &HOP_BY_HOP)
+                && !named.any(|field| field.eq_ignore_ascii_case(name.as_bytes()))
     }
-}
-
-fn is_one_of(name: &[u8], names: &[&str]) -> bool {
-    names
-        .iter()
-        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 /// Whether a field of this name concerns one connection, whatever Connection says.
 pub fn is_hop_by_hop(name: &str) -> bool {
-    is_one_of(name.as_bytes(), &HOP_BY_HOP)
+    is_one_of(name, &HOP_BY_HOP)
 }
 
 #[cfg(test)]

@@ -113,6 +113,14 @@ pub fn begins_with(name: &str, prefix: &str) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
+/// Whether `name` is one of `names`, in any case.
+pub fn is_one_of(name: impl AsRef<[u8]>, names: &[&str]) -> bool {
+    let name = name.as_ref();
+    names
+        .iter()
+        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
 /// Whether fields of this name say where a body ends. Whoever writes a head writes its own.
 pub fn is_framing(name: &str) -> bool {
     name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")

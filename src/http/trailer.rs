@@ -2,7 +2,7 @@
 
 use super::Field;
 use super::connection::is_hop_by_hop;
-use super::field::{begins_with, trim_blanks};
+use super::field::{begins_with, is_one_of, trim_blanks};
 
 /// Fields that would change, after the fact, how a message is framed, routed, authenticated or processed.
 const LEFT_OUT: [&str; 39] = [
@@ -73,9 +73,7 @@ fn split_line(line: &[u8]) -> Option<Field<'_>> {
 
 fn may_pass(name: &str) -> bool {
     !is_hop_by_hop(name)
-        && !LEFT_OUT
-            .iter()
-            .any(|other| name.eq_ignore_ascii_case(other))
+        && !is_one_of(name, &LEFT_OUT)
         && !LEFT_OUT_PREFIXES
             .iter()
             .any(|prefix| begins_with(name, prefix))
