@@ -121,6 +121,15 @@ pub fn is_one_of(name: impl AsRef<[u8]>, names: &[&str]) -> bool {
         .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
+/// What decimal digits and nothing else say, below 2^64.
+pub fn parse_decimal(text: &[u8]) -> Option<u64> {
+    text.first()?;
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
 /// Whether fields of this name say where a body ends. Whoever writes a head writes its own.
 pub fn is_framing(name: &str) -> bool {
     name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")

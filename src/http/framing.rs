@@ -2,7 +2,7 @@
 //! differently is an error, not a guess.
 
 use super::Version;
-use super::field::{is_token, list_items, trim_blanks};
+use super::field::{is_token, list_items, parse_decimal, trim_blanks};
 use super::malformed::Malformed;
 
 /// How a body is delimited.
@@ -45,7 +45,7 @@ impl Declared {
     /// # Errors
     /// It is not a number of bytes, or not the first such line, even if it says the same.
     pub fn add_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
-        let length = parse_length(value).ok_or(Malformed::Length)?;
+        let length = parse_decimal(value).ok_or(Malformed::Length)?;
         match self.length.replace(length) {
             None => Ok(()),
             Some(_) => Err(Malformed::LengthTwice),
@@ -109,17 +109,6 @@ impl Codings {
             }
         }
     }
-}
-
-/// A number of bytes: decimal digits, nothing else, below 2^64.
-fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0_u64, |length, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        length.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 #[cfg(test)]

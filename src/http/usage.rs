@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::event_stream::{DataLines, Part};
+use super::field::parse_decimal;
 use super::json_scan::{JsonScan, Stop};
 
 /// Sees the body of one answer, told in any cuts, and has that read in which tokens may be told. Of almost every piece of
@@ -207,7 +208,7 @@ impl UsageScan {
                 Stop::Key => self.place = self.place.below(self.json.text().unwrap_or_default()),
                 Stop::Scalar => {
                     if let (Place::Usage(_, key), Some(number)) =
-                        (self.place, self.json.text().and_then(number))
+                        (self.place, self.json.text().and_then(parse_decimal))
                     {
                         self.usage.note(key, number);
                     }
@@ -289,15 +290,6 @@ impl Tokens {
         self.input = usage.input.or(self.input);
         self.output = output.or(self.output);
     }
-}
-
-/// A whole number of tokens; `None` for anything else that JSON calls a number or a literal.
-fn number(text: &[u8]) -> Option<u64> {
-    text.first()?;
-    text.iter().try_fold(0_u64, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 #[cfg(test)]
