@@ -55,12 +55,25 @@ pub enum Cause {
 }
 
 /// A key's state as pages show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
     Unknown,
     Healthy,
     Cooling { until_unix_ms: u64, cause: Cause },
     Unhealthy,
+}
+
+impl KeyState {
+    pub const LABELS: [&'static str; 4] = ["unknown", "healthy", "cooling", "unhealthy"];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            KeyState::Unknown => "unknown",
+            KeyState::Healthy => "healthy",
+            KeyState::Cooling { .. } => "cooling",
+            KeyState::Unhealthy => "unhealthy",
+        }
+    }
 }
 
 /// Whether a key serves, in one word.
@@ -112,6 +125,7 @@ pub struct KeyView<'k> {
     pub label: KeyLabel,
     pub preview: &'k str,
     pub state: KeyState,
+    /// Why it is not healthy, or what its last probe met.
     pub error: Option<&'k str>,
     pub last_check_unix_ms: Option<u64>,
     pub last_used_unix_ms: Option<u64>,

@@ -1,12 +1,10 @@
 //! Brings policy's states and the figures together for the pages that show them.
 
-use super::view::{
-    ClientRow, Connections, KeyRow, KeyStatus, PlatformRow, PlatformStatus, StatsView, Window,
-};
+use super::view::{ClientRow, Connections, PlatformRow, PlatformStatus, StatsView, Window};
 use crate::base::now::Now;
 use crate::figures::Figures;
 use crate::policy::access::{Clients, WindowUsage};
-use crate::policy::keyring::{KeyState, KeyView, Keyring};
+use crate::policy::keyring::{KeyState, Keyring};
 use crate::site::{Route, Site};
 
 /// All that pages show, as it is at one moment.
@@ -47,11 +45,7 @@ impl<'v> View<'v> {
             name: &route.platform.name,
             display_name: &route.platform.display_name,
             status: Tally::of(route, self.keyring, self.now).status(route),
-            keys: self
-                .keyring
-                .views(route.id, self.now)
-                .map(key_row)
-                .collect(),
+            keys: self.keyring.views(route.id, self.now).collect(),
             in_flight_leaving: self.keyring.in_flight_leaving(route.id).into(),
         }
     }
@@ -68,31 +62,6 @@ impl<'v> View<'v> {
             hour: window(usage.hour),
             cooldown_until_unix_ms: usage.cooldown_until_unix_ms,
         }
-    }
-}
-
-fn key_row(key: KeyView<'_>) -> KeyRow<'_> {
-    KeyRow {
-        id: key.id.0,
-        key_id: key.label.to_string(),
-        preview: key.preview.to_string(),
-        status: status_of(&key.state),
-        error: key.error,
-        last_check_unix_ms: key.last_check_unix_ms,
-        last_used_unix_ms: key.last_used_unix_ms,
-        in_flight: u64::from(key.in_flight),
-    }
-}
-
-/// A key's state in the pages' words.
-pub fn status_of(state: &KeyState) -> KeyStatus {
-    match state {
-        KeyState::Unknown => KeyStatus::Unknown,
-        KeyState::Healthy => KeyStatus::Healthy,
-        KeyState::Cooling { until_unix_ms, .. } => KeyStatus::Cooling {
-            until_unix_ms: *until_unix_ms,
-        },
-        KeyState::Unhealthy => KeyStatus::Unhealthy,
     }
 }
 

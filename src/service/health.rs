@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::gather::{Tally, View, overall, status_of};
+use super::gather::{Tally, View, overall};
 use super::stats::timestamp;
 use super::view::PlatformStatus;
 use crate::policy::keyring::{KeyState, KeyView};
@@ -94,7 +94,7 @@ fn key(key: &KeyView<'_>) -> Value {
     json!({
         "key_id": key.label.as_str(),
         "key_preview": key.preview,
-        "status": status_of(&key.state).label(),
+        "status": key.state.label(),
         "last_check": key.last_check_unix_ms.map(timestamp),
         "response_time_ms": key.probe_ms,
         "error": key.error,

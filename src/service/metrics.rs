@@ -8,10 +8,11 @@ use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use super::process::Process;
-use super::view::{KeyStatus, StatsView};
+use super::view::StatsView;
 use crate::figures::counts::Class;
 use crate::figures::histogram::Histogram;
 use crate::figures::{PlatformFigures, RetryReason};
+use crate::policy::keyring::KeyState;
 
 /// The value of `Content-Type` for this text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -37,7 +38,7 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
         .map(|row| (row.id, row.name))
         .collect();
     let keys = view.platforms.iter().flat_map(|platform| &platform.keys);
-    let keys: HashMap<u32, &str> = keys.map(|row| (row.id, row.key_id.as_str())).collect();
+    let keys: HashMap<u32, &str> = keys.map(|row| (row.id.0, row.label.as_str())).collect();
     let mut requests = Sums::new();
     let mut tokens = Sums::new();
     for (id, series) in view.figures.series() {
@@ -165,7 +166,7 @@ fn platforms(text: &mut Text, view: &StatsView) {
         "Requests and probes that a platform is serving.",
     );
     for row in &view.platforms {
-        let in_flight: u64 = row.keys.iter().map(|key| key.in_flight).sum();
+        let in_flight: u64 = row.keys.iter().map(|key| u64::from(key.in_flight)).sum();
         let in_flight = in_flight + row.in_flight_leaving;
         text.sample("aiproxy_in_flight", &[("platform", row.name)], in_flight);
     }
@@ -179,16 +180,16 @@ fn keys(text: &mut Text, view: &StatsView) {
     );
     for platform in &view.platforms {
         for key in &platform.keys {
-            for state in KeyStatus::LABELS {
+            for state in KeyState::LABELS {
                 let labels = [
                     ("platform", platform.name),
-                    ("key_id", &key.key_id),
+                    ("key_id", key.label.as_str()),
                     ("state", state),
                 ];
                 text.sample(
                     "aiproxy_key_state",
                     &labels,
-                    u64::from(state == key.status.label()),
+                    u64::from(state == key.state.label()),
                 );
             }
         }

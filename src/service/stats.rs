@@ -5,9 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::view::{ClientRow, KeyRow, KeyStatus, PlatformRow, StatsView, Window};
+use super::view::{ClientRow, PlatformRow, StatsView, Window};
 use crate::figures::counts::{Counts, ErrorKind, Errors};
 use crate::figures::recent::Request;
+use crate::policy::keyring::{KeyState, KeyView};
 
 /// The whole answer in one line, so that it can stand in a `data:` field as it is.
 pub fn render(view: &StatsView) -> String {
@@ -82,7 +83,7 @@ struct KeyJson<'v> {
     last_check: Option<String>,
     last_used: Option<String>,
     cooling_until: Option<String>,
-    in_flight: u64,
+    in_flight: u32,
     #[serde(flatten)]
     counts: CountsJson,
 }
@@ -223,21 +224,21 @@ impl<'v> PlatformJson<'v> {
 }
 
 impl<'v> KeyJson<'v> {
-    fn of(row: &'v KeyRow, view: &StatsView) -> KeyJson<'v> {
-        let cooling_until = match row.status {
-            KeyStatus::Cooling { until_unix_ms } => Some(timestamp(until_unix_ms)),
-            KeyStatus::Unknown | KeyStatus::Healthy | KeyStatus::Unhealthy => None,
+    fn of(row: &'v KeyView, view: &StatsView) -> KeyJson<'v> {
+        let cooling_until = match row.state {
+            KeyState::Cooling { until_unix_ms, .. } => Some(timestamp(until_unix_ms)),
+            KeyState::Unknown | KeyState::Healthy | KeyState::Unhealthy => None,
         };
         KeyJson {
-            key_id: &row.key_id,
-            key_preview: &row.preview,
-            status: row.status.label(),
+            key_id: row.label.as_str(),
+            key_preview: row.preview,
+            status: row.state.label(),
             error: row.error,
             last_check: row.last_check_unix_ms.map(timestamp),
             last_used: row.last_used_unix_ms.map(timestamp),
             cooling_until,
             in_flight: row.in_flight,
-            counts: CountsJson::of_some(view.figures.key(row.id)),
+            counts: CountsJson::of_some(view.figures.key(row.id.0)),
         }
     }
 }
@@ -304,7 +305,7 @@ impl<'v> Names<'v> {
                 .iter()
                 .map(|row| (row.id, row.name))
                 .collect(),
-            keys: keys.map(|row| (row.id, row.key_id.as_str())).collect(),
+            keys: keys.map(|row| (row.id.0, row.label.as_str())).collect(),
             clients: view.clients.iter().map(|row| (row.id, row.label)).collect(),
         }
     }

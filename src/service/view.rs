@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::figures::Figures;
+use crate::policy::keyring::KeyView;
 
 #[derive(Clone, Debug)]
 pub struct StatsView<'v> {
@@ -38,7 +39,7 @@ pub struct PlatformRow<'v> {
     pub name: &'v str,
     pub display_name: &'v str,
     pub status: PlatformStatus,
-    pub keys: Vec<KeyRow<'v>>,
+    pub keys: Vec<KeyView<'v>>,
     /// Requests in flight with keys that are not among these any more.
     pub in_flight_leaving: u64,
 }
@@ -50,29 +51,6 @@ pub enum PlatformStatus {
     Unhealthy,
     NoKeys,
     Disabled,
-}
-
-#[derive(Clone, Debug)]
-pub struct KeyRow<'v> {
-    /// Its id in [`Figures`].
-    pub id: u32,
-    /// First 12 hex digits of the key's SHA-256.
-    pub key_id: String,
-    pub preview: String,
-    pub status: KeyStatus,
-    /// Why it is not healthy, or what its last probe met.
-    pub error: Option<&'v str>,
-    pub last_check_unix_ms: Option<u64>,
-    pub last_used_unix_ms: Option<u64>,
-    pub in_flight: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyStatus {
-    Unknown,
-    Healthy,
-    Cooling { until_unix_ms: u64 },
-    Unhealthy,
 }
 
 #[derive(Clone, Debug)]
@@ -110,19 +88,6 @@ impl PlatformStatus {
     }
 }
 
-impl KeyStatus {
-    pub const LABELS: [&'static str; 4] = ["unknown", "healthy", "cooling", "unhealthy"];
-
-    pub fn label(self) -> &'static str {
-        match self {
-            KeyStatus::Unknown => "unknown",
-            KeyStatus::Healthy => "healthy",
-            KeyStatus::Cooling { .. } => "cooling",
-            KeyStatus::Unhealthy => "unhealthy",
-        }
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -130,6 +95,8 @@ pub(crate) mod tests {
     use crate::figures::counts::Class;
     use crate::figures::recent::{Method, Path};
     use crate::figures::{Client, Finished, RetryReason};
+    use crate::policy::digest::Digest;
+    use crate::policy::keyring::{Cause, KeyId, KeyState};
 
     /// A name that needs escapes.
     pub const TEAM: &str = "team \"a\\b\"\n";
@@ -171,16 +138,20 @@ pub(crate) mod tests {
     /// A platform with one key, one that is switched off, and a client whose name needs escapes.
     pub fn view(figures: &Figures) -> StatsView<'_> {
         let unix_ms = UNIX_SECONDS * 1000 + 10_000;
-        let key = KeyRow {
-            id: 7,
-            key_id: "00112233aabb".to_string(),
-            preview: "sk-a…wxyz".to_string(),
-            status: KeyStatus::Cooling {
+        let mut digest = [0; 32];
+        digest[..6].copy_from_slice(&[0x00, 0x11, 0x22, 0x33, 0xaa, 0xbb]);
+        let key = KeyView {
+            id: KeyId(7),
+            label: Digest::from_bytes(digest).label(),
+            preview: "sk-a…wxyz",
+            state: KeyState::Cooling {
                 until_unix_ms: unix_ms + 5_000,
+                cause: Cause::RateLimited,
             },
             error: Some("429: \"slow down\""),
             last_check_unix_ms: None,
             last_used_unix_ms: Some(unix_ms),
+            probe_ms: None,
             in_flight: 2,
         };
         let platform = PlatformRow {
@@ -232,16 +203,5 @@ pub(crate) mod tests {
             clients: vec![client],
             figures,
         }
-    }
-
-    #[test]
-    fn labels_of_keys_are_all_listed() {
-        let all = [
-            KeyStatus::Unknown,
-            KeyStatus::Healthy,
-            KeyStatus::Cooling { until_unix_ms: 0 },
-            KeyStatus::Unhealthy,
-        ];
-        assert_eq!(all.map(KeyStatus::label), KeyStatus::LABELS);
     }
 }

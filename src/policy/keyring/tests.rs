@@ -391,3 +391,18 @@ fn a_retry_does_not_fall_back_on_failing_keys() {
         Err(NoKey::NoneHealthy { retry_after })
     );
 }
+
+#[test]
+fn labels_of_states_are_all_listed() {
+    let cooling = KeyState::Cooling {
+        until_unix_ms: 0,
+        cause: Cause::Failing,
+    };
+    let all = [
+        KeyState::Unknown,
+        KeyState::Healthy,
+        cooling,
+        KeyState::Unhealthy,
+    ];
+    assert_eq!(all.map(KeyState::label), KeyState::LABELS);
+}
