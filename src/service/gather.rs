@@ -1,9 +1,9 @@
 //! Brings policy's states and the figures together for the pages that show them.
 
-use super::view::{ClientRow, Connections, PlatformRow, PlatformStatus, StatsView, Window};
+use super::view::{ClientRow, Connections, PlatformRow, PlatformStatus, StatsView};
 use crate::base::now::Now;
 use crate::figures::Figures;
-use crate::policy::access::{Clients, WindowUsage};
+use crate::policy::access::Clients;
 use crate::policy::keyring::{KeyState, Keyring};
 use crate::site::{Route, Site};
 
@@ -51,25 +51,14 @@ impl<'v> View<'v> {
     }
 
     fn client(&self, id: crate::policy::access::ClientId) -> ClientRow<'v> {
-        let usage = self.clients.usage(id, self.now);
         ClientRow {
             id: id.0,
             name: self.clients.name(id),
             label: self.clients.label(id),
-            key_id: self.clients.key_label(id).to_string(),
+            key_label: self.clients.key_label(id),
             is_root: self.clients.is_root(id),
-            day: window(usage.day),
-            hour: window(usage.hour),
-            cooldown_until_unix_ms: usage.cooldown_until_unix_ms,
+            usage: self.clients.usage(id, self.now),
         }
-    }
-}
-
-fn window(usage: WindowUsage) -> Window {
-    Window {
-        limit: usage.limit,
-        used: usage.used,
-        resets_at_unix_seconds: usage.resets_at_unix_seconds,
     }
 }
 

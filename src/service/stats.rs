@@ -5,9 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::view::{ClientRow, PlatformRow, StatsView, Window};
+use super::view::{ClientRow, Connections, PlatformRow, StatsView};
 use crate::figures::counts::{Counts, ErrorKind, Errors};
 use crate::figures::recent::Request;
+use crate::policy::access::WindowUsage;
 use crate::policy::keyring::{KeyState, KeyView};
 
 /// The whole answer in one line, so that it can stand in a `data:` field as it is.
@@ -20,20 +21,12 @@ struct Stats<'v> {
     timestamp: String,
     uptime_seconds: u64,
     totals: CountsJson,
-    connections: ConnectionsJson,
+    connections: Connections,
     retry_memory_bytes: u64,
     #[serde(serialize_with = "as_object")]
     platforms: Vec<(&'v str, PlatformJson<'v>)>,
     clients: Vec<ClientJson<'v>>,
     recent: Vec<RequestJson<'v>>,
-}
-
-#[derive(Serialize)]
-struct ConnectionsJson {
-    clients: u64,
-    upstreams: u64,
-    idle_upstreams: u64,
-    max: u64,
 }
 
 #[derive(Serialize)]
@@ -144,12 +137,7 @@ impl<'v> Stats<'v> {
             timestamp: timestamp(view.unix_ms),
             uptime_seconds: view.uptime.as_secs(),
             totals: CountsJson::of(figures.totals()),
-            connections: ConnectionsJson {
-                clients: view.connections.clients,
-                upstreams: view.connections.upstreams,
-                idle_upstreams: view.connections.idle_upstreams,
-                max: view.connections.max,
-            },
+            connections: view.connections,
             retry_memory_bytes: view.retry_memory_bytes,
             platforms: view
                 .platforms
@@ -247,18 +235,18 @@ impl<'v> ClientJson<'v> {
     fn of(row: &'v ClientRow, view: &StatsView) -> ClientJson<'v> {
         ClientJson {
             name: row.name,
-            key_id: &row.key_id,
+            key_id: row.key_label.as_str(),
             is_root: row.is_root,
             counts: CountsJson::of_some(view.figures.client(row.id)),
-            day: WindowJson::of(row.day),
-            hour: WindowJson::of(row.hour),
-            cooldown_until: row.cooldown_until_unix_ms.map(timestamp),
+            day: WindowJson::of(row.usage.day),
+            hour: WindowJson::of(row.usage.hour),
+            cooldown_until: row.usage.cooldown_until_unix_ms.map(timestamp),
         }
     }
 }
 
 impl WindowJson {
-    fn of(window: Window) -> WindowJson {
+    fn of(window: WindowUsage) -> WindowJson {
         WindowJson {
             limit: window.limit,
             used: window.used,

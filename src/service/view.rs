@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::figures::Figures;
+use crate::policy::access::Usage;
+use crate::policy::digest::KeyLabel;
 use crate::policy::keyring::KeyView;
 
 #[derive(Clone, Debug)]
@@ -21,7 +25,7 @@ pub struct StatsView<'v> {
     pub figures: &'v Figures,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Connections {
     pub clients: u64,
     /// Those that serve a request.
@@ -60,20 +64,9 @@ pub struct ClientRow<'v> {
     pub name: Option<&'v str>,
     /// What names it where one text must do.
     pub label: &'v str,
-    pub key_id: String,
+    pub key_label: KeyLabel,
     pub is_root: bool,
-    pub day: Window,
-    pub hour: Window,
-    pub cooldown_until_unix_ms: Option<u64>,
-}
-
-/// How much of a limit is used.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Requests; 0 is no limit.
-    pub limit: u64,
-    pub used: u64,
-    pub resets_at_unix_seconds: u64,
+    pub usage: Usage,
 }
 
 impl PlatformStatus {
@@ -95,6 +88,7 @@ pub(crate) mod tests {
     use crate::figures::counts::Class;
     use crate::figures::recent::{Method, Path};
     use crate::figures::{Client, Finished, RetryReason};
+    use crate::policy::access::WindowUsage;
     use crate::policy::digest::Digest;
     use crate::policy::keyring::{Cause, KeyId, KeyState};
 
@@ -135,14 +129,18 @@ pub(crate) mod tests {
         figures
     }
 
+    fn label(beginning: [u8; 6]) -> KeyLabel {
+        let mut digest = [0; 32];
+        digest[..6].copy_from_slice(&beginning);
+        Digest::from_bytes(digest).label()
+    }
+
     /// A platform with one key, one that is switched off, and a client whose name needs escapes.
     pub fn view(figures: &Figures) -> StatsView<'_> {
         let unix_ms = UNIX_SECONDS * 1000 + 10_000;
-        let mut digest = [0; 32];
-        digest[..6].copy_from_slice(&[0x00, 0x11, 0x22, 0x33, 0xaa, 0xbb]);
         let key = KeyView {
             id: KeyId(7),
-            label: Digest::from_bytes(digest).label(),
+            label: label([0x00, 0x11, 0x22, 0x33, 0xaa, 0xbb]),
             preview: "sk-a…wxyz",
             state: KeyState::Cooling {
                 until_unix_ms: unix_ms + 5_000,
@@ -174,19 +172,21 @@ pub(crate) mod tests {
             id: 3,
             name: Some(TEAM),
             label: TEAM,
-            key_id: "ffeeddccbbaa".to_string(),
+            key_label: label([0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa]),
             is_root: false,
-            day: Window {
-                limit: 100,
-                used: 101,
-                resets_at_unix_seconds: UNIX_SECONDS + 6_400,
+            usage: Usage {
+                day: WindowUsage {
+                    limit: 100,
+                    used: 101,
+                    resets_at_unix_seconds: UNIX_SECONDS + 6_400,
+                },
+                hour: WindowUsage {
+                    limit: 0,
+                    used: 1,
+                    resets_at_unix_seconds: UNIX_SECONDS + 2_800,
+                },
+                cooldown_until_unix_ms: None,
             },
-            hour: Window {
-                limit: 0,
-                used: 1,
-                resets_at_unix_seconds: UNIX_SECONDS + 2_800,
-            },
-            cooldown_until_unix_ms: None,
         };
         StatsView {
             unix_ms,
