@@ -438,10 +438,9 @@ fn after_answer(request: &Request, decoder: Decoder, now: Now) -> Exchange {
 /// What a request that ended so counts as.
 fn class_of(reason: &Reason) -> Class {
     match reason {
-        Reason::ClientGone | Reason::Stopping => Class::Canceled,
         Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
         Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => Class::Network,
-        other => Class::of_status(other.status()),
+        other => other.status().map_or(Class::Canceled, Class::of_status),
     }
 }
 
@@ -464,7 +463,7 @@ impl End {
 
     fn failed(reason: &Reason) -> End {
         End {
-            status: (reason.status() != 499).then(|| reason.status()),
+            status: reason.status(),
             code: Some(reason.code()),
             class: class_of(reason),
         }

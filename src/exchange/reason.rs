@@ -81,99 +81,82 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The status of the answer; 499, as nginx logs it, where nobody is left to answer.
-    pub fn status(&self) -> u16 {
-        match self {
-            Reason::Malformed(malformed) => match malformed.kind() {
-                Kind::BadRequest => 400,
-                Kind::UriTooLong => 414,
-                Kind::HeadersTooLarge => 431,
-                Kind::VersionNotSupported => 505,
-                Kind::NotImplemented => 501,
-                Kind::ExpectationFailed => 417,
-            },
-            Reason::PathClimbs => 400,
-            Reason::RequestTimeout => 408,
-            Reason::BodyTooLarge { .. } => 413,
-            Reason::IpNotAllowed | Reason::PlatformDisabled { .. } | Reason::PageDisabled(_) => 403,
-            Reason::UnknownPlatform { .. } | Reason::NotFound => 404,
-            Reason::MethodNotAllowed(_) => 405,
-            Reason::MissingApiKey
-            | Reason::InvalidApiKey
-            | Reason::NoRootKey
-            | Reason::LocalOnly => 401,
-            Reason::Refused(refusal) => match refusal {
-                Refusal::KeyExpired => 401,
-                Refusal::SampleKey | Refusal::PlatformNotAllowed => 403,
-                Refusal::Cooldown { .. }
-                | Refusal::HourlyLimit { .. }
-                | Refusal::DailyLimit { .. } => 429,
-            },
-            Reason::KeysRateLimited { .. } => 429,
-            Reason::NoKeys { .. } | Reason::NoHealthyKeys { .. } => 503,
-            Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => 502,
-            Reason::UpstreamTimeout { .. } => 504,
-            Reason::Bug => 500,
-            Reason::ClientGone
-            | Reason::Idle
-            | Reason::Stopping
-            | Reason::Unused
-            | Reason::Finished => 499,
-        }
+    /// The status of the answer; none where nobody is left to answer.
+    pub fn status(&self) -> Option<u16> {
+        self.row().0
     }
 
     /// The `code` of the error body and of `x-proxy-error`.
     pub fn code(&self) -> &'static str {
+        self.row().1
+    }
+
+    /// The value of `Retry-After`, where a time is known.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.row().2
+    }
+
+    /// Status, code and seconds to wait of each.
+    fn row(&self) -> (Option<u16>, &'static str, Option<u64>) {
         match self {
             Reason::Malformed(malformed) => match malformed.kind() {
-                Kind::BadRequest => "bad_request",
-                Kind::UriTooLong => "uri_too_long",
-                Kind::HeadersTooLarge => "headers_too_large",
-                Kind::VersionNotSupported => "http_version_not_supported",
-                Kind::NotImplemented => "not_implemented",
-                Kind::ExpectationFailed => "expectation_failed",
+                Kind::BadRequest => (Some(400), "bad_request", None),
+                Kind::UriTooLong => (Some(414), "uri_too_long", None),
+                Kind::HeadersTooLarge => (Some(431), "headers_too_large", None),
+                Kind::VersionNotSupported => (Some(505), "http_version_not_supported", None),
+                Kind::NotImplemented => (Some(501), "not_implemented", None),
+                Kind::ExpectationFailed => (Some(417), "expectation_failed", None),
             },
-            Reason::PathClimbs => "bad_request",
-            Reason::RequestTimeout => "request_timeout",
-            Reason::BodyTooLarge { .. } => "body_too_large",
-            Reason::IpNotAllowed => "ip_not_allowed",
-            Reason::UnknownPlatform { .. } => "unknown_platform",
-            Reason::PlatformDisabled { .. } => "platform_disabled",
-            Reason::NoKeys { .. } => "no_keys",
-            Reason::MissingApiKey | Reason::LocalOnly => "missing_api_key",
-            Reason::InvalidApiKey | Reason::NoRootKey => "invalid_api_key",
-            Reason::Refused(refusal) => match refusal {
-                Refusal::SampleKey => "sample_key",
-                Refusal::KeyExpired => "key_expired",
-                Refusal::PlatformNotAllowed => "platform_not_allowed",
-                Refusal::Cooldown { .. } => "cooldown",
-                Refusal::HourlyLimit { .. } => "hourly_limit",
-                Refusal::DailyLimit { .. } => "daily_limit",
-            },
-            Reason::PageDisabled(_) => "disabled",
-            Reason::NotFound => "not_found",
-            Reason::MethodNotAllowed(_) => "method_not_allowed",
-            Reason::KeysRateLimited { .. } => "keys_rate_limited",
-            Reason::NoHealthyKeys { .. } => "no_healthy_keys",
-            Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => "upstream_error",
-            Reason::UpstreamTimeout { .. } => "upstream_timeout",
-            Reason::Bug => "internal_error",
-            Reason::ClientGone => "canceled",
-            Reason::Idle => "idle_timeout",
-            Reason::Stopping => "stopping",
-            Reason::Unused => "unused",
-            Reason::Finished => "finished",
+            Reason::PathClimbs => (Some(400), "bad_request", None),
+            Reason::RequestTimeout => (Some(408), "request_timeout", None),
+            Reason::BodyTooLarge { .. } => (Some(413), "body_too_large", None),
+            Reason::IpNotAllowed => (Some(403), "ip_not_allowed", None),
+            Reason::UnknownPlatform { .. } => (Some(404), "unknown_platform", None),
+            Reason::PlatformDisabled { .. } => (Some(403), "platform_disabled", None),
+            Reason::NoKeys { .. } => (Some(503), "no_keys", None),
+            Reason::MissingApiKey | Reason::LocalOnly => (Some(401), "missing_api_key", None),
+            Reason::InvalidApiKey | Reason::NoRootKey => (Some(401), "invalid_api_key", None),
+            Reason::Refused(refusal) => refusal_row(refusal),
+            Reason::PageDisabled(_) => (Some(403), "disabled", None),
+            Reason::NotFound => (Some(404), "not_found", None),
+            Reason::MethodNotAllowed(_) => (Some(405), "method_not_allowed", None),
+            Reason::KeysRateLimited { retry_after } => {
+                let seconds = whole_seconds(*retry_after);
+                (Some(429), "keys_rate_limited", Some(seconds))
+            }
+            Reason::NoHealthyKeys { retry_after } => {
+                let seconds = retry_after.map(whole_seconds);
+                (Some(503), "no_healthy_keys", seconds)
+            }
+            Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => {
+                (Some(502), "upstream_error", None)
+            }
+            Reason::UpstreamTimeout { .. } => (Some(504), "upstream_timeout", None),
+            Reason::Bug => (Some(500), "internal_error", None),
+            Reason::ClientGone => (None, "canceled", None),
+            Reason::Idle => (None, "idle_timeout", None),
+            Reason::Stopping => (None, "stopping", None),
+            Reason::Unused => (None, "unused", None),
+            Reason::Finished => (None, "finished", None),
+        }
+    }
+
+    /// Whether the OpenAI SDKs must be told not to try again at once.
+    pub fn forbids_retry(&self) -> bool {
+        match self.row() {
+            (Some(429), _, Some(seconds)) => seconds > 60,
+            _ => matches!(self, Reason::NoKeys { .. }),
         }
     }
 
     /// OpenAI's `type` of an error with this status.
     pub fn kind(&self) -> &'static str {
         match self.status() {
-            401 => "authentication_error",
-            403 => "permission_error",
-            429 => "rate_limit_error",
-            500.. => "api_error",
-            _ => "invalid_request_error",
+            Some(401) => "authentication_error",
+            Some(403) => "permission_error",
+            Some(429) => "rate_limit_error",
+            Some(..500) => "invalid_request_error",
+            Some(500..) | None => "api_error",
         }
     }
 
@@ -247,66 +230,24 @@ impl Reason {
             Reason::Finished => "finished".into(),
         }
     }
+}
 
-    /// The value of `Retry-After`, in seconds, where a time is known.
-    pub fn retry_after_seconds(&self) -> Option<u64> {
-        match self {
-            Reason::Refused(
-                Refusal::Cooldown {
-                    retry_after_seconds,
-                }
-                | Refusal::HourlyLimit {
-                    retry_after_seconds,
-                    ..
-                }
-                | Refusal::DailyLimit {
-                    retry_after_seconds,
-                    ..
-                },
-            ) => Some(*retry_after_seconds),
-            Reason::KeysRateLimited { retry_after } => Some(whole_seconds(*retry_after)),
-            Reason::NoHealthyKeys { retry_after } => retry_after.map(whole_seconds),
-            Reason::Refused(
-                Refusal::SampleKey | Refusal::KeyExpired | Refusal::PlatformNotAllowed,
-            )
-            | Reason::Malformed(_)
-            | Reason::PathClimbs
-            | Reason::RequestTimeout
-            | Reason::BodyTooLarge { .. }
-            | Reason::IpNotAllowed
-            | Reason::UnknownPlatform { .. }
-            | Reason::PlatformDisabled { .. }
-            | Reason::NoKeys { .. }
-            | Reason::MissingApiKey
-            | Reason::InvalidApiKey
-            | Reason::NoRootKey
-            | Reason::LocalOnly
-            | Reason::PageDisabled(_)
-            | Reason::NotFound
-            | Reason::MethodNotAllowed(_)
-            | Reason::Upstream { .. }
-            | Reason::UpstreamTimeout { .. }
-            | Reason::Bug
-            | Reason::ClientGone
-            | Reason::AnswerCutOff { .. }
-            | Reason::Idle
-            | Reason::Stopping
-            | Reason::Unused
-            | Reason::Finished => None,
-        }
-    }
-
-    /// Whether the OpenAI SDKs must be told not to try again at once.
-    pub fn forbids_retry(&self) -> bool {
-        match self {
-            Reason::NoKeys { .. } => true,
-            other => {
-                other.status() == 429
-                    && other
-                        .retry_after_seconds()
-                        .is_some_and(|seconds| seconds > 60)
-            }
-        }
+fn refusal_row(refusal: &Refusal) -> (Option<u16>, &'static str, Option<u64>) {
+    match refusal {
+        Refusal::SampleKey => (Some(403), "sample_key", None),
+        Refusal::KeyExpired => (Some(401), "key_expired", None),
+        Refusal::PlatformNotAllowed => (Some(403), "platform_not_allowed", None),
+        Refusal::Cooldown {
+            retry_after_seconds,
+        } => (Some(429), "cooldown", Some(*retry_after_seconds)),
+        Refusal::HourlyLimit {
+            retry_after_seconds,
+            ..
+        } => (Some(429), "hourly_limit", Some(*retry_after_seconds)),
+        Refusal::DailyLimit {
+            retry_after_seconds,
+            ..
+        } => (Some(429), "daily_limit", Some(*retry_after_seconds)),
     }
 }
 

@@ -427,7 +427,9 @@ pub fn error_reply(reason: &Reason) -> Reply {
             "code": reason.code(),
         }
     });
-    let mut reply = Reply::json(reason.status(), &body).with("x-proxy-error", reason.code());
+    // One without a status is of nobody who could be answered.
+    let status = reason.status().unwrap_or(500);
+    let mut reply = Reply::json(status, &body).with("x-proxy-error", reason.code());
     if let Some(seconds) = reason.retry_after_seconds() {
         reply = reply.with("retry-after", seconds.to_string());
     }
@@ -437,7 +439,7 @@ pub fn error_reply(reason: &Reason) -> Reply {
     if let Reason::MethodNotAllowed(allow) = reason {
         reply = reply.with("allow", *allow);
     }
-    if reason.status() == 401 {
+    if status == 401 {
         // RFC 9110 section 11.6.1: it names the scheme.
         reply = reply.with("www-authenticate", "Bearer");
     }

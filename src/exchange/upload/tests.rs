@@ -300,7 +300,7 @@ fn too_large_or_malformed() {
             if result.is_ok() {
                 result = bench.pump();
             }
-            let status_told = result.err().map(|reason| reason.status());
+            let status_told = result.err().and_then(|reason| reason.status());
             assert_eq!(status_told, Some(status), "{sent:?} {limits:?}");
             bench.discard();
         }
