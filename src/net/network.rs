@@ -142,9 +142,36 @@ impl Sockets {
         self.resolver.on_event(token.0, &self.registry, now);
     }
 
+    fn resolve(
+        &mut self,
+        endpoint: Rc<Endpoint>,
+        session: usize,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed {
+        let found = self
+            .resolver
+            .lookup(&endpoint.host, session, &self.registry, now);
+        match found {
+            Lookup::Pending => Dialed::Pending(Dial {
+                endpoint,
+                stage: Stage::Resolving,
+            }),
+            Lookup::Failed(DnsFailure::NoDescriptors) if self.close_idle() => {
+                self.resolver.forget_answer(&endpoint.host);
+                self.resolve(endpoint, session, blocks, now)
+            }
+            Lookup::Failed(failure) => Dialed::Failed(Fault::Dns(failure)),
+            Lookup::Ready(addresses) => {
+                let race = Race::new(addresses, endpoint.port, now);
+                self.connect(endpoint, race, session, blocks, now)
+            }
+        }
+    }
+
     fn connect(
         &mut self,
-        dial: Dial,
+        endpoint: Rc<Endpoint>,
         race: Race,
         session: usize,
         blocks: &mut BlockPool,
@@ -155,22 +182,22 @@ impl Sockets {
         let outcome = race.resume(connect, &mut self.owners, owner, now);
         match outcome {
             Outcome::Pending(race) => Dialed::Pending(Dial {
+                endpoint,
                 stage: Stage::Connecting(race),
-                ..dial
             }),
             Outcome::Lost(Fault::NoDescriptors) if self.close_idle() => {
-                self.resume(dial, session, blocks, now)
+                self.resolve(endpoint, session, blocks, now)
             }
             Outcome::Lost(fault) => {
                 if let Fault::Connect(_) = fault {
-                    self.resolver.doubt(&dial.endpoint.host, now.instant);
+                    self.resolver.doubt(&endpoint.host, now.instant);
                 }
                 Dialed::Failed(fault)
             }
-            Outcome::Won(socket, token, hints) => match dial.endpoint.secure(socket) {
+            Outcome::Won(socket, token, hints) => match endpoint.secure(socket) {
                 Ok(transport) => {
                     let connection = Connection::new(transport, token, hints, now);
-                    self.shake(dial, connection, blocks, now)
+                    self.shake(endpoint, connection, blocks, now)
                 }
                 Err(fault) => {
                     self.owners.remove(token.0);
@@ -182,7 +209,7 @@ impl Sockets {
 
     fn shake(
         &mut self,
-        dial: Dial,
+        endpoint: Rc<Endpoint>,
         mut connection: Connection,
         blocks: &mut BlockPool,
         now: Now,
@@ -191,8 +218,8 @@ impl Sockets {
         connection.settle_buffers(blocks);
         match outcome {
             Ok(()) if connection.is_handshaking() => Dialed::Pending(Dial {
+                endpoint,
                 stage: Stage::Handshaking(connection),
-                ..dial
             }),
             Ok(()) => Dialed::Open(connection, Origin::Fresh),
             Err(error) => {
@@ -218,43 +245,15 @@ impl Network for Sockets {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }
-        let dial = Dial {
-            endpoint: Rc::clone(endpoint),
-            stage: Stage::Resolving,
-        };
-        self.resume(dial, session, blocks, now)
+        self.resolve(Rc::clone(endpoint), session, blocks, now)
     }
 
     fn resume(&mut self, dial: Dial, session: usize, blocks: &mut BlockPool, now: Now) -> Dialed {
         let Dial { endpoint, stage } = dial;
-        let rest = |stage| Dial {
-            endpoint: Rc::clone(&endpoint),
-            stage,
-        };
         match stage {
-            Stage::Resolving => {
-                match self
-                    .resolver
-                    .lookup(&endpoint.host, session, &self.registry, now)
-                {
-                    Lookup::Pending => Dialed::Pending(rest(Stage::Resolving)),
-                    Lookup::Failed(DnsFailure::NoDescriptors) if self.close_idle() => {
-                        self.resolver.forget_answer(&endpoint.host);
-                        self.resume(rest(Stage::Resolving), session, blocks, now)
-                    }
-                    Lookup::Failed(failure) => Dialed::Failed(Fault::Dns(failure)),
-                    Lookup::Ready(addresses) => {
-                        let race = Race::new(addresses, endpoint.port, now);
-                        self.connect(rest(Stage::Resolving), race, session, blocks, now)
-                    }
-                }
-            }
-            Stage::Connecting(race) => {
-                self.connect(rest(Stage::Resolving), race, session, blocks, now)
-            }
-            Stage::Handshaking(connection) => {
-                self.shake(rest(Stage::Resolving), connection, blocks, now)
-            }
+            Stage::Resolving => self.resolve(endpoint, session, blocks, now),
+            Stage::Connecting(race) => self.connect(endpoint, race, session, blocks, now),
+            Stage::Handshaking(connection) => self.shake(endpoint, connection, blocks, now),
         }
     }
 
