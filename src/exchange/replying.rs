@@ -12,7 +12,7 @@ use crate::http::request::RequestHead;
 use crate::http::response::Asked;
 use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
-use crate::service::demo::{DemoStream, EVENTS_BYTES_MAX, Pace};
+use crate::service::demo::{DemoStream, EVENTS_BYTES_MAX};
 use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
@@ -21,7 +21,7 @@ use super::answer::{Extent, write_own_head};
 use super::core::Core;
 use super::reason::Reason;
 use super::request::{Cors, Request};
-use super::transfer::{Coding, ROOM_MIN};
+use super::transfer::{Coding, ROOM_MIN, put_piece};
 use super::{Cx, End, Exchange, Step, after_answer};
 
 /// How long a listener of `/events` may take nothing.
@@ -67,8 +67,8 @@ enum Body {
     Demo {
         stream: DemoStream,
         coding: Coding,
-        /// When there is more to say; none while the client must take what was said.
-        due: Option<Instant>,
+        /// The client must take what was said before there is more.
+        is_behind: bool,
     },
     /// `/events`: this event is being sent.
     Event {
@@ -154,8 +154,11 @@ impl Replying {
             Body::Demo {
                 stream,
                 coding,
-                due,
-            } => produce(stream, *coding, due, cx.client.output, cx.now),
+                is_behind,
+            } => {
+                *is_behind = cx.client.output.room() < ROOM_MIN;
+                !*is_behind && produce(stream, *coding, cx.client.output, cx.now)
+            }
             Body::Event {
                 peer,
                 event,
@@ -192,11 +195,12 @@ impl Replying {
         match &self.stage {
             Stage::Before(Before::Held(until, _)) => Some(*until),
             Stage::Before(Before::Round) => None,
-            Stage::Body(Body::Demo { due, .. }) => {
-                Some(due.map_or(stalls_at, |due| due.min(stalls_at)))
-            }
-            Stage::Before(Before::Listening(_))
-            | Stage::Body(Body::Whole { .. } | Body::Event { .. }) => Some(stalls_at),
+            Stage::Body(Body::Demo {
+                stream,
+                is_behind: false,
+                ..
+            }) => Some(stalls_at.min(stream.due())),
+            Stage::Before(Before::Listening(_)) | Stage::Body(_) => Some(stalls_at),
         }
     }
 
@@ -291,7 +295,7 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
         (Content::Demo(stream), Asked::Other) => Body::Demo {
             stream,
             coding,
-            due: Some(cx.now.instant),
+            is_behind: false,
         },
     }
 }
@@ -380,41 +384,14 @@ fn put_chunk_head(out: &mut Buffer, coding: Coding, length: usize) {
 }
 
 /// Writes the events that are due; whether the stream has ended.
-fn produce(
-    stream: &mut DemoStream,
-    coding: Coding,
-    due: &mut Option<Instant>,
-    out: &mut Buffer,
-    now: Now,
-) -> bool {
-    if due.is_some_and(|due| now.instant < due) {
-        return false;
-    }
-    if out.room() < ROOM_MIN {
-        *due = None;
-        return false;
-    }
+fn produce(stream: &mut DemoStream, coding: Coding, out: &mut Buffer, now: Now) -> bool {
     let mut events = Vec::new();
-    let pace = stream.produce(now, &mut events);
-    if coding == Coding::Chunked && !events.is_empty() {
-        out.put(chunk_head(events.len()).as_bytes());
+    let is_over = stream.produce(now, &mut events);
+    put_piece(out, coding, &events);
+    if is_over && coding == Coding::Chunked {
+        out.put(LAST_CHUNK);
     }
-    out.put(&events);
-    if coding == Coding::Chunked && !events.is_empty() {
-        out.put(CHUNK_END);
-    }
-    match pace {
-        Pace::Until(next) => {
-            *due = Some(next);
-            false
-        }
-        Pace::End => {
-            if coding == Coding::Chunked {
-                out.put(LAST_CHUNK);
-            }
-            true
-        }
-    }
+    is_over
 }
 
 /// An error in OpenAI's shape, which SDKs turn into their usual exceptions.

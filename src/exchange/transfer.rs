@@ -128,7 +128,8 @@ fn is_as_put(coding: Coding, data: &[u8], piece: &[u8]) -> bool {
     }
 }
 
-fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {
+/// Writes a piece of content.
+pub fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {
     match coding {
         Coding::Identity => sink.put(data),
         // A chunk of no bytes would end the body.

@@ -85,8 +85,7 @@ pub fn complete(request: &DemoRequest<'_>) -> Result<Reply, Fault> {
     let include_usage = asked
         .stream_options
         .is_some_and(|options| options.include_usage == Some(true));
-    let starts_at = request.now.instant + delay;
-    let stream = DemoStream::new(completion, include_usage, request.serial, starts_at);
+    let stream = DemoStream::new(completion, include_usage, request.serial, request.now);
     let reply = Reply {
         content: Content::Demo(stream),
         delay,

@@ -6,7 +6,7 @@ mod embeddings;
 mod fault;
 mod stream;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -28,15 +28,6 @@ pub struct DemoRequest<'r> {
     pub now: Now,
     /// Becomes the answer's id and its rhythm; it need not be secret.
     pub serial: u64,
-}
-
-/// When a stream goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// Nothing is due before.
-    Until(Instant),
-    /// All has been said.
-    End,
 }
 
 /// The keys that it accepts. They are published, so that comparing them needs no care about time.
@@ -189,6 +180,8 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::super::reply::Content;
     use super::*;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::Model;
 use super::chat::{Completion, Finish, words};
-use super::{Model, Pace};
 use crate::base::now::Now;
 
 /// The most that one call of [`DemoStream::produce`] appends: a few events of a few hundred bytes around one word, the
@@ -41,26 +41,26 @@ enum Stage {
 }
 
 impl DemoStream {
-    /// Says `completion` from `starts_at` on. `serial` makes the rhythm.
-    pub fn new(
-        completion: Completion,
-        include_usage: bool,
-        serial: u64,
-        starts_at: Instant,
-    ) -> DemoStream {
+    /// Says `completion` from `now` on. `serial` makes the rhythm.
+    pub fn new(completion: Completion, include_usage: bool, serial: u64, now: Now) -> DemoStream {
         DemoStream {
             completion,
             include_usage,
             serial,
             stage: Stage::Opening,
-            due: starts_at,
+            due: now.instant,
         }
     }
 
-    /// Appends what is due at `now`, at most [`EVENTS_BYTES_MAX`], and tells when to come again.
-    pub fn produce(&mut self, now: Now, output: &mut Vec<u8>) -> Pace {
+    /// When it goes on.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Appends what is due at `now`, at most [`EVENTS_BYTES_MAX`]; whether all has been said.
+    pub fn produce(&mut self, now: Now, output: &mut Vec<u8>) -> bool {
         if now.instant < self.due {
-            return Pace::Until(self.due);
+            return false;
         }
         let (number, start) = match self.stage {
             Stage::Opening => {
@@ -68,7 +68,7 @@ impl DemoStream {
                 (0, 0)
             }
             Stage::Word { number, start } => (number, start),
-            Stage::Ended => return Pace::End,
+            Stage::Ended => return true,
         };
         let rest = &self.completion.text[start..];
         let word = words(rest).next().unwrap_or_default();
@@ -77,14 +77,14 @@ impl DemoStream {
         if word.len() == rest.len() {
             self.close(output);
             self.stage = Stage::Ended;
-            return Pace::End;
+            return true;
         }
         self.stage = Stage::Word {
             number: number + 1,
             start: next,
         };
         self.due = now.instant + self.gap(number);
-        Pace::Until(self.due)
+        false
     }
 
     /// The finish, the usage and the end mark.
@@ -157,7 +157,7 @@ pub mod tests {
         let mut chunks = Vec::new();
         loop {
             let mut output = Vec::new();
-            let pace = stream.produce(asked.now.after(passed), &mut output);
+            let is_over = stream.produce(asked.now.after(passed), &mut output);
             assert!(output.len() <= EVENTS_BYTES_MAX);
             let text = String::from_utf8(output).expect("events are UTF-8");
             assert!(text.ends_with("\n\n"));
@@ -171,10 +171,10 @@ pub mod tests {
                 };
                 chunks.push((passed, value));
             }
-            match pace {
-                Pace::Until(next) => passed = next - asked.now.instant,
-                Pace::End => return chunks,
+            if is_over {
+                return chunks;
             }
+            passed = stream.due() - asked.now.instant;
         }
     }
 
@@ -267,14 +267,14 @@ pub mod tests {
             panic!("the body asks for a stream");
         };
         let mut output = Vec::new();
-        let Pace::Until(second) = stream.produce(asked.now, &mut output) else {
-            panic!("there are more words");
-        };
+        assert!(!stream.produce(asked.now, &mut output), "there is more");
+        let second = stream.due();
         output.clear();
-        assert_eq!(stream.produce(asked.now, &mut output), Pace::Until(second));
+        assert!(!stream.produce(asked.now, &mut output));
+        assert_eq!(stream.due(), second);
         assert!(output.is_empty(), "nothing is due yet");
         let late = asked.now.after(Duration::from_secs(60));
-        let pace = stream.produce(late, &mut output);
+        assert!(!stream.produce(late, &mut output));
         assert_eq!(
             output
                 .windows(5)
@@ -282,6 +282,6 @@ pub mod tests {
                 .count(),
             1
         );
-        assert!(matches!(pace, Pace::Until(next) if next > late.instant));
+        assert!(stream.due() > late.instant);
     }
 }
