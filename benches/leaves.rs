@@ -238,7 +238,7 @@ fn keyring_pick_and_settle(bencher: Bencher, keys: usize) {
     bencher.bench_local(|| {
         let permit = keyring.pick(platform, &keys, &[], now);
         let permit = permit.expect("every key is usable");
-        keyring.judge(&permit, Outcome::Answered, now);
+        keyring.learn(&permit, Outcome::Answered, now);
         keyring.release(permit);
     });
 }

@@ -267,7 +267,7 @@ mod tests {
                     (_, _) => Outcome::Answered,
                 };
                 tried.push(permit.key());
-                keyring.judge(&permit, outcome, now);
+                keyring.learn(&permit, outcome, now);
                 keyring.release(permit);
                 if round > 0 {
                     assert_eq!(keyring.label(tried[0]), Digest::of(b"good").label());

@@ -46,7 +46,7 @@
 //!   woken by what has one: the ledger, and a round of probes.
 //! - Room decides what is read: a full buffer is not filled, and none but with heads is for a client that has not taken what
 //!   came before, so that TCP slows the sender. There is no other flag for it.
-//! - One request gets one final head; a permit is judged and released exactly once (dropping one asserts).
+//! - One request gets one final head; a permit's outcome is told and it is released exactly once (dropping one asserts).
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
 //! - The clock is read once a turn, in one place, and else only to see how long the turn has taken, and to stamp a line of

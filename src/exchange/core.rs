@@ -277,10 +277,10 @@ impl Core {
 
     /// Takes note of what became of a try, and tells the log when a key's state changes by it. The permit is released
     /// when the answer's body has ended, too.
-    pub fn judge(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
+    pub fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
         let key = permit.key();
         let before = self.keyring.condition(key, now);
-        self.learn(request, permit, outcome, now);
+        self.tell_policy(request, permit, outcome, now);
         let after = self.keyring.condition(key, now);
         if after != before {
             let (platform, keyring) = (&request.route().platform.name, &self.keyring);
@@ -298,14 +298,14 @@ impl Core {
         }
     }
 
-    fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
+    fn tell_policy(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
         let key = permit.key();
         if let Role::Probe(_) = request.role {
             let answered = !matches!(
                 outcome,
                 Outcome::NetworkFailure { .. } | Outcome::Timeout { .. } | Outcome::Canceled
             );
-            self.keyring.judge_probe(permit, outcome, now);
+            self.keyring.learn_by_probe(permit, outcome, now);
             self.probes.judged(key, answered, now);
             return;
         }
@@ -319,7 +319,7 @@ impl Core {
             | Outcome::Timeout { .. }
             | Outcome::Canceled => {}
         }
-        self.keyring.judge(permit, outcome, now);
+        self.keyring.learn(permit, outcome, now);
     }
 
     /// The session that probed `key` ends.
@@ -328,9 +328,9 @@ impl Core {
         self.probes.done(key, is_unhealthy, now);
     }
 
-    /// As [`Core::judge`], at the end of a try.
+    /// As [`Core::learn`], at the end of a try.
     pub fn settle(&mut self, request: &Request, permit: Permit, outcome: Outcome, now: Now) {
-        self.judge(request, &permit, outcome, now);
+        self.learn(request, &permit, outcome, now);
         self.keyring.release(permit);
     }
 
@@ -391,7 +391,7 @@ mod tests {
         let permit = theirs.keyring.permit_for_probe(KeyId(0), begun);
         let reason = "401".to_string();
         let outcome = Outcome::Rejected { reason };
-        theirs.keyring.judge(&permit, outcome, begun);
+        theirs.keyring.learn(&permit, outcome, begun);
         theirs.keyring.release(permit);
         theirs.write_ledger(begun);
         ours.look_at_ledger(begun.after(Duration::from_secs(1)));

@@ -53,7 +53,7 @@ impl Relaying {
         outcome: Outcome,
         cx: &mut Cx<'_>,
     ) -> Relaying {
-        cx.core.judge(&request, &permit, outcome, cx.now);
+        cx.core.learn(&request, &permit, outcome, cx.now);
         let encoding = head.field("content-encoding");
         let format = Format::of(head.field("content-type"), encoding);
         request.usage = UsageScan::default();

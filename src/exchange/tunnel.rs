@@ -50,7 +50,7 @@ impl Tunnel {
         head: &ResponseHead<'_, '_>,
         cx: &mut Cx<'_>,
     ) -> Tunnel {
-        cx.core.judge(&request, &permit, Outcome::Answered, cx.now);
+        cx.core.learn(&request, &permit, Outcome::Answered, cx.now);
         relay_switch(cx.client.output, &mut request, head);
         Tunnel {
             request,

@@ -95,7 +95,7 @@ impl fmt::Display for Condition {
     }
 }
 
-/// The right to use a key for one try. It is judged and released exactly once.
+/// The right to use a key for one try. Its outcome is told and it is released exactly once.
 #[must_use]
 #[derive(Debug)]
 pub struct Permit {
@@ -245,7 +245,7 @@ impl Keyring {
     }
 
     /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
-    pub fn judge(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
+    pub fn learn(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
         let key = &mut self.keys[permit.key.0 as usize];
         let former = key.summary();
         key.learn(outcome, permit.given_at, now);
@@ -254,8 +254,8 @@ impl Keyring {
         }
     }
 
-    /// As [`Keyring::judge`], for a probe: one that reached nobody says nothing of the key, and a 403 here does.
-    pub fn judge_probe(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
+    /// As [`Keyring::learn`], for a probe: one that reached nobody says nothing of the key, and a 403 here does.
+    pub fn learn_by_probe(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
         let key = &mut self.keys[permit.key.0 as usize];
         key.probe_ms = Some(now.instant.duration_since(permit.given_at).as_millis() as u64);
         match outcome {
@@ -265,17 +265,17 @@ impl Keyring {
             }
             Outcome::Forbidden => {
                 let reason = "403: the platform forbids this key its health check too".to_string();
-                self.judge(permit, Outcome::Rejected { reason }, now);
+                self.learn(permit, Outcome::Rejected { reason }, now);
             }
             // What a health check asks for is seldom what the platform limits.
             Outcome::Answered if key.is_rate_limited(now) => {
                 key.last_check_unix_ms = Some(now.unix_ms);
             }
-            other => self.judge(permit, other, now),
+            other => self.learn(permit, other, now),
         }
     }
 
-    /// Takes back a permit whose outcome has been judged.
+    /// Takes back a permit whose outcome has been told.
     pub fn release(&mut self, mut permit: Permit) {
         permit.give_back();
     }

@@ -145,7 +145,7 @@ fn live(proxy: &Proxy, ahead: Duration) -> Now {
     let permit = keyring
         .pick(platform, &keys, &[], wrong)
         .expect("it is usable");
-    keyring.judge(&permit, Outcome::RateLimited { wait: None }, wrong);
+    keyring.learn(&permit, Outcome::RateLimited { wait: None }, wrong);
     keyring.release(permit);
     ledger.write(&mut keyring, wrong);
     wrong

@@ -90,7 +90,7 @@ fn the_key_of_the_next_try_cannot_be_lost_to_others() {
     let permit = core.keyring.permit_for_probe(last, now);
     let reason = "401".to_string();
     core.keyring
-        .judge(&permit, Outcome::Rejected { reason }, now);
+        .learn(&permit, Outcome::Rejected { reason }, now);
     core.keyring.release(permit);
     let in_flight = |core: &Core| -> Vec<u32> {
         let keys = core.keyring.views(core.site.routes[0].id, now);

@@ -94,7 +94,7 @@ impl Bench {
     }
 
     fn end(&mut self, permit: Permit, outcome: Outcome) {
-        self.keyring.judge(&permit, outcome, self.now);
+        self.keyring.learn(&permit, outcome, self.now);
         self.keyring.release(permit);
     }
 
@@ -137,7 +137,8 @@ impl Bench {
                 }
                 Probe(key, outcome) => {
                     let permit = self.keyring.permit_for_probe(self.keys[*key], self.now);
-                    self.keyring.judge_probe(&permit, outcome.clone(), self.now);
+                    self.keyring
+                        .learn_by_probe(&permit, outcome.clone(), self.now);
                     self.keyring.release(permit);
                 }
                 Pass(seconds) => self.pass(*seconds),

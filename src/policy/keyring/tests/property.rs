@@ -100,7 +100,7 @@ fn permits_are_counted_whatever_happens() {
                     let permit = bench.keyring.permit_for_probe(key, bench.now);
                     bench
                         .keyring
-                        .judge_probe(&permit, any_outcome(&mut random), bench.now);
+                        .learn_by_probe(&permit, any_outcome(&mut random), bench.now);
                     held.push(permit);
                 }
                 4 | 5 if !held.is_empty() => {
@@ -108,7 +108,7 @@ fn permits_are_counted_whatever_happens() {
                     if random.below(5) > 0 {
                         bench
                             .keyring
-                            .judge(&permit, any_outcome(&mut random), bench.now);
+                            .learn(&permit, any_outcome(&mut random), bench.now);
                     }
                     bench.keyring.release(permit);
                 }
