@@ -54,7 +54,7 @@ impl Choosing {
         let keyring = &mut cx.core.keyring;
         let picked = match self.wish {
             Wish::Any => keyring.pick(route.id, &route.keys, &[], cx.now),
-            Wish::Only(key) => Ok(keyring.permit_for_probe(key, cx.now)),
+            Wish::Only(key) => Ok(keyring.permit(key, cx.now)),
         };
         match picked {
             Ok(permit) => Trying::begin(self.request, self.upload, Vec::new(), permit, cx.now),

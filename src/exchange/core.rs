@@ -388,7 +388,7 @@ mod tests {
             core
         });
         assert_eq!(ours.probes.deadline(), None);
-        let permit = theirs.keyring.permit_for_probe(KeyId(0), begun);
+        let permit = theirs.keyring.permit(KeyId(0), begun);
         let reason = "401".to_string();
         let outcome = Outcome::Rejected { reason };
         theirs.keyring.learn(&permit, outcome, begun);

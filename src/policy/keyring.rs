@@ -233,8 +233,8 @@ impl Keyring {
         }
     }
 
-    /// The right to probe a key, whatever its state.
-    pub fn permit_for_probe(&mut self, key: KeyId, now: Now) -> Permit {
+    /// The right to use this very key, whatever its state, as a probe does.
+    pub fn permit(&mut self, key: KeyId, now: Now) -> Permit {
         let key_state = &self.keys[key.0 as usize];
         key_state.in_flight.set(key_state.in_flight.get() + 1);
         Permit {
@@ -333,7 +333,7 @@ impl Keyring {
 
     fn give(&mut self, key: KeyId, now: Now) -> Permit {
         self.keys[key.0 as usize].last_used_unix_ms = Some(now.unix_ms);
-        self.permit_for_probe(key, now)
+        self.permit(key, now)
     }
 
     fn first_free_of_failing(&self, keys: &[KeyId], now: Now) -> Option<KeyId> {

@@ -14,7 +14,7 @@ const PLATFORM: &str = r#""base_url": "http://platform.example""#;
 fn begin(role: Role, core: &mut Core, begun: Now) -> Exchange {
     let mut request = core.new_request(role, begun);
     request.route = Some(0);
-    let permit = core.keyring.permit_for_probe(KeyId(0), begun);
+    let permit = core.keyring.permit(KeyId(0), begun);
     let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);
     let rest = Rest::of(Box::new(upload));
     Exchange::Interim(Interim::begin(request, rest, permit, begun))

@@ -87,7 +87,7 @@ fn the_key_of_the_next_try_cannot_be_lost_to_others() {
     let next = step(trying, &mut buffer(b""), answer, &mut core, now);
     // Now another request has its turn, to which the platform refuses the last key that is left.
     let last = core.site.routes[0].keys[1];
-    let permit = core.keyring.permit_for_probe(last, now);
+    let permit = core.keyring.permit(last, now);
     let reason = "401".to_string();
     core.keyring
         .learn(&permit, Outcome::Rejected { reason }, now);

@@ -136,7 +136,7 @@ impl Bench {
                     assert_eq!(refused.map(|permit| permit.key()), Err(*want), "{place}");
                 }
                 Probe(key, outcome) => {
-                    let permit = self.keyring.permit_for_probe(self.keys[*key], self.now);
+                    let permit = self.keyring.permit(self.keys[*key], self.now);
                     self.keyring
                         .learn_by_probe(&permit, outcome.clone(), self.now);
                     self.keyring.release(permit);

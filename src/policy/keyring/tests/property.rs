@@ -97,7 +97,7 @@ fn permits_are_counted_whatever_happens() {
                 0..=2 => pick(&mut bench, &mut random, &mut held),
                 3 if !bench.keys.is_empty() => {
                     let key = bench.keys[random.below(bench.keys.len())];
-                    let permit = bench.keyring.permit_for_probe(key, bench.now);
+                    let permit = bench.keyring.permit(key, bench.now);
                     bench
                         .keyring
                         .learn_by_probe(&permit, any_outcome(&mut random), bench.now);
