@@ -16,7 +16,7 @@ use crate::base::buffer::ROOM_BYTES_MIN;
 use crate::base::secret::{KEY_BYTES_MAX, Secret};
 
 use base_url::{Base, read_base_url};
-use headers::{is_framing, is_value, read_headers};
+use headers::{is_reserved, is_value, read_headers};
 use keys::read_keys;
 use path::{fault_of_path, fault_of_query};
 
@@ -259,7 +259,7 @@ fn read_auth_header(fields: &mut Fields<'_, '_>) -> String {
             );
             default
         }
-        Some(name) if is_framing(name) => {
+        Some(name) if is_reserved(name) => {
             fields.problem(
                 "auth_header",
                 format!("{name} frames or routes messages; write Authorization or x-api-key"),

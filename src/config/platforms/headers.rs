@@ -8,7 +8,7 @@ use crate::config::json::Json;
 type Header = (String, String);
 
 /// Fields that frame or route a message, or concern one connection: no platform sets them.
-const FRAMING_FIELDS: [&str; 11] = [
+const RESERVED_FIELDS: [&str; 11] = [
     "host",
     "content-length",
     "transfer-encoding",
@@ -84,7 +84,7 @@ fn read_list(
             fields.problem(&place, text);
         } else if !is_token(name) {
             fields.problem(&place, "no header name; write letters, digits and -");
-        } else if is_framing(name) {
+        } else if is_reserved(name) {
             fields.problem(&place, "frames or routes messages; leave it out");
         } else if name.eq_ignore_ascii_case(auth_header) {
             fields.problem(&place, "set by auth_header and keys; leave it out");
@@ -101,10 +101,10 @@ fn read_list(
     headers
 }
 
-pub(super) fn is_framing(name: &str) -> bool {
-    FRAMING_FIELDS
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED_FIELDS
         .iter()
-        .any(|framing| name.eq_ignore_ascii_case(framing))
+        .any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// Whether it looks like a header's name and like nothing else, as `Content-Type` does.
