@@ -26,14 +26,14 @@ const NEVER_REMOVED: [&str; 3] = ["content-length", "host", "transfer-encoding"]
 
 /// What the Connection fields of one head say, gathered line by line.
 #[derive(Clone, Debug, Default)]
-pub struct Connection<'b> {
+pub struct ConnectionOptions<'b> {
     close: bool,
     keep_alive: bool,
     upgrade: bool,
     named: Vec<&'b [u8]>,
 }
 
-impl<'b> Connection<'b> {
+impl<'b> ConnectionOptions<'b> {
     /// Takes a line. Options that are no tokens name nothing.
     ///
     /// # Errors
@@ -87,8 +87,8 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn gathered<'b>(lines: &[&'b str]) -> Connection<'b> {
-        let mut connection = Connection::default();
+    fn gathered<'b>(lines: &[&'b str]) -> ConnectionOptions<'b> {
+        let mut connection = ConnectionOptions::default();
         for line in lines {
             connection.add(line.as_bytes()).unwrap();
         }
@@ -176,7 +176,11 @@ mod tests {
             ("close, te,".repeat(100), Ok(())),
         ];
         for (line, want) in rows {
-            assert_eq!(Connection::default().add(line.as_bytes()), want, "{line}");
+            assert_eq!(
+                ConnectionOptions::default().add(line.as_bytes()),
+                want,
+                "{line}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 //! the fields that go on mean.
 
 use super::authority::is_authority;
-use super::connection::Connection;
+use super::connection::ConnectionOptions;
 use super::field::{self, Storage, list_items, parse_section, split_first_line};
 use super::framing::{Declared, Framing};
 use super::malformed::Malformed;
@@ -27,7 +27,7 @@ pub struct RequestHead<'h, 'b> {
     pub expects_continue: bool,
     /// The client offers to switch to a protocol that Upgrade names (RFC 9110 section 7.8). Never in HTTP/1.0.
     pub upgrade: bool,
-    connection: Connection<'b>,
+    connection: ConnectionOptions<'b>,
 }
 
 /// Reads a head that [`super::scan::HeadScan`] has found, with its empty line.
@@ -82,7 +82,7 @@ impl<'b> RequestHead<'_, 'b> {
 struct Facts<'b> {
     has_host: bool,
     declared: Declared,
-    connection: Connection<'b>,
+    connection: ConnectionOptions<'b>,
     expects_continue: bool,
     upgrade: bool,
 }

@@ -1,7 +1,7 @@
 //! An answer's head: its status, how its body is delimited, and which of its fields go on. It does not know what the
 //! fields that go on mean.
 
-use super::connection::Connection;
+use super::connection::ConnectionOptions;
 use super::field::{self, Storage, is_value_byte, parse_section, split_first_line};
 use super::framing::{Declared, Framing};
 use super::malformed::Malformed;
@@ -21,7 +21,7 @@ pub struct ResponseHead<'h, 'b> {
     pub framing: Framing,
     /// The connection can serve another request after the body. Never with [`Framing::Close`].
     pub persistent: bool,
-    connection: Connection<'b>,
+    connection: ConnectionOptions<'b>,
 }
 
 /// What was asked, as far as it decides whether the answer has a body.
@@ -56,7 +56,7 @@ pub fn parse<'h, 'b>(
     let (version, status, reason) = split_status_line(line)?;
     let fields = parse_section(section, storage)?;
     let mut declared = Declared::default();
-    let mut connection = Connection::default();
+    let mut connection = ConnectionOptions::default();
     for field in fields {
         if field.name.eq_ignore_ascii_case("content-length") {
             declared.add_length(field.value)?;
