@@ -9,7 +9,7 @@ use crate::http::body::Decoder;
 
 use super::closing::Closing;
 use super::reading::Reading;
-use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, nothing, transfer};
+use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, nothing_withheld, transfer};
 use super::{Cx, Exchange, Step};
 
 /// How long is read before the connection is given up instead.
@@ -54,7 +54,7 @@ impl Discarding {
             input,
             &mut self.dropped,
             Coding::Identity,
-            nothing,
+            nothing_withheld,
             |_| {},
         );
         let given_up = self.until <= cx.now.instant || self.dropped.bytes > DROPPED_BYTES_MAX;

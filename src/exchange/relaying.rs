@@ -15,7 +15,7 @@ use super::core::Core;
 use super::reason::Reason;
 use super::request::{Afterwards, Request};
 use super::rest::Rest;
-use super::transfer::{Coding, Stopped, nothing, transfer};
+use super::transfer::{Coding, Stopped, nothing_withheld, transfer};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
 /// The body of the final answer. All that a piece of it touches is here and not in the request: with a thousand streams
@@ -116,7 +116,7 @@ impl Relaying {
             upstream.input,
             cx.client.output,
             self.coding,
-            nothing,
+            nothing_withheld,
             |data| {
                 if *passed == 0 {
                     request.first_byte_at = Some(cx.now.instant);

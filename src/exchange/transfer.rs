@@ -25,7 +25,7 @@ const PIECES_MAX: usize = 16;
 const FRAMING_BYTES_MAX: usize = 32;
 
 /// For bodies of which every trailer field may go on that any may.
-pub fn nothing(_: &str) -> bool {
+pub fn nothing_withheld(_: &str) -> bool {
     false
 }
 

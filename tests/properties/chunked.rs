@@ -2,7 +2,7 @@
 //! letter, the same body.
 
 use ai_api_proxy::base::buffer::{BlockPool, Buffer};
-use ai_api_proxy::exchange::transfer::{Coding, Stopped, nothing, transfer};
+use ai_api_proxy::exchange::transfer::{Coding, Stopped, nothing_withheld, transfer};
 use ai_api_proxy::http::Framing;
 use ai_api_proxy::http::body::Decoder;
 use ai_api_proxy::http::malformed::Malformed;
@@ -60,7 +60,7 @@ fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> (Moved, Vec<u8>)
                     &mut input,
                     &mut output,
                     coding,
-                    nothing,
+                    nothing_withheld,
                     |data| {
                         content.extend_from_slice(data);
                     },

@@ -22,7 +22,7 @@ fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> Moved {
                 &mut input,
                 &mut output,
                 coding,
-                nothing,
+                nothing_withheld,
                 |data| {
                     watched.extend_from_slice(data);
                 },
@@ -176,7 +176,7 @@ fn a_full_sink_is_waited_for() {
                 &mut input,
                 &mut output,
                 coding,
-                nothing,
+                nothing_withheld,
                 |data| watched += data.len(),
             );
             seen_full |= stopped == Ok(Stopped::Full);

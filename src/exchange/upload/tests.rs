@@ -3,7 +3,7 @@
 use super::*;
 use crate::exchange::core::Core;
 use crate::exchange::testing::{buffer, core, drain, request, shown};
-use crate::exchange::transfer::nothing;
+use crate::exchange::transfer::nothing_withheld;
 use crate::http::splits::every_split;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\n";
@@ -152,7 +152,7 @@ fn body_of(framing: Framing, sent: &[u8]) -> String {
         &mut input,
         &mut output,
         Coding::Identity,
-        nothing,
+        nothing_withheld,
         |_| {},
     );
     assert_eq!(stopped, Ok(Stopped::Done), "{body:?}");
