@@ -68,13 +68,11 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
     log::set_boxed_logger(Box::new(Lines::new()))
         .map_err(|error| format!("logging cannot begin: {error}"))?;
     // A file that may grow no further is then an error of the write, and not the end of the program.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())
-        .map_err(|error| format!("the start failed: {error}"))?;
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
     // The level is set here alone, so that a new configuration can change it.
     log::set_max_level(config.settings.log_level);
     lines::log_panics();
     let (host, port) = (config.settings.host, config.settings.port);
-    let failed = |error: io::Error| format!("the start failed: {error}");
     // Before anybody can connect, and take it for running.
     let signals = Signals {
         stop: catch(&[SIGTERM, SIGINT]).map_err(failed)?,
@@ -84,9 +82,16 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         clients: listen::open(SocketAddr::new(host, port))?,
         demo: listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?,
     };
-    prepare(dir, watch, config, doors, signals)?
+    let (mut server, banner) = prepare(dir, watch, config, doors, signals)?;
+    // Nobody may be there to read it.
+    let _ = io::stdout().write_all(banner.as_bytes());
+    server
         .run()
         .map_err(|error| format!("the poll failed: {error}"))
+}
+
+fn failed(error: io::Error) -> String {
+    format!("the start failed: {error}")
 }
 
 fn read(dir: &Path) -> Result<Config, String> {
@@ -121,17 +126,17 @@ fn refusal(dir: &Path, problems: &[Finding], warnings: &[Finding]) -> String {
     text + &format!("{} to mend", problems.len())
 }
 
+/// What runs, and what an operator wants to see of it.
 fn prepare(
     dir: &Path,
     watch: Watch,
     config: Config,
     doors: Doors,
     signals: Signals,
-) -> Result<Server, String> {
-    let io = |error: io::Error| format!("the start failed: {error}");
-    let seed = || random_seed().map_err(io);
+) -> Result<(Server, String), String> {
+    let seed = || random_seed().map_err(failed);
     let now = read_clock();
-    let demo_port = doors.demo.local_addr().map_err(io)?.port();
+    let demo_port = doors.demo.local_addr().map_err(failed)?.port();
     let warnings = config.findings.warnings.clone();
     let mut clients = Clients::new(client_specs(&config));
     let mut keyring = Keyring::new();
@@ -154,16 +159,13 @@ fn prepare(
     };
     let capacity = Capacity::raise()
         .map_err(|error| format!("the limit of file descriptors is not known: {error}"))?;
-    let address = doors.clients.local_addr().map_err(io)?;
+    let address = doors.clients.local_addr().map_err(failed)?;
     let banner = banner(&site, &address, capacity, &warnings);
     // Clients see request ids: those of DNS messages must not follow from them.
     let (id_seed, dns_seed) = (seed()?, seed()?);
     let core = Core::new(Rc::new(site), clients, keyring, ledger, id_seed, now);
-    let server =
-        Server::new(core, reloader, doors, capacity, signals, dns_seed, now).map_err(io)?;
-    // Nobody may be there to read it.
-    let _ = io::stdout().write_all(banner.as_bytes());
-    Ok(server)
+    let server = Server::new(core, reloader, doors, capacity, signals, dns_seed, now);
+    Ok((server.map_err(failed)?, banner))
 }
 
 /// The end of a pipe that gets a byte for each of these signals.
