@@ -3,11 +3,12 @@
 //! Two series may have the same labels, such as those of keys that are no more. They are added up, since a series may stand
 //! in the text once only.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use super::process::Process;
+use super::stats::Names;
 use super::view::StatsView;
 use crate::figures::counts::Class;
 use crate::figures::histogram::Histogram;
@@ -32,23 +33,17 @@ pub fn render(view: &StatsView, process: &Process) -> String {
 type Sums<'v> = BTreeMap<[&'v str; 4], u64>;
 
 fn requests_and_tokens(text: &mut Text, view: &StatsView) {
-    let platforms: HashMap<u32, &str> = view
-        .platforms
-        .iter()
-        .map(|row| (row.id, row.name))
-        .collect();
-    let keys = view.platforms.iter().flat_map(|platform| &platform.keys);
-    let keys: HashMap<u32, &str> = keys.map(|row| (row.id.0, row.label.as_str())).collect();
+    let names = Names::of(view);
     let mut requests = Sums::new();
     let mut tokens = Sums::new();
     for (id, series) in view.figures.series() {
-        let Some(platform) = platforms.get(&id.platform).copied() else {
+        let Some(platform) = names.platforms.get(&id.platform).copied() else {
             continue;
         };
         // An empty label is none to Prometheus: this is where no key was picked, or no client was known.
         let key = id
             .key
-            .and_then(|key| keys.get(&key).copied())
+            .and_then(|key| names.keys.get(&key).copied())
             .unwrap_or_default();
         let client = id.client.as_deref().unwrap_or_default();
         for class in Class::ALL {
@@ -78,29 +73,22 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
 }
 
 fn write_requests_and_tokens(text: &mut Text, requests: Sums<'_>, tokens: Sums<'_>) {
-    text.family(
-        "aiproxy_requests_total",
-        "counter",
-        "Requests that have ended, by how they ended.",
-    );
-    for (labels, count) in requests {
-        text.sample(
-            "aiproxy_requests_total",
-            &pairs(["platform", "key_id", "client", "class"], labels),
-            count,
-        );
-    }
-    text.family(
-        "aiproxy_tokens_total",
-        "counter",
-        "Tokens that the platforms say they read (in) and wrote (out).",
-    );
-    for (labels, count) in tokens {
-        text.sample(
-            "aiproxy_tokens_total",
-            &pairs(["platform", "key_id", "client", "direction"], labels),
-            count,
-        );
+    let of_requests = "Requests that have ended, by how they ended.";
+    let of_tokens = "Tokens that the platforms say they read (in) and wrote (out).";
+    for (name, help, last_label, sums) in [
+        ("aiproxy_requests_total", of_requests, "class", requests),
+        ("aiproxy_tokens_total", of_tokens, "direction", tokens),
+    ] {
+        text.family(name, "counter", help);
+        for ([platform, key, client, last], count) in sums {
+            let labels = [
+                ("platform", platform),
+                ("key_id", key),
+                ("client", client),
+                (last_label, last),
+            ];
+            text.sample(name, &labels, count);
+        }
     }
 }
 
@@ -266,13 +254,6 @@ fn process_figures(text: &mut Text, process: &Process) {
         "Start of the process in Unix seconds.",
         start,
     );
-}
-
-fn pairs<'l, const LABELS: usize>(
-    names: [&'l str; LABELS],
-    values: [&'l str; LABELS],
-) -> [(&'l str, &'l str); LABELS] {
-    std::array::from_fn(|label| (names[label], values[label]))
 }
 
 #[derive(Default)]

@@ -122,10 +122,10 @@ struct RequestJson<'v> {
     tokens_out: Option<u64>,
 }
 
-/// What the last requests name by id.
-struct Names<'v> {
-    platforms: HashMap<u32, &'v str>,
-    keys: HashMap<u32, &'v str>,
+/// What figures name by id.
+pub struct Names<'v> {
+    pub platforms: HashMap<u32, &'v str>,
+    pub keys: HashMap<u32, &'v str>,
     clients: HashMap<u32, &'v str>,
 }
 
@@ -285,7 +285,7 @@ impl<'v> RequestJson<'v> {
 }
 
 impl<'v> Names<'v> {
-    fn of(view: &'v StatsView) -> Names<'v> {
+    pub fn of(view: &'v StatsView) -> Names<'v> {
         let keys = view.platforms.iter().flat_map(|platform| &platform.keys);
         Names {
             platforms: view
