@@ -4,6 +4,7 @@
 //! and in place, so that nothing but the beginning of a record stays between two turns.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustls::client::UnbufferedClientConnection;
@@ -14,8 +15,14 @@ use rustls::{ClientConfig, ServerConfig};
 
 use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer, ROOM_BYTES_MIN};
 
+/// A record's head: what kind of record it is, of which version, and how long.
+const HEAD_BYTES: usize = 5;
+
+/// Changes of the cipher, alerts, messages of a handshake, data (RFC 8446 section 5.1).
+const KINDS: RangeInclusive<u8> = 20..=23;
+
 /// The longest record that rustls takes: its head, 16 KiB, and what encryption may add (RFC 5246 section 6.2.3).
-const RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2048;
+const RECORD_BYTES_MAX: usize = HEAD_BYTES + 16 * 1024 + 2048;
 
 // Who waits for the rest of a head must have room for the record that it is in: each would wait for the other.
 const _: () = assert!(ROOM_BYTES_MIN > RECORD_BYTES_MAX);
@@ -36,6 +43,8 @@ pub struct Records {
     lacking_bytes: usize,
     /// Encrypted bytes that came and are no whole record, or no whole handshake message, yet.
     incoming: Buffer,
+    /// So many of them rustls has seen: all records but those that it is still to be shown, one at a time.
+    shown: usize,
     /// Records that wait to be sent.
     outgoing: Buffer,
 }
@@ -105,6 +114,7 @@ impl Records {
             session,
             lacking_bytes: 0,
             incoming: Buffer::new(),
+            shown: 0,
             outgoing: Buffer::new(),
         }
     }
@@ -153,35 +163,47 @@ impl Records {
     pub fn decrypt(&mut self, count: usize, plaintext: &mut [u8]) -> io::Result<Decrypted> {
         self.incoming.filled(count);
         let mut received = 0;
-        loop {
-            let (before, is_handshaking) =
-                (count_records(self.incoming.unread()), self.is_handshaking());
-            let looked = self.look(Task::Receive(&mut plaintext[received..]))?;
-            let bytes = match looked {
-                Looked::Received(bytes) => bytes,
-                Looked::Going | Looked::PeerClosed | Looked::Resting(_) => 0,
-            };
-            received += bytes;
-            if !is_handshaking {
-                // What a message over several records leaves behind need not look like whole ones.
-                let records = before.saturating_sub(count_records(self.incoming.unread()));
-                self.weigh(records.saturating_sub(usize::from(bytes > 0)), bytes)?;
+        while self.show_more()? {
+            loop {
+                match self.look(Task::Receive(&mut plaintext[received..]))? {
+                    Looked::Going => {}
+                    Looked::Received(count) => {
+                        received += count;
+                        self.weigh(count);
+                        if self.shown == 0 {
+                            break;
+                        }
+                    }
+                    Looked::PeerClosed => return Ok(Decrypted::End(received)),
+                    Looked::Resting(_) => break,
+                }
             }
-            match looked {
-                Looked::Going | Looked::Received(_) => {}
-                Looked::PeerClosed => return Ok(Decrypted::End(received)),
-                Looked::Resting(_) => return Ok(Decrypted::Bytes(received)),
-            }
+        }
+        Ok(Decrypted::Bytes(received))
+    }
+
+    /// Shows rustls the next whole record, which counts as one without plaintext until some has come of it; whether there
+    /// is one.
+    fn show_more(&mut self) -> io::Result<bool> {
+        let hidden = &self.incoming.unread()[self.shown..];
+        let Some(length) = record_bytes(hidden) else {
+            return Ok(false);
+        };
+        self.shown += length;
+        if !self.is_handshaking() {
+            self.lacking_bytes += BYTES_FOR_EMPTY_RECORD;
+        }
+        match self.lacking_bytes <= EMPTY_RECORDS_MAX * BYTES_FOR_EMPTY_RECORD {
+            true => Ok(true),
+            false => Err(broken("records that carry nothing")),
         }
     }
 
-    /// Takes note of records without plaintext and of the bytes that came beside them.
-    fn weigh(&mut self, empty_records: usize, bytes: usize) -> io::Result<()> {
-        let lacking = self.lacking_bytes + empty_records * BYTES_FOR_EMPTY_RECORD;
-        self.lacking_bytes = lacking.saturating_sub(bytes);
-        match self.lacking_bytes <= EMPTY_RECORDS_MAX * BYTES_FOR_EMPTY_RECORD {
-            true => Ok(()),
-            false => Err(broken("records that carry nothing")),
+    /// Takes note of plaintext that came of a record.
+    fn weigh(&mut self, bytes: usize) {
+        if bytes > 0 {
+            let paid = BYTES_FOR_EMPTY_RECORD + bytes;
+            self.lacking_bytes = self.lacking_bytes.saturating_sub(paid);
         }
     }
 
@@ -243,13 +265,14 @@ impl Records {
 
     fn look_once(&mut self, task: Task<'_>) -> io::Result<Looked> {
         let (incoming, outgoing) = (&mut self.incoming, &mut self.outgoing);
-        let bytes = incoming.unread_mut();
+        let bytes = &mut incoming.unread_mut()[..self.shown];
         let (done_with, looked) = match &mut self.session {
             Session::Client(session) => handle(session.process_tls_records(bytes), task, outgoing)?,
             Session::Server(session) => handle(session.process_tls_records(bytes), task, outgoing)?,
             Session::Failed => return Err(broken("the session has failed")),
         };
         incoming.consume(done_with);
+        self.shown -= done_with;
         Ok(looked)
     }
 }
@@ -319,17 +342,17 @@ fn receive<Side>(
     Ok((discard, received))
 }
 
-/// How many whole records `bytes` begin with (RFC 8446 section 5.1).
-fn count_records(bytes: &[u8]) -> usize {
-    let (mut rest, mut count) = (bytes, 0);
-    while let [_, _, _, high, low, fragment @ ..] = rest {
-        match fragment.get(usize::from(u16::from_be_bytes([*high, *low]))..) {
-            Some(behind) => rest = behind,
-            None => break,
-        }
-        count += 1;
+/// How long the record is that `bytes` begin with, if it is whole (RFC 8446 section 5.1). What cannot be one is as long as
+/// they are: rustls says what is wrong with it.
+fn record_bytes(bytes: &[u8]) -> Option<usize> {
+    let [kind, _, _, high, low, ..] = bytes else {
+        return None;
+    };
+    let length = HEAD_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+    match KINDS.contains(kind) && length <= RECORD_BYTES_MAX {
+        true => (length <= bytes.len()).then_some(length),
+        false => Some(bytes.len()),
     }
-    count
 }
 
 fn broken(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

@@ -361,7 +361,11 @@ fn keys_change_while_bytes_flow() {
 #[test]
 fn a_peer_that_does_little_but_change_its_keys_is_given_up() {
     // (new keys for each piece, a piece's bytes, whether that may go on)
-    for (changes, piece, may_go_on) in [(1, "data: some words\n\n", true), (30, "x", false)] {
+    for (changes, piece, may_go_on) in [
+        (1, "data: some words\n\n", true),
+        (30, "x", false),
+        (2 * EMPTY_RECORDS_MAX, "x", false),
+    ] {
         for mut pair in Configs::new(&TLS13).pairs() {
             pair.shake_hands(BUFFER_BYTES);
             let outcome = (0..2 * EMPTY_RECORDS_MAX / changes).try_for_each(|_| {
@@ -370,6 +374,22 @@ fn a_peer_that_does_little_but_change_its_keys_is_given_up() {
                 pair.deliver(&bytes, BUFFER_BYTES)
             });
             assert_eq!(outcome.is_ok(), may_go_on, "{changes}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_byte_in_each_record_is_little_and_no_flood() {
+    for version in [&TLS13, &TLS12] {
+        for mut pair in Configs::new(version).pairs() {
+            pair.shake_hands(BUFFER_BYTES);
+            let sent = pattern(10 * EMPTY_RECORDS_MAX);
+            let bytes: Vec<u8> = sent
+                .chunks(1)
+                .flat_map(|byte| pair.records_of(byte))
+                .collect();
+            pair.deliver(&bytes, BUFFER_BYTES).unwrap();
+            assert!(pair.take_received() == sent);
         }
     }
 }
