@@ -121,10 +121,9 @@ pub fn relay_head(
     if !seen_id {
         put_field(out, "x-request-id", request.id.as_bytes());
     }
-    if request.is_navigation {
-        // A platform's page is none of the program's own, whose origin it comes from. Several policies all hold.
-        put_field(out, "content-security-policy", b"sandbox");
-    }
+    // A platform's page is none of the program's own, whose origin it comes from. Whatever it was asked for with: a browser
+    // may show it from its cache. Several policies all hold.
+    put_field(out, "content-security-policy", b"sandbox");
     let own_limits = put_quota(out, quota_beside(request, head));
     let limits = head
         .fields

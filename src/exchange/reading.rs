@@ -267,9 +267,6 @@ fn note(request: &mut Request, head: &RequestHead<'_, '_>) {
     request.version = head.version;
     request.body_format = Format::of(head.field("content-type"), head.field("content-encoding"));
     request.asked = Asked::by(head.method);
-    // Fetch standard, section 4.1: what a browser accepts where it navigates.
-    let accepted = head.field("accept").unwrap_or_default();
-    request.is_navigation = accepted.starts_with(b"text/html");
     if head.persistent {
         request.afterwards = Afterwards::KeepAlive;
     }

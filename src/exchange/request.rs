@@ -55,8 +55,6 @@ pub struct Request {
     pub path: Path,
     pub version: Version,
     pub asked: Asked,
-    /// A browser is to show the answer.
-    pub is_navigation: bool,
     pub afterwards: Afterwards,
     pub cors: Cors,
     pub route: Option<usize>,
@@ -93,7 +91,6 @@ impl Request {
             path: Path::default(),
             version: Version::Http11,
             asked: Asked::Other,
-            is_navigation: false,
             afterwards: Afterwards::Close,
             cors: Cors::NotAsked,
             route: None,

@@ -41,7 +41,7 @@ fn heads_are_written_anew_and_in_order() {
         answer.head,
         "HTTP/1.1 201 Made It\r\nServer: x\r\nDate: Tue, 24 Nov 2026 10:00:00 GMT\r\nX-Odd-Case: 1\r\n\
          Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Request-Id: from-platform\r\n\
-         x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 99\r\n"
+         content-security-policy: sandbox\r\nx-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 99\r\n"
             .to_string()
             + &format!(
                 "x-ratelimit-reset-requests: {}\r\nContent-Length: 2\r\nconnection: close\r\n\r\n",
@@ -56,19 +56,15 @@ fn heads_are_written_anew_and_in_order() {
 fn a_page_of_a_platform_has_no_part_in_the_dashboard_s_origin() {
     let platform = Platform::answering("<script>fetch('/stats')</script>");
     let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
-    // As browsers navigate, and as they fetch.
-    for (accept, policy) in [
-        (
-            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-            Some("sandbox"),
-        ),
-        ("*/*", None),
-    ] {
+    // As browsers navigate, and as they fetch: what was fetched may be shown from the cache.
+    for accept in ["text/html,application/xhtml+xml;q=0.9", "*/*"] {
         let mut client = proxy.connect();
         client.send(format!(
             "GET /test/v1/page?key={CLIENT_KEY} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
         ));
-        assert_eq!(client.answer().field("content-security-policy"), policy);
+        let answer = client.answer();
+        let policy = answer.field("content-security-policy");
+        assert_eq!(policy, Some("sandbox"), "{accept}");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::http::response;
 const DATE: &str = "date: Mon, 21 Sep 2026 14:13:20 GMT\r\n";
 const PLATFORM: &str = r#""base_url": "http://h.example""#;
 const ID: &str = "x-request-id: req-1\r\n";
+const SANDBOX: &str = "content-security-policy: sandbox\r\n";
 const QUOTA: &str = "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\n\
                      x-ratelimit-reset-requests: 6m0s\r\n";
 
@@ -24,10 +25,6 @@ fn http10(request: &mut Request) {
 
 fn closing(request: &mut Request) {
     request.afterwards = Afterwards::Close;
-}
-
-fn navigating(request: &mut Request) {
-    request.is_navigation = true;
 }
 
 fn for_head(request: &mut Request) {
@@ -59,8 +56,14 @@ fn limited_any_origin(request: &mut Request) {
     any_origin(request);
 }
 
-/// The head for the client of a platform's, how its body is written, and what becomes of the connection.
+/// The head for the client of a platform's but for the field that each has, how its body is written, and what becomes of
+/// the connection.
 fn relayed(head: &str, change: Change) -> (String, Coding, Afterwards) {
+    let (head, coding, afterwards) = relayed_whole(head, change);
+    (head.replacen(SANDBOX, "", 1), coding, afterwards)
+}
+
+fn relayed_whole(head: &str, change: Change) -> (String, Coding, Afterwards) {
     let mut core = core("{}", PLATFORM);
     let mut request = request(&mut core);
     request.id = crate::base::ids::RequestId::new("req-1");
@@ -80,10 +83,9 @@ const OK: &str = "HTTP/1.1 200 OK\r\n";
 #[test]
 fn what_a_browser_shows_has_no_origin() {
     let fields = "Content-Length: 2\r\ncontent-security-policy: default-src *\r\n";
-    let (head, _, _) = relayed(&format!("{OK}{fields}"), navigating);
-    let both = "content-security-policy: default-src *\r\n";
-    let own = "content-security-policy: sandbox\r\n";
-    let want = format!("{OK}{both}{DATE}{ID}{own}Content-Length: 2\r\n\r\n");
+    let (head, _, _) = relayed_whole(&format!("{OK}{fields}"), plain);
+    let theirs = "content-security-policy: default-src *\r\n";
+    let want = format!("{OK}{theirs}{DATE}{ID}{SANDBOX}Content-Length: 2\r\n\r\n");
     assert_eq!(head, want);
 }
 
