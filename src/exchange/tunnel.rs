@@ -156,54 +156,114 @@ mod tests {
     use crate::exchange::testing::{buffer, core, drain, now, request};
     use crate::net::dial::Origin;
 
-    #[test]
-    fn what_came_before_the_platform_broke_off_reaches_the_client() {
-        let mut core = core("{}", r#""base_url": "http://192.0.2.1""#);
-        let begun = now();
-        let mut request = request(&mut core);
+    fn tunnel(core: &mut Core, begun: Now) -> Exchange {
+        let mut request = request(core);
         request.route = Some(0);
         let route = &request.site.routes[0];
         let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
-        let mut exchange = Exchange::Tunnel(Tunnel {
+        Exchange::Tunnel(Tunnel {
             permit: permit.expect("its key is new"),
             request,
             to_platform: Flow::Open,
             to_client: Flow::Open,
-        });
-        let [mut from_client, mut to_client, mut input, mut output] =
-            [b"".as_slice(), b"", b"last words", b""].map(buffer);
+        })
+    }
+
+    fn ends<'b>(
+        [input, output]: [&'b mut Buffer; 2],
+        ended: Option<Ended>,
+        active_at: Instant,
+    ) -> Ends<'b> {
+        Ends {
+            input,
+            output,
+            holds_records: false,
+            ended,
+            active_at,
+        }
+    }
+
+    fn step(
+        exchange: Exchange,
+        client: Ends<'_>,
+        platform: Ends<'_>,
+        core: &mut Core,
+        now: Now,
+    ) -> (Exchange, Step) {
+        exchange.step(&mut Cx {
+            now,
+            core,
+            session: 0,
+            role: Role::Proxy,
+            peer: [127, 0, 0, 1].into(),
+            client,
+            upstream: Upstream::Open(platform, Origin::Fresh),
+        })
+    }
+
+    /// What a tunnel does whose one side has said something and ended, once the other side has taken it.
+    fn what_follows_last_words(of_client: bool, ended: Ended) -> Step {
+        let (mut core, now) = (core("{}", r#""base_url": "http://192.0.2.1""#), now());
+        let mut exchange = tunnel(&mut core, now);
+        let [mut words, mut taken, mut silence, mut unused] =
+            [b"last words".as_slice(), b"", b"", b""].map(buffer);
         for is_taken in [false, true] {
             if is_taken {
-                assert_eq!(drain(&mut to_client), b"last words");
+                assert_eq!(drain(&mut taken), b"last words");
             }
-            let ends = |input, output, ended| Ends {
-                input,
-                output,
-                holds_records: false,
-                ended,
-                active_at: begun.instant,
+            let speaker = ends([&mut words, &mut unused], Some(ended), now.instant);
+            let listener = ends([&mut silence, &mut taken], None, now.instant);
+            let (client, platform) = match of_client {
+                true => (speaker, listener),
+                false => (listener, speaker),
             };
-            let platform_ended = Some(Ended::Broken(std::io::ErrorKind::UnexpectedEof));
-            let mut cx = Cx {
-                now: begun,
-                core: &mut core,
-                session: 0,
-                role: Role::Proxy,
-                peer: [127, 0, 0, 1].into(),
-                client: ends(&mut from_client, &mut to_client, None),
-                upstream: Upstream::Open(
-                    ends(&mut input, &mut output, platform_ended),
-                    Origin::Fresh,
-                ),
-            };
-            let (next, step) = exchange.step(&mut cx);
+            let (next, step) = step(exchange, client, platform, &mut core, now);
             exchange = next;
             assert_eq!(exchange.ends_with_connection(!is_taken), !is_taken);
-            match is_taken {
+            if is_taken {
+                exchange.abort(&Reason::Finished, &mut core, now);
+                return step;
+            }
+            assert!(matches!(step, Step::Wait), "{of_client} {ended:?}");
+        }
+        unreachable!("they are taken")
+    }
+
+    #[test]
+    fn what_came_before_one_side_ended_or_broke_off_reaches_the_other() {
+        let broken = Ended::Broken(std::io::ErrorKind::UnexpectedEof);
+        for of_client in [false, true] {
+            let step = what_follows_last_words(of_client, broken);
+            assert!(matches!(step, Step::Close(Reason::Finished)));
+        }
+        let step = what_follows_last_words(false, Ended::Cleanly);
+        assert!(matches!(step, Step::Shutdown));
+        let step = what_follows_last_words(true, Ended::Cleanly);
+        assert!(matches!(step, Step::ShutdownUpstream));
+    }
+
+    #[test]
+    fn a_tunnel_lives_as_long_as_one_side_speaks() {
+        let (mut core, begun) = (core("{}", r#""base_url": "http://192.0.2.1""#), now());
+        let idle_timeout = core.site.settings.idle_timeout;
+        let now = begun.after(idle_timeout);
+        // (when client and platform were heard last, whether the tunnel ends)
+        let rows = [
+            (begun.instant, now.instant, false),
+            (now.instant, begun.instant, false),
+            (begun.instant, begun.instant, true),
+        ];
+        for (client_at, platform_at, is_over) in rows {
+            let exchange = tunnel(&mut core, begun);
+            let [mut one, mut two, mut three, mut four] = [b"".as_slice(); 4].map(buffer);
+            let client = ends([&mut one, &mut two], None, client_at);
+            let platform = ends([&mut three, &mut four], None, platform_at);
+            let (exchange, step) = step(exchange, client, platform, &mut core, now);
+            exchange.abort(&Reason::Idle, &mut core, now);
+            match is_over {
+                true => assert!(matches!(step, Step::Close(Reason::Idle))),
                 false => assert!(matches!(step, Step::Wait)),
-                true => assert!(matches!(step, Step::Close(Reason::Finished))),
             }
         }
-        exchange.abort(&Reason::Finished, &mut core, begun);
     }
 }
