@@ -1,5 +1,7 @@
 //! What a session does where something fails: a defect in its network, means that lack, clients that wait or read late.
 
+mod defects;
+mod ends;
 mod streams;
 
 use std::cell::Cell;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, ClientConnection, ServerConfig};
 
 use super::*;
-use crate::base::buffer::BlockPool;
+use crate::base::buffer::{BUFFER_BYTES, BlockPool};
 use crate::base::work::SHARE_BYTES_MAX;
 use crate::exchange::testing::{core, now};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
@@ -29,13 +31,21 @@ const REQUEST: &[u8] = b"POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer 
 
 const PLATFORM: &str = r#""base_url": "http://192.0.2.1""#;
 
-/// The proxy's end of a connection, and how many bytes were read from it.
-struct Pipe(UnixStream, Rc<Cell<usize>>);
+/// The proxy's end of a connection, and what is seen of it.
+struct Pipe(UnixStream, Rc<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    read_bytes: Cell<usize>,
+    /// Its close is to be a reset.
+    is_reset: Cell<bool>,
+}
 
 impl Read for Pipe {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let count = self.0.read(space)?;
-        self.1.set(self.1.get() + count);
+        let read_bytes = &self.1.read_bytes;
+        read_bytes.set(read_bytes.get() + count);
         Ok(count)
     }
 }
@@ -55,15 +65,20 @@ impl Link for Pipe {
         let _ = self.0.shutdown(std::net::Shutdown::Write);
     }
 
-    fn reset(&mut self) {}
+    fn reset(&mut self) {
+        self.1.is_reset.set(true);
+    }
 }
 
-/// Fails at whatever it is asked for.
-struct Defective;
+/// Fails at whatever it is asked for, but for the one connection that it may have.
+struct Defective(Option<Connection>);
 
 impl Network for Defective {
     fn dial(&mut self, _: &Rc<Endpoint>, _: Reuse, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
-        panic!("a defect in dial")
+        match self.0.take() {
+            Some(connection) => Dialed::Open(connection, Origin::Fresh),
+            None => panic!("a defect in dial"),
+        }
     }
 
     fn resume(&mut self, _: Dial, _: usize, _: &mut BlockPool, _: Now) -> Dialed {
@@ -121,24 +136,28 @@ impl Network for Exhausted {
 
 /// A client's connection and its other end.
 fn client(now: Now) -> (Session, UnixStream) {
-    let (connection, theirs) = connection(Token(0), now);
-    let session = Session::new(connection, [127, 0, 0, 1].into(), Role::Proxy, now);
+    let (session, theirs, _) = seen_client(now);
     (session, theirs)
 }
 
+fn seen_client(now: Now) -> (Session, UnixStream, Rc<Seen>) {
+    let (connection, theirs, seen) = seen_connection(Token(0), now);
+    let session = Session::new(connection, [127, 0, 0, 1].into(), Role::Proxy, now);
+    (session, theirs, seen)
+}
+
 fn connection(token: Token, now: Now) -> (Connection, UnixStream) {
-    let (connection, theirs, _) = counted_connection(token, now);
+    let (connection, theirs, _) = seen_connection(token, now);
     (connection, theirs)
 }
 
-/// With the number of bytes that the proxy has read.
-fn counted_connection(token: Token, now: Now) -> (Connection, UnixStream, Rc<Cell<usize>>) {
+fn seen_connection(token: Token, now: Now) -> (Connection, UnixStream, Rc<Seen>) {
     let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
     ours.set_nonblocking(true).expect("a socket may");
-    let read = Rc::default();
-    let transport = Transport::Link(Box::new(Pipe(ours, Rc::clone(&read))));
+    let seen = Rc::default();
+    let transport = Transport::Link(Box::new(Pipe(ours, Rc::clone(&seen))));
     let connection = Connection::new(transport, token, Hints::FRESH, now);
-    (connection, theirs, read)
+    (connection, theirs, seen)
 }
 
 fn in_flight(core: &Core, now: Now) -> u32 {
@@ -171,73 +190,6 @@ fn drive(
 }
 
 #[test]
-fn a_request_that_a_defect_ends_is_answered_and_its_permit_settled() {
-    let (mut core, now) = (core("{}", PLATFORM), now());
-    let (mut session, mut theirs) = client(now);
-    theirs.write_all(REQUEST).expect("there is room");
-    let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
-    assert!(closed.is_none(), "{closed:?}");
-    assert_eq!(defects, 1);
-    let mut answer = String::new();
-    theirs.read_to_string(&mut answer).expect("the answer ends");
-    assert!(
-        answer.starts_with("HTTP/1.1 500 Internal Server Error\r\n"),
-        "{answer}"
-    );
-    for part in ["x-proxy-error: internal_error\r\n", "connection: close\r\n"] {
-        assert!(answer.contains(part), "{answer}");
-    }
-    assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
-    // The answer has left: nothing more can be said.
-    let driven = session.recover(0, &mut core, &mut Defective, now);
-    assert!(matches!(driven, Driven::Close(Reason::Bug)));
-}
-
-#[test]
-fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
-    // (whether the step itself fails and takes the whole exchange with it, or the network that it asks)
-    for is_in_step in [false, true] {
-        let (mut core, now) = (core("{}", PLATFORM), now());
-        assert_eq!(core.probes.begin_round(now), Round::Running);
-        let (place, key) = core.probes.next(now).expect("it is due");
-        let exchange = Exchange::probe(place, key, &mut core, now);
-        let mut session = Session::probe(Token(0), key, exchange, now);
-        // An empty keyring knows no key: to ask it for this one is a defect.
-        let keyring = is_in_step.then(|| std::mem::take(&mut core.keyring));
-        let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
-        assert_eq!(defects, 1);
-        let reason = closed.expect("a probe ends with its answer");
-        core.keyring = keyring.unwrap_or(core.keyring);
-        session.close(0, &reason, &mut core, &mut Defective, now);
-        assert_eq!(core.probes.round(), Round::Finished, "{is_in_step}");
-        let again = core.probes.deadline().expect("it is probed again");
-        let later = now.after(again.duration_since(now.instant));
-        assert_eq!(core.probes.next(later), Some((place, key)));
-    }
-}
-
-#[test]
-fn what_a_defect_swallows_is_no_longer_counted() {
-    let (mut core, now) = (core("{}", PLATFORM), now());
-    let (mut session, mut theirs) = client(now);
-    let (connection, mut platform) = connection(Token(1), now);
-    let network = &mut Wired(Some(connection));
-    theirs.write_all(REQUEST).expect("there is room");
-    let (defects, closed) = drive(&mut session, &mut core, network, now);
-    assert!(defects == 0 && closed.is_none(), "{closed:?}");
-    assert_eq!((in_flight(&core, now), core.retry_memory.used()), (1, 2));
-    let answer = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
-    platform.write_all(answer).expect("there is room");
-    session.hint_upstream(Token(1), Hints::FRESH);
-    // To ask an empty keyring for another key is a defect; the step has body and permit in its hands then.
-    let keyring = std::mem::take(&mut core.keyring);
-    let (defects, closed) = drive(&mut session, &mut core, network, now);
-    assert!(defects == 1 && closed.is_none(), "{closed:?}");
-    core.keyring = keyring;
-    assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
-}
-
-#[test]
 fn a_stop_waits_for_no_client_that_has_its_answer() {
     let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
     // (what came behind the request that the stop ends, the answers)
@@ -248,10 +200,10 @@ fn a_stop_waits_for_no_client_that_has_its_answer() {
         theirs
             .write_all(requests.as_bytes())
             .expect("there is room");
-        let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
+        let (defects, closed) = drive(&mut session, &mut core, &mut Defective(None), now);
         assert!(defects == 0 && closed.is_none(), "{closed:?}");
         core.drain(now);
-        let (defects, closed) = drive(&mut session, &mut core, &mut Defective, now);
+        let (defects, closed) = drive(&mut session, &mut core, &mut Defective(None), now);
         // Who was told that the connection ends may still send: it is read until the client has gone.
         assert_eq!((defects, closed.is_some()), (0, answers == 1), "{closed:?}");
         drop(session);
@@ -450,7 +402,7 @@ fn a_connection_on_which_more_came_than_an_answer_is_not_used_again() {
         .concat();
         let mut core = core("{}", PLATFORM);
         let (mut session, mut theirs) = client(now);
-        let (connection, mut platform, read) = counted_connection(Token(1), now);
+        let (connection, mut platform, seen) = seen_connection(Token(1), now);
         let mut network = Wired(Some(connection));
         theirs.write_all(REQUEST).expect("there is room");
         for socket in [&platform, &theirs] {
@@ -463,7 +415,7 @@ fn a_connection_on_which_more_came_than_an_answer_is_not_used_again() {
             if session.is_idle() {
                 break;
             }
-            if read.get() == answer.len() {
+            if seen.read_bytes.get() == answer.len() {
                 // All has been read, and some of it waits for the client, which takes a little each time.
                 came_in_time += 1;
                 outgoing = stray;
