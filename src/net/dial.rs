@@ -339,4 +339,59 @@ mod tests {
             assert_eq!(owners.len(), attempts);
         }
     }
+
+    #[test]
+    fn who_loses_a_race_or_is_given_up_is_reset_and_forgotten() {
+        let begun = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        for has_winner in [true, false] {
+            let first = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let port = first.local_addr().expect("it has one").port();
+            let second = std::net::TcpListener::bind(("127.0.0.2", port)).expect("it is free");
+            let addresses = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+            let mut owners = Slab::new();
+            let mut race = Race::new(addresses.into(), port, begun);
+            let connect = |address, _| TcpStream::connect(address);
+            for round in 0..2 {
+                let now = begun.after(STAGGER * round);
+                race = match race.resume(connect, &mut owners, Upstream(0), now) {
+                    Outcome::Pending(race) => race,
+                    Outcome::Lost(_) | Outcome::Won(..) => panic!("the poll has said nothing"),
+                };
+            }
+            let (mut winner, _) = first.accept().expect("it is connected");
+            let (mut loser, _) = second.accept().expect("it is connected");
+            let is_reset = |socket: &mut std::net::TcpStream| {
+                let error = io::Read::read(socket, &mut [0]).err();
+                error.map(|error| error.kind()) == Some(io::ErrorKind::ConnectionReset)
+            };
+            if has_winner {
+                let token = race.attempts[0].token;
+                race.hint(token, Hints::FRESH);
+                match race.resume(connect, &mut owners, Upstream(0), begun) {
+                    Outcome::Won(socket, won, _) => {
+                        assert_eq!((won, owners.len()), (token, 1));
+                        drop(socket);
+                    }
+                    Outcome::Pending(_) | Outcome::Lost(_) => panic!("it is connected"),
+                }
+                assert!(!is_reset(&mut winner));
+            } else {
+                let endpoint = Rc::new(Endpoint {
+                    id: 0,
+                    host: String::new(),
+                    port,
+                    security: Security::Plain,
+                });
+                let stage = Stage::Connecting(race);
+                let mut dial = Dial { endpoint, stage };
+                dial.reset();
+                drop(dial);
+                assert!(is_reset(&mut winner));
+            }
+            assert!(is_reset(&mut loser));
+        }
+    }
 }
