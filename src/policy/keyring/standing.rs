@@ -70,6 +70,7 @@ impl Key {
             } => {
                 if matches!(self.health, Health::Unhealthy { .. }) {
                     self.health = Health::Unknown;
+                    self.last_error = None;
                 }
                 // If the clock was set back since, as long as it was to last when it was noted.
                 let since_unix_ms = noted_unix_ms.max(now.unix_ms);

@@ -179,3 +179,79 @@ fn what_is_in_flight_with_removed_keys_is_the_platform_s_still() {
     }
     assert_eq!(bench.keyring.in_flight_leaving(platform), 0);
 }
+
+#[test]
+fn who_hears_of_a_key_knows_what_its_teller_knows() {
+    let fail = |count| times(count, &Try(0, SERVER_ERROR));
+    // (what befell a key here, what befell it at another process, its state here afterwards and the error that is shown,
+    // what a further failure or success makes of it)
+    let rows: [(Vec<Do>, Vec<Do>, &str, Option<&str>, Do, &str); 6] = [
+        (
+            vec![Try(0, rejected())],
+            vec![Try(0, rejected()), Probe(0, Answered)],
+            "u",
+            None,
+            Try(0, Answered),
+            "h",
+        ),
+        (
+            vec![Try(0, limited_for(60))],
+            vec![Try(0, LIMITED), Pass(30), Try(0, Answered)],
+            "u",
+            None,
+            Try(0, Answered),
+            "h",
+        ),
+        (
+            fail(4),
+            vec![Try(0, rejected()), Probe(0, Answered)],
+            "u",
+            None,
+            Try(0, SERVER_ERROR),
+            "u",
+        ),
+        (
+            vec![Try(0, rejected())],
+            vec![Try(0, limited_for(60))],
+            "c",
+            None,
+            Pass(60),
+            "u",
+        ),
+        (
+            vec![Try(0, Answered)],
+            fail(5),
+            "f",
+            None,
+            Try(0, Answered),
+            "h",
+        ),
+        (
+            vec![Try(0, Answered)],
+            vec![Try(0, rejected())],
+            "x",
+            Some("401"),
+            Probe(0, Answered),
+            "h",
+        ),
+    ];
+    for (row, (ours, theirs, state, error, after, end)) in rows.into_iter().enumerate() {
+        let (name, begun) = (format!("row {row}"), start());
+        let [mut teller, mut hearer] = [theirs, ours].map(|script| {
+            let mut bench = Bench::new(1);
+            bench.now = begun;
+            bench.run(&name, &script);
+            bench
+        });
+        hearer.now = teller.now;
+        while let Some((mark, standing)) = teller.keyring.next_change() {
+            let now = hearer.now;
+            hearer.keyring.restore(&mark, &standing, now.unix_ms, now);
+        }
+        assert_eq!(hearer.states(), state, "{name}");
+        let view = hearer.keyring.views(hearer.platform, hearer.now).next();
+        assert_eq!(view.expect("it is there").error, error, "{name}");
+        hearer.run(&name, &[after]);
+        assert_eq!(hearer.states(), end, "{name}");
+    }
+}
