@@ -269,3 +269,78 @@ fn period_zero_means_never() {
     probes.on_unhealthy(KeyId(0), now);
     assert_eq!(probes.deadline(), None);
 }
+
+#[test]
+fn a_probe_that_nobody_answers_is_told_from_the_one_before() {
+    let now = start();
+    let mut probes = probes(1, now);
+    for found in [Found::Usable, Found::Unreachable] {
+        probes.on_doubt(KeyId(0), now);
+        assert_eq!(begin(&mut probes, now), [0]);
+        match found {
+            Found::Usable | Found::Unhealthy => end(&mut probes, &[0], found, now),
+            // It ends without a verdict.
+            Found::Unreachable => probes.done(KeyId(0), false, now),
+        }
+    }
+    let again = now.instant + UNREACHABLE_PAUSE;
+    assert_eq!(probes.deadline(), Some(again), "it is asked again");
+}
+
+#[test]
+fn doubt_about_a_key_that_is_being_probed_begins_no_second_probe() {
+    let now = start();
+    let mut probes = probes(1, now);
+    assert_eq!(begin(&mut probes, now), [0]);
+    probes.on_doubt(KeyId(0), now);
+    assert_eq!(begin(&mut probes, now), NONE);
+}
+
+#[test]
+fn an_outage_that_is_over_leaves_no_pause() {
+    let mut now = start();
+    let mut probes = probes(2, now);
+    for _ in 0..3 {
+        let begun = begin(&mut probes, now);
+        end(&mut probes, &begun, Found::Unreachable, now);
+        let next = probes.deadline().expect("it is asked again");
+        now = now.after(next.duration_since(now.instant));
+    }
+    assert_eq!(begin(&mut probes, now), [0, 1]);
+    end(&mut probes, &[0, 1], Found::Unreachable, now);
+    // Somebody asks, and the platform answers for one of its keys: the other one waits for its own time alone.
+    probes.on_doubt(KeyId(0), now);
+    assert_eq!(begin(&mut probes, now), [0]);
+    end(&mut probes, &[0], Found::Usable, now);
+    let minute = now.after(UNREACHABLE_PAUSE);
+    assert_eq!(probes.deadline(), Some(minute.instant));
+    // The next outage begins with the shortest pause.
+    assert_eq!(begin(&mut probes, minute), [1]);
+    end(&mut probes, &[1], Found::Unreachable, minute);
+    let next = minute.instant + UNREACHABLE_PAUSE;
+    assert_eq!(probes.deadline(), Some(next));
+}
+
+#[test]
+fn a_key_that_leaves_and_comes_back_while_it_is_probed_is_one_that_was_probed() {
+    let now = start();
+    for comes_back in [true, false] {
+        let mut probes = probes(1, now);
+        assert_eq!(begin(&mut probes, now), [0]);
+        probes.reload(&listed(0), PERIOD, now);
+        if comes_back {
+            probes.reload(&listed(1), PERIOD, now);
+        }
+        end(&mut probes, &[0], Found::Unhealthy, now);
+        let again = comes_back.then(|| now.after(PERIOD).instant);
+        assert_eq!(probes.deadline(), again, "{comes_back}");
+    }
+}
+
+#[test]
+fn a_key_that_becomes_unhealthy_before_its_first_probe_waits_for_its_period() {
+    let now = start();
+    let mut probes = probes(1, now);
+    probes.on_unhealthy(KeyId(0), now);
+    assert_eq!(probes.deadline(), Some(now.after(PERIOD).instant));
+}
