@@ -146,4 +146,40 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn who_was_used_last_is_used_next_and_who_has_waited_longest_goes_first() {
+        let begun = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let second = Duration::from_secs(1);
+        let mut pool = Pool::default();
+        let token = |connection: Option<Connection>| connection.map(|found| found.token().0);
+        let release = |pool: &mut Pool, endpoint, number: usize| {
+            let now = begun.after(second * number as u32);
+            let connection = Connection::new(Transport::Nobody, Token(number), Hints::FRESH, now);
+            token(pool.release(endpoint, connection, now))
+        };
+        for number in 0..IDLE_PER_ENDPOINT_MAX {
+            assert_eq!(release(&mut pool, number % 2, number), None);
+        }
+        assert_eq!(pool.deadline(), Some(begun.instant + IDLE_AGE_MAX));
+        assert_eq!(token(pool.take(1)), Some(IDLE_PER_ENDPOINT_MAX - 1));
+        assert_eq!(token(pool.take_oldest()), Some(0));
+        let due = begun.after(second + IDLE_AGE_MAX);
+        assert_eq!(token(pool.expire(due)), Some(1));
+        assert_eq!(token(pool.expire(due)), None);
+        let first = IDLE_PER_ENDPOINT_MAX;
+        for number in first..2 * IDLE_PER_ENDPOINT_MAX {
+            assert_eq!(release(&mut pool, 2, number), None);
+        }
+        let surplus = release(&mut pool, 2, 2 * IDLE_PER_ENDPOINT_MAX);
+        assert_eq!(surplus, Some(first));
+        assert_eq!(
+            [0; 2].map(|_| token(pool.take_oldest())),
+            [Some(2), Some(3)]
+        );
+        assert_eq!(token(pool.take(3)), None);
+    }
 }
