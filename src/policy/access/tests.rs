@@ -456,19 +456,29 @@ fn a_reload_keeps_what_was_used() {
 
 #[test]
 fn a_key_that_was_removed_is_not_kept_in_memory() {
-    let mut clients = Clients::new(vec![spec("first-key"), spec("second-key")]);
+    let root = ClientSpec {
+        is_root: true,
+        ..spec("first-key")
+    };
+    let mut clients = Clients::new(vec![root, spec("second-key")]);
     let (first, now) = (ClientId(0), at(MIDNIGHT * 1000));
     assert!(clients.admit(first, "p", true, now).is_ok());
     clients.reload(vec![spec("second-key")]);
     assert_eq!(clients.client(first).spec.key.expose(), "");
+    assert!(!clients.is_root(first), "a stream that it has opened ends");
     assert_eq!(clients.by_hash.len(), 1);
     for shown in ["first-key", ""] {
         assert_eq!(clients.identify(shown.as_bytes()), None, "{shown}");
     }
     // It comes back.
-    let both = vec![spec("second-key"), spec("first-key")];
+    let named = ClientSpec {
+        name: Some("first".to_string()),
+        ..spec("first-key")
+    };
+    let both = vec![spec("second-key"), named];
     assert!(clients.reload(both).is_empty());
     assert_eq!(clients.identify(b"first-key"), Some(first));
+    assert_eq!(&**clients.label(first), "first");
     assert_eq!(clients.usage(first, now).day.used, 1);
     assert!(clients.admit(first, "p", true, now).is_ok());
 }
