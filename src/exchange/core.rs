@@ -370,7 +370,7 @@ struct Date {
 mod tests {
     use super::*;
     use crate::base::folder::Folder;
-    use crate::exchange::testing::{core, now, request};
+    use crate::exchange::testing::{self, core, now, request};
 
     #[test]
     fn keys_that_another_process_found_unhealthy_are_probed() {
@@ -412,5 +412,32 @@ mod tests {
         }
         let keys: Vec<Option<u32>> = core.figures.series().map(|(id, _)| id.key).collect();
         assert_eq!(keys, [None, Some(0)]);
+    }
+
+    #[test]
+    fn a_former_configuration_goes_with_its_last_request() {
+        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        let [done, under_way] = [request(&mut core), request(&mut core)];
+        core.finish(done, End::answered(200), now());
+        let former = Rc::downgrade(&core.site);
+        let new = testing::core(
+            r#"{"retry_memory_bytes": 1000}"#,
+            r#""base_url": "http://h.example""#,
+        );
+        core.take_site(new.site, now());
+        assert_eq!(core.retry_memory.max, 1000);
+        assert!(former.upgrade().is_some(), "a request still goes by it");
+        core.finish(under_way, End::answered(200), now());
+        assert!(former.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_stop_wakes_who_listens() {
+        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        core.feed.listen(3);
+        core.drain(now());
+        let mut queue = RunQueue::default();
+        core.wake(&mut queue);
+        assert_eq!(queue.pop_second(), Some(3));
     }
 }
