@@ -278,6 +278,12 @@ mod tests {
             }
             ledger.write(&mut keyring, now);
             assert!(!ledger.holds_back() && keyring.next_change().is_none());
+            // A configuration that brings the key back while the program runs finds the same.
+            let (mut clients, key) = (Clients::default(), Digest::of(b"client-one"));
+            assert_eq!(clients.reload(vec![spec("client-one")]), [key]);
+            ledger.restore_added(&[key], &mut clients, now);
+            let id = clients.identify(b"client-one").expect("it is known");
+            assert_eq!(clients.usage(id, now).day.used, u64::from(round) + 1);
         }
     }
 
@@ -387,5 +393,63 @@ mod tests {
                 assert_eq!(clients.usage(id, now).day.used, want, "{turn:?}");
             }
         }
+    }
+
+    #[test]
+    fn requests_wait_for_a_write_that_another_process_holds_up() {
+        let folder = Folder::new();
+        let path = folder.at("usage.journal");
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 20_000 * 86_400_000,
+        };
+        let (mut clients, mut keyring) = (Clients::new(vec![spec("client-one")]), Keyring::new());
+        let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
+        let (mut ledger, _) = opened.expect("a new journal");
+        let id = clients.identify(b"client-one").expect("it is known");
+        let quota = clients.admit(id, "demo", false, now).expect("it may pass");
+        ledger.admitted(id, quota, &clients, now);
+        let other = std::fs::File::open(&path).expect("it was begun");
+        other.lock().expect("a file has locks");
+        ledger.write(&mut keyring, now);
+        assert!(ledger.holds_back());
+        let looks_at = now.instant + LOOK_EVERY;
+        assert!(ledger.deadline().is_some_and(|again| again < looks_at));
+        other.unlock().expect("it was locked");
+        ledger.write(&mut keyring, now);
+        assert!(!ledger.holds_back());
+        assert_eq!(ledger.deadline(), Some(looks_at));
+    }
+
+    #[test]
+    fn a_look_once_a_second_keeps_the_file_small() {
+        const REQUESTS: u64 = 1000;
+        let folder = Folder::new();
+        let path = folder.at("usage.journal");
+        let mut now = Now {
+            instant: Instant::now(),
+            unix_ms: 20_000 * 86_400_000,
+        };
+        let unlimited = ClientSpec {
+            daily_limit: 0,
+            cooldown_seconds: 0,
+            ..spec("client-one")
+        };
+        let (mut clients, mut keyring) = (Clients::new(vec![unlimited]), Keyring::new());
+        let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
+        let (mut ledger, _) = opened.expect("a new journal");
+        let id = clients.identify(b"client-one").expect("it is known");
+        let length = || std::fs::metadata(&path).expect("it is there").len();
+        for _ in 0..REQUESTS {
+            now = now.after(LOOK_EVERY);
+            let quota = clients.admit(id, "demo", false, now).expect("it may pass");
+            ledger.admitted(id, quota, &clients, now);
+            ledger.write(&mut keyring, now);
+            assert!(length() <= 66 * 1024);
+            assert_eq!(ledger.look(&mut clients, &mut keyring, now), 0);
+            assert_eq!(ledger.deadline(), Some(now.instant + LOOK_EVERY));
+        }
+        assert!(length() < 10 * 1024, "it was compacted");
+        assert_eq!(clients.usage(id, now).day.used, REQUESTS);
     }
 }

@@ -176,6 +176,7 @@ mod tests {
             (4000, NO_LIMIT, 750),
             (10_001, NO_LIMIT, 2000),
             (1_000_000, NO_LIMIT, 2000),
+            (4_000_000_000, NO_LIMIT, 2000),
             (5_000_000_000, NO_LIMIT, 2000),
             (100, 1023, 2000),
             (100, 1024, 1050),
@@ -226,5 +227,21 @@ mod tests {
         assert_eq!((unused.len(), unused[0].hour), (1, 1));
         let next = ahead.count(CLIENT, admission(2), NO_LIMIT, now + KEPT_FOR);
         assert!(next.is_some_and(|record| record.hour == 2 && record.hour_used > 1));
+    }
+
+    #[test]
+    fn what_has_not_come_is_given_back_in_time_whoever_else_is_busy() {
+        let (mut ahead, begun) = (Ahead::default(), Instant::now());
+        let later = begun + KEPT_FOR / 2;
+        for (client, at) in [(ClientId(0), begun), (ClientId(1), later)] {
+            let mut records =
+                (0..100).filter_map(|_| ahead.count(client, admission(1), NO_LIMIT, at));
+            assert!(records.any(|record| record.day_used > 1));
+        }
+        for until in [begun + KEPT_FOR, later + KEPT_FOR] {
+            assert_eq!(ahead.deadline(), Some(until));
+            assert_eq!(ahead.give_back(until).len(), 1);
+        }
+        assert_eq!(ahead.deadline(), None);
     }
 }
