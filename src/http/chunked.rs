@@ -294,6 +294,12 @@ mod tests {
                 extended(5, &"a".repeat(4000)),
                 Some(Malformed::ChunkOverhead),
             ),
+            // As much data as comes along makes up for it.
+            (
+                format!("1000;{}\r\n{}\r\n", "a".repeat(4000), "x".repeat(4096)).repeat(20)
+                    + "0\r\n\r\n",
+                None,
+            ),
         ];
         for (number, (input, want)) in rows.iter().enumerate() {
             let end = take(Framing::Chunked, input.as_bytes()).end;

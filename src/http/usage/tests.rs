@@ -76,6 +76,16 @@ fn json_bodies() {
             r#"{"usageMetadata":{"candidatesTokenCount":18446744073709551615,"thoughtsTokenCount":1}}"#,
             "-/18446744073709551615",
         ),
+        (
+            r#"{"usage":{"prompt_tokens":184467440737095516150,"completion_tokens":3}}"#,
+            "-/3",
+        ),
+        (r#"{"usageMetadata":{"thoughtsTokenCount":7}}"#, "-/7"),
+        // The last one counts.
+        (
+            r#"[{"usage":{"prompt_tokens":9}},{"usage":{"prompt_tokens":4}}]"#,
+            "4/-",
+        ),
         // Content that looks like it.
         (
             r#"{"content":"\"usage\":{\"prompt_tokens\":1}","x":"{\"usage\":{\"prompt_tokens\":1}}"}"#,
@@ -180,6 +190,10 @@ fn event_streams() {
         // Data of several lines are one text; fields that are not data are none.
         (
             "data: {\"usage\":\ndata: {\"prompt_tokens\":1\ndata:}}\n\n",
+            "1/-",
+        ),
+        (
+            "data: {\"usage\":\r\ndata: {\"prompt_tokens\":1\r\ndata:}}\r\n\r\n",
             "1/-",
         ),
         (

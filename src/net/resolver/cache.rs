@@ -146,7 +146,7 @@ mod tests {
     fn faults_do_not_replace_good_answers() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let rows: [(&str, &[Stored], u64, Option<Answer>); 12] = [
+        let rows: [(&str, &[Stored], u64, Option<Answer>); 13] = [
             ("nothing", &[], 0, None),
             ("fresh", &[(0, good(1), 60)], 59, Some(good(1))),
             ("over", &[(0, good(1), 60)], 60, None),
@@ -186,6 +186,12 @@ mod tests {
                 "too old",
                 &[(0, good(1), 60), (360, fault(), 0)],
                 361,
+                Some(fault()),
+            ),
+            (
+                "an absence does not serve stale",
+                &[(0, absent(), 5), (6, fault(), 0)],
+                7,
                 Some(fault()),
             ),
             (

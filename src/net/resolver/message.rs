@@ -316,6 +316,10 @@ mod tests {
                 addresses(&["1.2.3.4"], 0),
             ),
             (
+                "www.example A 1.2.3.4 2147483647",
+                addresses(&["1.2.3.4"], i32::MAX as u32),
+            ),
+            (
                 "www.example RRSIG - 5; www.example A 1.2.3.4 60",
                 addresses(&["1.2.3.4"], 60),
             ),
