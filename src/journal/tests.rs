@@ -1,5 +1,6 @@
 //! The journal on real files.
 
+mod compaction;
 mod sharing;
 
 use std::collections::HashMap;
@@ -367,43 +368,6 @@ fn key_states_come_back_and_end() {
         ..now
     };
     assert!(open(&folder.file(), 2, set_back).records.is_empty());
-}
-
-#[test]
-fn a_compaction_keeps_the_sums_and_what_is_past_goes() {
-    let (folder, mut now) = (Folder::new(), start());
-    let mut journal = open(&folder.file(), 1, now).journal;
-    for turn in 0..3000 {
-        assert!(!journal.wants_compaction() || turn > 900, "turn {turn}");
-        journal.note(&used(turn % 3, 1, now), now);
-        journal.flush(now);
-        assert_eq!(journal.catch_up(now).count(), 0, "its own are no news");
-    }
-    assert!(journal.wants_compaction());
-    now = now.after(Duration::from_secs(3600));
-    journal.note(&used(0, 5, now), now);
-    let inode = fs::metadata(folder.file()).expect("it is there").ino();
-    journal.compact(now);
-    assert!(!journal.wants_compaction());
-    let metadata = fs::metadata(folder.file()).expect("it is there");
-    assert!(metadata.ino() != inode && metadata.len() < 300);
-    assert!(!file::aside(&folder.file()).exists());
-    let spent = |client| {
-        open(&folder.file(), 2, now)
-            .journal
-            .used_by(&digest(client))
-    };
-    let first = spent(0).expect("it is kept");
-    assert_eq!((first.hour_used, first.day_used), (5, 1005));
-    let second = spent(1).expect("it is kept");
-    assert_eq!((second.hour_used, second.day_used), (0, 1000));
-    // A torn version that was left aside hinders nobody.
-    fs::write(file::aside(&folder.file()), b"torn").expect("the folder can be written to");
-    let day = now.after(Duration::from_secs(86_400));
-    journal.compact(day);
-    let kept = open(&folder.file(), 2, day).journal.used_by(&digest(0));
-    let kept = kept.expect("the last use is kept");
-    assert_eq!((kept.day_used, kept.unix_ms), (0, now.unix_ms));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_process_does_not_read_what_it_has_written() {
     assert!(!journal.wants_compaction());
     journal.note(&used(1, 4, now), now);
     journal.flush(now);
-    let mut other = Vec::new();
+    let mut other = b"damage".to_vec();
     used(2, 3, now).encode(2, &mut other);
     file.write_all_at(&other, (written + USED_BYTES) as u64)
         .expect("it can be written to");
@@ -53,6 +53,46 @@ fn a_process_does_not_read_what_it_has_written() {
         counts(&journal.catch_up(now).collect::<Vec<_>>())[&digest(2)],
         3
     );
+    // Damage that has been read is mended.
+    assert!(journal.wants_compaction());
+    journal.compact(now);
+    assert!(!journal.wants_compaction());
+}
+
+#[test]
+fn what_another_file_says_in_the_place_of_ours_is_news_as_far_as_it_is_new() {
+    let now = start();
+    let later = now.after(Duration::from_secs(1));
+    let rows = [
+        (used(1, 4, now), used(1, 4, now), None),
+        (used(1, 4, now), used(1, 6, now), Some(used(1, 2, now))),
+        // A pause begins with the last request.
+        (used(1, 4, now), used(1, 4, later), Some(used(1, 0, later))),
+        (key(7, unhealthy(), now), key(7, unhealthy(), later), None),
+        (
+            key(7, Standing::Usable, now),
+            key(7, unhealthy(), now),
+            Some(key(7, unhealthy(), now)),
+        ),
+        // It is well again.
+        (
+            key(7, unhealthy(), now),
+            key(7, Standing::Usable, now),
+            Some(key(7, Standing::Usable, later)),
+        ),
+    ];
+    for (ours, theirs, want) in rows {
+        let folder = Folder::new();
+        let mut journal = open(&folder.file(), 1, now).journal;
+        let mut other = open(&folder.at("other"), 2, now).journal;
+        for (journal, record) in [(&mut journal, &ours), (&mut other, &theirs)] {
+            journal.note(record, now);
+            journal.flush(now);
+        }
+        fs::rename(folder.at("other"), folder.file()).expect("it is there");
+        let news: Vec<Record> = journal.catch_up(later).collect();
+        assert_eq!(news, Vec::from_iter(want), "{ours:?} {theirs:?}");
+    }
 }
 
 /// A process with what it has counted.
