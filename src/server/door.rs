@@ -166,7 +166,7 @@ pub(super) fn welcome(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
+    use crate::net::resolver::Resolver;
 
     #[test]
     fn a_pause_ends_for_those_who_wait_alone() {
@@ -186,5 +186,35 @@ mod tests {
         door.readable = true;
         door.listener = None;
         assert_eq!(door.deadline(), None, "it is closed");
+    }
+
+    #[test]
+    fn who_comes_during_a_pause_is_let_in_when_it_is_over() {
+        let mut poll = mio::Poll::new().expect("there are descriptors");
+        let registry = poll.registry().try_clone().expect("there are descriptors");
+        let mut network = Sockets::new(registry, Resolver::new("", "", 1, usize::MAX / 2));
+        let begun = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it has one");
+        listener.set_nonblocking(true).expect("a socket may");
+        let mut door = Door::new(listener, Role::Proxy);
+        door.open_max = 1;
+        let registered = door.register(Owner::Listener, &mut network);
+        registered.expect("the poll takes it");
+        let _visitor = std::net::TcpStream::connect(address).expect("it listens");
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, None)
+            .expect("the visitor is told of");
+        door.paused_until = Some(begun.instant + ACCEPT_PAUSE);
+        assert!(door.accept(&mut network, begun).is_none());
+        let over = begun.after(ACCEPT_PAUSE);
+        assert!(door.accept(&mut network, over).is_some());
+        assert_eq!(door.deadline(), None, "there is no pause");
+        assert!(door.is_open(over), "another one may wait");
+        assert!(door.accept(&mut network, over).is_none());
+        assert!(!door.is_open(over));
     }
 }
