@@ -394,4 +394,71 @@ mod tests {
             assert!(is_reset(&mut loser));
         }
     }
+
+    #[test]
+    fn the_next_address_is_tried_after_a_failure_at_once_and_beside_a_late_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let open = listener.local_addr().expect("it has one");
+        let begun = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        // The first address refuses, the others do not answer.
+        let connect = |address: SocketAddr, _| match address.ip() {
+            first if first == IpAddr::from([127, 0, 1, 0]) => {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
+            _ => TcpStream::connect(open),
+        };
+        let mut owners = Slab::new();
+        let addresses: Vec<IpAddr> = (0..10).map(|last| [127, 0, 1, last].into()).collect();
+        let mut race = Race::new(addresses.into(), open.port(), begun);
+        for round in 0..10 {
+            let (since, until) = (STAGGER * round, STAGGER * (round + 1));
+            let tried = ADDRESSES_MAX.min(2 + round as usize);
+            for at in [since, until - Duration::from_millis(1)] {
+                let now = begun.after(at);
+                race = match race.resume(connect, &mut owners, Upstream(0), now) {
+                    Outcome::Pending(race) => race,
+                    Outcome::Lost(_) | Outcome::Won(..) => panic!("the poll has said nothing"),
+                };
+                assert_eq!((race.begun, owners.len()), (tried, tried - 1), "{at:?}");
+                let next_at = (tried < ADDRESSES_MAX).then(|| begun.after(until).instant);
+                assert_eq!(race.next_at(), next_at);
+            }
+        }
+    }
+
+    #[test]
+    fn a_race_is_lost_when_all_have_refused_and_says_why_and_holds_nothing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let closed = listener.local_addr().expect("it has one");
+        drop(listener);
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let mut owners = Slab::new();
+        let addresses = [closed.ip(), [127, 0, 0, 2].into()];
+        let mut race = Race::new(addresses.into(), closed.port(), now);
+        let mut tried = Vec::new();
+        let fault = loop {
+            let connect = |address: SocketAddr, _| {
+                tried.push(address.ip());
+                TcpStream::connect(address)
+            };
+            race = match race.resume(connect, &mut owners, Upstream(0), now) {
+                Outcome::Pending(race) => race,
+                Outcome::Lost(fault) => break fault,
+                Outcome::Won(..) => panic!("nobody listens"),
+            };
+            let token = race.attempts[0].token;
+            race.hint(token, Hints::FRESH);
+        };
+        assert!(
+            matches!(fault, Fault::Connect(io::ErrorKind::ConnectionRefused)),
+            "{fault}"
+        );
+        assert_eq!((tried.as_slice(), owners.len()), (&addresses[..], 0));
+    }
 }
