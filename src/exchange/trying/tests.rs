@@ -129,13 +129,22 @@ fn interim_answers_that_the_client_does_not_get_leave_the_way_to_other_keys() {
             };
         }
         assert_eq!((trying.permit.key(), trying.request.tries), (second, 2));
+        assert_eq!(trying.request.interims, 0);
         Exchange::Trying(trying).abort(&Reason::ClientGone, &mut core, now);
     }
 }
 
 #[test]
-fn a_connection_that_has_not_taken_all_of_a_request_is_not_used_again() {
-    for is_taken in [true, false] {
+fn a_connection_is_used_again_if_nothing_is_left_on_it_either_way() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".as_slice();
+    let with_more = &[answer, b"HTTP"].concat();
+    // (whether the request has left, what comes and how that ends, whether the connection is kept)
+    for (is_taken, answer, ended, is_kept) in [
+        (true, answer, None, true),
+        (false, answer, None, false),
+        (true, with_more, None, false),
+        (true, answer, Some(Ended::Cleanly), false),
+    ] {
         let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
         let now = testing::now();
         let trying = begin(&mut core, now);
@@ -146,9 +155,8 @@ fn a_connection_that_has_not_taken_all_of_a_request_is_not_used_again() {
         if is_taken {
             drain(&mut output);
         }
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        let (_, step) = step_at_end(trying, &mut output, answer, None, &mut core, now);
-        assert_eq!(matches!(step, Step::Release), is_taken);
+        let (_, step) = step_at_end(trying, &mut output, answer, ended, &mut core, now);
+        assert_eq!(matches!(step, Step::Release), is_kept);
     }
 }
 
@@ -172,4 +180,35 @@ fn a_pooled_connection_that_died_unused_is_replaced_by_a_fresh_one() {
     );
     assert!(is_fresh, "the others in the pool may have died with it");
     Exchange::Trying(trying).abort(&Reason::ClientGone, &mut core, now);
+}
+
+#[test]
+fn a_try_that_failed_counts_as_one_and_not_as_a_refusal() {
+    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let now = testing::now();
+    // A pooled connection, too, on which something came was not closed unused.
+    let (trying, ended) = (begin(&mut core, now), Some(Ended::Cleanly));
+    let mut output = buffer(b"");
+    let (mut next, _) = step_at_end(trying, &mut output, b"HTTP", ended, &mut core, now);
+    assert!(matches!(next, Exchange::Replying(_)));
+    while let Exchange::Replying(_) = next {
+        (next, _) = testing::step(next, b"", &mut core, now);
+    }
+    assert_eq!(core.figures.refusals().next(), None);
+    let last = core.figures.recent().newest_first().next();
+    let last = last.map(|request| (request.status, request.code, request.tries));
+    assert_eq!(last, Some((Some(502), Some("upstream_error"), 1)));
+}
+
+#[test]
+fn a_400_whose_body_breaks_off_is_passed_on_as_far_as_it_came() {
+    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let now = testing::now();
+    let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\n{\"a";
+    for (ended, is_passed_on) in [(None, false), (Some(Ended::Cleanly), true)] {
+        let (trying, mut output) = (begin(&mut core, now), buffer(b""));
+        let (next, _) = step_at_end(trying, &mut output, answer, ended, &mut core, now);
+        assert_eq!(matches!(next, Exchange::Relaying(_)), is_passed_on);
+        next.abort(&Reason::ClientGone, &mut core, now);
+    }
 }
