@@ -88,6 +88,7 @@ impl Closing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::buffer::Buffer;
     use crate::exchange::request::Role;
     use crate::exchange::testing::{self, buffer};
     use crate::exchange::{Ends, Upstream};
@@ -138,5 +139,42 @@ mod tests {
             closing = step(closing, ends * 1000 - 1, b"").expect("it is not over yet");
             assert!(step(closing, ends * 1000, b"").is_none(), "{ends}");
         }
+    }
+
+    #[test]
+    fn who_sends_without_end_gets_its_answer_all_the_same() {
+        const PIECE: &[u8] = &[b'x'; 64 * 1024];
+        let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+        let now = testing::now();
+        let mut output = buffer(b"the answer");
+        let mut step = |exchange: Exchange, output: &mut Buffer| {
+            let ends = |input, output| Ends {
+                input,
+                output,
+                holds_records: false,
+                ended: None,
+                active_at: now.instant,
+            };
+            exchange.step(&mut Cx {
+                now,
+                core: &mut core,
+                session: 0,
+                role: Role::Proxy,
+                peer: [127, 0, 0, 1].into(),
+                client: ends(&mut buffer(PIECE), output),
+                upstream: Upstream::None,
+            })
+        };
+        let mut exchange = Exchange::Closing(Closing::new(&Decoder::Done, now));
+        for _ in 0..2 * REST_BYTES_MAX / PIECE.len() {
+            let (next, wish) = step(exchange, &mut output);
+            assert!(matches!(wish, Step::Wait));
+            exchange = next;
+        }
+        testing::drain(&mut output);
+        let (exchange, wish) = step(exchange, &mut output);
+        assert!(matches!(wish, Step::Shutdown));
+        let (_, wish) = step(exchange, &mut output);
+        assert!(matches!(wish, Step::Close(Reason::Finished)));
     }
 }

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::super::request::Role;
-use super::super::testing::{buffer, core, drain, now};
+use super::super::testing::{buffer, core, drain, now, request};
+use super::super::trying::Trying;
+use super::super::upload::Upload;
 use super::*;
 use crate::net::dial::Origin;
 use crate::policy::keyring::KeyId;
@@ -87,4 +89,45 @@ fn a_probe_with_head_awaits_no_body() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
     let (exchange, _) = probed(answer, &mut core, now());
     assert!(matches!(exchange, Exchange::Closed), "the answer is whole");
+}
+
+#[test]
+fn the_first_byte_is_the_body_s_and_the_time_of_the_first_one() {
+    let (mut core, begun) = (
+        core("{}", r#""base_url": "http://platform.example""#),
+        now(),
+    );
+    let mut request = request(&mut core);
+    (request.route, request.started) = (Some(0), begun);
+    let route = &request.site.routes[0];
+    let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
+    let permit = permit.expect("its key is new");
+    let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);
+    let (mut exchange, _) = Trying::begin(request, Box::new(upload), Vec::new(), permit, begun);
+    let second = Duration::from_secs(1);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n".as_slice();
+    for (seconds, bytes) in [(1, head), (2, b"ab"), (3, b"cd")] {
+        let now = begun.after(second * seconds);
+        let [mut one, mut two, mut three, mut input] = [b"", b"", b"", bytes].map(buffer);
+        let ends = |input, output| Ends {
+            input,
+            output,
+            holds_records: false,
+            ended: None,
+            active_at: now.instant,
+        };
+        let mut cx = Cx {
+            now,
+            core: &mut core,
+            session: 0,
+            role: Role::Proxy,
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            client: ends(&mut one, &mut two),
+            upstream: Upstream::Open(ends(&mut input, &mut three), Origin::Fresh),
+        };
+        exchange = exchange.step(&mut cx).0;
+    }
+    let last = core.figures.recent().newest_first().next();
+    let last = last.map(|request| (request.first_byte, request.total));
+    assert_eq!(last, Some((Some(second * 2), second * 3)));
 }
