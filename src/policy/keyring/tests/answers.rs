@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn rate_limits_without_a_time_cool_longer_each_time() {
     let mut script = Vec::new();
-    for seconds in [30, 60, 120, 240, 480, 600, 600, 600] {
+    let longest = [600; 40];
+    for seconds in [30, 60, 120, 240, 480].into_iter().chain(longest) {
         script.extend([
             Try(0, LIMITED),
             free_in(seconds),
@@ -177,5 +178,20 @@ fn tries_that_were_under_way_together() {
             bench.pass(1);
             assert_ne!(bench.states(), state, "{name}, at its end");
         }
+    }
+}
+
+#[test]
+fn what_befalls_a_key_several_times_in_one_turn_befell_it_once() {
+    for (outcome, state, seconds) in [(LIMITED, "c", 30), (SERVER_ERROR, "f", 10)] {
+        let mut bench = Bench::new(1);
+        let permits: Vec<Permit> = (0..20).map(|_| bench.pick()).collect();
+        for permit in permits {
+            bench.end(permit, outcome.clone());
+        }
+        bench.run(
+            "in one turn",
+            &[Pass(seconds - 1), States(state), Pass(1), States("u")],
+        );
     }
 }

@@ -180,12 +180,21 @@ fn what_is_in_flight_with_removed_keys_is_the_platform_s_still() {
     assert_eq!(bench.keyring.in_flight_leaving(platform), 0);
 }
 
+/// What befell a key here, what befell it at another process, its state here afterwards and the error that is shown, what
+/// happens then, and its state in the end.
+type Heard = (
+    Vec<Do>,
+    Vec<Do>,
+    &'static str,
+    Option<&'static str>,
+    Do,
+    &'static str,
+);
+
 #[test]
 fn who_hears_of_a_key_knows_what_its_teller_knows() {
     let fail = |count| times(count, &Try(0, SERVER_ERROR));
-    // (what befell a key here, what befell it at another process, its state here afterwards and the error that is shown,
-    // what a further failure or success makes of it)
-    let rows: [(Vec<Do>, Vec<Do>, &str, Option<&str>, Do, &str); 6] = [
+    let rows: [Heard; 6] = [
         (
             vec![Try(0, rejected())],
             vec![Try(0, rejected()), Probe(0, Answered)],
@@ -254,4 +263,38 @@ fn who_hears_of_a_key_knows_what_its_teller_knows() {
         hearer.run(&name, &[after]);
         assert_eq!(hearer.states(), end, "{name}");
     }
+}
+
+#[test]
+fn what_is_noted_of_a_key_is_what_changes_it() {
+    let mut bench = Bench::new(1);
+    let is_noted = |bench: &mut Bench, script: &[Do]| {
+        bench.run("noted", script);
+        let noted = bench.keyring.next_change().map(|(_, standing)| standing);
+        assert_eq!(bench.keyring.next_change(), None);
+        noted
+    };
+    let reason = "401".to_string();
+    assert_eq!(
+        is_noted(&mut bench, &[Try(0, Answered), Try(0, Answered)]),
+        None
+    );
+    let unhealthy = Standing::Unhealthy { reason };
+    assert_eq!(is_noted(&mut bench, &[Try(0, rejected())]), Some(unhealthy));
+    // One that goes and comes back begins anew, for the next start as well.
+    bench.keyring.reload(&[("p", &[])]);
+    assert_eq!(is_noted(&mut bench, &[]), None);
+    bench.keyring.reload(&[("p", &secrets(&["sk-0"]))]);
+    assert_eq!(is_noted(&mut bench, &[]), Some(Standing::Usable));
+}
+
+#[test]
+fn keys_go_on_taking_turns_after_a_reload() {
+    let mut bench = Bench::new(3);
+    bench.run("before", &[Try(0, Answered)]);
+    let names = secrets(&["sk-0", "sk-1", "sk-2"]);
+    bench.keyring.reload(&[("p", &names)]);
+    bench.run("after", &[Try(1, Answered)]);
+    bench.keys = bench.keyring.reload(&[("p", &names[..1])]).remove(0).1;
+    bench.run("with fewer keys than turns", &[Try(0, Answered)]);
 }
