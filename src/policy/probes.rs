@@ -1,11 +1,12 @@
 //! When which key is probed without a client asking for it: once after the start, again while it is unhealthy, at once
 //! after a 403, and all of them in a round of `GET /health`. It is told outcomes and time; it sends nothing itself.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::keyring::{KeyId, PlatformId};
 use crate::base::now::Now;
+use crate::base::timers::Timers;
 
 /// Probes of one platform under way at once.
 pub const IN_FLIGHT_MAX: usize = 8;
@@ -41,6 +42,8 @@ pub enum Round {
 pub struct Probes {
     keys: BTreeMap<KeyId, Schedule>,
     platforms: BTreeMap<PlatformId, Line>,
+    /// When keys come up by timer, by their numbers.
+    timers: Timers,
     round: RoundState,
     /// How often unhealthy keys are probed again; zero: never by timer.
     period: Duration,
@@ -56,6 +59,8 @@ struct Schedule {
     due: Due,
     /// Whether the platform has answered the probe that is under way.
     answered: bool,
+    /// Whether the round waits for its verdict.
+    in_round: bool,
 }
 
 /// When a key is probed next.
@@ -63,13 +68,15 @@ struct Schedule {
 enum Due {
     /// Not by timer.
     Never,
-    /// It is new, or its last probe reached nobody.
-    At(Instant),
     /// It was found unhealthy then: a period later.
     Again {
         since: Instant,
     },
-    /// Now, whatever the platform's pause: somebody waits for it.
+    /// It is new, or its last probe reached nobody: when the platform's pause was to end.
+    At(Instant),
+    /// In its turn: its time has come.
+    InTurn,
+    /// Before those, whatever the platform's pause: somebody waits for it.
     AtOnce,
     UnderWay,
     /// Under way, and no longer part of the configuration.
@@ -79,9 +86,11 @@ enum Due {
 /// One platform's.
 #[derive(Default)]
 struct Line {
+    /// The keys that are due, in the order in which they begin.
+    waiting: VecDeque<KeyId>,
     in_flight: usize,
     unreachable_times: u32,
-    /// Timed probes wait until then.
+    /// Who is not due at once waits until then.
     paused_until: Option<Instant>,
 }
 
@@ -91,7 +100,7 @@ enum RoundState {
     None,
     /// So many keys are still to be probed.
     Running {
-        keys: Vec<KeyId>,
+        left: usize,
     },
     Kept {
         until: Instant,
@@ -108,19 +117,21 @@ impl Probes {
             .flat_map(|probed| &probed.keys)
             .copied()
             .collect();
-        self.keys
-            .retain(|key, schedule| match (listed.contains(key), schedule.due) {
-                (true, Due::Leaving) => {
-                    schedule.due = Due::UnderWay;
-                    true
-                }
-                (true, _) => true,
-                (false, Due::UnderWay | Due::Leaving) => {
-                    schedule.due = Due::Leaving;
-                    true
-                }
-                (false, Due::Never | Due::At(_) | Due::Again { .. } | Due::AtOnce) => false,
-            });
+        self.keys.retain(|key, schedule| {
+            let (is_listed, is_under_way) = (listed.contains(key), schedule.due().is_under_way());
+            if is_under_way {
+                schedule.due = match is_listed {
+                    true => Due::UnderWay,
+                    false => Due::Leaving,
+                };
+            }
+            schedule.in_round &= is_listed;
+            is_listed || is_under_way
+        });
+        for line in self.platforms.values_mut() {
+            line.waiting.retain(|key| listed.contains(key));
+        }
+        self.timers = Timers::default();
         for probed in platforms {
             self.platforms.entry(probed.platform).or_default();
             for key in &probed.keys {
@@ -129,12 +140,14 @@ impl Probes {
                     place: probed.place,
                     due: Due::At(now.instant),
                     answered: false,
+                    in_round: false,
                 });
                 schedule.place = probed.place;
+                self.set_timer(*key);
             }
         }
-        if let RoundState::Running { keys } = &mut self.round {
-            keys.retain(|key| listed.contains(key));
+        if let RoundState::Running { left } = &mut self.round {
+            *left = self.keys.values().filter(|key| key.in_round).count();
         }
         self.end_round(now);
     }
@@ -144,20 +157,70 @@ impl Probes {
         if self.next_at.is_none_or(|at| now.instant < at) {
             return None;
         }
-        let found = self.keys.iter().find(|(key, schedule)| {
-            self.begins_at(**key, schedule, now)
+        self.line_up(now);
+        let begins = |line: &&mut Line| {
+            line.begins_at(&self.keys, now)
                 .is_some_and(|at| at <= now.instant)
+        };
+        let found = self.platforms.values_mut().find(begins).and_then(|line| {
+            line.in_flight += 1;
+            let key = line.waiting.pop_front()?;
+            let schedule = self.keys.get_mut(&key)?;
+            schedule.due = Due::UnderWay;
+            schedule.answered = false;
+            Some((schedule.place, key))
         });
-        let found = found.map(|(key, schedule)| (schedule.platform, schedule.place, *key));
-        if let Some((platform, _, key)) = found {
-            if let Some(schedule) = self.keys.get_mut(&key) {
-                schedule.due = Due::UnderWay;
-                schedule.answered = false;
-            }
-            self.line(platform).in_flight += 1;
-        }
         self.plan(now);
-        found.map(|(_, place, key)| (place, key))
+        found
+    }
+
+    /// Has the keys whose time has come wait in their platforms' lines.
+    fn line_up(&mut self, now: Now) {
+        while let Some(slot) = self.timers.pop(now.instant) {
+            let key = KeyId(slot as u32);
+            match self.timed_at(key) {
+                // It was probed since the timer was set.
+                Some(at) if at > now.instant => self.timers.set(slot, at),
+                Some(_) => self.set_due(key, Due::InTurn),
+                None => {}
+            }
+        }
+    }
+
+    /// When `key` is due by timer, if it is.
+    fn timed_at(&self, key: KeyId) -> Option<Instant> {
+        match self.keys.get(&key)?.due() {
+            Due::At(at) => Some(at),
+            Due::Again { .. } if self.period.is_zero() => None,
+            Due::Again { since } => Some(since + self.period + place_in_spread(key, self.period)),
+            Due::Never | Due::InTurn | Due::AtOnce | Due::UnderWay | Due::Leaving => None,
+        }
+    }
+
+    fn set_timer(&mut self, key: KeyId) {
+        if let Some(at) = self.timed_at(key) {
+            self.timers.set(key.0 as usize, at);
+        }
+    }
+
+    /// Changes when `key` is due, and has it wait for that.
+    fn set_due(&mut self, key: KeyId, due: Due) {
+        let Some(schedule) = self.keys.get_mut(&key) else {
+            return;
+        };
+        let Some(line) = self.platforms.get_mut(&schedule.platform) else {
+            return;
+        };
+        if schedule.due().is_in_line() {
+            line.waiting.retain(|other| *other != key);
+        }
+        schedule.due = due;
+        match due {
+            Due::InTurn => line.waiting.push_back(key),
+            Due::AtOnce => line.waiting.push_front(key),
+            Due::At(_) | Due::Again { .. } => self.set_timer(key),
+            Due::Never | Due::UnderWay | Due::Leaving => {}
+        }
     }
 
     /// When [`Probes::next`] is worth asking again, if nothing else happens.
@@ -166,25 +229,9 @@ impl Probes {
     }
 
     fn plan(&mut self, now: Now) {
-        let keys = self.keys.iter();
-        let begins_at = keys.filter_map(|(key, schedule)| self.begins_at(*key, schedule, now));
-        self.next_at = begins_at.min();
-    }
-
-    /// When a key's probe may begin; never while the platform has no room: a probe that ends makes some.
-    fn begins_at(&self, key: KeyId, schedule: &Schedule, now: Now) -> Option<Instant> {
-        let line = &self.platforms[&schedule.platform];
-        if line.in_flight >= IN_FLIGHT_MAX {
-            return None;
-        }
-        let at = match schedule.due {
-            Due::AtOnce => return Some(now.instant),
-            Due::At(at) => at,
-            Due::Again { .. } if self.period.is_zero() => return None,
-            Due::Again { since } => since + self.period + place_in_spread(key, self.period),
-            Due::Never | Due::UnderWay | Due::Leaving => return None,
-        };
-        Some(line.paused_until.map_or(at, |until| until.max(at)))
+        let lines = self.platforms.values();
+        let begins_at = lines.filter_map(|line| line.begins_at(&self.keys, now));
+        self.next_at = begins_at.chain(self.timers.next()).min();
     }
 
     /// The probe of `key` has its verdict: a round waits for no more than that. `answered`: by the platform.
@@ -200,17 +247,10 @@ impl Probes {
         let Some(schedule) = self.keys.get_mut(&key) else {
             return;
         };
-        let (platform, answered) = (schedule.platform, schedule.answered);
-        let leaves = schedule.due == Due::Leaving;
-        schedule.due = match (is_unhealthy, answered) {
-            (true, _) => Due::Again { since: now.instant },
-            (false, true) => Due::Never,
-            (false, false) => Due::At(now.instant + UNREACHABLE_PAUSE),
+        let (answered, leaves) = (schedule.answered, schedule.due() == Due::Leaving);
+        let Some(line) = self.platforms.get_mut(&schedule.platform) else {
+            return;
         };
-        if leaves {
-            self.keys.remove(&key);
-        }
-        let line = self.line(platform);
         line.in_flight -= 1;
         if answered {
             line.unreachable_times = 0;
@@ -221,12 +261,24 @@ impl Probes {
             line.paused_until =
                 Some(now.instant + (UNREACHABLE_PAUSE * factor).min(UNREACHABLE_PAUSE_MAX));
         }
+        let due = match (is_unhealthy, line.paused_until) {
+            (true, _) => Due::Again { since: now.instant },
+            (false, Some(until)) => Due::At(until),
+            (false, None) => Due::Never,
+        };
+        if leaves {
+            self.keys.remove(&key);
+        }
+        self.set_due(key, due);
         self.leave_round(key, now);
     }
 
     fn leave_round(&mut self, key: KeyId, now: Now) {
-        if let RoundState::Running { keys } = &mut self.round {
-            keys.retain(|waiting| *waiting != key);
+        if let RoundState::Running { left } = &mut self.round
+            && let Some(schedule) = self.keys.get_mut(&key)
+        {
+            *left -= usize::from(schedule.in_round);
+            schedule.in_round = false;
         }
         self.end_round(now);
     }
@@ -234,20 +286,20 @@ impl Probes {
     /// The key has become unhealthy otherwise than by a probe. What is to be done at once, and what waits for its time
     /// already, stays.
     pub fn on_unhealthy(&mut self, key: KeyId, now: Now) {
-        if let Some(schedule) = self.keys.get_mut(&key)
-            && matches!(schedule.due, Due::Never | Due::At(_))
+        if let Some(schedule) = self.keys.get(&key)
+            && matches!(schedule.due(), Due::Never | Due::At(_) | Due::InTurn)
         {
-            schedule.due = Due::Again { since: now.instant };
+            self.set_due(key, Due::Again { since: now.instant });
             self.plan(now);
         }
     }
 
     /// A request's answer leaves it open whether the key or the request is to blame.
     pub fn on_doubt(&mut self, key: KeyId, now: Now) {
-        if let Some(schedule) = self.keys.get_mut(&key)
-            && !schedule.due.is_under_way()
+        if let Some(schedule) = self.keys.get(&key)
+            && !schedule.due().is_under_way()
         {
-            schedule.due = Due::AtOnce;
+            self.set_due(key, Due::AtOnce);
             self.plan(now);
         }
     }
@@ -259,17 +311,21 @@ impl Probes {
             RoundState::Kept { until } if now.instant < *until => return Round::Finished,
             RoundState::Kept { .. } | RoundState::None => {}
         }
-        let mut keys = Vec::new();
+        for line in self.platforms.values_mut() {
+            line.waiting.clear();
+        }
+        let mut left = 0;
         for (key, schedule) in &mut self.keys {
-            if schedule.due == Due::Leaving {
-                continue;
-            }
-            keys.push(*key);
-            if !schedule.due.is_under_way() {
+            schedule.in_round = schedule.due() != Due::Leaving;
+            left += usize::from(schedule.in_round);
+            if !schedule.due().is_under_way() {
                 schedule.due = Due::AtOnce;
+                if let Some(line) = self.platforms.get_mut(&schedule.platform) {
+                    line.waiting.push_back(*key);
+                }
             }
         }
-        self.round = RoundState::Running { keys };
+        self.round = RoundState::Running { left };
         self.end_round(now);
         self.round()
     }
@@ -284,24 +340,48 @@ impl Probes {
 
     /// Ends a round of which nothing is left to be done, and plans anew.
     fn end_round(&mut self, now: Now) {
-        if matches!(&self.round, RoundState::Running { keys } if keys.is_empty()) {
+        if matches!(self.round, RoundState::Running { left: 0 }) {
             self.round = RoundState::Kept {
                 until: now.instant + ROUND_KEPT,
             };
         }
         self.plan(now);
     }
+}
 
-    fn line(&mut self, platform: PlatformId) -> &mut Line {
-        self.platforms.entry(platform).or_default()
+impl Schedule {
+    fn due(&self) -> Due {
+        #[cfg(test)]
+        tests::count_look();
+        self.due
+    }
+}
+
+impl Line {
+    /// When the first key that waits may begin; never while there is no room: a probe that ends makes some.
+    fn begins_at(&self, keys: &BTreeMap<KeyId, Schedule>, now: Now) -> Option<Instant> {
+        if self.in_flight >= IN_FLIGHT_MAX {
+            return None;
+        }
+        let first = keys.get(self.waiting.front()?)?;
+        let pause = self.paused_until.filter(|_| first.due() != Due::AtOnce);
+        Some(pause.map_or(now.instant, |until| until.max(now.instant)))
     }
 }
 
 impl Due {
+    /// Whether its key stands in its platform's line.
+    fn is_in_line(self) -> bool {
+        match self {
+            Due::InTurn | Due::AtOnce => true,
+            Due::Never | Due::At(_) | Due::Again { .. } | Due::UnderWay | Due::Leaving => false,
+        }
+    }
+
     fn is_under_way(self) -> bool {
         match self {
             Due::UnderWay | Due::Leaving => true,
-            Due::Never | Due::At(_) | Due::Again { .. } | Due::AtOnce => false,
+            Due::Never | Due::At(_) | Due::Again { .. } | Due::InTurn | Due::AtOnce => false,
         }
     }
 }

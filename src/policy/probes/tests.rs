@@ -1,5 +1,7 @@
 //! The schedule on a fake clock: rounds, outages, periods.
 
+use std::cell::Cell;
+
 use super::*;
 
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -28,6 +30,15 @@ fn probes(keys: u32, now: Now) -> Probes {
     let mut probes = Probes::default();
     probes.reload(&listed(keys), PERIOD, now);
     probes
+}
+
+thread_local! {
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// It was looked at when one key is due.
+pub fn count_look() {
+    LOOKS.set(LOOKS.get() + 1);
 }
 
 /// Begins whatever may begin.
@@ -308,16 +319,16 @@ fn an_outage_that_is_over_leaves_no_pause() {
     }
     assert_eq!(begin(&mut probes, now), [0, 1]);
     end(&mut probes, &[0, 1], Found::Unreachable, now);
-    // Somebody asks, and the platform answers for one of its keys: the other one waits for its own time alone.
+    // Somebody asks, and the platform answers for one of its keys: the other one comes up when the pause was to end.
     probes.on_doubt(KeyId(0), now);
     assert_eq!(begin(&mut probes, now), [0]);
     end(&mut probes, &[0], Found::Usable, now);
-    let minute = now.after(UNREACHABLE_PAUSE);
-    assert_eq!(probes.deadline(), Some(minute.instant));
+    let later = now.after(8 * UNREACHABLE_PAUSE);
+    assert_eq!(probes.deadline(), Some(later.instant));
     // The next outage begins with the shortest pause.
-    assert_eq!(begin(&mut probes, minute), [1]);
-    end(&mut probes, &[1], Found::Unreachable, minute);
-    let next = minute.instant + UNREACHABLE_PAUSE;
+    assert_eq!(begin(&mut probes, later), [1]);
+    end(&mut probes, &[1], Found::Unreachable, later);
+    let next = later.instant + UNREACHABLE_PAUSE;
     assert_eq!(probes.deadline(), Some(next));
 }
 
@@ -342,5 +353,55 @@ fn a_key_that_becomes_unhealthy_before_its_first_probe_waits_for_its_period() {
     let now = start();
     let mut probes = probes(1, now);
     probes.on_unhealthy(KeyId(0), now);
+    assert_eq!(begin(&mut probes, now), NONE);
     assert_eq!(probes.deadline(), Some(now.after(PERIOD).instant));
+}
+
+#[test]
+fn who_waits_for_room_is_asked_once_and_who_is_doubted_first() {
+    let now = start();
+    let mut probes = probes(20, now);
+    let begun = begin(&mut probes, now);
+    probes.on_doubt(KeyId(15), now);
+    probes.on_doubt(KeyId(15), now);
+    // It comes up a period later instead.
+    probes.on_unhealthy(KeyId(10), now);
+    // They are gone before their turn, and one comes anew.
+    probes.reload(&listed(18), PERIOD, now);
+    probes.reload(&listed(19), PERIOD, now);
+    let mut all = Vec::new();
+    let mut ended = begun;
+    while !ended.is_empty() {
+        end(&mut probes, &ended, Found::Usable, now);
+        ended = begin(&mut probes, now);
+        all.append(&mut ended.clone());
+    }
+    assert_eq!(all, [15, 8, 9, 11, 12, 13, 14, 16, 17, 18]);
+    assert_eq!(begin(&mut probes, now.after(PERIOD * 2)), [10]);
+}
+
+/// Ends all that is under way, and begins what may begin, until nothing does. How many have begun.
+fn run(probes: &mut Probes, found: Found, now: Now) -> usize {
+    let begun = std::iter::from_fn(|| {
+        let begun = begin(probes, now);
+        end(probes, &begun, found, now);
+        (!begun.is_empty()).then_some(begun.len())
+    });
+    begun.sum()
+}
+
+#[test]
+fn a_probe_looks_at_few_keys_however_many_there_are() {
+    const KEYS: usize = 8000;
+    const LOOKS_MAX: usize = 16 * KEYS;
+    let now = start();
+    let mut probes = probes(KEYS as u32, now);
+    assert_eq!(probes.begin_round(now), Round::Running);
+    assert_eq!(run(&mut probes, Found::Unhealthy, now), KEYS);
+    assert_eq!(probes.round(), Round::Finished);
+    assert!(LOOKS.get() < LOOKS_MAX, "in a round: {}", LOOKS.get());
+    LOOKS.set(0);
+    let later = now.after(PERIOD * 2);
+    assert_eq!(run(&mut probes, Found::Usable, later), KEYS);
+    assert!(LOOKS.get() < LOOKS_MAX, "by timer: {}", LOOKS.get());
 }
