@@ -35,9 +35,10 @@ pub struct Site {
 pub struct Route {
     pub platform: Platform,
     pub id: PlatformId,
-    /// Each key's number, and below the field lines that show it.
+    /// Each key's number, in the configuration's order.
     pub keys: Vec<KeyId>,
-    key_lines: Vec<Box<[u8]>>,
+    /// The field lines that show each key, in the order of the numbers: there may be thousands.
+    key_lines: Vec<(KeyId, Box<[u8]>)>,
     pub endpoint: Rc<Endpoint>,
     /// What the path below the platform's name is appended to: `base_url`'s path and `api_path`.
     pub path_prefix: String,
@@ -165,10 +166,12 @@ impl Site {
 
 impl Route {
     fn new(platform: Platform, id: PlatformId, keys: Vec<KeyId>, endpoint: Rc<Endpoint>) -> Route {
-        let secrets = platform.keys.iter();
-        let key_lines = secrets
-            .map(|key| key_lines(&platform, key.expose()))
-            .collect();
+        let mut lines = Vec::new();
+        for (id, key) in keys.iter().zip(&platform.keys) {
+            // Numbers are given in the configuration's order: it is seldom another place than the end.
+            let place = lines.partition_point(|(known, _)| known < id);
+            lines.insert(place, (*id, key_lines(&platform, key.expose())));
+        }
         let default_port = match endpoint.security {
             Security::Plain => 80,
             Security::Tls(..) => 443,
@@ -184,7 +187,7 @@ impl Route {
         Route {
             id,
             keys,
-            key_lines,
+            key_lines: lines,
             path_prefix: format!("{}{}", platform.base_path, platform.api_path),
             probe_head: probe_head(&platform, &authority),
             authority,
@@ -195,8 +198,8 @@ impl Route {
 
     /// The field lines that show `key`, rendered once: its own and the platform's fixed ones.
     pub fn key_lines(&self, key: KeyId) -> &[u8] {
-        let place = self.keys.iter().position(|candidate| *candidate == key);
-        &self.key_lines[place.expect("a request tries the keys of its own site")]
+        let place = self.key_lines.binary_search_by_key(&key, |(id, _)| *id);
+        &self.key_lines[place.expect("a request tries the keys of its own site")].1
     }
 
     /// `/name/v1/*`: how clients reach it.
@@ -383,7 +386,7 @@ pub fn client_specs(config: &Config) -> Vec<ClientSpec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::testing::core;
+    use crate::exchange::testing::{core, core_with_keys};
 
     const HOST: usize = "Host: h.example\r\n".len();
 
@@ -410,6 +413,20 @@ mod tests {
         assert_eq!((anew.id, kept), (1, 1));
         let (other, kept) = made(&mut lasting, "b.example");
         assert_eq!((other.id, kept), (2, 2));
+    }
+
+    #[test]
+    fn each_key_has_its_own_lines_in_whatever_order_the_numbers_are() {
+        let keys = r#"["sk-a", "sk-b", "sk-c"]"#;
+        let core = core_with_keys("{}", keys, r#""base_url": "http://h.example""#);
+        let route = &core.site.routes[0];
+        // As after reloads that put a key in front and took another away.
+        let ids = [5, 0, 3].map(KeyId);
+        let (platform, endpoint) = (route.platform.clone(), Rc::clone(&route.endpoint));
+        let route = Route::new(platform, route.id, ids.to_vec(), endpoint);
+        let lines = ids.map(|id| String::from_utf8_lossy(route.key_lines(id)));
+        let want = ["a", "b", "c"].map(|key| format!("Authorization: Bearer sk-{key}\r\n"));
+        assert_eq!(lines, want);
     }
 
     #[test]
