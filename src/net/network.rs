@@ -324,14 +324,14 @@ pub fn random_seed() -> std::io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{self, Write};
     use std::net::{TcpListener, TcpStream};
     use std::thread;
 
     use super::*;
     use crate::net::records::Records;
     use crate::net::tls::{client_config, server_config, server_name};
-    use crate::net::transport::Transport;
+    use crate::net::transport::{Link, Transport};
 
     /// A connection after its TLS handshake, and its other end. Both wait for what they read.
     fn shaken(now: Now) -> (Connection, TcpStream) {
@@ -387,6 +387,66 @@ mod tests {
                 stays = stays_idle(&mut connection, &mut BlockPool::default(), now);
             }
             assert_eq!(stays, want, "{bytes}");
+        }
+    }
+
+    /// A connection's other end that has sent this, and may have ended.
+    struct Told(&'static [u8], bool);
+
+    impl Read for Told {
+        fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(space)? {
+                0 if !self.1 => Err(io::ErrorKind::WouldBlock.into()),
+                count => Ok(count),
+            }
+        }
+    }
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Link for Told {
+        fn shutdown(&mut self) {}
+
+        fn reset(&mut self) {}
+    }
+
+    #[test]
+    fn a_connection_stays_idle_as_long_as_nothing_moves_on_it() {
+        let now = Now {
+            instant: Instant::now(),
+            unix_ms: 0,
+        };
+        let closed = Hints::new(false, false, true);
+        // (what came, whether the peer has ended, what the poll says, what is still to be sent, whether it stays)
+        for (came, has_ended, news, unsent, want) in [
+            ("", false, Hints::NONE, "", true),
+            ("", false, Hints::FRESH, "", true),
+            (
+                "HTTP/1.1 408 Request Timeout\r\n",
+                false,
+                Hints::FRESH,
+                "",
+                false,
+            ),
+            ("", true, Hints::FRESH, "", false),
+            ("", false, closed, "", false),
+            ("", false, Hints::NONE, "the rest of a body", false),
+        ] {
+            let transport = Transport::Link(Box::new(Told(came.as_bytes(), has_ended)));
+            let mut connection = Connection::new(transport, Token(0), news, now);
+            let mut blocks = BlockPool::default();
+            connection.output.open(&mut blocks);
+            connection.output.put(unsent.as_bytes());
+            let stays = stays_idle(&mut connection, &mut blocks, now);
+            assert_eq!(stays, want, "{came:?} {has_ended} {news:?} {unsent:?}");
         }
     }
 }
