@@ -21,6 +21,17 @@ export function stateOf(status) {
   return STATES[status] ?? { level: "open", word: String(status) };
 }
 
+/** Whether the platform was asked with this key and nothing came of it: it counts as usable until something does. */
+export function isUnreached(key) {
+  return key.status === "unknown" && Boolean(key.error);
+}
+
+export const UNREACHED = { level: "wait", word: "No answer" };
+
+export function keyState(key) {
+  return isUnreached(key) ? UNREACHED : stateOf(key.status);
+}
+
 /** The preview of a short key, which shows nothing of it. */
 export const HIDDEN_PREVIEW = "…";
 
@@ -37,7 +48,7 @@ export function coolingWords(key, now) {
 
 /** What a line of trouble says of a key, its reason aside. */
 export function keyReason(name, platform, key) {
-  const { level } = stateOf(key.status);
+  const { level } = keyState(key);
   const tag = key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id;
   return { id: `${name} ${key.key_id}`, name, level, what: `${platform.display_name} · ${keyName(key)}`, tag };
 }
@@ -49,10 +60,11 @@ export function verdict(stats) {
   const keys = platforms.flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
   const rejected = keys.filter(({ key }) => key.status === "unhealthy");
   const cooling = keys.filter(({ key }) => key.status === "cooling");
-  const unknown = keys.filter(({ key }) => key.status === "unknown");
+  const unreached = keys.filter(({ key }) => isUnreached(key));
+  const unknown = keys.filter(({ key }) => key.status === "unknown" && !isUnreached(key));
   const isDown = (platform) => platform.status === "unhealthy" || platform.status === "no_keys";
   const down = platforms.filter(([, platform]) => isDown(platform));
-  const troubled = [...rejected, ...cooling];
+  const troubled = [...rejected, ...cooling, ...unreached];
   const reasons = [
     ...down
       .filter(([, platform]) => platform.keys.length === 0)
@@ -66,10 +78,10 @@ export function verdict(stats) {
     ),
   ];
   const level = down.length > 0 ? "bad" : reasons.length > 0 ? "wait" : platforms.length > 0 ? "good" : "open";
-  return { level, headline: headline(platforms, keys.length, rejected.length, cooling.length, down), reasons, unknown: unknown.length };
+  return { level, headline: headline(platforms, keys.length, rejected.length, cooling.length, unreached.length, down), reasons, unknown: unknown.length };
 }
 
-function headline(platforms, total, rejected, cooling, down) {
+function headline(platforms, total, rejected, cooling, unreached, down) {
   if (platforms.length === 0) return "No platform is enabled";
   if (total === 0) return "No platform has a key";
   const parts = [];
@@ -77,6 +89,7 @@ function headline(platforms, total, rejected, cooling, down) {
   if (down.length > 1) parts.push(`${down.length} of ${many(platforms.length, "platform")} have no usable key`);
   if (rejected > 0) parts.push(`${rejected} of ${many(total, "key")} ${rejected === 1 ? "is" : "are"} rejected`);
   if (cooling > 0) parts.push(rejected > 0 ? `${cooling} cooling` : `${cooling} of ${many(total, "key")} ${cooling === 1 ? "is" : "are"} cooling`);
+  if (unreached > 0) parts.push(`${unreached} of ${many(total, "key")} got no answer`);
   if (parts.length > 0) return parts.join(", ");
   return total === 1 ? "The one key is usable" : `All ${total} keys are usable`;
 }

@@ -3,7 +3,7 @@
 import { byId, element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
 import { ago, count, instant, many, milliseconds, percent } from "./format.js";
 import { errorCount } from "./history.js";
-import { HIDDEN_PREVIEW, cardId, coolingWords, keyName, stateOf } from "./overview.js";
+import { HIDDEN_PREVIEW, UNREACHED, cardId, coolingWords, isUnreached, keyName, keyState, stateOf } from "./overview.js";
 import { Table, drawMeter, numberColumn } from "./table.js";
 
 /** More keys than this are folded: those in trouble are shown first. */
@@ -40,7 +40,7 @@ class Card {
     this.mark = shape("open");
     this.state = element("span");
     this.facts = element("p", { class: "facts-line muted" });
-    this.table = new Table(`Keys of ${name}`, keyColumns(), ({ key }) => key.key_id, ({ key }) => stateOf(key.status).level);
+    this.table = new Table(`Keys of ${name}`, keyColumns(), ({ key }) => key.key_id, ({ key }) => keyState(key).level);
     this.none = element("p", { class: "empty" });
     this.more = element("button", { class: "quiet", type: "button" });
     this.more.addEventListener("click", () => {
@@ -62,7 +62,7 @@ class Card {
   update(item) {
     this.last = item;
     const { name, platform, now, route } = item;
-    const { level } = stateOf(platform.status);
+    const { level } = platformState(platform);
     setAttribute(this.node, "data-level", level);
     setText(this.title, platform.display_name);
     setText(this.route, route ?? `/${name}/`);
@@ -84,17 +84,23 @@ class Card {
   }
 
   shown({ platform: { status, keys }, crowded }, idle) {
-    if (idle || (crowded && status === "healthy" && !this.open)) return [];
+    const trouble = keys.filter((key) => key.status === "unhealthy" || key.status === "cooling" || isUnreached(key));
+    if (idle || (crowded && status === "healthy" && trouble.length === 0 && !this.open)) return [];
     if (this.open || keys.length <= KEYS_SHOWN_MAX) return keys;
-    const trouble = keys.filter((key) => key.status === "unhealthy" || key.status === "cooling");
     const rest = keys.filter((key) => !trouble.includes(key));
     return [...trouble, ...rest].slice(0, KEYS_SHOWN_MAX);
   }
 }
 
+/** A platform of which no key got an answer is well only as far as anybody knows. */
+function platformState({ status, keys }) {
+  const isReached = keys.length === 0 || !keys.every(isUnreached);
+  return status !== "healthy" || isReached ? stateOf(status) : UNREACHED;
+}
+
 function platformWords({ status, keys }) {
   const usable = keys.filter((key) => key.status === "healthy" || key.status === "unknown").length;
-  const { word } = stateOf(status);
+  const { word } = platformState({ status, keys });
   return status === "disabled" || keys.length === 0 ? word : `${word}: ${usable} of ${keys.length} usable`;
 }
 
@@ -139,7 +145,7 @@ function drawKey(cell, { key }) {
 function drawState(cell, { key, now }) {
   if (!cell.firstChild) cell.append(element("span", { class: "state" }, shape("open"), element("span")));
   const [mark, words] = cell.firstChild.children;
-  const { level, word } = stateOf(key.status);
+  const { level, word } = keyState(key);
   setShape(mark, level);
   setText(words, key.status === "cooling" ? coolingWords(key, now) : word);
 }

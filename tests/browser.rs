@@ -175,6 +175,24 @@ fn shows_trouble_at_once_and_foreign_names_as_text() {
 }
 
 #[test]
+fn a_platform_that_nobody_reaches_is_not_called_healthy() {
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let nobody = format!("http://{}", nobody.expect("a port is free"));
+    let proxy = Proxy::start(
+        &json!([{"name": "gone", "base_url": nobody, "keys": ["gone-key-number-one"]}]),
+    );
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("1 of 1 key got no answer"), SOON);
+    let card = chrome.value("document.querySelector('#platforms .platform').innerText");
+    let card = card.to_string();
+    assert!(card.contains("No answer: 1 of 1 usable"), "{card}");
+    assert!(card.contains("connection refused"), "{card}");
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
 fn folds_many_client_keys_to_those_that_matter() {
     let platform = Platform::start();
     let mut keys: Vec<Value> = (0..30)
