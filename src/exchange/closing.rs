@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::base::buffer::Buffer;
     use crate::exchange::request::Role;
-    use crate::exchange::testing::{self, buffer};
+    use crate::exchange::testing::{self, buffer, ends};
     use crate::exchange::{Ends, Upstream};
 
     #[test]
@@ -148,20 +148,13 @@ mod tests {
         let now = testing::now();
         let mut output = buffer(b"the answer");
         let mut step = |exchange: Exchange, output: &mut Buffer| {
-            let ends = |input, output| Ends {
-                input,
-                output,
-                holds_records: false,
-                ended: None,
-                active_at: now.instant,
-            };
             exchange.step(&mut Cx {
                 now,
                 core: &mut core,
                 session: 0,
                 role: Role::Proxy,
                 peer: [127, 0, 0, 1].into(),
-                client: ends(&mut buffer(PIECE), output),
+                client: ends(&mut buffer(PIECE), output, now),
                 upstream: Upstream::None,
             })
         };

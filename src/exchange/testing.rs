@@ -80,6 +80,17 @@ pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_,
     tell(&head.expect("a well-formed head"))
 }
 
+/// A connection that is well, on which bytes moved just now.
+pub fn ends<'b>(input: &'b mut Buffer, output: &'b mut Buffer, now: Now) -> Ends<'b> {
+    Ends {
+        input,
+        output,
+        holds_records: false,
+        ended: None,
+        active_at: now.instant,
+    }
+}
+
 /// A step of an exchange whose client has sent `sent`; what the client gets by it.
 pub fn step(exchange: Exchange, sent: &[u8], core: &mut Core, now: Now) -> (Exchange, Vec<u8>) {
     step_behind(b"", exchange, sent, core, now)
@@ -100,13 +111,7 @@ pub fn step_behind(
         session: 0,
         role: Role::Proxy,
         peer: [192, 0, 2, 1].into(),
-        client: Ends {
-            input: &mut from_client,
-            output: &mut to_client,
-            holds_records: false,
-            ended: None,
-            active_at: now.instant,
-        },
+        client: ends(&mut from_client, &mut to_client, now),
         upstream: Upstream::None,
     };
     let (next, _) = exchange.step(&mut cx);

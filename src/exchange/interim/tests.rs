@@ -1,7 +1,7 @@
 //! What an interim answer leaves open: whose time passes, and what is learned of the key.
 
 use super::super::request::Role;
-use super::super::testing::{buffer, core, drain, now};
+use super::super::testing::{buffer, core, drain, ends, now};
 use super::*;
 use crate::base::buffer::{BUFFER_BYTES, Buffer};
 use crate::exchange::upload::Upload;
@@ -29,21 +29,14 @@ fn step(
     now: Now,
 ) -> Exchange {
     let [mut from_client, mut input, mut output] = [b"", answer, b""].map(buffer);
-    let ends = |input, output| Ends {
-        input,
-        output,
-        holds_records: false,
-        ended: None,
-        active_at: now.instant,
-    };
     let mut cx = Cx {
         now,
         core,
         session: 0,
         role: Role::Proxy,
         peer: [127, 0, 0, 1].into(),
-        client: ends(&mut from_client, to_client),
-        upstream: Upstream::Open(ends(&mut input, &mut output), Origin::Fresh),
+        client: ends(&mut from_client, to_client, now),
+        upstream: Upstream::Open(ends(&mut input, &mut output, now), Origin::Fresh),
     };
     exchange.step(&mut cx).0
 }

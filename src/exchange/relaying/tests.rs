@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::super::request::Role;
-use super::super::testing::{buffer, core, drain, now, request};
+use super::super::testing::{buffer, core, drain, ends, now, request};
 use super::super::trying::Trying;
 use super::super::upload::Upload;
 use super::*;
@@ -109,21 +109,14 @@ fn the_first_byte_is_the_body_s_and_the_time_of_the_first_one() {
     for (seconds, bytes) in [(1, head), (2, b"ab"), (3, b"cd")] {
         let now = begun.after(second * seconds);
         let [mut one, mut two, mut three, mut input] = [b"", b"", b"", bytes].map(buffer);
-        let ends = |input, output| Ends {
-            input,
-            output,
-            holds_records: false,
-            ended: None,
-            active_at: now.instant,
-        };
         let mut cx = Cx {
             now,
             core: &mut core,
             session: 0,
             role: Role::Proxy,
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            client: ends(&mut one, &mut two),
-            upstream: Upstream::Open(ends(&mut input, &mut three), Origin::Fresh),
+            client: ends(&mut one, &mut two, now),
+            upstream: Upstream::Open(ends(&mut input, &mut three, now), Origin::Fresh),
         };
         exchange = exchange.step(&mut cx).0;
     }
