@@ -125,7 +125,7 @@ function keyColumns() {
     { label: "State", kind: "state-cell", draw: drawState },
     { label: "Share", kind: "share", draw: (cell, { key, sum }) => drawMeter(cell, key.requests / sum, percent(key.requests, sum)) },
     numberColumn("Requests", ({ key }) => count(key.requests)),
-    numberColumn("Errors", ({ key }) => count(errorCount(key.errors))),
+    numberColumn("Failed tries", ({ key }) => count(errorCount(key.errors))),
     numberColumn("p50", ({ key }) => milliseconds(key.first_byte_ms.p50)),
     numberColumn("p95", ({ key }) => milliseconds(key.first_byte_ms.p95)),
     numberColumn("Tokens in", ({ key }) => count(key.tokens_in)),
@@ -150,12 +150,12 @@ function drawState(cell, { key, now }) {
   setText(words, key.status === "cooling" ? coolingWords(key, now) : word);
 }
 
-/** The state's reason, and what the errors were: a line of their own, since both can be long. */
+/** The state's reason, and why tries failed: a line of their own, since both can be long. */
 function drawNotes(cell, { key }) {
   if (!cell.firstChild) cell.append(element("span", { class: "why" }), element("span"));
   const kinds = Object.entries(ERROR_WORDS).filter(([kind]) => key.errors[kind] > 0);
   const errors = kinds.map(([kind, word]) => `${count(key.errors[kind])} ${word}`).join(", ");
   setText(cell.children[0], key.error ?? "");
-  setText(cell.children[1], errors && `Errors: ${errors}`);
+  setText(cell.children[1], errors && `Failed tries: ${errors}`);
   cell.hidden = !key.error && !errors;
 }

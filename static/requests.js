@@ -117,6 +117,11 @@ function drawAnswer(cell, request) {
   setText(cell.firstChild.children[1], answerWords(request));
 }
 
+/** The key's name and id, of which the first may hold the second. */
+function keyWords({ key_name: name, key_id: id }) {
+  return name === null || name.endsWith(id) ? name : `${name} · ${id}`;
+}
+
 function showFacts(request) {
   const facts = [
     ["Time", dateTime(instant(request.time))],
@@ -124,7 +129,7 @@ function showFacts(request) {
     ["Request id", request.request_id],
     ["Client", request.client],
     ["Platform", request.platform_name],
-    ["Key", [request.key_name, request.key_id].filter(Boolean).join(" · ")],
+    ["Key", keyWords(request)],
     ["Request", `${request.method} ${request.path}`],
     ["Model", request.model],
     ["Tries", request.tries],
