@@ -92,3 +92,25 @@ fn nobody_takes_for_whole_what_was_cut_off_and_what_was_said_last_arrives() {
         assert_eq!(resets(request, answer, by), want, "row {number}: {by:?}");
     }
 }
+
+/// No event tells of the answer but the write that failed.
+#[test]
+fn the_answer_of_a_platform_that_takes_no_request_is_read() {
+    let (mut core, now) = (core("{}", PLATFORM), now());
+    let (mut session, mut theirs) = client(now);
+    let (ours, mut platform) = UnixStream::pair().expect("a pair of sockets");
+    let answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno\n";
+    platform.write_all(answer).expect("there is room");
+    drop(platform);
+    let transport = Transport::Link(Box::new(Pipe(ours, Rc::default())));
+    let writable = Hints::new(false, true, false);
+    let connection = Connection::new(transport, Token(1), writable, now);
+    theirs.write_all(REQUEST).expect("there is room");
+    let (defects, _) = drive(&mut session, &mut core, &mut Wired(Some(connection)), now);
+    assert_eq!(defects, 0);
+    drop(session);
+    let mut text = String::new();
+    theirs.read_to_string(&mut text).expect("the answer ends");
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+    assert!(text.ends_with("\r\n\r\nno\n"), "{text}");
+}
