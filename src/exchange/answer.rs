@@ -109,7 +109,7 @@ pub fn relay_head(
         {
             continue;
         }
-        if request.cors != Cors::NotAsked && is_cors(field.name) {
+        if gives_way(field.name, &request.cors) {
             continue;
         }
         seen_date |= field.name.eq_ignore_ascii_case("date");
@@ -283,9 +283,14 @@ fn is_quota(name: &str) -> bool {
     is_one_of(name, &QUOTA_FIELDS)
 }
 
-fn is_cors(name: &str) -> bool {
-    name.eq_ignore_ascii_case("access-control-allow-origin")
-        || name.eq_ignore_ascii_case("access-control-expose-headers")
+/// Whether a platform's field makes room for what the proxy says of CORS. What it exposes stays beside the proxy's own.
+fn gives_way(name: &str, cors: &Cors) -> bool {
+    let is = |other| name.eq_ignore_ascii_case(other);
+    match cors {
+        Cors::NotAsked => false,
+        Cors::Any | Cors::Only(_) => is("access-control-allow-origin"),
+        Cors::Refused => is("access-control-allow-origin") || is("access-control-expose-headers"),
+    }
 }
 
 fn put_status_line(out: &mut Buffer, status: u16, reason: &[u8]) {

@@ -286,7 +286,7 @@ fn cors_and_quota() {
     const THEIRS: &str = "X-RateLimit-Remaining-Requests: 3\r\n";
     let exposes = |names: &str| format!("access-control-expose-headers: {names}\r\n");
     let with_id = exposes("x-request-id");
-    let rows: [(&str, Change, String); 11] = [
+    let rows: [(&str, Change, String); 12] = [
         ("", any_origin, format!("{DATE}{ID}{ANY}{with_id}")),
         ("", one_origin, format!("{DATE}{ID}{ONE}{with_id}")),
         ("", foreign_origin, format!("{DATE}{ID}")),
@@ -294,6 +294,11 @@ fn cors_and_quota() {
             "Access-Control-Allow-Origin: https://x\r\n",
             any_origin,
             format!("{DATE}{ID}{ANY}{with_id}"),
+        ),
+        (
+            "access-control-allow-origin: *\r\nAccess-Control-Expose-Headers: a\r\n",
+            one_origin,
+            format!("Access-Control-Expose-Headers: a\r\n{DATE}{ID}{ONE}{with_id}"),
         ),
         (
             "access-control-allow-origin: *\r\nAccess-Control-Expose-Headers: a\r\n",
