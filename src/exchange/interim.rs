@@ -8,7 +8,7 @@ use crate::http::field::Storage;
 use crate::http::response;
 use crate::http::scan::HeadScan;
 use crate::policy::keyring::{Outcome, Permit};
-use crate::policy::verdict::{Verdict, judge};
+use crate::policy::verdict::judge;
 
 use super::answer::{HEAD_ROOM_BYTES, relay_interim};
 use super::core::Core;
@@ -103,11 +103,8 @@ impl Interim {
             Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
         };
         if head.status >= 200 {
-            let outcome = match judge(head.status, &|| waits(&head), cx.now) {
-                Verdict::Deliver(outcome) | Verdict::TryNext(outcome) => outcome,
-                // It is on its way to the client, read or not.
-                Verdict::LookAtBody => Outcome::Canceled,
-            };
+            // A body that would have to be read for it is on its way to the client, read or not.
+            let outcome = judge(head.status, &|| waits(&head), cx.now).unwrap_or(Outcome::Canceled);
             let (request, rest, permit) = (self.request, self.rest, self.permit);
             let relaying = Relaying::begin(request, rest, permit, &head, outcome, cx);
             upstream.input.consume(range.end);

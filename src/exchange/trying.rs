@@ -15,7 +15,7 @@ use crate::net::connection::Ended;
 use crate::net::dial::{Origin, Reuse};
 use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{
-    INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Verdict, Waits, judge, names_invalid_key,
+    INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Waits, judge, names_invalid_key,
 };
 
 use super::core::Core;
@@ -275,9 +275,8 @@ impl Trying {
             return (Exchange::Interim(interim), Step::Again);
         }
         let outcome = match judge(head.status, &|| waits(&head), cx.now) {
-            Verdict::Deliver(outcome) => outcome,
-            Verdict::TryNext(outcome) => outcome,
-            Verdict::LookAtBody => match invalid_key(&head, &bytes[range.end..], upstream.ended) {
+            Some(outcome) => outcome,
+            None => match invalid_key(&head, &bytes[range.end..], upstream.ended) {
                 Look::Invalid => Outcome::Rejected {
                     reason: "400: the platform says API_KEY_INVALID".to_string(),
                 },

@@ -24,34 +24,24 @@ pub struct Waits<'b> {
     pub resets: [Option<&'b [u8]>; RESETS_MAX],
 }
 
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The client gets it.
-    Deliver(Outcome),
-    /// Another key may do better.
-    TryNext(Outcome),
-    /// The body's beginning decides.
-    LookAtBody,
-}
-
-/// Judges an answer. Its `waits` are looked for only where they matter.
-pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Verdict {
-    match status {
-        400 => Verdict::LookAtBody,
-        401 => Verdict::TryNext(Outcome::Rejected {
+/// What an answer with this status means for its key; none where the beginning of its body decides. Its `waits` are looked
+/// for only where they matter.
+pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Option<Outcome> {
+    Some(match status {
+        400 => return None,
+        401 => Outcome::Rejected {
             reason: "401: the platform does not accept this key".to_string(),
-        }),
-        402 => Verdict::TryNext(Outcome::Rejected {
+        },
+        402 => Outcome::Rejected {
             reason: "402: the platform asks for payment".to_string(),
-        }),
-        403 => Verdict::TryNext(Outcome::Forbidden),
-        429 => Verdict::TryNext(Outcome::RateLimited {
+        },
+        403 => Outcome::Forbidden,
+        429 => Outcome::RateLimited {
             wait: stated_wait(&waits(), now),
-        }),
-        status @ (500 | 502 | 503 | 504 | 529) => Verdict::TryNext(Outcome::ServerError { status }),
-        _ => Verdict::Deliver(Outcome::Answered),
-    }
+        },
+        500 | 502 | 503 | 504 | 529 => Outcome::ServerError { status },
+        _ => Outcome::Answered,
+    })
 }
 
 /// Whether the beginning of a 400's body says that the key is invalid, as Google's APIs do.
@@ -194,7 +184,7 @@ mod tests {
             resets: slots,
         };
         match judge(429, &|| waits, now()) {
-            Verdict::TryNext(Outcome::RateLimited { wait }) => wait,
+            Some(Outcome::RateLimited { wait }) => wait,
             other => panic!("{other:?}"),
         }
     }
@@ -244,29 +234,19 @@ mod tests {
     fn statuses() {
         let plain = |status| judge(status, &|| unreachable!("a 429 alone says when"), now());
         for status in [200, 204, 302, 404, 409, 422, 501, 505] {
-            assert_eq!(
-                plain(status),
-                Verdict::Deliver(Outcome::Answered),
-                "{status}"
-            );
+            assert_eq!(plain(status), Some(Outcome::Answered), "{status}");
         }
         for status in [500, 502, 503, 504, 529] {
-            assert_eq!(
-                plain(status),
-                Verdict::TryNext(Outcome::ServerError { status })
-            );
+            assert_eq!(plain(status), Some(Outcome::ServerError { status }));
         }
-        assert_eq!(plain(400), Verdict::LookAtBody);
-        assert_eq!(plain(403), Verdict::TryNext(Outcome::Forbidden));
+        assert_eq!(plain(400), None);
+        assert_eq!(plain(403), Some(Outcome::Forbidden));
         for (status, reason) in [
             (401, "401: the platform does not accept this key"),
             (402, "402: the platform asks for payment"),
         ] {
             let reason = reason.to_string();
-            assert_eq!(
-                plain(status),
-                Verdict::TryNext(Outcome::Rejected { reason })
-            );
+            assert_eq!(plain(status), Some(Outcome::Rejected { reason }));
         }
     }
 }
