@@ -54,9 +54,9 @@ impl Collecting {
             Ok(_) if self.deadline(cx.client.active_at) <= cx.now.instant => {
                 (Exchange::Collecting(self), Step::Close(Reason::Idle))
             }
-            Ok(progress) => (
+            Ok(stopped) => (
                 Exchange::Collecting(self),
-                progress.unless_paused(Step::Wait),
+                stopped.unless_paused(Step::Wait),
             ),
         }
     }

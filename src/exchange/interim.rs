@@ -54,12 +54,12 @@ impl Interim {
             return (Exchange::Interim(self), Step::Close(reason));
         };
         let sent = self.rest.send_on(upstream.output, &mut self.request, cx);
-        let progress = match sent {
-            Ok(progress) => progress,
+        let stopped = match sent {
+            Ok(stopped) => stopped,
             Err(reason) => return (Exchange::Interim(self), Step::Close(reason)),
         };
         let (exchange, step) = self.go_on(upstream, cx);
-        (exchange, progress.unless_paused(step))
+        (exchange, stopped.unless_paused(step))
     }
 
     pub fn deadline(&self, active_at: Instant) -> Instant {

@@ -89,12 +89,12 @@ impl Relaying {
     /// Passes on what is there, both ways.
     pub fn go_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let sent = self.rest.send_on(upstream.output, &mut self.request, cx);
-        let progress = match sent {
-            Ok(progress) => progress,
+        let stopped = match sent {
+            Ok(stopped) => stopped,
             Err(reason) => return (Exchange::Relaying(self), Step::Close(reason)),
         };
         let (exchange, step) = self.pass_on(upstream, cx);
-        (exchange, progress.unless_paused(step))
+        (exchange, stopped.unless_paused(step))
     }
 
     /// Whether the client would take the end of its connection for the end of the answer.

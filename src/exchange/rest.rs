@@ -8,7 +8,8 @@ use super::Cx;
 use super::core::Core;
 use super::reason::Reason;
 use super::request::Request;
-use super::upload::{Progress, Upload};
+use super::transfer::Stopped;
+use super::upload::Upload;
 
 /// None once all of the request has been handed on, which it has been before most answers.
 pub struct Rest(Option<Box<Upload>>);
@@ -25,18 +26,18 @@ impl Rest {
         output: &mut Buffer,
         request: &mut Request,
         cx: &mut Cx<'_>,
-    ) -> Result<Progress, Reason> {
+    ) -> Result<Stopped, Reason> {
         let Some(upload) = &mut self.0 else {
-            return Ok(Progress::Done);
+            return Ok(Stopped::Done);
         };
         let core = &mut *cx.core;
         let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
-        let progress = upload.pump(cx.client.input, Some(output), request, blocks, memory)?;
+        let stopped = upload.pump(cx.client.input, Some(output), request, blocks, memory)?;
         match upload.is_done() {
             true => drop(Rest(self.0.take()).discard(core)),
             false => upload.forget_sent(blocks),
         }
-        Ok(progress)
+        Ok(stopped)
     }
 
     pub fn is_sent(&self) -> bool {

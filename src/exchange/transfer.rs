@@ -7,6 +7,8 @@ use crate::http::chunked::chunk_head;
 use crate::http::malformed::Malformed;
 use crate::http::trailer::trailer_fields;
 
+use super::Step;
+
 /// How a body is written to the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
@@ -66,6 +68,16 @@ pub enum Stopped {
     Paused,
     /// The body has ended.
     Done,
+}
+
+impl Stopped {
+    /// What an exchange does that wants `step`: it does not wait while more can be moved.
+    pub fn unless_paused(self, step: Step) -> Step {
+        match (self, step) {
+            (Stopped::Paused, Step::Wait | Step::Starve) => Step::Again,
+            (_, step) => step,
+        }
+    }
 }
 
 /// Moves what can be moved. `watch` sees each piece of content; trailer fields that are `withheld` do not go on.

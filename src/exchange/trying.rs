@@ -25,8 +25,9 @@ use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Request, Role};
 use super::rest::Rest;
+use super::transfer::Stopped;
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
-use super::upload::{Progress, Upload};
+use super::upload::Upload;
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
 /// A platform that ends a connection on which the next byte has been the client's for so long has lost its patience with
@@ -145,7 +146,7 @@ impl Trying {
             return self.fail(Failure::TimedOut("connecting took too long"), cx);
         }
         match self.pump(None, cx) {
-            Ok(progress) => (Exchange::Trying(self), progress.unless_paused(Step::Wait)),
+            Ok(stopped) => (Exchange::Trying(self), stopped.unless_paused(Step::Wait)),
             Err(reason) => self.give_up(reason, cx),
         }
     }
@@ -156,8 +157,8 @@ impl Trying {
             self.upload.begin_try(lines, upstream.output);
             self.stage = Stage::Sending(cx.now.instant);
         }
-        let progress = match self.pump(Some(upstream.output), cx) {
-            Ok(progress) => progress,
+        let stopped = match self.pump(Some(upstream.output), cx) {
+            Ok(stopped) => stopped,
             Err(reason) => return self.give_up(reason, cx),
         };
         let (exchange, step) = match self.scan.response(upstream.input.unread()) {
@@ -165,14 +166,14 @@ impl Trying {
             Ok(None) => self.on_silence(upstream, origin, cx),
             Err(malformed) => self.fail(Failure::Unreachable(malformed.message().to_string()), cx),
         };
-        (exchange, progress.unless_paused(step))
+        (exchange, stopped.unless_paused(step))
     }
 
     fn pump(
         &mut self,
         output: Option<&mut crate::base::buffer::Buffer>,
         cx: &mut Cx<'_>,
-    ) -> Result<Progress, Reason> {
+    ) -> Result<Stopped, Reason> {
         let core = &mut *cx.core;
         self.upload.pump(
             cx.client.input,

@@ -9,7 +9,6 @@ use crate::http::body::Decoder;
 use crate::net::dial::Reuse;
 use crate::site::Site;
 
-use super::Step;
 use super::reason::Reason;
 use super::request::Request;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
@@ -64,29 +63,6 @@ pub struct Limits {
     pub content_bytes_max: u64,
     /// Whose bound that is.
     pub bound: &'static str,
-}
-
-/// Where an upload stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The client has more to send.
-    Waiting,
-    /// The platform takes no more for now, or is not there yet.
-    Blocked,
-    /// More of what the client has sent can be taken at once.
-    Paused,
-    /// All has been handed on.
-    Done,
-}
-
-impl Progress {
-    /// What an exchange does that wants `step`: it does not wait while more can be taken.
-    pub fn unless_paused(self, step: Step) -> Step {
-        match (self, step) {
-            (Progress::Paused, Step::Wait | Step::Starve) => Step::Again,
-            (_, step) => step,
-        }
-    }
 }
 
 impl Limits {
@@ -238,7 +214,8 @@ impl Upload {
         kept.sent_end = kept.head_end;
     }
 
-    /// Takes what the client has sent and hands on what `output` has room for; without an output it is only kept.
+    /// Takes what the client has sent and hands on what `output` has room for. Without an output the body is only kept, and
+    /// what is not handed on counts as full. It is done once all has been handed on.
     ///
     /// # Errors
     /// The body is malformed or too large. Nothing more of the client's connection can be understood then.
@@ -249,21 +226,20 @@ impl Upload {
         request: &mut Request,
         blocks: &mut BlockPool,
         memory: &RetryMemory,
-    ) -> Result<Progress, Reason> {
+    ) -> Result<Stopped, Reason> {
         if self.is_done() {
-            return Ok(Progress::Done);
+            return Ok(Stopped::Done);
         }
         if !self.is_received() && !memory.has_room(input.len() as u64) {
             // The bound of all bodies together holds whatever one read has brought.
             self.stop_keeping();
         }
         let (decoder, received) = (&mut self.decoder, &mut self.received);
-        let mut is_paused = false;
+        let mut stopped = Stopped::Full;
         if let Keeps::All = self.keeps {
             let kept = &mut self.kept;
             let mut keeper = Keeper { kept, blocks };
-            let stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
-            is_paused = stopped == Stopped::Paused;
+            stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
             self.check_size()?;
             if self.received > self.limits.kept_bytes_max {
                 self.stop_keeping();
@@ -273,17 +249,11 @@ impl Upload {
             self.kept.hand_on(output);
         }
         match (self.keeps, output) {
-            (Keeps::All, _) if is_paused => Ok(Progress::Paused),
-            (Keeps::All, _) => Ok(match (self.is_received(), self.is_done()) {
-                (false, _) => Progress::Waiting,
-                (true, false) => Progress::Blocked,
-                (true, true) => Progress::Done,
-            }),
-            (Keeps::Unsent, None) => Ok(Progress::Blocked),
+            (Keeps::All, _) if stopped == Stopped::Done && !self.is_done() => Ok(Stopped::Full),
+            (Keeps::All, _) => Ok(stopped),
+            (Keeps::Unsent, None) => Ok(Stopped::Full),
+            (Keeps::Unsent, Some(_)) if !self.kept.unsent().is_empty() => Ok(Stopped::Full),
             (Keeps::Unsent, Some(output)) => {
-                if !self.kept.unsent().is_empty() {
-                    return Ok(Progress::Blocked);
-                }
                 self.kept.drop_body();
                 let (decoder, received) = (&mut self.decoder, &mut self.received);
                 let stopped = receive(decoder, received, input, output, self.coding, request)?;
@@ -292,12 +262,7 @@ impl Upload {
                     self.forget_sent(blocks);
                 }
                 self.check_size()?;
-                Ok(match stopped {
-                    Stopped::Starved => Progress::Waiting,
-                    Stopped::Full => Progress::Blocked,
-                    Stopped::Paused => Progress::Paused,
-                    Stopped::Done => Progress::Done,
-                })
+                Ok(stopped)
             }
         }
     }

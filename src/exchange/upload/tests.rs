@@ -41,7 +41,7 @@ impl Bench {
     }
 
     /// Pumps with a platform there.
-    fn pump(&mut self) -> Result<Progress, Reason> {
+    fn pump(&mut self) -> Result<Stopped, Reason> {
         let (blocks, memory) = (&mut self.core.blocks, &self.core.retry_memory);
         let output = Some(&mut self.output);
         self.upload
@@ -49,7 +49,7 @@ impl Bench {
     }
 
     /// Pumps while there is none yet.
-    fn collect(&mut self) -> Result<Progress, Reason> {
+    fn collect(&mut self) -> Result<Stopped, Reason> {
         let (blocks, memory) = (&mut self.core.blocks, &self.core.retry_memory);
         self.upload
             .pump(&mut self.input, None, &mut self.request, blocks, memory)
@@ -187,7 +187,7 @@ fn each_piece_goes_on_at_once_and_again_in_a_retry() {
             } else {
                 assert!(bench.upload.is_repeatable(), "{framing:?} {sent:?}");
                 bench.begin();
-                assert_eq!(bench.pump().ok(), Some(Progress::Done));
+                assert_eq!(bench.pump().ok(), Some(Stopped::Done));
                 assert_eq!(drain(&mut bench.output), first, "the same bytes again");
             }
             bench.discard();
@@ -207,8 +207,8 @@ fn a_body_that_comes_before_the_platform_is_kept() {
                     .expect("a well-formed body within its bounds");
             }
             bench.begin();
-            let progress = bench.pump().expect("a well-formed body within its bounds");
-            assert_eq!(progress, Progress::Done);
+            let stopped = bench.pump().expect("a well-formed body within its bounds");
+            assert_eq!(stopped, Stopped::Done);
             let out = drain(&mut bench.output);
             assert_eq!(body_of(framing, &out), body, "{framing:?} {sent:?}");
             assert_eq!(shown(bench.input.unread()), left);
@@ -225,14 +225,14 @@ fn a_retry_in_the_middle_sends_what_has_come_and_goes_on() {
         let mut bench = Bench::new(Framing::Length(8), PLENTY, 100);
         bench.begin();
         bench.input.put(before.as_bytes());
-        assert_eq!(bench.pump().ok(), Some(Progress::Waiting));
+        assert_eq!(bench.pump().ok(), Some(Stopped::Starved));
         assert_eq!(
             shown(&drain(&mut bench.output)),
             format!("{SENT_HEAD}{before}")
         );
         bench.begin();
         bench.input.put(after.as_bytes());
-        assert_eq!(bench.pump().ok(), Some(Progress::Done));
+        assert_eq!(bench.pump().ok(), Some(Stopped::Done));
         assert_eq!(
             shown(&drain(&mut bench.output)),
             format!("{SENT_HEAD}{body}")
@@ -322,12 +322,12 @@ fn an_answer_that_begins_ends_the_keeping() {
     let mut bench = Bench::new(Framing::Length(6), PLENTY, 100);
     bench.begin();
     bench.input.put(b"abc");
-    assert_eq!(bench.pump().ok(), Some(Progress::Waiting));
+    assert_eq!(bench.pump().ok(), Some(Stopped::Starved));
     assert_eq!(bench.core.retry_memory.used(), 3);
     bench.upload.stop_keeping();
     assert!(!bench.upload.is_repeatable());
     bench.input.put(b"def");
-    assert_eq!(bench.pump().ok(), Some(Progress::Done));
+    assert_eq!(bench.pump().ok(), Some(Stopped::Done));
     assert_eq!(bench.core.retry_memory.used(), 0);
     assert_eq!(
         shown(&drain(&mut bench.output)),
@@ -392,7 +392,7 @@ fn a_probe_s_request_is_whole() {
         bench.upload = Upload::complete(HEAD, body.as_bytes(), blocks, memory);
         for _ in 0..2 {
             bench.begin();
-            assert_eq!(bench.pump().ok(), Some(Progress::Done));
+            assert_eq!(bench.pump().ok(), Some(Stopped::Done));
             assert_eq!(
                 shown(&drain(&mut bench.output)),
                 format!("{SENT_HEAD}{body}")
@@ -431,7 +431,7 @@ fn no_trailer_speaks_for_the_platform_s_own_fields() {
         bench.request.route = Some(0);
         bench.begin();
         bench.input.put(body);
-        assert_eq!(bench.pump().expect("well-formed"), Progress::Done);
+        assert_eq!(bench.pump().expect("well-formed"), Stopped::Done);
         assert_eq!(
             shown(&drain(&mut bench.output)),
             format!("{SENT_HEAD}1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"),
@@ -446,14 +446,14 @@ fn once_an_answer_has_begun_nothing_is_held_of_what_has_left() {
     let mut bench = Bench::new(Framing::Length(5), PLENTY, 100);
     bench.begin();
     bench.input = buffer(b"abc");
-    assert_eq!(bench.pump().unwrap(), Progress::Waiting);
+    assert_eq!(bench.pump().unwrap(), Stopped::Starved);
     bench.forget_sent();
     assert!(bench.held_bytes() > 0, "it may have to be sent again");
     bench.upload.stop_keeping();
     bench.forget_sent();
     assert_eq!((bench.held_bytes(), bench.core.retry_memory.used()), (0, 0));
     bench.input = buffer(b"deGET");
-    assert_eq!(bench.pump().unwrap(), Progress::Done);
+    assert_eq!(bench.pump().unwrap(), Stopped::Done);
     bench.forget_sent();
     assert_eq!(
         shown(&drain(&mut bench.output)),
