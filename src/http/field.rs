@@ -79,23 +79,14 @@ pub fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// `text` without the blanks around it.
-pub fn trim_blanks(text: &[u8]) -> &[u8] {
-    let start = text.iter().position(|byte| !is_blank(*byte));
-    let end = text.iter().rposition(|byte| !is_blank(*byte));
-    match (start, end) {
-        (Some(start), Some(end)) => &text[start..=end],
-        (None, _) | (_, None) => &[],
-    }
-}
-
 /// The items of a comma-separated value, trimmed, without empty ones (RFC 9110 section 5.6.1.2).
 ///
-/// It does not see quoted strings: a comma within one divides it.
+/// It does not see quoted strings: a comma within one divides it. Of all that is trimmed only spaces and tabs can stand in a
+/// field's value.
 pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|byte| *byte == b',')
-        .map(trim_blanks)
+        .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty())
 }
 

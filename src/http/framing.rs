@@ -2,7 +2,7 @@
 //! differently is an error, not a guess.
 
 use super::Version;
-use super::field::{is_token, list_items, parse_decimal, trim_blanks};
+use super::field::{is_token, list_items, parse_decimal};
 use super::malformed::Malformed;
 
 /// How a body is delimited.
@@ -92,9 +92,9 @@ impl Codings {
             .split(|byte| *byte == b';')
             .next()
             .unwrap_or_default();
-        let is_chunked = trim_blanks(name).eq_ignore_ascii_case(b"chunked");
+        let is_chunked = name.trim_ascii().eq_ignore_ascii_case(b"chunked");
         // A quoted parameter could hold a comma, where the list would be divided wrongly. No coding has one.
-        if !is_token(trim_blanks(name)) || coding.contains(&b'"') || is_chunked && name != coding {
+        if !is_token(name.trim_ascii()) || coding.contains(&b'"') || is_chunked && name != coding {
             return Err(Malformed::Coding);
         }
         match (self, is_chunked) {

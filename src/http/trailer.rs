@@ -2,7 +2,7 @@
 
 use super::Field;
 use super::connection::is_hop_by_hop;
-use super::field::{begins_with, is_one_of, trim_blanks};
+use super::field::{begins_with, is_one_of};
 
 /// Fields that would change, after the fact, how a message is framed, routed, authenticated or processed.
 const LEFT_OUT: [&str; 39] = [
@@ -67,7 +67,7 @@ fn split_line(line: &[u8]) -> Option<Field<'_>> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     Some(Field {
         name: str::from_utf8(&line[..colon]).ok()?,
-        value: trim_blanks(&line[colon + 1..]),
+        value: line[colon + 1..].trim_ascii(),
     })
 }
 
