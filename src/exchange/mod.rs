@@ -157,7 +157,7 @@ pub enum Upstream<'s> {
     None,
     Dialing,
     Open(Ends<'s>, Origin),
-    Failed(Fault),
+    Failed(&'s Fault),
 }
 
 impl Exchange {

@@ -55,7 +55,7 @@ impl Upstream {
         }
     }
 
-    /// What the exchange sees of it. A failure is told once.
+    /// What the exchange sees of it.
     pub fn shown(&mut self) -> exchange::Upstream<'_> {
         match self {
             Upstream::None => exchange::Upstream::None,
@@ -63,12 +63,7 @@ impl Upstream {
             Upstream::Open {
                 connection, origin, ..
             } => exchange::Upstream::Open(ends(connection), *origin),
-            Upstream::Failed(_) => match self.take() {
-                Upstream::Failed(fault) => exchange::Upstream::Failed(fault),
-                Upstream::None | Upstream::Dialing(_) | Upstream::Open { .. } => {
-                    exchange::Upstream::None
-                }
-            },
+            Upstream::Failed(fault) => exchange::Upstream::Failed(fault),
         }
     }
 
