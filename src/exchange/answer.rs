@@ -8,6 +8,7 @@ use crate::http::field::{begins_with, is_framing, is_one_of};
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
 use crate::policy::access::Quota;
+use crate::service::reply::Reply;
 
 use super::core::{Core, Phase};
 use super::request::{Afterwards, Cors, Request};
@@ -46,27 +47,26 @@ pub enum Extent {
     Stream,
 }
 
-/// Writes the head of one of the proxy's own answers and tells how its body is to be written.
+/// Writes the head of one of the proxy's own answers, with the status and the fields of `reply`, and tells how its body is to
+/// be written.
 pub fn write_own_head(
     out: &mut Buffer,
     core: &mut Core,
     request: &mut Request,
-    status: u16,
+    reply: &Reply,
     extent: Extent,
-    fields: &mut dyn Iterator<Item = (&str, &str)>,
     now: Now,
 ) -> Coding {
     end_in_drain(core, request);
-    put_status_line(out, status, reason_phrase(status).as_bytes());
+    put_status_line(out, reply.status, reason_phrase(reply.status).as_bytes());
     put_field(out, "date", core.date(now));
-    let mut exposed = Vec::new();
-    for (name, value) in fields {
+    for (name, value) in &reply.fields {
         put_field(out, name, value.as_bytes());
-        exposed.push(name);
     }
     put_field(out, "x-request-id", request.id.as_bytes());
     let limits = put_quota(out, request.quota);
-    let present = exposed.iter().copied().chain(["x-request-id"]);
+    let present = reply.fields.iter().map(|(name, _)| *name);
+    let present = present.chain(["x-request-id"]);
     put_cors(out, &request.cors, present.chain(limits.iter().copied()));
     let coding = match (extent, request.version) {
         (Extent::NoBody, _) => Coding::Identity,

@@ -242,6 +242,13 @@ impl Replying {
     }
 }
 
+impl Body {
+    const EMPTY: Body = Body::Whole {
+        body: Cow::Borrowed(&[]),
+        sent: 0,
+    };
+}
+
 impl Before {
     /// Whether what it waits for is there.
     fn is_over(&self, cx: &Cx<'_>) -> bool {
@@ -272,25 +279,9 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
         Content::Whole(body) => Extent::Bytes(body.len()),
         Content::Demo(_) => Extent::Stream,
     };
-    let mut fields = reply
-        .fields
-        .iter()
-        .map(|(name, value)| (*name, value.as_ref()));
-    let out = &mut *cx.client.output;
-    let coding = write_own_head(
-        out,
-        cx.core,
-        request,
-        reply.status,
-        extent,
-        &mut fields,
-        cx.now,
-    );
+    let coding = write_own_head(cx.client.output, cx.core, request, &reply, extent, cx.now);
     match (reply.content, request.asked) {
-        (Content::None, _) | (_, Asked::Head) => Body::Whole {
-            body: Cow::Borrowed(&[]),
-            sent: 0,
-        },
+        (Content::None, _) | (_, Asked::Head) => Body::EMPTY,
         (Content::Whole(body), Asked::Other) => Body::Whole { body, sent: 0 },
         (Content::Demo(stream), Asked::Other) => Body::Demo {
             stream,
@@ -302,26 +293,13 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
 
 /// Writes the head of `/events`, and begins the first event where a body is asked for.
 fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Body {
-    let mut fields = [
-        ("content-type", "text/event-stream"),
-        ("cache-control", "no-store"),
-    ]
-    .into_iter();
-    let out = &mut *cx.client.output;
-    let coding = write_own_head(
-        out,
-        cx.core,
-        request,
-        200,
-        Extent::Stream,
-        &mut fields,
-        cx.now,
-    );
+    let reply = Reply::empty(200)
+        .with("content-type", "text/event-stream")
+        .with("cache-control", "no-store");
+    let (out, extent) = (&mut *cx.client.output, Extent::Stream);
+    let coding = write_own_head(out, cx.core, request, &reply, extent, cx.now);
     match request.asked {
-        Asked::Head => Body::Whole {
-            body: Cow::Borrowed(&[]),
-            sent: 0,
-        },
+        Asked::Head => Body::EMPTY,
         Asked::Other => {
             let event = cx.core.fresh_event(cx.now);
             put_chunk_head(cx.client.output, coding, event.len());

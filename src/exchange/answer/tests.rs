@@ -419,16 +419,8 @@ fn heads_of_the_proxy_s_own() {
         request.afterwards = Afterwards::KeepAlive;
         change(&mut request);
         let mut out = buffer(b"");
-        let fields = [("content-type", "text/plain"), ("x-proxy-error", "code")];
-        let found = write_own_head(
-            &mut out,
-            &mut core,
-            &mut request,
-            status,
-            extent,
-            &mut fields.into_iter(),
-            now(),
-        );
+        let reply = Reply::whole(status, "text/plain", b"").with("x-proxy-error", "code");
+        let found = write_own_head(&mut out, &mut core, &mut request, &reply, extent, now());
         let own = "content-type: text/plain\r\nx-proxy-error: code\r\n";
         let reason = reason_phrase(status);
         let head = format!("HTTP/1.1 {status} {reason}\r\n{DATE}{own}{ID}{want}\r\n");
