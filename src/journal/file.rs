@@ -210,26 +210,14 @@ impl JournalFile {
     /// # Errors
     /// `Busy` when another process holds it; failed when the file system has no locks.
     pub fn lock(&self, lock: Lock) -> Result<(), Fault> {
-        match self.try_lock(lock)? {
-            true => Ok(()),
-            false => Err(Fault::Busy),
-        }
-    }
-
-    /// Whether the lock could be taken at once.
-    ///
-    /// # Errors
-    /// When the file system has no locks.
-    pub fn try_lock(&self, lock: Lock) -> Result<bool, Fault> {
         let locked = match lock {
             Lock::Shared => self.file.try_lock_shared(),
             Lock::Exclusive => self.file.try_lock(),
         };
-        match locked {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(failed("locked", &error)),
-        }
+        locked.map_err(|error| match error {
+            TryLockError::WouldBlock => Fault::Busy,
+            TryLockError::Error(error) => failed("locked", &error),
+        })
     }
 
     pub fn unlock(&self) {
@@ -265,7 +253,7 @@ impl JournalFile {
     pub fn cut_off(&mut self, bytes: usize) {
         let length = self.length_min.saturating_sub(bytes as u64);
         if bytes > 0
-            && self.try_lock(Lock::Exclusive) == Ok(true)
+            && self.lock(Lock::Exclusive).is_ok()
             && self.size() == Ok(self.length_min)
             && self.file.set_len(length).is_ok()
         {

@@ -242,14 +242,11 @@ impl Journal {
         if self.compact_at.is_some_and(|at| now.instant < at) {
             return;
         }
-        let locked = self
-            .file
-            .as_ref()
-            .map(|file| file.try_lock(Lock::Exclusive));
-        let outcome = match locked {
+        let file = self.file.as_ref();
+        let outcome = match file.map(|file| file.lock(Lock::Exclusive)) {
             // What was held before has gone by the attempt.
-            None | Some(Ok(false)) => return self.release(),
-            Some(Ok(true)) => self.compact_locked(now),
+            None | Some(Err(Fault::Busy)) => return self.release(),
+            Some(Ok(())) => self.compact_locked(now),
             Some(Err(fault)) => Err(fault),
         };
         self.release();

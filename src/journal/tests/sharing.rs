@@ -266,7 +266,7 @@ fn who_writes_alone_keeps_the_lock_until_another_writes() {
         journal.note(&used(1, 1, now), now);
         assert_eq!(journal.flush(now), Flushed::Done);
         journal.catch_up(now).for_each(drop);
-        let is_free = other.try_lock(Lock::Exclusive).expect("there are locks");
+        let is_free = other.lock(Lock::Exclusive).is_ok();
         other.unlock();
         is_free
     };
