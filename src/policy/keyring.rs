@@ -59,7 +59,7 @@ pub enum Cause {
 pub enum KeyState {
     Unknown,
     Healthy,
-    Cooling { until_unix_ms: u64, cause: Cause },
+    Cooling { until_unix_ms: u64 },
     Unhealthy,
 }
 

@@ -214,7 +214,7 @@ impl<'v> PlatformJson<'v> {
 impl<'v> KeyJson<'v> {
     fn of(row: &'v KeyView, view: &StatsView) -> KeyJson<'v> {
         let cooling_until = match row.state {
-            KeyState::Cooling { until_unix_ms, .. } => Some(timestamp(until_unix_ms)),
+            KeyState::Cooling { until_unix_ms } => Some(timestamp(until_unix_ms)),
             KeyState::Unknown | KeyState::Healthy | KeyState::Unhealthy => None,
         };
         KeyJson {

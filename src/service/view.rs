@@ -90,7 +90,7 @@ pub(crate) mod tests {
     use crate::figures::{Client, Finished, RetryReason};
     use crate::policy::access::WindowUsage;
     use crate::policy::digest::Digest;
-    use crate::policy::keyring::{Cause, KeyId, KeyState};
+    use crate::policy::keyring::{KeyId, KeyState};
 
     /// A name that needs escapes.
     pub const TEAM: &str = "team \"a\\b\"\n";
@@ -144,7 +144,6 @@ pub(crate) mod tests {
             preview: "sk-a…wxyz",
             state: KeyState::Cooling {
                 until_unix_ms: unix_ms + 5_000,
-                cause: Cause::RateLimited,
             },
             error: Some("429: \"slow down\""),
             last_check_unix_ms: None,

@@ -197,7 +197,6 @@ impl Key {
             (Health::Unhealthy { .. }, _) => KeyState::Unhealthy,
             (_, Some(cooling)) => KeyState::Cooling {
                 until_unix_ms: cooling.until_unix_ms,
-                cause: cooling.cause,
             },
             (Health::Unknown, None) => KeyState::Unknown,
             (Health::Healthy, None) => KeyState::Healthy,

@@ -139,7 +139,6 @@ fn what_was_noted_by_any_clock_cools_no_longer_than_it_was_to() {
             0 => KeyState::Unknown,
             _ => KeyState::Cooling {
                 until_unix_ms: until,
-                cause: Cause::RateLimited,
             },
         };
         let view = keyring.views(bench.platform, now).next();
