@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { clock, instant, many, milliseconds } from "./format.js";
-import { createReason, keyReason, updateReason } from "./overview.js";
+import { createReason, enabled, keyReason, updateReason } from "./overview.js";
 
 /** The uptime comes in whole seconds: starts that are further apart are those of two processes. */
 const START_MS_DIFFERENCE = 1500;
@@ -47,9 +47,7 @@ export class Health {
   }
 
   show(round, duration) {
-    const probes = Object.entries(round.platforms)
-      .filter(([, platform]) => platform.status !== "disabled")
-      .flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
+    const probes = enabled(round.platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
     // Keys that cannot be used stand above already; these can, although their probe met something.
     const odd = probes.filter(({ key }) => key.error && (key.status === "healthy" || key.status === "unknown"));
     // Whole milliseconds: what took less than one is told as such.
@@ -86,7 +84,5 @@ function startOf({ timestamp, uptime_seconds: uptime }) {
 }
 
 function enabledKeys(stats) {
-  return Object.entries(stats.platforms)
-    .filter(([, platform]) => platform.status !== "disabled")
-    .flatMap(([name, platform]) => platform.keys.map((key) => ({ id: `${name} ${key.key_id}`, key })));
+  return enabled(stats.platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ id: `${name} ${key.key_id}`, key })));
 }

@@ -21,6 +21,11 @@ export function stateOf(status) {
   return STATES[status] ?? { level: "open", word: String(status) };
 }
 
+/** The platforms that are in use, as `[name, platform]`. */
+export function enabled(platforms) {
+  return Object.entries(platforms).filter(([, platform]) => platform.status !== "disabled");
+}
+
 /** Whether the platform was asked with this key and nothing came of it: it counts as usable until something does. */
 export function isUnreached(key) {
   return key.status === "unknown" && Boolean(key.error);
@@ -56,7 +61,7 @@ export function keyReason(name, platform, key) {
 /** `{level, headline, reasons: [{id, name, level, what, tag, why}]}` of the present state. */
 export function verdict(stats) {
   const now = Date.parse(stats.timestamp);
-  const platforms = Object.entries(stats.platforms).filter(([, platform]) => platform.status !== "disabled");
+  const platforms = enabled(stats.platforms);
   const keys = platforms.flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
   const rejected = keys.filter(({ key }) => key.status === "unhealthy");
   const cooling = keys.filter(({ key }) => key.status === "cooling");

@@ -3,6 +3,7 @@
 import { events, json, request, rootKey } from "./api.js";
 import { byId, element, reconcile, setText } from "./dom.js";
 import { count, milliseconds } from "./format.js";
+import { enabled } from "./overview.js";
 
 /** The box shows the beginning of a very long answer; the figures still count all of it. */
 const ANSWER_CHARACTERS_MAX = 100_000;
@@ -29,16 +30,16 @@ export class Prompt {
   render(stats, routes, takesKeys) {
     this.routes = routes;
     this.takesKeys = takesKeys;
-    const enabled = Object.entries(stats.platforms).filter(([, platform]) => platform.status !== "disabled");
+    const platforms = enabled(stats.platforms);
     reconcile(
       byId("prompt-platform"),
-      enabled,
+      platforms,
       ([name]) => name,
       ([name]) => element("option", { value: name }),
       (node, [, platform]) => setText(node, platform.display_name),
     );
-    byId("prompt-send").disabled = enabled.length === 0 || this.stop !== null;
-    setText(byId("prompt-route"), enabled.length === 0 ? "No platform is enabled." : `POST ${this.route()}chat/completions`);
+    byId("prompt-send").disabled = platforms.length === 0 || this.stop !== null;
+    setText(byId("prompt-route"), platforms.length === 0 ? "No platform is enabled." : `POST ${this.route()}chat/completions`);
   }
 
   route() {
