@@ -111,11 +111,10 @@ export class Overview {
       shown.push({ id: "unknown", level: "open", what: many(found.unknown, "key"), why: "no answer yet" });
     }
     reconcile(byId("reasons"), shown, (reason) => reason.id, createReason, updateReason);
-    document.title = `${found.headline} – ai-api-proxy`;
     strip(stats, rate);
   }
 
-  /** Without figures: loading, or nobody there. */
+  /** In one line, as the page's title too; all that there is without figures. */
   say(level, words) {
     byId("overview").dataset.level = level;
     setText(byId("headline"), words);
