@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::base::now::Now;
 use crate::base::secret::KEY_BYTES_MAX;
-use crate::http::field::{is_one_of, list_items};
+use crate::http::field::{is_one_of, list_items, values};
 use crate::http::request::RequestHead;
 use crate::policy::access::{ClientId, Clients};
 use crate::site::{Route, Site};
@@ -60,15 +60,11 @@ impl Peer {
                 is_loopback: socket_address.is_loopback() && !is_forwarded,
             };
         }
-        let hops = head
-            .fields
-            .iter()
-            .filter(|field| field.name.eq_ignore_ascii_case("x-forwarded-for"));
         let mut client = None;
         let mut outermost_trusted = None;
         // A process of this machine comes by way of this machine alone: else whoever is trusted could pose as one.
         let mut is_local = socket_address.is_loopback();
-        for hop in hops.flat_map(|field| list_items(field.value)) {
+        for hop in values(head.fields, "x-forwarded-for").flat_map(list_items) {
             match parse_address(hop) {
                 Some(address) if trusted(&address) => {
                     outermost_trusted.get_or_insert(address);

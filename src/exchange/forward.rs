@@ -2,7 +2,7 @@
 //! client's, all else unchanged and in order.
 
 use crate::base::text::decimal;
-use crate::http::field::{begins_with, is_framing, is_one_of, list_items};
+use crate::http::field::{begins_with, is_framing, is_one_of, list_items, values};
 use crate::http::request::RequestHead;
 use crate::http::{Field, Framing};
 use crate::site::Route;
@@ -63,12 +63,8 @@ pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
     if !head.upgrade || !matches!(head.framing, Framing::None | Framing::Length(0)) {
         return None;
     }
-    let fields = head
-        .fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("upgrade"));
-    let protocols: Vec<&str> = fields
-        .flat_map(|field| list_items(field.value))
+    let protocols: Vec<&str> = values(head.fields, "upgrade")
+        .flat_map(list_items)
         .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
         .filter_map(|protocol| std::str::from_utf8(protocol).ok())
         .collect();

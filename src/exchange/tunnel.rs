@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::base::buffer::Buffer;
 use crate::base::now::Now;
 use crate::http::Version;
-use crate::http::field::list_items;
+use crate::http::field::{list_items, values};
 use crate::http::response::ResponseHead;
 use crate::net::connection::Ended;
 use crate::policy::keyring::{Outcome, Permit};
@@ -135,11 +135,9 @@ pub fn switches(head: &ResponseHead<'_, '_>, offered: Option<&str>) -> bool {
     let Some(offered) = offered else {
         return false;
     };
-    let fields = head
-        .fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("upgrade"));
-    let mut chosen = fields.flat_map(|field| list_items(field.value)).peekable();
+    let mut chosen = values(head.fields, "upgrade")
+        .flat_map(list_items)
+        .peekable();
     let is_offered = |protocol: &[u8]| {
         list_items(offered.as_bytes()).any(|item| item.eq_ignore_ascii_case(protocol))
     };

@@ -90,12 +90,16 @@ pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|item| !item.is_empty())
 }
 
-/// The value of the first field of this name.
+/// The value of the first field of this name, in any case.
 pub fn find<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
-    let field = fields
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case(name))?;
-    Some(field.value)
+    values(fields, name).next()
+}
+
+/// The values of all fields of this name, in any case.
+pub fn values<'b>(fields: &[Field<'b>], name: &str) -> impl Iterator<Item = &'b [u8]> {
+    let fields = fields.iter();
+    let named = fields.filter(move |field| field.name.eq_ignore_ascii_case(name));
+    named.map(|field| field.value)
 }
 
 /// Whether `name` begins with `prefix`, in any case.
