@@ -80,7 +80,7 @@ impl Ledger {
         let Some(journal) = &mut self.journal else {
             return;
         };
-        let admission = clients.admission(client, now);
+        let admission = clients.admission(client);
         let allowed = quota.map_or(u64::MAX, |quota| quota.remaining);
         let Some(admission) = self.ahead.count(client, admission, allowed, now.instant) else {
             return;

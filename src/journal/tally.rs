@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::record::{Record, Scan, USED_BYTES};
 use crate::base::now::Now;
-use crate::policy::access::Spent;
+use crate::policy::access::{Spent, Used};
 use crate::policy::digest::Digest;
 use crate::policy::keyring::Standing;
-use crate::policy::limits::{DAY_SECONDS, HOUR_SECONDS, Window, latest_unix_ms};
+use crate::policy::limits::{DAY_SECONDS, latest_unix_ms};
 
 /// What is older says nothing any more: the last use of a client key (pauses between two requests are shorter), and
 /// that a platform did not accept a key.
@@ -24,13 +24,6 @@ pub struct Tally {
     keys: BTreeMap<Digest, (u64, Standing)>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Used {
-    hour: Window,
-    day: Window,
-    last_unix_ms: u64,
-}
-
 impl Tally {
     /// Takes one more record in. That a key can be used again is kept, too, until the next [`Tally::prune`].
     pub fn add(&mut self, record: &Record, now: Now) {
@@ -42,7 +35,7 @@ impl Tally {
                 .add(spent, now),
             Record::Unused(spent) => {
                 if let Some(used) = self.clients.get_mut(&spent.client) {
-                    spent.take_from(&mut used.hour, &mut used.day, now);
+                    used.take(spent, now);
                 }
             }
             Record::Key {
@@ -67,7 +60,7 @@ impl Tally {
     /// Forgets what is over.
     pub fn prune(&mut self, now: Now) {
         self.clients.retain(|_, used| {
-            used.roll(now);
+            roll(used, now);
             used.day.used > 0 || used.hour.used > 0 || is_recent(used.last_unix_ms, now)
         });
         self.keys.retain(|_, (unix_ms, standing)| match standing {
@@ -110,7 +103,7 @@ impl Tally {
         let mut records = Vec::new();
         for (client, used) in &self.clients {
             let known = former.clients.get(client).copied().unwrap_or_default();
-            if let Some(more) = used.beyond(known, now) {
+            if let Some(more) = more_than(*used, known, now) {
                 records.push(Record::Used(more.spent(*client)));
             }
         }
@@ -149,34 +142,23 @@ pub fn sum_up(records: &mut Vec<u8>, writer: u32, now: Now) {
     sums.encode(writer, records);
 }
 
-impl Used {
-    fn add(&mut self, spent: &Spent, now: Now) {
-        spent.add_to(&mut self.hour, &mut self.day, now);
-        self.last_unix_ms = latest_unix_ms(self.last_unix_ms, spent.unix_ms, now.unix_ms);
-    }
+/// Forgets a last use that lies ahead, too: its clock was wrong.
+fn roll(used: &mut Used, now: Now) {
+    used.roll(now);
+    used.last_unix_ms = latest_unix_ms(used.last_unix_ms, 0, now.unix_ms);
+}
 
-    fn roll(&mut self, now: Now) {
-        self.hour.roll(HOUR_SECONDS, now.unix_seconds());
-        self.day.roll(DAY_SECONDS, now.unix_seconds());
-        self.last_unix_ms = latest_unix_ms(self.last_unix_ms, 0, now.unix_ms);
-    }
-
-    fn spent(&self, client: Digest) -> Spent {
-        Spent::of(client, self.last_unix_ms, self.hour, self.day)
-    }
-
-    /// What this has more than `former`; none if nothing.
-    fn beyond(mut self, mut former: Used, now: Now) -> Option<Used> {
-        self.roll(now);
-        former.roll(now);
-        for (new, old) in [(&mut self.hour, &former.hour), (&mut self.day, &former.day)] {
-            if new.index() <= old.index() {
-                new.used = new.used.saturating_sub(old.used);
-            }
+/// What `used` has more than `former`; none if nothing.
+fn more_than(mut used: Used, mut former: Used, now: Now) -> Option<Used> {
+    roll(&mut used, now);
+    roll(&mut former, now);
+    for (new, old) in [(&mut used.hour, &former.hour), (&mut used.day, &former.day)] {
+        if new.index() <= old.index() {
+            new.used = new.used.saturating_sub(old.used);
         }
-        let is_more = self.hour.used > 0 || self.day.used > 0;
-        (is_more || self.last_unix_ms > former.last_unix_ms).then_some(self)
     }
+    let is_more = used.hour.used > 0 || used.day.used > 0;
+    (is_more || used.last_unix_ms > former.last_unix_ms).then_some(used)
 }
 
 /// Neither long ago nor, by a clock that was wrong, far ahead.

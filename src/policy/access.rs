@@ -57,10 +57,16 @@ struct Client {
     is_sample: bool,
     /// Whether the present configuration has it. Numbers are not given to other keys, since figures bear them.
     listed: bool,
-    hour: Window,
-    day: Window,
+    used: Used,
+}
+
+/// What a client key has used of its limits: requests in the running hour and day.
+#[derive(Clone, Copy, Default)]
+pub struct Used {
+    pub hour: Window,
+    pub day: Window,
     /// When its last request was admitted.
-    last_unix_ms: u64,
+    pub last_unix_ms: u64,
 }
 
 /// What is left of the limit that is nearer its end.
@@ -71,7 +77,7 @@ pub struct Quota {
     pub resets_in_seconds: u64,
 }
 
-/// What a client key has used.
+/// What a client key has used and may use, as pages show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     pub day: WindowUsage,
@@ -191,29 +197,22 @@ impl Clients {
     }
 
     /// The request that was just admitted, as it is to be kept.
-    pub fn admission(&self, id: ClientId, now: Now) -> Spent {
+    pub fn admission(&self, id: ClientId) -> Spent {
         let client = self.client(id);
-        Spent {
-            hour_used: 1,
-            day_used: 1,
-            ..Spent::of(client.digest, now.unix_ms, client.hour, client.day)
-        }
+        client.used.spent(client.digest).times(1)
     }
 
     /// Takes back what was counted elsewhere and did not come.
     pub fn take_back(&mut self, unused: &Spent, now: Now) {
         if let Some(id) = self.by_digest.get(&unused.client) {
-            let client = &mut self.clients[id.0 as usize];
-            unused.take_from(&mut client.hour, &mut client.day, now);
+            self.clients[id.0 as usize].used.take(unused, now);
         }
     }
 
     /// Adds what was kept or admitted elsewhere. A key that is not known has nothing added.
     pub fn restore(&mut self, spent: &Spent, now: Now) {
         if let Some(id) = self.by_digest.get(&spent.client) {
-            let client = &mut self.clients[id.0 as usize];
-            spent.add_to(&mut client.hour, &mut client.day, now);
-            client.last_unix_ms = latest_unix_ms(client.last_unix_ms, spent.unix_ms, now.unix_ms);
+            self.clients[id.0 as usize].used.add(spent, now);
         }
     }
 
@@ -269,8 +268,8 @@ impl Clients {
             }
         };
         Usage {
-            day: window(client.day, DAY_SECONDS, client.spec.daily_limit),
-            hour: window(client.hour, HOUR_SECONDS, client.spec.hourly_limit),
+            day: window(client.used.day, DAY_SECONDS, client.spec.daily_limit),
+            hour: window(client.used.hour, HOUR_SECONDS, client.spec.hourly_limit),
             cooldown_until_unix_ms: client
                 .pause_left_ms(now)
                 .filter(|_| is_bound)
@@ -300,9 +299,7 @@ impl Client {
             spec,
             digest,
             listed: true,
-            hour: Window::default(),
-            day: Window::default(),
-            last_unix_ms: 0,
+            used: Used::default(),
         }
     }
 
@@ -323,10 +320,9 @@ impl Client {
             return Err(Refusal::SampleKey);
         }
         let seconds = now.unix_seconds();
-        self.hour.roll(HOUR_SECONDS, seconds);
-        self.day.roll(DAY_SECONDS, seconds);
+        self.used.roll(now);
         if self.spec.is_root {
-            self.count(now);
+            self.used.count(now);
             return Ok(None);
         }
         if self
@@ -342,7 +338,7 @@ impl Client {
             return Err(Refusal::PlatformNotAllowed);
         }
         self.check_limits(now)?;
-        self.count(now);
+        self.used.count(now);
         Ok(self.quota(seconds))
     }
 
@@ -355,16 +351,16 @@ impl Client {
         let seconds = now.unix_seconds();
         let left = |window: &Window, length| window.ends_at(length).saturating_sub(seconds);
         let is_used_up = |window: &Window, limit| limit > 0 && window.used >= limit;
-        if is_used_up(&self.hour, self.spec.hourly_limit) {
+        if is_used_up(&self.used.hour, self.spec.hourly_limit) {
             return Err(Refusal::HourlyLimit {
                 limit: self.spec.hourly_limit,
-                retry_after_seconds: left(&self.hour, HOUR_SECONDS),
+                retry_after_seconds: left(&self.used.hour, HOUR_SECONDS),
             });
         }
-        if is_used_up(&self.day, self.spec.daily_limit) {
+        if is_used_up(&self.used.day, self.spec.daily_limit) {
             return Err(Refusal::DailyLimit {
                 limit: self.spec.daily_limit,
-                retry_after_seconds: left(&self.day, DAY_SECONDS),
+                retry_after_seconds: left(&self.used.day, DAY_SECONDS),
             });
         }
         Ok(())
@@ -374,14 +370,8 @@ impl Client {
     /// back: that locks nobody out.
     fn pause_left_ms(&self, now: Now) -> Option<u64> {
         let pause_ms = self.spec.cooldown_seconds * 1000;
-        let left_ms = (self.last_unix_ms + pause_ms).checked_sub(now.unix_ms)?;
+        let left_ms = (self.used.last_unix_ms + pause_ms).checked_sub(now.unix_ms)?;
         (1..=pause_ms).contains(&left_ms).then_some(left_ms)
-    }
-
-    fn count(&mut self, now: Now) {
-        self.hour.used += 1;
-        self.day.used += 1;
-        self.last_unix_ms = now.unix_ms;
     }
 
     fn quota(&self, unix_seconds: u64) -> Option<Quota> {
@@ -392,28 +382,62 @@ impl Client {
                 resets_in_seconds: window.ends_at(length).saturating_sub(unix_seconds),
             })
         };
-        let hour = of(&self.hour, HOUR_SECONDS, self.spec.hourly_limit);
-        let day = of(&self.day, DAY_SECONDS, self.spec.daily_limit);
+        let hour = of(&self.used.hour, HOUR_SECONDS, self.spec.hourly_limit);
+        let day = of(&self.used.day, DAY_SECONDS, self.spec.daily_limit);
         hour.into_iter()
             .chain(day)
             .min_by_key(|quota| quota.remaining)
     }
 }
 
-impl Spent {
-    /// What stands in both windows. Numbers that do not fit are as many as fit.
-    pub fn of(client: Digest, unix_ms: u64, hour: Window, day: Window) -> Spent {
+impl Used {
+    /// Goes over to the present hour and day.
+    pub fn roll(&mut self, now: Now) {
+        self.hour.roll(HOUR_SECONDS, now.unix_seconds());
+        self.day.roll(DAY_SECONDS, now.unix_seconds());
+    }
+
+    /// Counts a request in the present hour and day.
+    fn count(&mut self, now: Now) {
+        self.hour.used += 1;
+        self.day.used += 1;
+        self.last_unix_ms = now.unix_ms;
+    }
+
+    /// Adds what was kept or admitted elsewhere.
+    pub fn add(&mut self, spent: &Spent, now: Now) {
+        let (hour, day, seconds) = (spent.hour.into(), spent.day.into(), now.unix_seconds());
+        self.hour
+            .add(HOUR_SECONDS, hour, spent.hour_used.into(), seconds);
+        self.day
+            .add(DAY_SECONDS, day, spent.day_used.into(), seconds);
+        self.last_unix_ms = latest_unix_ms(self.last_unix_ms, spent.unix_ms, now.unix_ms);
+    }
+
+    /// Takes back what was counted and did not come.
+    pub fn take(&mut self, unused: &Spent, now: Now) {
+        let (hour, day, seconds) = (unused.hour.into(), unused.day.into(), now.unix_seconds());
+        self.hour
+            .take(HOUR_SECONDS, hour, unused.hour_used.into(), seconds);
+        self.day
+            .take(DAY_SECONDS, day, unused.day_used.into(), seconds);
+    }
+
+    /// The same as it is kept, of `client`. Numbers that do not fit are as many as fit.
+    pub fn spent(&self, client: Digest) -> Spent {
         let fit = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Spent {
             client,
-            unix_ms,
-            hour: fit(hour.index()),
-            hour_used: fit(hour.used),
-            day: fit(day.index()),
-            day_used: fit(day.used),
+            unix_ms: self.last_unix_ms,
+            hour: fit(self.hour.index()),
+            hour_used: fit(self.hour.used),
+            day: fit(self.day.index()),
+            day_used: fit(self.day.used),
         }
     }
+}
 
+impl Spent {
     /// Both as one, if they are of one key, and of the same hour and day.
     pub fn join(&self, later: &Spent) -> Option<Spent> {
         let place = |spent: &Spent| (spent.client, spent.hour, spent.day);
@@ -432,30 +456,6 @@ impl Spent {
             day_used: requests,
             ..*self
         }
-    }
-
-    /// Takes it from an hour's and a day's count.
-    pub fn take_from(&self, hour: &mut Window, day: &mut Window, now: Now) {
-        let seconds = now.unix_seconds();
-        hour.take(
-            HOUR_SECONDS,
-            self.hour.into(),
-            self.hour_used.into(),
-            seconds,
-        );
-        day.take(DAY_SECONDS, self.day.into(), self.day_used.into(), seconds);
-    }
-
-    /// Adds it to an hour's and a day's count.
-    pub fn add_to(&self, hour: &mut Window, day: &mut Window, now: Now) {
-        let seconds = now.unix_seconds();
-        hour.add(
-            HOUR_SECONDS,
-            self.hour.into(),
-            self.hour_used.into(),
-            seconds,
-        );
-        day.add(DAY_SECONDS, self.day.into(), self.day_used.into(), seconds);
     }
 }
 
