@@ -105,7 +105,7 @@ fn site() -> (Site, Clients) {
     let clients = Clients::new(client_specs(&config));
     let site = Site::compile(
         config,
-        &mut Keyring::new(),
+        &mut Keyring::default(),
         &mut Lasting::default(),
         0,
         now(),
@@ -232,7 +232,7 @@ fn keyring_pick_and_settle(bencher: Bencher, keys: usize) {
     let secrets: Vec<Secret> = (0..keys)
         .map(|number| Secret::new(format!("sk-key-number-{number}")))
         .collect();
-    let mut keyring = Keyring::new();
+    let mut keyring = Keyring::default();
     let (platform, keys) = keyring.reload(&[("mock", &secrets)]).remove(0);
     let now = now();
     bencher.bench_local(|| {

@@ -217,7 +217,7 @@ mod tests {
     fn ring(keys: &[&str]) -> (Keyring, PlatformId, Vec<KeyId>) {
         let secret = |key: &&str| Secret::new(key.to_string());
         let secrets: Vec<Secret> = keys.iter().map(secret).collect();
-        let mut keyring = Keyring::new();
+        let mut keyring = Keyring::default();
         let mut ids = keyring.reload(&[("demo", &secrets)]);
         let (platform, keys) = ids.remove(0);
         (keyring, platform, keys)
@@ -301,7 +301,7 @@ mod tests {
         };
         let open = |path: &Path, writer| {
             let mut clients = Clients::new(vec![unlimited.clone()]);
-            let opened = Ledger::open(path, writer, &mut clients, &mut Keyring::new(), now);
+            let opened = Ledger::open(path, writer, &mut clients, &mut Keyring::default(), now);
             let (ledger, _) = opened.expect("a journal");
             let id = clients.identify(b"client-one").expect("it is known");
             (ledger, clients, id)
@@ -312,12 +312,12 @@ mod tests {
         let ends: [(End, bool); 3] = [
             (|_, _, _| {}, true),
             (
-                |ledger, _, later| ledger.write(&mut Keyring::new(), later),
+                |ledger, _, later| ledger.write(&mut Keyring::default(), later),
                 false,
             ),
             (
                 |ledger, now, _| {
-                    let finished = ledger.finish(&mut Keyring::new(), now);
+                    let finished = ledger.finish(&mut Keyring::default(), now);
                     finished.expect("it can be written");
                 },
                 false,
@@ -333,7 +333,7 @@ mod tests {
                 let quota = clients.admit(id, "demo", false, now).expect("it may pass");
                 ledger.admitted(id, quota, &clients, now);
                 unwritten += u64::from(!ledger.holds_back());
-                ledger.write(&mut Keyring::new(), now);
+                ledger.write(&mut Keyring::default(), now);
             }
             assert!(unwritten > REQUESTS / 8, "{unwritten}");
             end(&mut ledger, now, later);
@@ -342,7 +342,7 @@ mod tests {
             let (_, restored, id) = open(&path, 3);
             let used = restored.usage(id, now).day.used;
             assert_eq!(used > REQUESTS, may_be_more, "{used}");
-            other.look(&mut others, &mut Keyring::new(), now.after(LOOK_EVERY));
+            other.look(&mut others, &mut Keyring::default(), now.after(LOOK_EVERY));
             assert_eq!(others.usage(id, now).day.used, used);
         }
     }
@@ -371,7 +371,7 @@ mod tests {
         ];
         for (turn, records) in rows {
             let _ = std::fs::remove_file(&path);
-            let (mut clients, mut keyring) = (known(), Keyring::new());
+            let (mut clients, mut keyring) = (known(), Keyring::default());
             let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
             let (mut ledger, _) = opened.expect("a new journal");
             let length = || std::fs::metadata(&path).expect("it is there").len();
@@ -387,7 +387,7 @@ mod tests {
             let record_bytes = crate::journal::USED_BYTES as u64;
             assert_eq!(length() - empty, records * record_bytes, "{turn:?}");
             let mut clients = known();
-            Ledger::open(&path, 2, &mut clients, &mut Keyring::new(), now).expect("a journal");
+            Ledger::open(&path, 2, &mut clients, &mut Keyring::default(), now).expect("a journal");
             for (place, id) in ids.into_iter().enumerate() {
                 let want = turn.iter().filter(|who| **who == place).count() as u64;
                 assert_eq!(clients.usage(id, now).day.used, want, "{turn:?}");
@@ -403,7 +403,8 @@ mod tests {
             instant: Instant::now(),
             unix_ms: 20_000 * 86_400_000,
         };
-        let (mut clients, mut keyring) = (Clients::new(vec![spec("client-one")]), Keyring::new());
+        let (mut clients, mut keyring) =
+            (Clients::new(vec![spec("client-one")]), Keyring::default());
         let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
         let (mut ledger, _) = opened.expect("a new journal");
         let id = clients.identify(b"client-one").expect("it is known");
@@ -435,7 +436,7 @@ mod tests {
             cooldown_seconds: 0,
             ..spec("client-one")
         };
-        let (mut clients, mut keyring) = (Clients::new(vec![unlimited]), Keyring::new());
+        let (mut clients, mut keyring) = (Clients::new(vec![unlimited]), Keyring::default());
         let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
         let (mut ledger, _) = opened.expect("a new journal");
         let id = clients.identify(b"client-one").expect("it is known");

@@ -139,7 +139,7 @@ fn prepare(
     let demo_port = doors.demo.local_addr().map_err(failed)?.port();
     let warnings = config.findings.warnings.clone();
     let mut clients = Clients::new(client_specs(&config));
-    let mut keyring = Keyring::new();
+    let mut keyring = Keyring::default();
     let mut reloader = Reloader::new(dir, watch, config.settings.clone(), demo_port);
     let site = reloader
         .compile(config, &mut keyring, now)

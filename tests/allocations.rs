@@ -222,7 +222,7 @@ impl World {
         };
         let config = config::load(&dir, &|_| None).expect("the configuration is valid");
         let mut clients = Clients::new(client_specs(&config));
-        let mut keyring = Keyring::new();
+        let mut keyring = Keyring::default();
         let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 0, now);
         let site = Rc::new(site.expect("there is no certificate file"));
         let path = dir.join("usage.journal");

@@ -75,14 +75,6 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    pub const fn new() -> Buffer {
-        Buffer {
-            block: Vec::new(),
-            start: 0,
-            end: 0,
-        }
-    }
-
     /// Gives the buffer its whole capacity.
     #[inline]
     pub fn open(&mut self, pool: &mut BlockPool) {
@@ -213,7 +205,7 @@ mod tests {
     #[test]
     fn bytes_keep_their_order_through_open_and_settle() {
         let mut pool = BlockPool::default();
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::default();
         let mut want = std::collections::VecDeque::new();
         for round in 0..400usize {
             buffer.open(&mut pool);
@@ -236,7 +228,7 @@ mod tests {
     fn an_empty_buffer_holds_no_memory_and_a_small_rest_holds_little() {
         let mut pool = BlockPool::default();
         for (left, block_max) in [(0, 0), (1, 1024), (1025, 4096), (16 * 1024, 16 * 1024)] {
-            let mut buffer = Buffer::new();
+            let mut buffer = Buffer::default();
             buffer.open(&mut pool);
             assert_eq!(buffer.append(&vec![7; left]), left);
             buffer.settle(&mut pool);
@@ -258,7 +250,7 @@ mod tests {
         ];
         for (waiting, count, taken, goes_over) in rows {
             let mut pool = BlockPool::default();
-            let (mut input, mut output) = (Buffer::new(), Buffer::new());
+            let (mut input, mut output) = (Buffer::default(), Buffer::default());
             input.open(&mut pool);
             output.open(&mut pool);
             let bytes: Vec<u8> = (0..count + 3).map(|place| place as u8).collect();
@@ -304,7 +296,7 @@ mod tests {
     #[test]
     fn more_than_the_capacity_is_not_taken() {
         let mut pool = BlockPool::default();
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::default();
         buffer.open(&mut pool);
         assert_eq!(buffer.append(&vec![1; BUFFER_BYTES + 5]), BUFFER_BYTES);
         assert_eq!(buffer.append(b"x"), 0);

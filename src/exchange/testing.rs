@@ -44,7 +44,7 @@ pub fn core_with_keys(settings: &str, keys: &str, platform: &str) -> Core {
     );
     let config = config(settings, &platforms, &keys);
     let clients = Clients::new(client_specs(&config));
-    let mut keyring = Keyring::new();
+    let mut keyring = Keyring::default();
     let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 1, now());
     let site = site.expect("plain HTTP needs no certificate");
     Core::new(Rc::new(site), clients, keyring, Ledger::default(), 7, now())
@@ -120,7 +120,7 @@ pub fn step_behind(
 
 /// An open buffer that holds `bytes`.
 pub fn buffer(bytes: &[u8]) -> Buffer {
-    let mut buffer = Buffer::new();
+    let mut buffer = Buffer::default();
     buffer.open(&mut BlockPool::default());
     buffer.put(bytes);
     buffer

@@ -54,10 +54,6 @@ impl Default for ModelScan {
 }
 
 impl ModelScan {
-    pub fn new() -> ModelScan {
-        ModelScan::default()
-    }
-
     /// Reads the next bytes of the body, after transfer decoding.
     pub fn scan(&mut self, bytes: &[u8]) {
         let mut input = &bytes[..bytes.len().min(self.left_bytes)];
@@ -168,7 +164,7 @@ mod tests {
     use super::*;
 
     fn scanned(pieces: &[&[u8]]) -> ModelScan {
-        let mut scan = ModelScan::new();
+        let mut scan = ModelScan::default();
         for piece in pieces {
             scan.scan(piece);
         }

@@ -113,9 +113,9 @@ impl Records {
         Records {
             session,
             lacking_bytes: 0,
-            incoming: Buffer::new(),
+            incoming: Buffer::default(),
             shown: 0,
-            outgoing: Buffer::new(),
+            outgoing: Buffer::default(),
         }
     }
 

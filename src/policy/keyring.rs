@@ -135,10 +135,6 @@ pub struct KeyView<'k> {
 }
 
 impl Keyring {
-    pub fn new() -> Keyring {
-        Keyring::default()
-    }
-
     /// Takes a new configuration: names and keys of all platforms. States stay for what stays. The numbers are
     /// returned in the same order.
     pub fn reload(&mut self, platforms: &[(&str, &[Secret])]) -> Vec<(PlatformId, Vec<KeyId>)> {

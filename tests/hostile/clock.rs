@@ -119,7 +119,7 @@ fn live(proxy: &Proxy, ahead: Duration) -> Now {
         spec(PAUSING, 0, 0, PAUSE_SECONDS),
         spec(FREE, 0, 0, 0),
     ]);
-    let mut keyring = Keyring::new();
+    let mut keyring = Keyring::default();
     let (platform, keys) = keyring
         .reload(&[(LIMITED, &[Secret::new(LIMITED_KEY)])])
         .remove(0);

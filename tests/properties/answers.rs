@@ -58,7 +58,7 @@ fn scan(pieces: &[&[u8]]) -> Result<Option<Range<usize>>, Malformed> {
 }
 
 fn check_relayed(core: &mut Core, head: &ResponseHead<'_, '_>, asked: Asked, version: Version) {
-    let mut out = Buffer::new();
+    let mut out = Buffer::default();
     out.open(&mut BlockPool::default());
     let mut request = core.new_request(Role::Proxy, now());
     (request.asked, request.version) = (asked, version);

@@ -43,7 +43,7 @@ pub fn check(mut data: &[u8]) {
 /// What was seen on the way, and what went out.
 fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> (Moved, Vec<u8>) {
     let mut blocks = BlockPool::default();
-    let (mut input, mut output) = (Buffer::new(), Buffer::new());
+    let (mut input, mut output) = (Buffer::default(), Buffer::default());
     input.open(&mut blocks);
     output.open(&mut blocks);
     let mut decoder = Decoder::new(framing);

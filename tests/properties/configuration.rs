@@ -87,7 +87,7 @@ fn check_served(config: Config) {
         .map(|platform| platform.name.clone())
         .collect();
     assert_eq!(names.len(), config.platforms.len(), "a name stands twice");
-    let mut keyring = Keyring::new();
+    let mut keyring = Keyring::default();
     let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 1, now());
     let Ok(site) = site else {
         return;

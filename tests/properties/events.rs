@@ -19,7 +19,7 @@ pub fn check(mut data: &[u8]) {
     let [seed] = choices(&mut data);
     let scanned = |format| in_any_cut(data, seed, |pieces| tokens(format, pieces));
     let model = in_any_cut(data, seed, |pieces| {
-        let mut scan = ModelScan::new();
+        let mut scan = ModelScan::default();
         pieces.iter().for_each(|piece| scan.scan(piece));
         scan.model().map(str::to_string)
     });

@@ -51,7 +51,7 @@ impl Server {
     pub fn new(clients: usize, has_faults: bool, random: &mut Random, now: Now) -> Server {
         let config = config(clients, has_faults, random);
         let specs = Clients::new(client_specs(&config));
-        let mut keyring = Keyring::new();
+        let mut keyring = Keyring::default();
         let mut lasting = Lasting::default();
         let site = Site::compile(config, &mut keyring, &mut lasting, 1, now).expect("it is valid");
         Server {

@@ -77,7 +77,7 @@ impl Bench {
     fn new(count: usize) -> Bench {
         let names: Vec<String> = (0..count).map(|place| format!("sk-{place}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut keyring = Keyring::new();
+        let mut keyring = Keyring::default();
         let mut ids = keyring.reload(&[("p", &secrets(&names))]);
         let (platform, keys) = ids.remove(0);
         Bench {
