@@ -124,11 +124,9 @@ impl Server {
         let (hosts, resolv_conf) = names.read().unwrap_or_default();
         let resolver = Resolver::new(&hosts, &resolv_conf, dns_seed, RESOLVER_TOKEN);
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
-        let mut clients = Door::new(doors.clients, Role::Proxy);
+        let mut clients = Door::new(doors.clients, Role::Proxy, Owner::Listener, &mut network)?;
         clients.tls.clone_from(&core.site.tls);
-        let mut demo = Door::new(doors.demo, Role::Demo);
-        clients.register(Owner::Listener, &mut network)?;
-        demo.register(Owner::DemoListener, &mut network)?;
+        let demo = Door::new(doors.demo, Role::Demo, Owner::DemoListener, &mut network)?;
         let mut stop = UnixStream::from_std(signals.stop);
         network.register_readable(&mut stop, Owner::StopSignal)?;
         let mut reload = UnixStream::from_std(signals.reload);

@@ -45,10 +45,19 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// It lets nobody in before its limit is set.
-    pub(super) fn new(listener: std::net::TcpListener, role: Role) -> Door {
-        Door {
-            listener: Some(TcpListener::from_std(listener)),
+    /// From now on the poll tells of visitors, as `owner`'s, and the kernel asks whether those who came in are still there.
+    /// Nobody comes in before the door's limit is set.
+    pub(super) fn new(
+        listener: std::net::TcpListener,
+        role: Role,
+        owner: Owner,
+        network: &mut Sockets,
+    ) -> io::Result<Door> {
+        let mut listener = TcpListener::from_std(listener);
+        keep_alive(&listener)?;
+        network.register_readable(&mut listener, owner)?;
+        Ok(Door {
+            listener: Some(listener),
             role,
             tls: None,
             readable: true,
@@ -56,18 +65,7 @@ impl Door {
             open_max: 0,
             paused_until: None,
             closes_at: None,
-        }
-    }
-
-    /// From now on the poll tells of visitors, and the kernel asks whether those who came in are still there.
-    pub(super) fn register(&mut self, owner: Owner, network: &mut Sockets) -> io::Result<()> {
-        match &mut self.listener {
-            Some(listener) => {
-                keep_alive(listener)?;
-                network.register_readable(listener, owner)
-            }
-            None => Ok(()),
-        }
+        })
     }
 
     /// The next connection that waits, if there is room for it.
@@ -168,14 +166,28 @@ mod tests {
     use super::*;
     use crate::net::resolver::Resolver;
 
-    #[test]
-    fn a_pause_ends_for_those_who_wait_alone() {
-        let now = Now {
+    fn now() -> Now {
+        Now {
             instant: Instant::now(),
             unix_ms: 0,
-        };
+        }
+    }
+
+    /// A door, where it is, and what it needs.
+    fn door() -> (Door, SocketAddr, Sockets, mio::Poll) {
+        let poll = mio::Poll::new().expect("there are descriptors");
+        let registry = poll.registry().try_clone().expect("there are descriptors");
+        let mut network = Sockets::new(registry, Resolver::new("", "", 1, usize::MAX / 2));
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let mut door = Door::new(listener, Role::Proxy);
+        let address = listener.local_addr().expect("it has one");
+        listener.set_nonblocking(true).expect("a socket may");
+        let door = Door::new(listener, Role::Proxy, Owner::Listener, &mut network);
+        (door.expect("the poll takes it"), address, network, poll)
+    }
+
+    #[test]
+    fn a_pause_ends_for_those_who_wait_alone() {
+        let (now, (mut door, ..)) = (now(), door());
         let until = now.instant + ACCEPT_PAUSE;
         door.paused_until = Some(until);
         assert_eq!(door.deadline(), None, "it is full");
@@ -190,20 +202,8 @@ mod tests {
 
     #[test]
     fn who_comes_during_a_pause_is_let_in_when_it_is_over() {
-        let mut poll = mio::Poll::new().expect("there are descriptors");
-        let registry = poll.registry().try_clone().expect("there are descriptors");
-        let mut network = Sockets::new(registry, Resolver::new("", "", 1, usize::MAX / 2));
-        let begun = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it has one");
-        listener.set_nonblocking(true).expect("a socket may");
-        let mut door = Door::new(listener, Role::Proxy);
+        let (begun, (mut door, address, mut network, mut poll)) = (now(), door());
         door.open_max = 1;
-        let registered = door.register(Owner::Listener, &mut network);
-        registered.expect("the poll takes it");
         let _visitor = std::net::TcpStream::connect(address).expect("it listens");
         let mut events = mio::Events::with_capacity(1);
         poll.poll(&mut events, None)
