@@ -19,7 +19,8 @@
 //! - [`config`]: the four files, every problem told at once.
 //! - [`figures`]: counters, histograms, the last requests: plain integers.
 //! - [`exchange`]: the states of a request. It never sees a socket or a clock.
-//! - [`arguments`], [`capacity`], [`listen`]: the command line, file descriptors, listening sockets. Each knows nothing else.
+//! - [`arguments`], [`capacity`], [`listen`]: the command line, file descriptors, listening sockets. None of them knows
+//!   another part of the program.
 //!
 //! # One request's way
 //!
@@ -30,11 +31,11 @@
 //!    ([`exchange::forward`]).
 //! 4. `Choosing` waits until the request is counted in the journal ([`ledger`]) and asks the keyring for a permit. The session
 //!    gets a connection: out of the pool, or dialed.
-//! 5. `Trying` sends head, key and body and awaits the answer's head. By the verdict it begins anew with another key, or
-//!    goes on.
-//! 6. `Relaying` passes the answer on as it comes, behind interim ones after `Interim` has done so; `Tunnel` passes bytes
-//!    both ways after a 101. In these no retry compiles: what it would need has been given up. Small writes are batched
-//!    across clients.
+//! 5. `Trying` sends head, key and body and awaits the answer's head. By what that means ([`policy::verdict`]) it begins
+//!    anew with another key, or goes on.
+//! 6. `Relaying` passes the answer on as it comes; interim answers before it are passed on by `Interim`. `Tunnel` passes
+//!    bytes both ways after a 101. In these states no retry compiles: what it would need has been given up. Small writes are
+//!    batched across clients.
 //! 7. The permit is released, the figures get their line, the connection goes to the pool or is closed.
 //!
 //! Health probes are sessions without a client; the built-in demo platform is a session of another role, reached over
@@ -44,9 +45,10 @@
 //!
 //! - A session waits only when no connection both wants and can move, and every state that waits has a deadline, or is
 //!   woken by what has one: the ledger, and a round of probes.
-//! - Room decides what is read: a full buffer is not filled, and none but with heads is for a client that has not taken what
-//!   came before, so that TCP slows the sender. There is no other flag for it.
-//! - One request gets one final head; a permit's outcome is told and it is released exactly once (dropping one asserts).
+//! - Room decides what is read: nothing is read into a full buffer, and no more of an answer, once its head is there, while
+//!   its client has not taken what came before. So TCP slows the sender; no flag says that it should.
+//! - One request gets one final head; a permit's outcome is told, and the permit is released, exactly once (dropping one
+//!   asserts).
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
 //! - The clock is read once a turn, in one place, and else only to see how long the turn has taken, and to stamp a line of

@@ -34,7 +34,7 @@ const EVENTS_PER_TURN: usize = 1024;
 /// Connections accepted before those that exist get their turn.
 const ACCEPTS_PER_TURN: usize = 4;
 
-/// The same beside streams, which wait for it: each takes the kernel as long as an event does.
+/// The same while there are streams, which wait meanwhile: an accept takes the kernel as long as a stream's event does.
 const ACCEPTS_BESIDE_STREAMS: usize = 1;
 
 /// Connections accepted as the door closes; no more can wait for that.
@@ -152,7 +152,7 @@ impl Server {
         Ok(server)
     }
 
-    /// How many clients may be connected, by what is configured and what there are descriptors for.
+    /// How many clients may be connected: as configured, or fewer, if there are not descriptors for so many.
     fn set_limits(&mut self) {
         let configured = self.core.site.settings.max_connections as usize;
         let open_max = self.capacity.clients_max(configured);
@@ -362,7 +362,8 @@ impl Server {
         self.core.connections.upstreams = (self.network.owners.len() - others) as u64;
     }
 
-    /// Publishes the figures when it is time, and wakes who waits for something that is not its own.
+    /// Publishes the figures when it is time, and wakes the sessions that wait for something else than their own
+    /// connections.
     fn wake(&mut self) {
         self.count_connections();
         if self

@@ -22,7 +22,8 @@ use self::upstream::Upstream;
 
 mod upstream;
 
-/// What waits for some others' at most; more is sent at once, so that few large blocks are in use.
+/// Output up to this size waits to be sent together with other clients'. More is sent at once, so that few large blocks are
+/// in use.
 const LATER_BYTES_MAX: usize = 16 * 1024;
 
 /// An open stream on which nothing moves holds a session, its request and little else: no buffer, no kept body.
@@ -106,8 +107,8 @@ impl Session {
         self.exchange.is_idle()
     }
 
-    /// Whether an answer is under way of which little comes at a time, and whose client keeps up: one that is behind waits
-    /// for itself.
+    /// Whether an answer is under way that comes little by little, and whose client keeps up: a client that is behind has
+    /// only itself to wait for.
     pub fn is_stream(&self) -> bool {
         self.former_bytes + self.worked_bytes <= STREAM_RECENT_BYTES_MAX
             && self.exchange.is_relaying()
@@ -190,7 +191,7 @@ impl Session {
     ) -> Result<usize, Driven> {
         let flushed = self.flush_client(core, now);
         self.worked_bytes += flushed.ok_or(Driven::Close(Reason::ClientGone))?;
-        // After a stop the wait for the next request is over before it begins.
+        // During a stop this is over already: an idle client is not waited for.
         let until = self.deadline(core).filter(|at| *at > now.instant);
         if is_last && until.is_some() && !self.could_move() {
             return Err(Driven::Waiting(until));
@@ -299,7 +300,7 @@ impl Session {
         if self.listens_to_client() && self.client.may_read() {
             let at = match self.exchange.wants_client() {
                 true => now,
-                // What is of no use yet puts no deadline off.
+                // Bytes that are of no use yet are no reason to put a deadline off.
                 false => Now {
                     instant: self.client.active_at(),
                     ..now
@@ -421,7 +422,7 @@ impl Session {
         exchange_at.into_iter().chain(dial_at).min()
     }
 
-    /// Whether a connection both wants and can move: a session does not wait then.
+    /// Whether some connection is to move bytes and can: the session must not wait then.
     fn could_move(&self) -> bool {
         let is_wanted = self.exchange.wants_upstream(self.client.has_output());
         self.upstream.could_move(is_wanted)

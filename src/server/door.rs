@@ -40,7 +40,7 @@ pub(super) struct Door {
     pub(super) open_max: usize,
     /// No descriptor was free: not before then.
     pub(super) paused_until: Option<Instant>,
-    /// Ajar: no handshake begins any more, and then it is to be closed.
+    /// When the door is to be closed; set at a stop. Until then it is ajar: no handshake begins any more.
     pub(super) closes_at: Option<Instant>,
 }
 

@@ -20,16 +20,16 @@ use crate::net::connection::Hints;
 use crate::net::network::{Network, Owner};
 use crate::session::{Driven, Session};
 
-/// At most this many clients' writes are batched. The kernel reads many times and then sends many times in less time than by
-/// turns: a request takes 4 % less of it with 16, and no less with more.
+/// At most this many clients' writes are batched. Many reads and then many writes take the kernel less time than the same by
+/// turns: a request takes 4 % less with 16, and no less with more.
 const SENDING_MAX: usize = 16;
 
-/// The same among streams, while there is nothing else to be done: an event takes 5 % less with 4, and no less with more.
-/// In a turn with both, each sends at once.
+/// The same for streams, in a turn without other work: an event takes 5 % less with 4, and no less with more. Beside other
+/// work each stream sends at once.
 const STREAMS_SENDING_MAX: usize = 4;
 
-/// How often it is asked whether the time is over while there are no streams. After each one it took 0.7 % of a short
-/// request's time.
+/// While there are no streams, the clock is read once for so many sessions. Once for each took 0.7 % of a short request's
+/// time.
 const DRIVEN_PER_LOOK: usize = 8;
 
 /// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection

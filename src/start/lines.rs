@@ -50,8 +50,8 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// A terminal is writable once it has room for some bytes, and a longer line waits for its reader. Opened once more it
-/// need not wait, and whoever else writes there still does.
+/// Standard error, if it is a terminal, opened once more so that its writes do not wait: a terminal counts as writable with
+/// room for a few bytes, and a longer line would wait for its reader. Other programs that write there are not affected.
 fn terminal() -> Option<File> {
     let is_terminal = io::stderr().is_terminal();
     is_terminal.then(|| reopen(STDERR)).flatten()
@@ -88,7 +88,8 @@ impl Log for Lines {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // At the finest level the poll tells of its work, too. Of its work for a line it does not.
+        // At the finest level the poll logs its own work, too. What it does here, for a line, would call for another line:
+        // the lock is taken then, and nothing is written.
         if let Ok(mut outlet) = self.0.try_lock() {
             outlet.put(record);
         }
@@ -159,7 +160,7 @@ impl Outlet {
         let Some((poll, events)) = &mut self.watch else {
             return true;
         };
-        // Watched anew, it tells how things stand and not what has changed.
+        // Registered anew, the poll tells whether there is room now, and not only when that changes.
         let registry = poll.registry();
         let watched = registry.reregister(&mut SourceFd(&STDERR), Token(0), Interest::WRITABLE);
         watched.is_ok() && poll.poll(events, Some(Duration::ZERO)).is_ok() && !events.is_empty()
