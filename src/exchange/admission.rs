@@ -62,7 +62,8 @@ impl Peer {
         }
         let mut client = None;
         let mut outermost_trusted = None;
-        // A process of this machine comes by way of this machine alone: else whoever is trusted could pose as one.
+        // The client counts as a process of this machine only if it comes by way of this machine alone: else any trusted
+        // proxy could pose as one.
         let mut is_local = socket_address.is_loopback();
         for hop in values(head.fields, "x-forwarded-for").flat_map(list_items) {
             match parse_address(hop) {
@@ -74,7 +75,7 @@ impl Peer {
                     client = Some(address);
                     is_local = socket_address.is_loopback() && address.is_loopback();
                 }
-                // Nothing that could be read: the peer itself counts, but not as a process that speaks for itself.
+                // It cannot be read: the peer's own address counts, but not as that of a process that speaks for itself.
                 None => {
                     client = Some(socket_address);
                     is_local = false;
@@ -83,7 +84,8 @@ impl Peer {
         }
         Peer {
             address: client.or(outermost_trusted).unwrap_or(socket_address),
-            // What the others say is not read, but tells of somebody else.
+            // What other fields say of a client is not read, but that they are there tells that the peer speaks for somebody
+            // else.
             is_loopback: is_local && (forwarded || !is_forwarded),
         }
     }

@@ -14,8 +14,9 @@ use super::core::{Core, Phase};
 use super::request::{Afterwards, Cors, Request};
 use super::transfer::Coding;
 
-/// Room that a head may need: 64 KiB from a platform and what is added to it. A request begins only where the client's
-/// output has so much, and behind an interim answer nothing goes on before it is there again: no other state looks for it.
+/// Room that a head may need: 64 KiB from a platform and what is added to it. A request begins only while the client's
+/// output has this much room, and after an interim answer nothing is passed on before it has it again. So no other state
+/// needs to look at it.
 pub const HEAD_ROOM_BYTES: usize = 72 * 1024;
 
 /// Fields that a browser's script may read besides the ones that every script may.
@@ -26,8 +27,8 @@ const EXPOSED: [&str; 4] = [
     "retry-after-ms",
 ];
 
-/// A longer name is no limit's. So many of them as a head may have must find room a second time, in the list of fields
-/// that a browser's script may read.
+/// A field with a longer name is not taken for one that tells a limit. The names of those that are stand in an answer a
+/// second time, in the list of fields that a browser's script may read, and as many as a head may have must find room there.
 const LIMIT_NAME_BYTES_MAX: usize = 64;
 
 /// The limits' fields, which a platform may have sent itself.
@@ -121,8 +122,9 @@ pub fn relay_head(
     if !seen_id {
         put_field(out, "x-request-id", request.id.as_bytes());
     }
-    // A platform's page is none of the program's own, whose origin it comes from. Whatever it was asked for with: a browser
-    // may show it from its cache. Several policies all hold.
+    // A page of a platform comes from the same origin as the program's own pages, and must not act as one of them. Every
+    // answer has this field, whoever asked for it: a browser may show it later from its cache. If the platform sends a
+    // policy of its own, both hold.
     put_field(out, "content-security-policy", b"sandbox");
     let own_limits = put_quota(out, quota_beside(request, head));
     let limits = head

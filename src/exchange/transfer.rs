@@ -26,7 +26,7 @@ const PIECES_MAX: usize = 16;
 /// The most that framing adds to one piece: size line, and the line end after it.
 const FRAMING_BYTES_MAX: usize = 32;
 
-/// For bodies of which every trailer field may go on that any may.
+/// For bodies of which no trailer fields are withheld but those that may never go on.
 pub fn nothing_withheld(_: &str) -> bool {
     false
 }

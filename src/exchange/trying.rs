@@ -30,8 +30,8 @@ use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::Upload;
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
-/// A platform that ends a connection on which the next byte has been the client's for so long has lost its patience with
-/// the client. Most of them have 10 seconds or more; one that has a fault of its own does not wait for it.
+/// A platform that ends a connection after it has waited so long for the client's next byte is taken to have lost its
+/// patience with the client. Most platforms wait 10 seconds or more; one with a fault of its own does not wait for that.
 const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// Interim answers to one request; a platform that sends more makes no sense.
@@ -52,8 +52,8 @@ pub struct Trying {
 enum Stage {
     /// Connecting since then.
     Dialing(Instant),
-    /// The request is on its way since then. Before, nothing needs to have moved for long: it may have been sent behind
-    /// another one, and the connection have waited in the pool.
+    /// The request is on its way since then. Silence counts from then on only: before, the request may have waited behind
+    /// another one, and the connection in the pool.
     Sending(Instant),
     /// The request's last byte left then.
     Awaiting(Instant),

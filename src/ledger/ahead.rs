@@ -9,19 +9,20 @@ use crate::policy::access::{ClientId, Spent};
 /// As many requests are counted ahead as come within this time.
 const AHEAD_US: u32 = 10_000;
 
-/// The most of them: so many too much are counted of a key when the process is killed.
+/// The most that are counted ahead of a key: when the process is killed, so many may be counted that never came.
 const AHEAD_MAX: u32 = 31;
 
-/// They are no more than this part of what the key's limits still allow: a small limit is exact even then.
+/// For each that is counted ahead the key's limits must still allow this many requests: a small limit is exact even then.
 const ALLOWED_PER_AHEAD: u64 = 1024;
 
 /// What has not come by then is given back.
 const KEPT_FOR: Duration = Duration::from_millis(20);
 
-/// A longer pause counts as this one: some seventy requests in quick succession are counted one by one after it.
+/// A longer pause between two requests counts as this one. After it some seventy requests in quick succession are counted
+/// one by one.
 const GAP_US_MAX: u32 = 1_000_000;
 
-/// The time since the last request is this part of the mean time between them.
+/// By how much the mean time between two requests follows the last one: the last counts as one part of so many.
 const GAP_PARTS: u32 = 16;
 
 /// What is counted ahead of each client key.

@@ -45,7 +45,7 @@ pub struct Clients {
     by_digest: HashMap<Digest, ClientId>,
     /// Each key of the present configuration by the hash of its text, in their order.
     by_hash: Vec<(u64, ClientId)>,
-    /// The hash's seed, which is secret: where a text leads in `by_hash`, and how long that takes, tells nothing of the keys.
+    /// The hash's seed. It is secret, so that the time that a search in `by_hash` takes tells nothing of the keys.
     seed: RandomState,
 }
 

@@ -4,7 +4,8 @@
 pub const HOUR_SECONDS: u64 = 3600;
 pub const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
-/// A clock that is set back by no more was right before, as is that of a process whose turn began so much later.
+/// A clock that is set back by no more than this was right before. So is the clock of another process that is ahead by no
+/// more: its turn began later.
 const AHEAD_SECONDS_MAX: u64 = 60;
 
 /// A count within fixed windows of one length.

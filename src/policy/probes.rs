@@ -14,8 +14,8 @@ pub const IN_FLIGHT_MAX: usize = 8;
 /// How long a finished round is answered again without new probes.
 const ROUND_KEPT: Duration = Duration::from_secs(5);
 
-/// The pause after a probe that reached nobody, doubled with each further one up to the maximum. Those that were under
-/// way together met one outage and double it once.
+/// The pause after a probe that reached nobody, doubled with each further one up to the maximum. Probes that were under way
+/// together met the same outage and count as one.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(60);
 const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
@@ -72,7 +72,7 @@ enum Due {
     Again {
         since: Instant,
     },
-    /// It is new, or its last probe reached nobody: when the platform's pause was to end.
+    /// At this time: at once, where it is new; where its last probe reached nobody, when the platform's pause was to end.
     At(Instant),
     /// In its turn: its time has come.
     InTurn,
@@ -234,7 +234,7 @@ impl Probes {
         self.next_at = begins_at.chain(self.timers.next()).min();
     }
 
-    /// The probe of `key` has its verdict: a round waits for no more than that. `answered`: by the platform.
+    /// The probe of `key` has its verdict: a round waits for no more than that. `answered`: whether the platform has.
     pub fn judged(&mut self, key: KeyId, answered: bool, now: Now) {
         if let Some(schedule) = self.keys.get_mut(&key) {
             schedule.answered = answered;
@@ -386,7 +386,7 @@ impl Due {
     }
 }
 
-/// Keys that became unhealthy together do not come up together.
+/// How much later than others a key comes up: keys that became unhealthy together are not probed together.
 fn place_in_spread(key: KeyId, period: Duration) -> Duration {
     period / SPREAD_PARTS * (key.0 % SPREAD_PARTS) / SPREAD_PARTS
 }
