@@ -54,7 +54,7 @@ impl<'j, 'f> Fields<'j, 'f> {
     /// lead astray.
     pub fn is_sound(&self, name: &str) -> bool {
         let field = self.path_of(name);
-        // Those of this object are the last ones.
+        // The problems of this object are the last ones.
         let problems = self.findings.problems.iter().rev();
         let mut own = problems.take_while(|problem| problem.path.starts_with(&self.path));
         !own.any(|problem| problem.path.starts_with(&field))
@@ -273,7 +273,7 @@ pub fn name_shown(name: &str, is_letter: impl Fn(u8) -> bool) -> String {
     }
 }
 
-/// A shorter name is the beginning of too many.
+/// The beginning of a valid name is taken for it only if it is so long: a shorter one begins too many.
 const NAME_BYTES_TELLING: usize = 4;
 
 /// The valid name that `name` probably is: at most a third of its letters differ, or one begins with the other.

@@ -34,7 +34,7 @@ pub const OWN_SEGMENTS: [&str; 8] = [
     "static",
 ];
 
-/// What else `/info` calls pages, among the platforms.
+/// Further names under which `/info` lists pages, in one list with the platforms.
 const PAGES_OF_INFO: [&str; 2] = ["health_full", "health_quick"];
 
 /// All of `headers` and `default_headers` of a platform together.

@@ -69,7 +69,7 @@ pub struct Journal {
     tally: Tally,
     /// Records that are still to be written.
     pending: Vec<u8>,
-    /// They are summed up when they are more than this, which is more than their sums.
+    /// They are summed up when they take more than this. It is set to more than their sums take.
     pending_bytes_max: usize,
     /// Records of other processes, to be taken over.
     news: Vec<Record>,
@@ -217,7 +217,7 @@ impl Journal {
     pub fn catch_up(&mut self, now: Now) -> impl Iterator<Item = Record> + '_ {
         if self.file.is_some() || !self.rests(now) {
             match self.read_news(now) {
-                // Who begins the file holds the lock: the next look finds it begun.
+                // Another process holds the lock, and is about to write the file's beginning: the next look finds it.
                 Ok(()) | Err(Fault::Busy) => {}
                 failure @ Err(_) => self.settle(failure, now),
             }
@@ -450,8 +450,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes in what other processes wrote since the last look; their own records all have taken in. Returns the damage
-    /// among it.
+    /// Takes in what other processes wrote since the last look; this process's own records are in the tally already. Returns
+    /// the damage among it.
     fn take_in_others(&mut self, file: &mut JournalFile, now: Now) -> Result<Damage, Fault> {
         let (damage, _) = file.read_rest(&mut |writer, record| {
             if writer != self.writer {

@@ -1,5 +1,5 @@
-//! Where a lock is waited for: at the start and at the stop nobody is served meanwhile. While the loop runs, a taken lock
-//! is come back to ([`Journal::flush`]).
+//! The only places that wait for a lock: the start and the stop, where nobody is served meanwhile. While the loop runs, a
+//! lock that another process holds is tried again later ([`Journal::flush`]).
 
 use super::file::Fault;
 use super::record::Scan;

@@ -12,7 +12,7 @@ use crate::policy::keyring::{Cause, Standing};
 const MARK: [u8; 2] = [0xA1, 0x9E];
 const HEAD_BYTES: usize = MARK.len() + 3;
 const CRC_BYTES: usize = 4;
-/// Above that of each kind: a greater length is damage.
+/// No kind has a payload of so many: a greater length is damage.
 const PAYLOAD_BYTES_MAX: usize = 256;
 /// No record is longer.
 const RECORD_BYTES_MAX: usize = HEAD_BYTES + PAYLOAD_BYTES_MAX + CRC_BYTES;

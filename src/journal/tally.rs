@@ -14,7 +14,7 @@ use crate::policy::limits::{DAY_SECONDS, latest_unix_ms};
 /// that a platform did not accept a key.
 const KEPT_MS: u64 = 7 * DAY_SECONDS * 1000;
 
-/// Above the size of a record of a platform's key with a usual reason.
+/// What a record of a platform's key is counted as: more than one with a usual reason has.
 const KEY_BYTES: usize = 128;
 
 /// The sums and states.

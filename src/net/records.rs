@@ -24,26 +24,27 @@ const KINDS: RangeInclusive<u8> = 20..=23;
 /// The longest record that rustls takes: its head, 16 KiB, and what encryption may add (RFC 5246 section 6.2.3).
 const RECORD_BYTES_MAX: usize = HEAD_BYTES + 16 * 1024 + 2048;
 
-// Who waits for the rest of a head must have room for the record that it is in: each would wait for the other.
+// While the rest of a head is awaited there must be room for the record that it comes in: else each would wait for the
+// other.
 const _: () = assert!(ROOM_BYTES_MIN > RECORD_BYTES_MAX);
 
 /// Plaintext that becomes records at once: an empty buffer holds them, at up to 64 bytes more for each 16 KiB, and an
 /// answer to the peer's change of keys.
 const ENCRYPTED_AT_ONCE_MAX: usize = BUFFER_BYTES - 8 * 1024;
 
-/// So many records may carry no plaintext, as tickets and changes of keys do, beside one for each so many bytes. A peer that
-/// does little but change its keys takes 30 times the work of its bytes.
+/// So many records in all may carry no plaintext, as tickets and changes of keys do, and one more for each so many bytes of
+/// plaintext. A peer that does little but change its keys makes 30 times the work that its bytes would.
 const EMPTY_RECORDS_MAX: usize = 256;
 const BYTES_FOR_EMPTY_RECORD: usize = 16;
 
 /// One end of a TLS session.
 pub struct Records {
     session: Session,
-    /// How many bytes of plaintext the records without any would have to come with, since the handshake.
+    /// How many bytes of plaintext are still to come to make up for the records without any, since the handshake.
     lacking_bytes: usize,
     /// Encrypted bytes that came and are no whole record, or no whole handshake message, yet.
     incoming: Buffer,
-    /// So many of them rustls has seen: all records but those that it is still to be shown, one at a time.
+    /// How many of them rustls has been shown: it is shown one record at a time.
     shown: usize,
     /// Records that wait to be sent.
     outgoing: Buffer,
