@@ -3,7 +3,7 @@
 const KEY_PLACE = "root_key";
 /** No event of the proxy is that long: a line that grows beyond it is not one of its answers. */
 const EVENT_CHARACTERS_MAX = 16 * 1024 * 1024;
-/** The last event of an answer and the answer's end are hardly further apart. */
+/** How long an answer's end is awaited after its last event: they are hardly further apart. */
 const END_MS_MAX = 3000;
 
 export const rootKey = {
@@ -88,7 +88,7 @@ export async function* events(response) {
   }
 }
 
-/** Who has heard enough stays for the end: the proxy would take an answer that is left before it for a canceled one. */
+/** A reader that needs no more of an answer still awaits its end: the proxy counts one that is left before that as canceled. */
 async function leave(reader) {
   const patience = setTimeout(() => reader.cancel().catch(() => {}), END_MS_MAX);
   try {

@@ -18,7 +18,7 @@ export class Health {
 
   /** Each key whose last check is another than at the round's start has been probed in it. */
   render(stats) {
-    // What a process found that is no more says nothing of the present one.
+    // The result of a check says nothing any more once another process has taken the place of the one that was checked.
     if (this.stats !== null && Math.abs(startOf(stats) - startOf(this.stats)) > START_MS_DIFFERENCE) byId("check-result").hidden = true;
     this.stats = stats;
     if (this.before === null) return;
@@ -50,7 +50,7 @@ export class Health {
     const probes = enabled(round.platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
     // Keys that cannot be used stand above already; these can, although their probe met something.
     const odd = probes.filter(({ key }) => key.error && (key.status === "healthy" || key.status === "unknown"));
-    // Whole milliseconds: what took less than one is told as such.
+    // They come in whole milliseconds: 0 stands for less than one, and is shown so.
     const times = probes.filter(({ key }) => key.status === "healthy").map(({ key }) => key.response_time_ms || 0.5);
     const { healthy_keys: good, total_keys: all } = round.summary;
     const rows = odd.map(({ name, platform, key }) => {

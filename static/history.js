@@ -7,9 +7,9 @@ export const BIN_MS = 5000;
 /** Two samples further apart than this enclose a time that nobody watched. */
 const GAP_MS_MAX = 4000;
 const RATE_WINDOW_MS = 10_000;
-/** So many requests the proxy remembers; fewer are all since its start. */
+/** How many requests the proxy remembers. Where it tells fewer, they are all since its start. */
 const RECENT_MAX = 100;
-/** Of a busy second only the last requests are known, so a bin has five times that. */
+/** A bin has five seconds, and of each only the last requests are known. */
 const LATENCIES_MAX = 5 * RECENT_MAX;
 
 /** Kinds of errors, by who has to do something about them. */
