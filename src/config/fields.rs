@@ -38,7 +38,7 @@ impl<'j, 'f> Fields<'j, 'f> {
     }
 
     /// Where a field stands.
-    pub fn path_of(&self, name: &str) -> String {
+    fn path_of(&self, name: &str) -> String {
         match self.path.is_empty() {
             true => name.to_string(),
             false => format!("{}.{name}", self.path),

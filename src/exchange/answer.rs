@@ -318,7 +318,7 @@ fn put_field(out: &mut Buffer, name: &str, value: &[u8]) {
 }
 
 /// Writes one field line with a decimal number.
-pub fn put_number(out: &mut Buffer, name: &str, number: u64) {
+fn put_number(out: &mut Buffer, name: &str, number: u64) {
     put_field(out, name, decimal(number).as_bytes());
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Upper ends of the buckets in microseconds, included: eight to a decade from 1 ms to 10 minutes, so that a quantile read
 /// from them is off by 40 % at worst and by far less mostly. What took longer is in one more bucket without an end.
-pub const BOUNDS_MICROSECONDS: [u64; 48] = [
+const BOUNDS_MICROSECONDS: [u64; 48] = [
     1_000,
     1_300,
     1_800,

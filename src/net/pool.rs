@@ -9,15 +9,15 @@ use super::connection::{Connection, Hints};
 use crate::base::now::Now;
 
 /// Idle connections kept per endpoint; what a burst opened beyond them is closed.
-pub const IDLE_PER_ENDPOINT_MAX: usize = 256;
+const IDLE_PER_ENDPOINT_MAX: usize = 256;
 
 /// How long a connection may wait. Platforms and their load balancers close at 60 seconds and later: a connection
 /// given up first is never used just as it is being closed.
-pub const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
+const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
 
 /// A connection that is older is not kept any more: its platform may have moved to other machines since, and a busy one
 /// would stay with the former for ever.
-pub const AGE_MAX: Duration = Duration::from_secs(3600);
+const AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// Idle connections by endpoint, the last one used on top.
 #[derive(Default)]
