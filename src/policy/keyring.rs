@@ -218,7 +218,12 @@ impl Keyring {
         let count = keys.len();
         let next = self.rings[platform.0 as usize].next;
         let mut places = (0..count).map(|offset| (next + offset) % count.max(1));
-        let usable = |key: &KeyId| !tried.contains(key) && self.keys[key.0 as usize].is_usable(now);
+        let usable = |id: &KeyId| {
+            let key = &self.keys[id.0 as usize];
+            // A request that a reload overtakes may begin with a key of its time; no further try of it does.
+            let is_meant = key.listed || tried.is_empty();
+            is_meant && !tried.contains(id) && key.is_usable(now)
+        };
         if let Some(place) = places.find(|place| usable(&keys[*place])) {
             self.rings[platform.0 as usize].next = (place + 1) % count;
             return Ok(self.give(keys[place], now));

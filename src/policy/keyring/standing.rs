@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::key::STATED_WAIT_MAX;
-use super::{Cause, Cooling, Digest, Health, Key, Keyring};
+use super::{Cause, Cooling, Digest, Health, Key, Keyring, Outcome};
 use crate::base::now::Now;
 
 /// What a key is good for.
@@ -70,8 +70,11 @@ impl Key {
             } => {
                 if matches!(self.health, Health::Unhealthy { .. }) {
                     self.health = Health::Unknown;
-                    self.last_error = None;
                 }
+                self.last_error = Some(match cause {
+                    Cause::RateLimited => Outcome::RateLimited { wait: None }.to_string(),
+                    Cause::Failing => "the platform failed".to_string(),
+                });
                 // If the clock was set back since, as long as it was to last when it was noted.
                 let since_unix_ms = noted_unix_ms.max(now.unix_ms);
                 let left = Duration::from_millis(until_unix_ms.saturating_sub(since_unix_ms));
