@@ -107,6 +107,15 @@ impl Session {
         self.exchange.is_idle()
     }
 
+    /// Whether a request is under way that the client has not got the whole answer to.
+    pub fn owes_answer(&self) -> bool {
+        let is_answered = matches!(
+            self.exchange,
+            Exchange::Discarding(_) | Exchange::Closing(_)
+        );
+        !self.is_idle() && (!is_answered || self.client.has_output())
+    }
+
     /// Whether an answer is under way that comes little by little, and whose client keeps up: a client that is behind has
     /// only itself to wait for.
     pub fn is_stream(&self) -> bool {

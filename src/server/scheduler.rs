@@ -262,7 +262,7 @@ impl Scheduler {
         session.close(slot, reason, core, network, now);
     }
 
-    /// Ends all sessions. Returns how many clients' requests were under way.
+    /// Ends all sessions. Returns how many clients had not got a whole answer.
     pub fn close_all(
         &mut self,
         reason: &Reason,
@@ -270,7 +270,7 @@ impl Scheduler {
         network: &mut impl Network,
         now: Now,
     ) -> usize {
-        let is_cut = |session: &Session| session.role() == Role::Proxy && !session.is_idle();
+        let is_cut = |session: &Session| session.role() == Role::Proxy && session.owes_answer();
         let cut = self.sessions.iter().filter(|(_, session)| is_cut(session));
         let cut = cut.count();
         let left: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
