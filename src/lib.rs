@@ -49,7 +49,8 @@
 //!   its client has not taken what came before. So TCP slows the sender; no flag says that it should.
 //! - One request gets one final head; a permit's outcome is told, and the permit is released, exactly once (dropping one
 //!   asserts).
-//! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset.
+//! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset. Tunnels are excepted:
+//!   a reset could take away what was said last.
 //! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
 //! - The clock is read once a turn, in one place, and else only to see how long the turn has taken, and to stamp a line of
 //!   the log; sleeping happens in the poll alone, while the loop runs.
