@@ -23,7 +23,7 @@ use ai_api_proxy::http::scan::HeadScan;
 use ai_api_proxy::http::usage::{Format, UsageScan, UsageSieve};
 use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::{Keyring, Outcome};
-use ai_api_proxy::site::{Lasting, Site, client_specs};
+use ai_api_proxy::site::{Lasting, Site};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::json;
@@ -102,7 +102,7 @@ fn site() -> (Site, Clients) {
         std::fs::write(dir.join(file), content.to_string()).expect("it can be written");
     }
     let config = config::load(&dir, &|_| None).expect("the configuration is valid");
-    let clients = Clients::new(client_specs(&config));
+    let clients = Clients::new(config.clients.clone());
     let site = Site::compile(
         config,
         &mut Keyring::default(),

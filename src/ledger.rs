@@ -196,9 +196,9 @@ fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::client::ClientSpec;
     use crate::base::folder::Folder;
     use crate::base::secret::Secret;
-    use crate::policy::access::ClientSpec;
     use crate::policy::keyring::{KeyId, NoKey, Outcome, PlatformId};
 
     fn spec(key: &str) -> ClientSpec {

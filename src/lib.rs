@@ -3,7 +3,7 @@
 //! # Layers
 //!
 //! ```text
-//! base                                       buffers, timers, ids, secrets
+//! base                                       buffers, timers, ids, secrets, client keys
 //!  ^-- http  policy  net  config  figures    none of these knows another of them
 //!       ^-- site  journal  ledger  service   the configuration compiled; what survives; the program's own pages
 //!            ^-- exchange                    one request as a state machine

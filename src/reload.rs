@@ -10,7 +10,7 @@ use crate::config::{self, Config, Finding, Findings, Settings, settings};
 use crate::exchange::core::Core;
 use crate::ledger::Ledger;
 use crate::policy::keyring::Keyring;
-use crate::site::{Lasting, Site, client_specs};
+use crate::site::{Lasting, Site};
 
 /// What is needed to read the configuration again.
 pub struct Reloader {
@@ -99,7 +99,7 @@ impl Reloader {
         for warning in &config.findings.warnings {
             log::warn!("{warning}");
         }
-        let clients = client_specs(&config);
+        let clients = config.clients.clone();
         let state_file = self.check_state_file(&config.settings, now);
         if !state_file.problems.is_empty() {
             self.watch.follow(&config.findings.named_files);

@@ -16,7 +16,6 @@ use crate::config::{
 use crate::net::dial::{Endpoint, Security};
 use crate::net::resolver::name::is_host_name;
 use crate::net::tls;
-use crate::policy::access::ClientSpec;
 use crate::policy::keyring::{KeyId, Keyring, PlatformId};
 use crate::policy::probes::Probed;
 
@@ -366,21 +365,6 @@ fn expiry(settings: &Settings, now: Now) -> Option<Finding> {
         );
         Finding::new(settings::FILE, "tls_cert", &text)
     })
-}
-
-/// The client keys as policy takes them.
-pub fn client_specs(config: &Config) -> Vec<ClientSpec> {
-    let spec = |client: &crate::config::ClientKey| ClientSpec {
-        key: client.key.clone(),
-        name: client.name.clone(),
-        is_root: client.is_root,
-        daily_limit: client.daily_limit,
-        hourly_limit: client.hourly_limit,
-        cooldown_seconds: client.cooldown_seconds,
-        expires_unix_seconds: client.expires_unix_seconds,
-        platforms: client.platforms.clone(),
-    };
-    config.clients.iter().map(spec).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
 use crate::reload::{Reloader, of_state_file};
 use crate::server::{Doors, Server, Signals, Stopped, read_clock};
-use crate::site::{Site, client_specs};
+use crate::site::Site;
 
 use lines::Lines;
 
@@ -138,7 +138,7 @@ fn prepare(
     let now = read_clock();
     let demo_port = doors.demo.local_addr().map_err(failed)?.port();
     let warnings = config.findings.warnings.clone();
-    let mut clients = Clients::new(client_specs(&config));
+    let mut clients = Clients::new(config.clients.clone());
     let mut keyring = Keyring::default();
     let mut reloader = Reloader::new(dir, watch, config.settings.clone(), demo_port);
     let site = reloader

@@ -25,7 +25,7 @@ use ai_api_proxy::net::transport::{Link, Transport};
 use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::Keyring;
 use ai_api_proxy::session::{Driven, Session};
-use ai_api_proxy::site::{Lasting, Site, client_specs};
+use ai_api_proxy::site::{Lasting, Site};
 use mio::Token;
 use serde_json::json;
 
@@ -221,7 +221,7 @@ impl World {
             unix_ms: 1_767_225_600_000,
         };
         let config = config::load(&dir, &|_| None).expect("the configuration is valid");
-        let mut clients = Clients::new(client_specs(&config));
+        let mut clients = Clients::new(config.clients.clone());
         let mut keyring = Keyring::default();
         let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 0, now);
         let site = Rc::new(site.expect("there is no certificate file"));

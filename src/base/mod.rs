@@ -1,6 +1,7 @@
-//! What every layer uses: buffers, deadlines, time, secrets, ids, files. It knows nothing of HTTP, sockets or configuration.
+//! What every layer uses: buffers, deadlines, time, secrets, client keys, ids, files. It knows nothing of HTTP, sockets or configuration.
 
 pub mod buffer;
+pub mod client;
 pub mod file;
 #[cfg(test)]
 pub mod folder;

@@ -7,31 +7,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::fields::{Fields, nearest, quoted};
 use super::findings::Findings;
 use super::json::Json;
+use crate::base::client::ClientSpec;
 use crate::base::secret::{KEY_BYTES_MAX, KEY_CHARACTERS_MIN, Secret};
 
 pub const FILE: &str = "key.json";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// One entry of key.json.
-#[derive(Clone, Debug)]
-pub struct ClientKey {
-    pub key: Secret,
-    pub name: Option<String>,
-    pub is_root: bool,
-    /// Requests a day, 0 for no limit.
-    pub daily_limit: u64,
-    /// Requests an hour, 0 for no limit.
-    pub hourly_limit: u64,
-    pub cooldown_seconds: u64,
-    /// The first second after the last valid day, UTC.
-    pub expires_unix_seconds: Option<u64>,
-    /// The whitelist, where it is enabled.
-    pub platforms: Option<Vec<String>>,
-}
-
 /// Reads key.json. `platforms` are the names that a whitelist may hold, if all are known.
-pub fn read(value: &Json, platforms: Option<&[&str]>, findings: &mut Findings) -> Vec<ClientKey> {
+pub fn read(value: &Json, platforms: Option<&[&str]>, findings: &mut Findings) -> Vec<ClientSpec> {
     let Json::List(entries) = value else {
         findings.problem(
             "",
@@ -42,7 +26,7 @@ pub fn read(value: &Json, platforms: Option<&[&str]>, findings: &mut Findings) -
         );
         return Vec::new();
     };
-    let mut clients: Vec<ClientKey> = Vec::new();
+    let mut clients: Vec<ClientSpec> = Vec::new();
     // Where each key stands.
     let mut places: HashMap<Secret, usize> = HashMap::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -70,7 +54,7 @@ pub fn read(value: &Json, platforms: Option<&[&str]>, findings: &mut Findings) -
     clients
 }
 
-fn read_entry(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Option<ClientKey> {
+fn read_entry(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Option<ClientSpec> {
     let key = read_key(fields);
     let name = fields
         .text("name")
@@ -110,7 +94,7 @@ fn read_entry(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Option
             "limits, expiry date and whitelist do not apply to a root key",
         );
     }
-    Some(ClientKey {
+    Some(ClientSpec {
         key: key?,
         name,
         is_root,

@@ -12,20 +12,20 @@ pub mod watch;
 use std::io::ErrorKind;
 use std::path::Path;
 
-pub use self::clients::ClientKey;
 pub use self::findings::{Finding, Findings};
 pub use self::platforms::{Origin, Platform};
 pub use self::settings::{Settings, TlsFiles};
 
 use self::environment::Environment;
 use self::json::Json;
+use crate::base::client::ClientSpec;
 use crate::base::file;
 
 /// A configuration.
 #[derive(Clone)]
 pub struct Config {
     pub settings: Settings,
-    pub clients: Vec<ClientKey>,
+    pub clients: Vec<ClientSpec>,
     pub platforms: Vec<Platform>,
     pub findings: Findings,
 }

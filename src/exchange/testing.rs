@@ -15,7 +15,7 @@ use crate::http::request::{self, RequestHead};
 use crate::ledger::Ledger;
 use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
-use crate::site::{Lasting, Site, client_specs};
+use crate::site::{Lasting, Site};
 
 use super::core::Core;
 use super::request::{Request, Role};
@@ -43,7 +43,7 @@ pub fn core_with_keys(settings: &str, keys: &str, platform: &str) -> Core {
             {{"key": "{longest}"}}]"#
     );
     let config = config(settings, &platforms, &keys);
-    let clients = Clients::new(client_specs(&config));
+    let clients = Clients::new(config.clients.clone());
     let mut keyring = Keyring::default();
     let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 1, now());
     let site = site.expect("plain HTTP needs no certificate");

@@ -9,30 +9,13 @@ use subtle::ConstantTimeEq;
 
 use super::digest::{Digest, KeyLabel};
 use super::limits::{DAY_SECONDS, HOUR_SECONDS, Window, latest_unix_ms};
+use crate::base::client::ClientSpec;
 use crate::base::now::Now;
 use crate::base::secret::Secret;
 use crate::base::text::Text;
 
 /// The key that the shipped `key.json` holds: accepted from this machine only.
 pub const SAMPLE_KEY: &str = "root_key";
-
-/// A client key as the configuration has it.
-#[derive(Clone, Debug)]
-pub struct ClientSpec {
-    pub key: Secret,
-    pub name: Option<String>,
-    pub is_root: bool,
-    /// Requests a day, 0 for no limit.
-    pub daily_limit: u64,
-    /// Requests an hour, 0 for no limit.
-    pub hourly_limit: u64,
-    /// The least time between two requests, 0 for none.
-    pub cooldown_seconds: u64,
-    /// The first second at which the key is no longer valid.
-    pub expires_unix_seconds: Option<u64>,
-    /// The platforms that it may use; none given: all.
-    pub platforms: Option<Vec<String>>,
-}
 
 /// A client key's number; it stays the same as long as the key is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

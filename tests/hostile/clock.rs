@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use ai_api_proxy::base::client::ClientSpec;
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::base::secret::Secret;
 use ai_api_proxy::ledger::Ledger;
-use ai_api_proxy::policy::access::{ClientSpec, Clients};
+use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::{Keyring, Outcome};
 
 use crate::support::client::Answer;

@@ -9,7 +9,7 @@ use ai_api_proxy::exchange::core::Core;
 use ai_api_proxy::ledger::Ledger;
 use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::Keyring;
-use ai_api_proxy::site::{Lasting, Route, Site, client_specs};
+use ai_api_proxy::site::{Lasting, Route, Site};
 
 use super::folder::Folder;
 use super::input::{now, steps};
@@ -80,7 +80,7 @@ fn check_lines<'f>(findings: impl Iterator<Item = &'f Finding>) {
 }
 
 fn check_served(config: Config) {
-    let clients = Clients::new(client_specs(&config));
+    let clients = Clients::new(config.clients.clone());
     let names: BTreeSet<String> = config
         .platforms
         .iter()

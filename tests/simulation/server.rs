@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use ai_api_proxy::base::buffer::BUFFER_BYTES;
+use ai_api_proxy::base::client::ClientSpec;
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::base::secret::Secret;
 use ai_api_proxy::config::findings::Findings;
 use ai_api_proxy::config::json::Json;
-use ai_api_proxy::config::{ClientKey, Config, Origin, Platform, settings};
+use ai_api_proxy::config::{Config, Origin, Platform, settings};
 use ai_api_proxy::exchange::core::Core;
 use ai_api_proxy::exchange::request::Role;
 use ai_api_proxy::ledger::Ledger;
@@ -22,7 +23,7 @@ use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::Keyring;
 use ai_api_proxy::server::scheduler::Scheduler;
 use ai_api_proxy::session::Session;
-use ai_api_proxy::site::{Lasting, Site, client_specs};
+use ai_api_proxy::site::{Lasting, Site};
 
 use super::network::Wires;
 use super::plan::{PLATFORMS, client_key};
@@ -50,7 +51,7 @@ pub struct Server {
 impl Server {
     pub fn new(clients: usize, has_faults: bool, random: &mut Random, now: Now) -> Server {
         let config = config(clients, has_faults, random);
-        let specs = Clients::new(client_specs(&config));
+        let specs = Clients::new(config.clients.clone());
         let mut keyring = Keyring::default();
         let mut lasting = Lasting::default();
         let site = Site::compile(config, &mut keyring, &mut lasting, 1, now).expect("it is valid");
@@ -219,7 +220,7 @@ fn config(clients: usize, has_faults: bool, random: &mut Random) -> Config {
     if has_faults && random.percent(10) {
         settings.max_body_bytes = 5_000;
     }
-    let clients = (0..clients).map(|client| ClientKey {
+    let clients = (0..clients).map(|client| ClientSpec {
         key: Secret::new(client_key(client)),
         name: None,
         is_root: false,

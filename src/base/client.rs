@@ -1,0 +1,20 @@
+//! A client key and its limits: `key.json` tells them, and policy holds it to them.
+
+use super::secret::Secret;
+
+#[derive(Clone, Debug)]
+pub struct ClientSpec {
+    pub key: Secret,
+    pub name: Option<String>,
+    pub is_root: bool,
+    /// Requests a day, 0 for no limit.
+    pub daily_limit: u64,
+    /// Requests an hour, 0 for no limit.
+    pub hourly_limit: u64,
+    /// The least time between two requests, 0 for none.
+    pub cooldown_seconds: u64,
+    /// The first second at which the key is no longer valid.
+    pub expires_unix_seconds: Option<u64>,
+    /// The platforms that it may use; none given: all.
+    pub platforms: Option<Vec<String>>,
+}
