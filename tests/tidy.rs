@@ -12,7 +12,7 @@ const LAYERS: [(&str, &str); 20] = [
     ("lib", ""),
     ("arguments", ""),
     ("base", ""),
-    ("http", ""),
+    ("http", "base"),
     ("figures", "base"),
     ("policy", "base"),
     ("net", "base"),

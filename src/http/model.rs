@@ -1,6 +1,9 @@
 //! Finds the model that a JSON request names, from the first bytes of its body. It does not know the rest.
 
+use std::fmt::Write;
+
 use super::json_scan::{JsonScan, Stop};
+use crate::base::text::Text;
 
 /// Reads the beginning of one request body, told in any cuts.
 #[derive(Clone, Debug)]
@@ -15,6 +18,9 @@ pub struct ModelScan {
 /// Longest name that is taken, escapes counted as they stand; a longer one is ignored. The longest in use, with a maker's
 /// prefix and a variant, have about 80 bytes.
 const MODEL_BYTES_MAX: usize = 128;
+
+/// A name with its escapes resolved; empty while there is none.
+type Model = Text<MODEL_BYTES_MAX>;
 
 /// How much of a body is looked through. SDKs write the model before or right after the messages; behind very long ones
 /// it is not worth the work.
@@ -35,20 +41,13 @@ enum Key {
     Other,
 }
 
-/// A name with its escapes resolved; empty while there is none.
-#[derive(Clone, Debug)]
-struct Model {
-    bytes: [u8; MODEL_BYTES_MAX],
-    length: usize,
-}
-
 impl Default for ModelScan {
     fn default() -> Self {
         ModelScan {
             place: Place::Outside,
             left_bytes: BODY_BYTES_MAX,
             json: JsonScan::default(),
-            model: Model::EMPTY,
+            model: Model::default(),
         }
     }
 }
@@ -70,11 +69,7 @@ impl ModelScan {
                     self.place = Place::Top(if is_model { Key::Model } else { Key::Other });
                 }
                 Stop::Text if self.place == Place::Top(Key::Model) => {
-                    self.model = self
-                        .json
-                        .text()
-                        .and_then(Model::unescape)
-                        .unwrap_or(Model::EMPTY);
+                    self.model = self.json.text().and_then(unescape).unwrap_or_default();
                     self.place = Place::Done;
                 }
                 Stop::Text | Stop::Scalar => {}
@@ -85,8 +80,7 @@ impl ModelScan {
 
     /// The first `model` of the outermost object, if it was a string and is known by now.
     pub fn model(&self) -> Option<&str> {
-        let name = std::str::from_utf8(&self.model.bytes[..self.model.length]).ok()?;
-        (!name.is_empty()).then_some(name)
+        (!self.model.is_empty()).then_some(self.model.as_str())
     }
 
     fn next(&mut self, input: &mut &[u8]) -> Option<Stop> {
@@ -97,44 +91,34 @@ impl ModelScan {
     }
 }
 
-impl Model {
-    const EMPTY: Model = Model {
-        bytes: [0; MODEL_BYTES_MAX],
-        length: 0,
-    };
-
-    /// A JSON string's text without its quotes (RFC 8259, 7); `None` if it is malformed or holds control characters,
-    /// which no name does.
-    fn unescape(text: &[u8]) -> Option<Model> {
-        let mut rest = std::str::from_utf8(text).ok()?;
-        let mut model = Model::EMPTY;
-        while let Some(place) = rest.bytes().position(|byte| byte == b'\\') {
-            model.push(&rest[..place])?;
-            let mut escape = rest[place + 1..].chars();
-            let char = match escape.next()? {
-                quoted @ ('"' | '\\' | '/') => quoted,
-                'u' => unicode_escape(&mut escape)?,
-                _ => return None,
-            };
-            // What an escape stands for is never longer than the escape, so this fits.
-            model.push(char.encode_utf8(&mut [0; 4]))?;
-            rest = escape.as_str();
-        }
-        model.push(rest)?;
-        Some(model)
+/// A JSON string's text without its quotes (RFC 8259, 7); `None` if it is malformed or holds control characters, which no
+/// name does.
+fn unescape(text: &[u8]) -> Option<Model> {
+    let mut rest = std::str::from_utf8(text).ok()?;
+    let mut model = Model::default();
+    while let Some(place) = rest.bytes().position(|byte| byte == b'\\') {
+        push(&mut model, &rest[..place])?;
+        let mut escape = rest[place + 1..].chars();
+        let char = match escape.next()? {
+            quoted @ ('"' | '\\' | '/') => quoted,
+            'u' => unicode_escape(&mut escape)?,
+            _ => return None,
+        };
+        // What an escape stands for is never longer than the escape, so this fits.
+        push(&mut model, char.encode_utf8(&mut [0; 4]))?;
+        rest = escape.as_str();
     }
+    push(&mut model, rest)?;
+    Some(model)
+}
 
-    fn push(&mut self, text: &str) -> Option<()> {
-        // Almost all names are of these bytes, which need not be decoded.
-        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        if !is_plain && text.contains(char::is_control) {
-            return None;
-        }
-        let room = self.bytes.get_mut(self.length..self.length + text.len())?;
-        room.copy_from_slice(text.as_bytes());
-        self.length += text.len();
-        Some(())
+fn push(model: &mut Model, text: &str) -> Option<()> {
+    // Almost all names are of these bytes, which need not be decoded.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_plain && text.contains(char::is_control) {
+        return None;
     }
+    model.write_str(text).ok()
 }
 
 /// What follows `\u`: one code unit, or a pair of surrogates.
