@@ -270,7 +270,8 @@ mod tests {
                 keyring.learn(&permit, outcome, now);
                 keyring.release(permit);
                 if round > 0 {
-                    assert_eq!(keyring.label(tried[0]), Digest::of(b"good").label());
+                    let label = keyring.label(tried[0]);
+                    assert_eq!(label.as_str(), Digest::of(b"good").label().as_str());
                     let none = keyring.pick(platform, &keys, &tried, now).err();
                     assert!(matches!(none, Some(NoKey::RateLimited { .. })));
                     break;

@@ -1,14 +1,15 @@
 //! Keys by their SHA-256: how they are named in figures and written to disk.
 
-use std::fmt;
+use std::fmt::Write;
+
+use crate::base::text::Text;
 
 /// The SHA-256 of a key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Digest([u8; 32]);
 
 /// The first 12 hex digits of a digest: what a key is called where it must not be shown.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyLabel([u8; 12]);
+pub type KeyLabel = Text<12>;
 
 impl Digest {
     pub fn of(text: &[u8]) -> Digest {
@@ -28,31 +29,12 @@ impl Digest {
     }
 
     pub fn label(&self) -> KeyLabel {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut label = [0; 12];
-        for (place, digit) in label.iter_mut().enumerate() {
-            let byte = self.0[place / 2];
-            *digit = DIGITS[usize::from(if place % 2 == 0 { byte >> 4 } else { byte & 15 })];
+        let mut label = KeyLabel::default();
+        for byte in &self.0[..6] {
+            // There is room for all of them.
+            let _ = write!(label, "{byte:02x}");
         }
-        KeyLabel(label)
-    }
-}
-
-impl KeyLabel {
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for KeyLabel {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for KeyLabel {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, out)
+        label
     }
 }
 
