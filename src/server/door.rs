@@ -74,9 +74,6 @@ impl Door {
         network: &mut Sockets,
         now: Now,
     ) -> Option<(mio::net::TcpStream, SocketAddr)> {
-        if self.paused_until.is_some_and(|until| until <= now.instant) {
-            self.paused_until = None;
-        }
         if !self.is_open(now) {
             return None;
         }
@@ -212,7 +209,6 @@ mod tests {
         assert!(door.accept(&mut network, begun).is_none());
         let over = begun.after(ACCEPT_PAUSE);
         assert!(door.accept(&mut network, over).is_some());
-        assert_eq!(door.deadline(), None, "there is no pause");
         assert!(door.is_open(over), "another one may wait");
         assert!(door.accept(&mut network, over).is_none());
         assert!(!door.is_open(over));
