@@ -38,11 +38,9 @@ pub fn check(dir: &Path) -> Result<String, String> {
     findings.append(certificates);
     findings.append(state_file);
     refuse_problems(dir, &findings)?;
-    let mut text = String::new();
-    for warning in &findings.warnings {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
-    Ok(text + &format!("the configuration in {} is valid\n", dir.display()))
+    let warnings = warning_lines(&findings.warnings);
+    let shown = dir.display();
+    Ok(format!("{warnings}the configuration in {shown} is valid\n"))
 }
 
 /// What the start would say of the `state_file`, if it is known where that is.
@@ -120,10 +118,13 @@ fn refusal(dir: &Path, problems: &[Finding], warnings: &[Finding]) -> String {
     for problem in problems {
         text.push_str(&format!("{problem}\n"));
     }
-    for warning in warnings {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
+    text.push_str(&warning_lines(warnings));
     text + &format!("{} to mend", problems.len())
+}
+
+fn warning_lines(warnings: &[Finding]) -> String {
+    let line = |warning| format!("warning: {warning}\n");
+    warnings.iter().map(line).collect()
 }
 
 /// What runs, and what an operator wants to see of it.
@@ -210,8 +211,5 @@ fn banner(site: &Site, address: &SocketAddr, capacity: Capacity, warnings: &[Fin
             route.platform.name, route.platform.name, route.platform.api_path
         ));
     }
-    for warning in warnings.iter().chain(&site.warnings) {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
-    text
+    text + &warning_lines(warnings) + &warning_lines(&site.warnings)
 }
