@@ -183,8 +183,7 @@ impl Core {
             Outcome::Timeout { .. } => RetryReason::Timeout,
             Outcome::Answered | Outcome::Canceled => return,
         };
-        self.figures.retry(request.route().id.0, reason);
-        self.figures.key_error(key.0, reason.error_kind());
+        self.figures.retry(request.route().id.0, key.0, reason);
     }
 
     /// Writes what must be in the file before this turn's requests go on, and wakes them; or nobody, when it could not

@@ -129,15 +129,12 @@ impl Figures {
         self.recent.push(finished);
     }
 
-    /// Counts that a platform is asked again.
-    pub fn retry(&mut self, platform: u32, reason: RetryReason) {
+    /// Counts that a platform is asked again, and an error of the key whose try failed. The last try's error comes with
+    /// [`Figures::finish`].
+    pub fn retry(&mut self, platform: u32, key: u32, reason: RetryReason) {
         self.platforms.entry(platform).or_default().retries[reason as usize] += 1;
-    }
-
-    /// Counts an error of a key that did not become the request's: its try failed and another followed. The last try's
-    /// error comes with [`Figures::finish`].
-    pub fn key_error(&mut self, key: u32, kind: ErrorKind) {
-        self.keys.entry(key).or_default().errors.add(kind);
+        let errors = &mut self.keys.entry(key).or_default().errors;
+        errors.add(reason.error_kind());
     }
 
     /// Counts a refusal at admission, besides what [`Figures::finish`] counts of it.
@@ -204,7 +201,7 @@ impl RetryReason {
     ];
 
     /// The error of the key whose try failed so.
-    pub fn error_kind(self) -> ErrorKind {
+    fn error_kind(self) -> ErrorKind {
         match self {
             RetryReason::Auth => ErrorKind::Auth,
             RetryReason::RateLimited => ErrorKind::RateLimited,

@@ -107,9 +107,7 @@ fn a_request_counts_for_all_who_took_part() {
 #[test]
 fn tries_that_were_failed_over_count_for_their_key_alone() {
     let mut figures = Figures::default();
-    let reason = RetryReason::Auth;
-    figures.retry(1, reason);
-    figures.key_error(4, reason.error_kind());
+    figures.retry(1, 4, RetryReason::Auth);
     figures.finish(&Finished {
         tries: 2,
         ..finished()

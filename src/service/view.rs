@@ -98,7 +98,7 @@ pub(crate) mod tests {
     /// 2023-11-14T22:13:20Z.
     pub const UNIX_SECONDS: u64 = 1_700_000_000;
 
-    /// One request that was tried twice, and one that was refused.
+    /// One request that was tried twice, first with a key that is no more, and one that was refused.
     pub fn figures() -> Figures {
         let mut figures = Figures::default();
         figures.finish(&Finished {
@@ -124,7 +124,7 @@ pub(crate) mod tests {
             tokens_out: None,
             started_unix_ms: UNIX_SECONDS * 1000 + 7,
         });
-        figures.retry(0, RetryReason::RateLimited);
+        figures.retry(0, 6, RetryReason::RateLimited);
         figures.refused("cooldown");
         figures
     }
