@@ -46,8 +46,7 @@ impl Interim {
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let Upstream::Open(upstream, _) = std::mem::replace(&mut cx.upstream, Upstream::None)
-        else {
+        let Upstream::Open(upstream, _) = std::mem::take(&mut cx.upstream) else {
             let host = self.request.route().authority.clone();
             let what = "its connection is not there".into();
             let reason = Reason::Upstream { host, what };
@@ -77,8 +76,7 @@ impl Interim {
             // The platform's time has stood still until here.
             self.since = cx.now.instant;
         }
-        let active_at = upstream.active_at.max(cx.client.active_at);
-        let is_due = self.deadline(active_at) <= cx.now.instant;
+        let is_due = self.deadline(cx.active_at(&upstream)) <= cx.now.instant;
         if is_blocked {
             return match is_due {
                 true => (Exchange::Interim(self), Step::Close(Reason::Idle)),

@@ -133,6 +133,13 @@ pub struct Cx<'s> {
     pub upstream: Upstream<'s>,
 }
 
+impl Cx<'_> {
+    /// When bytes last moved, at the client's side or the platform's.
+    fn active_at(&self, upstream: &Ends<'_>) -> Instant {
+        upstream.active_at.max(self.client.active_at)
+    }
+}
+
 /// Both directions of one connection.
 pub struct Ends<'s> {
     pub input: &'s mut Buffer,
@@ -153,7 +160,9 @@ impl Ends<'_> {
 }
 
 /// The way to the platform.
+#[derive(Default)]
 pub enum Upstream<'s> {
+    #[default]
     None,
     Dialing,
     Open(Ends<'s>, Origin),

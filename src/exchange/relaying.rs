@@ -79,8 +79,7 @@ impl Relaying {
     }
 
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let Upstream::Open(upstream, _) = std::mem::replace(&mut cx.upstream, Upstream::None)
-        else {
+        let Upstream::Open(upstream, _) = std::mem::take(&mut cx.upstream) else {
             return self.cut_off("its connection is not there".into());
         };
         self.go_on(upstream, cx)
@@ -140,7 +139,7 @@ impl Relaying {
                 self.cut_off(format!("the connection was lost: {kind}"))
             }
             (stopped @ (Stopped::Starved | Stopped::Full), _) => {
-                if self.deadline(upstream.active_at.max(cx.client.active_at)) <= cx.now.instant {
+                if self.deadline(cx.active_at(&upstream)) <= cx.now.instant {
                     return (Exchange::Relaying(self), Step::Close(Reason::Idle));
                 }
                 let is_starved = stopped == Stopped::Starved && self.rest.is_sent();

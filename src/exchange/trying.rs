@@ -103,7 +103,7 @@ impl Trying {
     }
 
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        match std::mem::replace(&mut cx.upstream, Upstream::None) {
+        match std::mem::take(&mut cx.upstream) {
             Upstream::None | Upstream::Dialing => self.connect(cx),
             Upstream::Failed(fault) => {
                 let failure = match fault.is_own() {
@@ -208,18 +208,14 @@ impl Trying {
                 Failure::Unreachable(format!("the connection was lost: {kind}")),
                 cx,
             ),
-            None if self.deadline(upstream.active_at.max(cx.client.active_at))
-                <= cx.now.instant =>
-            {
-                match self.stage {
-                    Stage::Sending(_) => {
-                        self.fail(Failure::TimedOut("it stopped taking the request"), cx)
-                    }
-                    Stage::Dialing(_) | Stage::Awaiting(_) => {
-                        self.fail(Failure::TimedOut("no answer in time"), cx)
-                    }
+            None if self.deadline(cx.active_at(&upstream)) <= cx.now.instant => match self.stage {
+                Stage::Sending(_) => {
+                    self.fail(Failure::TimedOut("it stopped taking the request"), cx)
                 }
-            }
+                Stage::Dialing(_) | Stage::Awaiting(_) => {
+                    self.fail(Failure::TimedOut("no answer in time"), cx)
+                }
+            },
             None => {
                 let step = match self.upload.is_done() {
                     true => Step::Starve,
@@ -237,7 +233,7 @@ impl Trying {
             return false;
         };
         let until = match upstream.ended {
-            None => self.deadline(upstream.active_at.max(cx.client.active_at)),
+            None => self.deadline(cx.active_at(upstream)),
             Some(_) => cx.client.active_at.max(since) + CLIENT_SILENCE_MAX,
         };
         self.upload.is_starved() && upstream.has_sent_all() && until <= cx.now.instant

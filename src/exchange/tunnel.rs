@@ -61,11 +61,10 @@ impl Tunnel {
     }
 
     pub fn step(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let Upstream::Open(upstream, _) = std::mem::replace(&mut cx.upstream, Upstream::None)
-        else {
+        let Upstream::Open(upstream, _) = std::mem::take(&mut cx.upstream) else {
             return (Exchange::Tunnel(self), Step::Close(Reason::Finished));
         };
-        if self.deadline(upstream.active_at.max(cx.client.active_at)) <= cx.now.instant {
+        if self.deadline(cx.active_at(&upstream)) <= cx.now.instant {
             return (Exchange::Tunnel(self), Step::Close(Reason::Idle));
         }
         let request = &mut self.request;
