@@ -3,14 +3,13 @@
 import { byId, element, setAttribute, setText } from "./dom.js";
 import { count, instant, many, minute, percent, span } from "./format.js";
 import { errorCount } from "./history.js";
-import { Table, drawMeter, numberColumn } from "./table.js";
+import { More, Table, drawMeter, numberColumn } from "./table.js";
 
 /** More client keys than this are folded: those that have used up a limit are shown first, then the busiest. */
 const CLIENTS_SHOWN_MAX = 20;
 
 export class Clients {
   constructor() {
-    this.open = false;
     this.last = null;
     this.table = new Table(
       "Client keys",
@@ -26,12 +25,8 @@ export class Clients {
       ({ client }) => `${client.key_id} ${client.name}`,
     );
     this.empty = element("p", { class: "empty" }, "key.json lists no client keys.");
-    this.more = element("button", { class: "quiet", type: "button" });
-    this.more.addEventListener("click", () => {
-      this.open = !this.open;
-      this.render(this.last);
-    });
-    byId("clients").append(this.table.node, this.empty, this.more);
+    this.more = new More(() => this.render(this.last));
+    byId("clients").append(this.table.node, this.empty, this.more.node);
   }
 
   render(stats) {
@@ -41,13 +36,11 @@ export class Clients {
     this.empty.hidden = length > 0;
     this.table.node.hidden = length === 0;
     this.table.render(this.shown(stats.clients).map((client) => ({ client, now })));
-    this.more.hidden = length <= CLIENTS_SHOWN_MAX;
-    setText(this.more, this.open ? "Show fewer client keys" : `Show all ${many(length, "client key")}`);
-    setAttribute(this.more, "aria-expanded", String(this.open));
+    this.more.render(length <= CLIENTS_SHOWN_MAX, "Show fewer client keys", `Show all ${many(length, "client key")}`);
   }
 
   shown(clients) {
-    if (this.open || clients.length <= CLIENTS_SHOWN_MAX) return clients;
+    if (this.more.open || clients.length <= CLIENTS_SHOWN_MAX) return clients;
     const rank = (left, right) => isUsedUp(right) - isUsedUp(left) || right.requests - left.requests;
     return [...clients].sort(rank).slice(0, CLIENTS_SHOWN_MAX);
   }

@@ -4,7 +4,7 @@ import { byId, element, reconcile, setAttribute, setShape, setText, shape } from
 import { ago, count, instant, many, milliseconds, percent } from "./format.js";
 import { errorCount } from "./history.js";
 import { HIDDEN_PREVIEW, UNREACHED, cardId, coolingWords, isUnreached, keyName, keyState, stateOf } from "./overview.js";
-import { Table, drawMeter, numberColumn } from "./table.js";
+import { More, Table, drawMeter, numberColumn } from "./table.js";
 
 /** More keys than this are folded: those in trouble are shown first. */
 const KEYS_SHOWN_MAX = 8;
@@ -33,7 +33,6 @@ export class Platforms {
 class Card {
   constructor(name) {
     const id = cardId(name);
-    this.open = false;
     this.last = null;
     this.title = element("h3", { id });
     this.route = element("code", { class: "muted" });
@@ -42,11 +41,7 @@ class Card {
     this.facts = element("p", { class: "facts-line muted" });
     this.table = new Table(`Keys of ${name}`, keyColumns(), ({ key }) => key.key_id, ({ key }) => keyState(key).level);
     this.none = element("p", { class: "empty" });
-    this.more = element("button", { class: "quiet", type: "button" });
-    this.more.addEventListener("click", () => {
-      this.open = !this.open;
-      this.update(this.last);
-    });
+    this.more = new More(() => this.update(this.last));
     this.node = element(
       "article",
       { class: "panel platform", "aria-labelledby": id },
@@ -54,7 +49,7 @@ class Card {
       this.facts,
       this.table.node,
       this.none,
-      this.more,
+      this.more.node,
     );
     this.node.card = this;
   }
@@ -78,15 +73,14 @@ class Card {
     setAttribute(this.node, "data-folded", String(shown.length === 0 && !idle));
     this.none.hidden = !idle;
     setText(this.none, idleWords(platform));
-    this.more.hidden = idle || (!this.open && shown.length === platform.keys.length);
-    setText(this.more, this.open ? "Show fewer keys" : shown.length === 0 ? `Show ${many(platform.keys.length, "key")}` : `Show all ${platform.keys.length} keys`);
-    setAttribute(this.more, "aria-expanded", String(this.open));
+    const all = shown.length === 0 ? `Show ${many(platform.keys.length, "key")}` : `Show all ${platform.keys.length} keys`;
+    this.more.render(idle || (!this.more.open && shown.length === platform.keys.length), "Show fewer keys", all);
   }
 
   shown({ platform: { status, keys }, crowded }, idle) {
     const trouble = keys.filter((key) => key.status === "unhealthy" || key.status === "cooling" || isUnreached(key));
-    if (idle || (crowded && status === "healthy" && trouble.length === 0 && !this.open)) return [];
-    if (this.open || keys.length <= KEYS_SHOWN_MAX) return keys;
+    if (idle || (crowded && status === "healthy" && trouble.length === 0 && !this.more.open)) return [];
+    if (this.more.open || keys.length <= KEYS_SHOWN_MAX) return keys;
     const rest = keys.filter((key) => !trouble.includes(key));
     return [...trouble, ...rest].slice(0, KEYS_SHOWN_MAX);
   }

@@ -39,6 +39,24 @@ export class Table {
   }
 }
 
+/** The button below a table that is long: shows all of its rows, or fewer again. */
+export class More {
+  constructor(redraw) {
+    this.open = false;
+    this.node = element("button", { class: "quiet", type: "button" });
+    this.node.addEventListener("click", () => {
+      this.open = !this.open;
+      redraw();
+    });
+  }
+
+  render(hidden, fewer, all) {
+    this.node.hidden = hidden;
+    setText(this.node, this.open ? fewer : all);
+    setAttribute(this.node, "aria-expanded", String(this.open));
+  }
+}
+
 /** A column of plain text. */
 export function textColumn(label, textOf, kind) {
   return { label, kind, draw: (cell, item) => setText(cell, textOf(item)) };
