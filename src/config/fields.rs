@@ -152,15 +152,20 @@ impl<'j, 'f> Fields<'j, 'f> {
     }
 
     pub fn text(&mut self, name: &'static str) -> Option<&'j str> {
-        match self.value(name) {
-            None => None,
-            Some(Json::Text(text)) => Some(text),
-            Some(other) => {
+        let value = self.value(name)?;
+        self.text_of(name, value)
+    }
+
+    /// The text that stands at `place`.
+    pub fn text_of(&mut self, place: &str, value: &'j Json) -> Option<&'j str> {
+        match value {
+            Json::Text(text) => Some(text),
+            other => {
                 let text = format!(
                     "expected a text, found {}; write it in double quotes",
                     other.kind()
                 );
-                self.problem(name, text);
+                self.problem(place, text);
                 None
             }
         }
@@ -195,15 +200,8 @@ impl<'j, 'f> Fields<'j, 'f> {
         let mut texts = Vec::new();
         for (place, item) in items.iter().enumerate() {
             let place = format!("{name}[{place}]");
-            match item {
-                Json::Text(text) => texts.push((place, text.as_str())),
-                other => {
-                    let text = format!(
-                        "expected a text, found {}; write it in double quotes",
-                        other.kind()
-                    );
-                    self.problem(&place, text);
-                }
+            if let Some(text) = self.text_of(&place, item) {
+                texts.push((place, text));
             }
         }
         Some(texts)

@@ -63,21 +63,14 @@ fn read_list(
     for (name, value) in entries {
         let is_letter = |byte: u8| byte.is_ascii_alphabetic() || b"-_".contains(&byte);
         let place = format!("{list}.{}", name_shown(name, is_letter));
-        let value = match value {
-            Json::Text(value) if is_value(value) => value.trim().to_string(),
-            Json::Text(_) => {
-                fields.problem(&place, "holds a control character or a letter outside ASCII; write one line of visible ASCII");
-                continue;
-            }
-            other => {
-                let text = format!(
-                    "expected a text, found {}; write it in double quotes",
-                    other.kind()
-                );
-                fields.problem(&place, text);
-                continue;
-            }
+        let Some(value) = fields.text_of(&place, value) else {
+            continue;
         };
+        if !is_value(value) {
+            fields.problem(&place, "holds a control character or a letter outside ASCII; write one line of visible ASCII");
+            continue;
+        }
+        let value = value.trim().to_string();
         if !is_token(name) && is_usual_name(&value) {
             let text =
                 "no header name, but its value looks like one; write { \"name\": \"value\" }";
