@@ -60,17 +60,17 @@ impl Counts {
         }
         self.bytes_in = self.bytes_in.saturating_add(finished.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(finished.bytes_out);
-        // A platform may claim any number of tokens.
-        self.tokens_in = self
-            .tokens_in
-            .saturating_add(finished.tokens_in.unwrap_or(0));
-        self.tokens_out = self
-            .tokens_out
-            .saturating_add(finished.tokens_out.unwrap_or(0));
+        add_tokens(&mut self.tokens_in, finished.tokens_in);
+        add_tokens(&mut self.tokens_out, finished.tokens_out);
         if let Some(first_byte) = finished.first_byte {
             self.first_byte.observe(first_byte);
         }
     }
+}
+
+/// A platform may claim any number of tokens.
+pub(super) fn add_tokens(sum: &mut u64, more: Option<u64>) {
+    *sum = sum.saturating_add(more.unwrap_or(0));
 }
 
 impl Class {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::ids::RequestId;
-use counts::{Class, Counts, ErrorKind};
+use counts::{Class, Counts, ErrorKind, add_tokens};
 use histogram::Histogram;
 use recent::{Method, Path, Recent};
 
@@ -229,12 +229,8 @@ impl Series {
 
     fn add(&mut self, finished: &Finished) {
         self.requests[finished.class as usize] += 1;
-        self.tokens_in = self
-            .tokens_in
-            .saturating_add(finished.tokens_in.unwrap_or(0));
-        self.tokens_out = self
-            .tokens_out
-            .saturating_add(finished.tokens_out.unwrap_or(0));
+        add_tokens(&mut self.tokens_in, finished.tokens_in);
+        add_tokens(&mut self.tokens_out, finished.tokens_out);
     }
 }
 
