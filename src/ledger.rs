@@ -196,9 +196,9 @@ fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::client::ClientSpec;
-    use crate::base::folder::Folder;
     use crate::base::secret::Secret;
+    use crate::base::testing::{Folder, now};
+    use crate::base::client::ClientSpec;
     use crate::policy::keyring::{KeyId, NoKey, Outcome, PlatformId};
 
     fn spec(key: &str) -> ClientSpec {
@@ -227,10 +227,7 @@ mod tests {
     fn a_restart_forgets_neither_requests_nor_dead_keys() {
         let folder = Folder::new();
         let path = folder.at("usage.journal");
-        let mut now = Now {
-            instant: Instant::now(),
-            unix_ms: 20_000 * 86_400_000,
-        };
+        let mut now = now();
         let waits = [None, Some(Duration::from_secs(600))];
         // Each round is a process that is killed after its write.
         for round in 0..3 {
@@ -291,10 +288,7 @@ mod tests {
     #[test]
     fn what_a_busy_key_has_not_used_is_given_back() {
         const REQUESTS: u64 = 100;
-        let now = Now {
-            instant: Instant::now(),
-            unix_ms: 20_000 * 86_400_000,
-        };
+        let now = now();
         let unlimited = ClientSpec {
             daily_limit: 0,
             cooldown_seconds: 0,
@@ -352,10 +346,7 @@ mod tests {
     fn requests_of_one_turn_are_counted_for_whom_they_are_whatever_their_order() {
         let folder = Folder::new();
         let path = folder.at("usage.journal");
-        let now = Now {
-            instant: Instant::now(),
-            unix_ms: 20_000 * 86_400_000,
-        };
+        let now = now();
         let keys = ["client-one", "client-two"];
         let specs = keys.map(|key| ClientSpec {
             daily_limit: 100,
@@ -400,10 +391,7 @@ mod tests {
     fn requests_wait_for_a_write_that_another_process_holds_up() {
         let folder = Folder::new();
         let path = folder.at("usage.journal");
-        let now = Now {
-            instant: Instant::now(),
-            unix_ms: 20_000 * 86_400_000,
-        };
+        let now = now();
         let (mut clients, mut keyring) =
             (Clients::new(vec![spec("client-one")]), Keyring::default());
         let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
@@ -428,10 +416,7 @@ mod tests {
         const REQUESTS: u64 = 1000;
         let folder = Folder::new();
         let path = folder.at("usage.journal");
-        let mut now = Now {
-            instant: Instant::now(),
-            unix_ms: 20_000 * 86_400_000,
-        };
+        let mut now = now();
         let unlimited = ClientSpec {
             daily_limit: 0,
             cooldown_seconds: 0,

@@ -165,7 +165,7 @@ fn needing_restart(started_with: &Settings, new: &Settings) -> Vec<&'static str>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::folder::Folder;
+    use crate::base::testing::Folder;
     use crate::exchange::testing::{core, now};
 
     #[test]

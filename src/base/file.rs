@@ -37,7 +37,7 @@ pub fn is_out_of_descriptors(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::folder::Folder;
+    use crate::base::testing::Folder;
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
 

@@ -3,13 +3,13 @@
 pub mod buffer;
 pub mod client;
 pub mod file;
-#[cfg(test)]
-pub mod folder;
 pub mod ids;
 pub mod now;
 pub mod queue;
 pub mod secret;
 pub mod spares;
+#[cfg(test)]
+pub mod testing;
 pub mod text;
 pub mod timers;
 pub mod work;

@@ -9,7 +9,7 @@ mod platforms;
 mod settings;
 
 use super::*;
-use crate::base::folder::Folder;
+use crate::base::testing::Folder;
 
 /// A key.json and a platform.json that give neither a problem nor a warning.
 const KEYS: &str = r#"[{"key": "client-key-1"}]"#;

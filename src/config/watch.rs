@@ -139,7 +139,7 @@ fn stamp(path: &Path) -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::folder::Folder;
+    use crate::base::testing::{Folder, now};
     use std::fs;
     use std::os::unix::fs::symlink;
 
@@ -150,13 +150,6 @@ mod tests {
 
         fn rename(&self, from: &str, to: &str) {
             fs::rename(self.at(from), self.at(to)).expect("a file can be renamed");
-        }
-    }
-
-    fn start() -> Now {
-        Now {
-            instant: Instant::now(),
-            unix_ms: 0,
         }
     }
 
@@ -173,7 +166,7 @@ mod tests {
         let link = |from: &str, to: &str| symlink(from, folder.at(to)).expect("a link");
         link("one", "..data");
         link("..data/platform.json", "platform.json");
-        let mut now = start();
+        let mut now = now();
         let mut watch = Watch::new(&folder.0, now);
         watch.follow(&[folder.at("cert.pem")]);
         let mut look = |change: &dyn Fn()| {
@@ -218,7 +211,7 @@ mod tests {
     #[test]
     fn what_was_taken_without_a_look_is_not_new() {
         let folder = Folder::new();
-        let mut now = start();
+        let mut now = now();
         let mut watch = Watch::new(&folder.0, now);
         let cert = folder.at("cert.pem");
         watch.follow(std::slice::from_ref(&cert));

@@ -368,7 +368,7 @@ struct Date {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::folder::Folder;
+    use crate::base::testing::Folder;
     use crate::exchange::testing::{self, core, now, request};
 
     #[test]

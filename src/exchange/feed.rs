@@ -63,13 +63,11 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::now;
 
     #[test]
     fn one_rendering_a_second_while_somebody_listens() {
-        let start = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let start = now();
         let mut feed = Feed::default();
         assert_eq!(feed.latest(start), None);
         assert_eq!(feed.publish(b"{}", start), Vec::<usize>::new());

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
 
 use crate::base::buffer::{BlockPool, Buffer};
 use crate::base::now::Now;
@@ -17,17 +16,11 @@ use crate::policy::access::Clients;
 use crate::policy::keyring::Keyring;
 use crate::site::{Lasting, Site};
 
+pub use crate::base::testing::now;
+
 use super::core::Core;
 use super::request::{Request, Role};
 use super::{Cx, Ends, Exchange, Upstream};
-
-/// A Monday, 2026-09-21T14:13:20Z.
-pub fn now() -> Now {
-    Now {
-        instant: Instant::now(),
-        unix_ms: 1_790_000_000_000,
-    }
-}
 
 /// A core with these files. The platform `p` has the key `sk-1`; `platform` holds its other fields.
 pub fn core(settings: &str, platform: &str) -> Core {

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use super::*;
-use crate::base::folder::Folder;
+use crate::base::testing::{Folder, at};
 use crate::policy::keyring::{Cause, Standing};
 
 /// A time within the first hours of a day.
@@ -22,10 +22,7 @@ impl Folder {
 }
 
 fn start() -> Now {
-    Now {
-        instant: Instant::now(),
-        unix_ms: START_MS,
-    }
+    at(START_MS)
 }
 
 fn digest(number: usize) -> Digest {

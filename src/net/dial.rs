@@ -304,16 +304,14 @@ pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::now;
     use crate::net::network::Owner::Upstream;
 
     #[test]
     fn without_a_free_descriptor_a_race_goes_on_with_what_it_has() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it has one").port();
-        let begun = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let begun = now();
         // So many attempts find a descriptor.
         for attempts in 0..3 {
             let mut owners = Slab::new();
@@ -342,10 +340,7 @@ mod tests {
 
     #[test]
     fn who_loses_a_race_or_is_given_up_is_reset_and_forgotten() {
-        let begun = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let begun = now();
         for has_winner in [true, false] {
             let first = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
             let port = first.local_addr().expect("it has one").port();
@@ -399,10 +394,7 @@ mod tests {
     fn the_next_address_is_tried_after_a_failure_at_once_and_beside_a_late_one() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let open = listener.local_addr().expect("it has one");
-        let begun = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let begun = now();
         // The first address refuses, the others do not answer.
         let connect = |address: SocketAddr, _| match address.ip() {
             first if first == IpAddr::from([127, 0, 1, 0]) => {
@@ -434,10 +426,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let closed = listener.local_addr().expect("it has one");
         drop(listener);
-        let now = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let now = now();
         let mut owners = Slab::new();
         let addresses = [closed.ip(), [127, 0, 0, 2].into()];
         let mut race = Race::new(addresses.into(), closed.port(), now);

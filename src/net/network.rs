@@ -329,6 +329,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::base::testing::now;
     use crate::net::records::Records;
     use crate::net::tls::{client_config, server_config, server_name};
     use crate::net::transport::{Link, Transport};
@@ -367,10 +368,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_keeps_little_of_a_message_that_does_not_end() {
-        let now = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let now = now();
         for (bytes, want) in [
             (5, true),
             (IDLE_UNDECRYPTED_MAX, true),
@@ -420,10 +418,7 @@ mod tests {
 
     #[test]
     fn a_connection_stays_idle_as_long_as_nothing_moves_on_it() {
-        let now = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let now = now();
         let closed = Hints::new(false, false, true);
         // (what came, whether the peer has ended, what the poll says, what is still to be sent, whether it stays)
         for (came, has_ended, news, unsent, want) in [

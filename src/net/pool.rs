@@ -127,14 +127,12 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::now;
     use crate::net::transport::Transport;
 
     #[test]
     fn a_connection_is_kept_again_until_it_is_old() {
-        let opened = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let opened = now();
         let second = Duration::from_secs(1);
         for (age, is_kept) in [(AGE_MAX - second, true), (AGE_MAX, false)] {
             let mut pool = Pool::default();
@@ -149,10 +147,7 @@ mod tests {
 
     #[test]
     fn who_was_used_last_is_used_next_and_who_has_waited_longest_goes_first() {
-        let begun = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let begun = now();
         let second = Duration::from_secs(1);
         let mut pool = Pool::default();
         let token = |connection: Option<Connection>| connection.map(|found| found.token().0);

@@ -164,14 +164,7 @@ fn from_seconds(seconds: f64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
-
-    fn now() -> Now {
-        Now {
-            instant: Instant::now(),
-            unix_ms: 1_790_000_000_000,
-        }
-    }
+    use crate::base::testing::now;
 
     fn wait(ms: &str, after: &str, resets: &[&str]) -> Option<Duration> {
         let mut slots = [None; RESETS_MAX];

@@ -161,14 +161,8 @@ pub(super) fn welcome(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::now;
     use crate::net::resolver::Resolver;
-
-    fn now() -> Now {
-        Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        }
-    }
 
     /// A door, where it is, and what it needs.
     fn door() -> (Door, SocketAddr, Sockets, mio::Poll) {

@@ -71,7 +71,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::folder::Folder;
+    use crate::base::testing::{Folder, now};
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::time::Duration;
@@ -79,10 +79,7 @@ mod tests {
     #[test]
     fn new_texts_are_given_once() {
         let folder = Folder::new();
-        let mut now = Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        };
+        let mut now = now();
         let mut names = Names::new(&folder.0, now);
         assert_eq!(names.read(), Some(Default::default()));
         let no_descriptor = |_: &Path| Err(io::Error::from_raw_os_error(libc::EMFILE));

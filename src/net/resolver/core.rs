@@ -235,16 +235,10 @@ mod tests {
 
     use super::super::testing::reply;
     use super::*;
+    use crate::base::testing::now;
 
     const HOSTS: &str = "10.9.9.9 written.example\n::9 written.example";
     const CONF: &str = "nameserver 10.0.0.1\noptions attempts:1";
-
-    fn now() -> Now {
-        Now {
-            instant: Instant::now(),
-            unix_ms: 0,
-        }
-    }
 
     fn ready(addresses: &[&str]) -> Lookup {
         let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();

@@ -3,13 +3,14 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::{Events, Poll};
 
 use super::testing::reply;
 use super::{DnsFailure, Lookup, Resolver, SOCKETS_MAX};
 use crate::base::now::Now;
+use crate::base::testing::now;
 
 const FIRST_TOKEN: usize = 1000;
 const WAITER: usize = 7;
@@ -113,13 +114,6 @@ fn resolve(poll: &mut Poll, resolver: &mut Resolver, host: &str, now: Now) -> Lo
         }
     }
     lookup
-}
-
-fn now() -> Now {
-    Now {
-        instant: Instant::now(),
-        unix_ms: 0,
-    }
 }
 
 #[test]

@@ -2,17 +2,10 @@
 
 use super::Refusal::{KeyExpired, PlatformNotAllowed, SampleKey};
 use super::*;
-use std::time::Instant;
+use crate::base::testing::at;
 
 /// The first second of an hour and of a day, UTC.
 const MIDNIGHT: u64 = 1_790_035_200;
-
-fn at(unix_ms: u64) -> Now {
-    Now {
-        instant: Instant::now(),
-        unix_ms,
-    }
-}
 
 fn spec(key: &str) -> ClientSpec {
     ClientSpec {

@@ -5,13 +5,7 @@ mod property;
 mod reloads;
 
 use super::*;
-
-fn start() -> Now {
-    Now {
-        instant: Instant::now(),
-        unix_ms: 1_790_000_000_000,
-    }
-}
+use crate::base::testing::now;
 
 /// A platform's keys and the time.
 struct Bench {
@@ -84,7 +78,7 @@ impl Bench {
             keyring,
             platform,
             keys,
-            now: start(),
+            now: now(),
         }
     }
 

@@ -3,16 +3,10 @@
 use std::cell::Cell;
 
 use super::*;
+use crate::base::testing::now;
 
 const PERIOD: Duration = Duration::from_secs(3600);
 const PLATFORM: PlatformId = PlatformId(0);
-
-fn start() -> Now {
-    Now {
-        instant: Instant::now(),
-        unix_ms: 0,
-    }
-}
 
 fn listed(keys: u32) -> [Probed; 1] {
     listed_at(0, keys)
@@ -71,7 +65,7 @@ fn end(probes: &mut Probes, keys: &[u32], found: Found, now: Now) {
 
 #[test]
 fn every_key_is_probed_once_after_the_start_eight_at_a_time() {
-    let now = start();
+    let now = now();
     let mut probes = probes(20, now);
     let mut sizes = Vec::new();
     loop {
@@ -92,7 +86,7 @@ fn every_key_is_probed_once_after_the_start_eight_at_a_time() {
 
 #[test]
 fn unhealthy_keys_come_up_again_spread_out() {
-    let now = start();
+    let now = now();
     let mut probes = probes(4, now);
     let begun = begin(&mut probes, now);
     end(&mut probes, &begun, Found::Unhealthy, now);
@@ -114,7 +108,7 @@ fn unhealthy_keys_come_up_again_spread_out() {
 
 #[test]
 fn a_platform_that_is_down_is_asked_less_and_less() {
-    let mut now = start();
+    let mut now = now();
     let mut probes = probes(1, now);
     let mut pauses = Vec::new();
     for _ in 0..9 {
@@ -135,7 +129,7 @@ fn a_platform_that_is_down_is_asked_less_and_less() {
 
 #[test]
 fn a_round_is_shared_and_kept_for_a_while() {
-    let now = start();
+    let now = now();
     let mut probes = probes(10, now);
     let first = begin(&mut probes, now);
     assert_eq!(
@@ -168,7 +162,7 @@ fn a_round_is_shared_and_kept_for_a_while() {
 
 #[test]
 fn a_round_waits_for_verdicts_and_the_next_probe_for_sessions() {
-    let now = start();
+    let now = now();
     let mut probes = probes(9, now);
     assert_eq!(probes.begin_round(now), Round::Running);
     let begun = begin(&mut probes, now);
@@ -186,7 +180,7 @@ fn a_round_waits_for_verdicts_and_the_next_probe_for_sessions() {
 
 #[test]
 fn a_key_s_platform_is_where_the_newest_configuration_has_it() {
-    let now = start();
+    let now = now();
     let mut probes = probes(1, now);
     probes.reload(&listed_at(3, 2), PERIOD, now);
     assert_eq!(probes.next(now), Some((3, KeyId(0))));
@@ -200,7 +194,7 @@ fn a_key_s_platform_is_where_the_newest_configuration_has_it() {
 
 #[test]
 fn a_round_without_keys_ends_at_once_and_a_lost_key_does_not_hold_one_up() {
-    let now = start();
+    let now = now();
     let mut empty = probes(0, now);
     assert_eq!(empty.begin_round(now), Round::Finished);
     let mut probes = probes(2, now);
@@ -215,7 +209,7 @@ fn a_round_without_keys_ends_at_once_and_a_lost_key_does_not_hold_one_up() {
 
 #[test]
 fn an_outage_that_many_probes_meet_together_doubles_the_pause_once() {
-    let start = start();
+    let start = now();
     let mut now = start;
     let mut probes = probes(20, now);
     for pause in [60, 120, 240] {
@@ -234,7 +228,7 @@ fn an_outage_that_many_probes_meet_together_doubles_the_pause_once() {
 
 #[test]
 fn a_rejection_during_a_round_does_not_hold_it_up() {
-    let now = start();
+    let now = now();
     let mut probes = probes(9, now);
     assert_eq!(probes.begin_round(now), Round::Running);
     let begun = begin(&mut probes, now);
@@ -249,7 +243,7 @@ fn a_rejection_during_a_round_does_not_hold_it_up() {
 
 #[test]
 fn a_new_period_counts_from_when_the_key_became_unhealthy() {
-    let now = start();
+    let now = now();
     let mut probes = probes(1, now);
     let begun = begin(&mut probes, now);
     end(&mut probes, &begun, Found::Usable, now);
@@ -270,7 +264,7 @@ fn a_new_period_counts_from_when_the_key_became_unhealthy() {
 
 #[test]
 fn period_zero_means_never() {
-    let now = start();
+    let now = now();
     let mut probes = Probes::default();
     probes.reload(&listed(2), Duration::ZERO, now);
     assert_eq!(begin(&mut probes, now), [0, 1]);
@@ -283,7 +277,7 @@ fn period_zero_means_never() {
 
 #[test]
 fn a_probe_that_nobody_answers_is_told_from_the_one_before() {
-    let now = start();
+    let now = now();
     let mut probes = probes(1, now);
     for found in [Found::Usable, Found::Unreachable] {
         probes.on_doubt(KeyId(0), now);
@@ -300,7 +294,7 @@ fn a_probe_that_nobody_answers_is_told_from_the_one_before() {
 
 #[test]
 fn doubt_about_a_key_that_is_being_probed_begins_no_second_probe() {
-    let now = start();
+    let now = now();
     let mut probes = probes(1, now);
     assert_eq!(begin(&mut probes, now), [0]);
     probes.on_doubt(KeyId(0), now);
@@ -309,7 +303,7 @@ fn doubt_about_a_key_that_is_being_probed_begins_no_second_probe() {
 
 #[test]
 fn an_outage_that_is_over_leaves_no_pause() {
-    let mut now = start();
+    let mut now = now();
     let mut probes = probes(2, now);
     for _ in 0..3 {
         let begun = begin(&mut probes, now);
@@ -334,7 +328,7 @@ fn an_outage_that_is_over_leaves_no_pause() {
 
 #[test]
 fn a_key_that_leaves_and_comes_back_while_it_is_probed_is_one_that_was_probed() {
-    let now = start();
+    let now = now();
     for comes_back in [true, false] {
         let mut probes = probes(1, now);
         assert_eq!(begin(&mut probes, now), [0]);
@@ -350,7 +344,7 @@ fn a_key_that_leaves_and_comes_back_while_it_is_probed_is_one_that_was_probed() 
 
 #[test]
 fn a_key_that_becomes_unhealthy_before_its_first_probe_waits_for_its_period() {
-    let now = start();
+    let now = now();
     let mut probes = probes(1, now);
     probes.on_unhealthy(KeyId(0), now);
     assert_eq!(begin(&mut probes, now), NONE);
@@ -359,7 +353,7 @@ fn a_key_that_becomes_unhealthy_before_its_first_probe_waits_for_its_period() {
 
 #[test]
 fn who_waits_for_room_is_asked_once_and_who_is_doubted_first() {
-    let now = start();
+    let now = now();
     let mut probes = probes(20, now);
     let begun = begin(&mut probes, now);
     probes.on_doubt(KeyId(15), now);
@@ -394,7 +388,7 @@ fn run(probes: &mut Probes, found: Found, now: Now) -> usize {
 fn a_probe_looks_at_few_keys_however_many_there_are() {
     const KEYS: usize = 8000;
     const LOOKS_MAX: usize = 16 * KEYS;
-    let now = start();
+    let now = now();
     let mut probes = probes(KEYS as u32, now);
     assert_eq!(probes.begin_round(now), Round::Running);
     assert_eq!(run(&mut probes, Found::Unhealthy, now), KEYS);

@@ -180,10 +180,9 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::super::reply::Content;
     use super::*;
+    use crate::base::testing::at;
 
     /// A request with a good key; tables change what they are about.
     pub fn request<'r>(method: &'r str, path: &'r str, body: &'r str) -> DemoRequest<'r> {
@@ -192,10 +191,7 @@ mod tests {
             path,
             authorization: Some(b"Bearer demo-key-1"),
             body: body.as_bytes(),
-            now: Now {
-                instant: Instant::now(),
-                unix_ms: 1_800_000_000_500,
-            },
+            now: at(1_800_000_000_500),
             serial: 7,
         }
     }

@@ -109,7 +109,7 @@ fn what_pages_show() {
 
 #[test]
 fn what_was_noted_by_any_clock_cools_no_longer_than_it_was_to() {
-    let now = start();
+    let now = now();
     // (how far ahead it was noted, for how long, what is left), in seconds
     let rows: [(i64, u64, u64); 7] = [
         (-40, 30, 0),
@@ -241,7 +241,7 @@ fn who_hears_of_a_key_knows_what_its_teller_knows() {
         ),
     ];
     for (row, (ours, theirs, state, error, after, end)) in rows.into_iter().enumerate() {
-        let (name, begun) = (format!("row {row}"), start());
+        let (name, begun) = (format!("row {row}"), now());
         let [mut teller, mut hearer] = [theirs, ours].map(|script| {
             let mut bench = Bench::new(1);
             bench.now = begun;

@@ -1,8 +1,24 @@
-//! For tests: a folder of one's own.
+//! For tests: the time, and a folder of one's own.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use super::now::Now;
+
+/// A Monday, 2026-09-21T14:13:20Z.
+pub fn now() -> Now {
+    at(1_790_000_000_000)
+}
+
+/// This moment, at which the wall clock shows so much.
+pub fn at(unix_ms: u64) -> Now {
+    Now {
+        instant: Instant::now(),
+        unix_ms,
+    }
+}
 
 /// A folder that no other test uses, and that goes with the value.
 pub(crate) struct Folder(pub PathBuf);
