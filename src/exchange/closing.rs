@@ -89,8 +89,7 @@ impl Closing {
 mod tests {
     use super::*;
     use crate::base::buffer::Buffer;
-    use crate::exchange::request::Role;
-    use crate::exchange::testing::{self, buffer, ends};
+    use crate::exchange::testing::{self, buffer, ends, step_between};
     use crate::exchange::{Ends, Upstream};
 
     #[test]
@@ -102,7 +101,7 @@ mod tests {
             (&[4, 6, 11], 16),
             (&[4, 8, 12, 16, 20, 24, 28], 30),
         ];
-        for (comes, ends) in rows {
+        for (comes, ends_at) in rows {
             let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
             let begun = testing::now();
             let mut active_at = begun.instant;
@@ -111,22 +110,13 @@ mod tests {
                 if !bytes.is_empty() {
                     active_at = now.instant;
                 }
-                let mut cx = Cx {
-                    now,
-                    core: &mut core,
-                    session: 0,
-                    role: Role::Proxy,
-                    peer: [127, 0, 0, 1].into(),
-                    client: Ends {
-                        input: &mut buffer(bytes),
-                        output: &mut buffer(b""),
-                        holds_records: false,
-                        ended: None,
-                        active_at,
-                    },
-                    upstream: Upstream::None,
+                let [mut input, mut output] = [bytes, b""].map(buffer);
+                let client = Ends {
+                    active_at,
+                    ..ends(&mut input, &mut output, now)
                 };
-                match closing.step(&mut cx) {
+                let exchange = Exchange::Closing(closing);
+                match step_between(exchange, client, Upstream::None, &mut core, now) {
                     (Exchange::Closing(closing), _) => Some(closing),
                     _ => None,
                 }
@@ -136,8 +126,8 @@ mod tests {
             for at in comes {
                 closing = step(closing, at * 1000, b"x").expect("it still sends");
             }
-            closing = step(closing, ends * 1000 - 1, b"").expect("it is not over yet");
-            assert!(step(closing, ends * 1000, b"").is_none(), "{ends}");
+            closing = step(closing, ends_at * 1000 - 1, b"").expect("it is not over yet");
+            assert!(step(closing, ends_at * 1000, b"").is_none(), "{ends_at}");
         }
     }
 
@@ -148,15 +138,9 @@ mod tests {
         let now = testing::now();
         let mut output = buffer(b"the answer");
         let mut step = |exchange: Exchange, output: &mut Buffer| {
-            exchange.step(&mut Cx {
-                now,
-                core: &mut core,
-                session: 0,
-                role: Role::Proxy,
-                peer: [127, 0, 0, 1].into(),
-                client: ends(&mut buffer(PIECE), output, now),
-                upstream: Upstream::None,
-            })
+            let mut input = buffer(PIECE);
+            let client = ends(&mut input, output, now);
+            step_between(exchange, client, Upstream::None, &mut core, now)
         };
         let mut exchange = Exchange::Closing(Closing::new(&Decoder::Done, now));
         for _ in 0..2 * REST_BYTES_MAX / PIECE.len() {

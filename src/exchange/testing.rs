@@ -20,7 +20,7 @@ pub use crate::base::testing::now;
 
 use super::core::Core;
 use super::request::{Request, Role};
-use super::{Cx, Ends, Exchange, Upstream};
+use super::{Cx, Ends, Exchange, Step, Upstream};
 
 /// A core with these files. The platform `p` has the key `sk-1`; `platform` holds its other fields.
 pub fn core(settings: &str, platform: &str) -> Core {
@@ -73,14 +73,14 @@ pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_,
     tell(&head.expect("a well-formed head"))
 }
 
-/// A connection that is well, on which bytes moved just now.
-pub fn ends<'b>(input: &'b mut Buffer, output: &'b mut Buffer, now: Now) -> Ends<'b> {
+/// A connection that is well, on which bytes moved last at `active_at`.
+pub fn ends<'b>(input: &'b mut Buffer, output: &'b mut Buffer, active_at: Now) -> Ends<'b> {
     Ends {
         input,
         output,
         holds_records: false,
         ended: None,
-        active_at: now.instant,
+        active_at: active_at.instant,
     }
 }
 
@@ -98,17 +98,28 @@ pub fn step_behind(
     now: Now,
 ) -> (Exchange, Vec<u8>) {
     let [mut from_client, mut to_client] = [sent, unsent].map(buffer);
-    let mut cx = Cx {
+    let client = ends(&mut from_client, &mut to_client, now);
+    let (next, _) = step_between(exchange, client, Upstream::None, core, now);
+    (next, drain(&mut to_client))
+}
+
+/// A step of an exchange between these two connections.
+pub fn step_between(
+    exchange: Exchange,
+    client: Ends<'_>,
+    upstream: Upstream<'_>,
+    core: &mut Core,
+    now: Now,
+) -> (Exchange, Step) {
+    exchange.step(&mut Cx {
         now,
         core,
         session: 0,
         role: Role::Proxy,
         peer: [192, 0, 2, 1].into(),
-        client: ends(&mut from_client, &mut to_client, now),
-        upstream: Upstream::None,
-    };
-    let (next, _) = exchange.step(&mut cx);
-    (next, drain(&mut to_client))
+        client,
+        upstream,
+    })
 }
 
 /// An open buffer that holds `bytes`.

@@ -149,8 +149,7 @@ pub fn switches(head: &ResponseHead<'_, '_>, offered: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::request::Role;
-    use crate::exchange::testing::{buffer, core, drain, now, request};
+    use crate::exchange::testing::{buffer, core, drain, ends, now, request, step_between};
     use crate::net::dial::Origin;
 
     fn tunnel(core: &mut Core, begun: Now) -> Exchange {
@@ -166,38 +165,6 @@ mod tests {
         })
     }
 
-    fn ends<'b>(
-        [input, output]: [&'b mut Buffer; 2],
-        ended: Option<Ended>,
-        active_at: Instant,
-    ) -> Ends<'b> {
-        Ends {
-            input,
-            output,
-            holds_records: false,
-            ended,
-            active_at,
-        }
-    }
-
-    fn step(
-        exchange: Exchange,
-        client: Ends<'_>,
-        platform: Ends<'_>,
-        core: &mut Core,
-        now: Now,
-    ) -> (Exchange, Step) {
-        exchange.step(&mut Cx {
-            now,
-            core,
-            session: 0,
-            role: Role::Proxy,
-            peer: [127, 0, 0, 1].into(),
-            client,
-            upstream: Upstream::Open(platform, Origin::Fresh),
-        })
-    }
-
     /// What a tunnel does whose one side has said something and ended, once the other side has taken it.
     fn what_follows_last_words(of_client: bool, ended: Ended) -> Step {
         let (mut core, now) = (core("{}", r#""base_url": "http://192.0.2.1""#), now());
@@ -208,13 +175,17 @@ mod tests {
             if is_taken {
                 assert_eq!(drain(&mut taken), b"last words");
             }
-            let speaker = ends([&mut words, &mut unused], Some(ended), now.instant);
-            let listener = ends([&mut silence, &mut taken], None, now.instant);
+            let speaker = Ends {
+                ended: Some(ended),
+                ..ends(&mut words, &mut unused, now)
+            };
+            let listener = ends(&mut silence, &mut taken, now);
             let (client, platform) = match of_client {
                 true => (speaker, listener),
                 false => (listener, speaker),
             };
-            let (next, step) = step(exchange, client, platform, &mut core, now);
+            let upstream = Upstream::Open(platform, Origin::Fresh);
+            let (next, step) = step_between(exchange, client, upstream, &mut core, now);
             exchange = next;
             assert_eq!(exchange.ends_with_connection(!is_taken), !is_taken);
             if is_taken {
@@ -246,16 +217,17 @@ mod tests {
         let now = begun.after(idle_timeout);
         // (when client and platform were heard last, whether the tunnel ends)
         let rows = [
-            (begun.instant, now.instant, false),
-            (now.instant, begun.instant, false),
-            (begun.instant, begun.instant, true),
+            (begun, now, false),
+            (now, begun, false),
+            (begun, begun, true),
         ];
         for (client_at, platform_at, is_over) in rows {
             let exchange = tunnel(&mut core, begun);
             let [mut one, mut two, mut three, mut four] = [b"".as_slice(); 4].map(buffer);
-            let client = ends([&mut one, &mut two], None, client_at);
-            let platform = ends([&mut three, &mut four], None, platform_at);
-            let (exchange, step) = step(exchange, client, platform, &mut core, now);
+            let client = ends(&mut one, &mut two, client_at);
+            let platform = ends(&mut three, &mut four, platform_at);
+            let upstream = Upstream::Open(platform, Origin::Fresh);
+            let (exchange, step) = step_between(exchange, client, upstream, &mut core, now);
             exchange.abort(&Reason::Idle, &mut core, now);
             match is_over {
                 true => assert!(matches!(step, Step::Close(Reason::Idle))),

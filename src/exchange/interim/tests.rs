@@ -1,7 +1,7 @@
 //! What an interim answer leaves open: whose time passes, and what is learned of the key.
 
 use super::super::request::Role;
-use super::super::testing::{buffer, core, drain, ends, now};
+use super::super::testing::{buffer, core, drain, ends, now, step_between};
 use super::*;
 use crate::base::buffer::{BUFFER_BYTES, Buffer};
 use crate::exchange::upload::Upload;
@@ -29,16 +29,9 @@ fn step(
     now: Now,
 ) -> Exchange {
     let [mut from_client, mut input, mut output] = [b"", answer, b""].map(buffer);
-    let mut cx = Cx {
-        now,
-        core,
-        session: 0,
-        role: Role::Proxy,
-        peer: [127, 0, 0, 1].into(),
-        client: ends(&mut from_client, to_client, now),
-        upstream: Upstream::Open(ends(&mut input, &mut output, now), Origin::Fresh),
-    };
-    exchange.step(&mut cx).0
+    let client = ends(&mut from_client, to_client, now);
+    let upstream = Upstream::Open(ends(&mut input, &mut output, now), Origin::Fresh);
+    step_between(exchange, client, upstream, core, now).0
 }
 
 #[test]

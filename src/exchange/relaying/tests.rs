@@ -1,10 +1,8 @@
 //! How long a platform may take for a probe.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::super::request::Role;
-use super::super::testing::{buffer, core, drain, ends, now, request};
+use super::super::testing::{buffer, core, drain, ends, now, request, step_between};
 use super::super::trying::Trying;
 use super::super::upload::Upload;
 use super::*;
@@ -17,40 +15,12 @@ fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
     let mut exchange = Exchange::probe(0, key, core, begun);
     let (mut client_input, mut client_output) = (buffer(b""), buffer(b""));
     let (mut input, mut output) = (buffer(answer.as_bytes()), buffer(b""));
-    for now in [
-        begun,
-        begun,
-        begun,
-        begun,
-        begun,
-        begun.after(Duration::from_secs(20)),
-    ] {
-        let mut cx = Cx {
-            now,
-            core: &mut *core,
-            session: 0,
-            role: Role::Probe(key),
-            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            client: Ends {
-                input: &mut client_input,
-                output: &mut client_output,
-                holds_records: false,
-                ended: None,
-                active_at: now.instant,
-            },
-            upstream: Upstream::Open(
-                Ends {
-                    input: &mut input,
-                    output: &mut output,
-                    holds_records: false,
-                    ended: None,
-                    // Bytes keep coming, so that it is never idle.
-                    active_at: now.instant,
-                },
-                Origin::Fresh,
-            ),
-        };
-        let (next, step) = exchange.step(&mut cx);
+    let late = begun.after(Duration::from_secs(20));
+    for now in [begun, begun, begun, begun, begun, late] {
+        let client = ends(&mut client_input, &mut client_output, now);
+        // Bytes keep coming, so that it is never idle.
+        let upstream = Upstream::Open(ends(&mut input, &mut output, now), Origin::Fresh);
+        let (next, step) = step_between(exchange, client, upstream, core, now);
         exchange = next;
         drain(&mut output);
         exchange.on_sent_upstream(now);
@@ -109,16 +79,9 @@ fn the_first_byte_is_the_body_s_and_the_time_of_the_first_one() {
     for (seconds, bytes) in [(1, head), (2, b"ab"), (3, b"cd")] {
         let now = begun.after(second * seconds);
         let [mut one, mut two, mut three, mut input] = [b"", b"", b"", bytes].map(buffer);
-        let mut cx = Cx {
-            now,
-            core: &mut core,
-            session: 0,
-            role: Role::Proxy,
-            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            client: ends(&mut one, &mut two, now),
-            upstream: Upstream::Open(ends(&mut input, &mut three, now), Origin::Fresh),
-        };
-        exchange = exchange.step(&mut cx).0;
+        let client = ends(&mut one, &mut two, now);
+        let upstream = Upstream::Open(ends(&mut input, &mut three, now), Origin::Fresh);
+        (exchange, _) = step_between(exchange, client, upstream, &mut core, now);
     }
     let last = core.figures.recent().newest_first().next();
     let last = last.map(|request| (request.first_byte, request.total));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::buffer::Buffer;
-use crate::exchange::testing::{self, buffer, drain};
+use crate::exchange::testing::{self, buffer, drain, ends, step_between};
 
 /// A step whose output the platform does not take. It may have answered.
 fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {
@@ -19,24 +19,14 @@ fn step_at_end(
     now: Now,
 ) -> (Exchange, Step) {
     let [mut from_client, mut to_client, mut input] = [b"", b"", answer].map(buffer);
-    let active_at = trying.request.started.instant;
-    let ends = |input, output, ended| Ends {
-        input,
-        output,
-        holds_records: false,
+    let active_at = trying.request.started;
+    let client = ends(&mut from_client, &mut to_client, active_at);
+    let upstream = Ends {
         ended,
-        active_at,
+        ..ends(&mut input, output, active_at)
     };
-    let mut cx = Cx {
-        now,
-        core,
-        session: 0,
-        role: Role::Proxy,
-        peer: [127, 0, 0, 1].into(),
-        client: ends(&mut from_client, &mut to_client, None),
-        upstream: Upstream::Open(ends(&mut input, output, ended), Origin::Pooled),
-    };
-    trying.step(&mut cx)
+    let upstream = Upstream::Open(upstream, Origin::Pooled);
+    step_between(Exchange::Trying(trying), client, upstream, core, now)
 }
 
 /// The first try of a request that has come whole.
