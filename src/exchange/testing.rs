@@ -13,7 +13,7 @@ use crate::http::field::Storage;
 use crate::http::request::{self, RequestHead};
 use crate::ledger::Ledger;
 use crate::policy::access::Clients;
-use crate::policy::keyring::Keyring;
+use crate::policy::keyring::{Keyring, Permit};
 use crate::site::{Lasting, Site};
 
 pub use crate::base::testing::now;
@@ -63,6 +63,15 @@ fn config(settings: &str, platforms: &str, keys: &str) -> Config {
 /// A client's request of which nothing is known yet.
 pub fn request(core: &mut Core) -> Box<Request> {
     core.new_request(Role::Proxy, now())
+}
+
+/// A client's request to the platform, and a permit for the key whose turn it is.
+pub fn permitted(core: &mut Core, begun: Now) -> (Box<Request>, Permit) {
+    let mut request = request(core);
+    request.route = Some(0);
+    let route = &request.site.routes[0];
+    let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
+    (request, permit.expect("its keys are new"))
 }
 
 /// Calls `tell` with the head of `line` and `fields` (which end in CRLF each).

@@ -149,16 +149,13 @@ pub fn switches(head: &ResponseHead<'_, '_>, offered: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::testing::{buffer, core, drain, ends, now, request, step_between};
+    use crate::exchange::testing::{buffer, core, drain, ends, now, permitted, step_between};
     use crate::net::dial::Origin;
 
     fn tunnel(core: &mut Core, begun: Now) -> Exchange {
-        let mut request = request(core);
-        request.route = Some(0);
-        let route = &request.site.routes[0];
-        let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
+        let (request, permit) = permitted(core, begun);
         Exchange::Tunnel(Tunnel {
-            permit: permit.expect("its key is new"),
+            permit,
             request,
             to_platform: Flow::Open,
             to_client: Flow::Open,

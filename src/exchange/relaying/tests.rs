@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::testing::{buffer, core, drain, ends, now, request, step_between};
+use super::super::testing::{buffer, core, drain, ends, now, permitted, step_between};
 use super::super::trying::Trying;
 use super::super::upload::Upload;
 use super::*;
@@ -67,11 +67,8 @@ fn the_first_byte_is_the_body_s_and_the_time_of_the_first_one() {
         core("{}", r#""base_url": "http://platform.example""#),
         now(),
     );
-    let mut request = request(&mut core);
-    (request.route, request.started) = (Some(0), begun);
-    let route = &request.site.routes[0];
-    let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
-    let permit = permit.expect("its key is new");
+    let (mut request, permit) = permitted(&mut core, begun);
+    request.started = begun;
     let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);
     let (mut exchange, _) = Trying::begin(request, Box::new(upload), Vec::new(), permit, begun);
     let second = Duration::from_secs(1);

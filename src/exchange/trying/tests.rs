@@ -31,11 +31,7 @@ fn step_at_end(
 
 /// The first try of a request that has come whole.
 fn begin(core: &mut Core, begun: Now) -> Trying {
-    let mut request = testing::request(core);
-    request.route = Some(0);
-    let route = &request.site.routes[0];
-    let permit = core.keyring.pick(route.id, &route.keys, &[], begun);
-    let permit = permit.expect("its keys are new");
+    let (request, permit) = testing::permitted(core, begun);
     let upload = Upload::complete(b"", b"{}", &mut core.blocks, &core.retry_memory);
     match Trying::begin(request, Box::new(upload), Vec::new(), permit, begun).0 {
         Exchange::Trying(trying) => trying,
