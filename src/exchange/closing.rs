@@ -89,7 +89,7 @@ impl Closing {
 mod tests {
     use super::*;
     use crate::base::buffer::Buffer;
-    use crate::exchange::testing::{self, buffer, ends, step_between};
+    use crate::exchange::testing::{self, PLATFORM, buffer, ends, step_between};
     use crate::exchange::{Ends, Upstream};
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
             (&[4, 8, 12, 16, 20, 24, 28], 30),
         ];
         for (comes, ends_at) in rows {
-            let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+            let mut core = testing::core("{}", PLATFORM);
             let begun = testing::now();
             let mut active_at = begun.instant;
             let mut step = |closing: Closing, milliseconds: u64, bytes: &[u8]| {
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn who_sends_without_end_gets_its_answer_all_the_same() {
         const PIECE: &[u8] = &[b'x'; 64 * 1024];
-        let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+        let mut core = testing::core("{}", PLATFORM);
         let now = testing::now();
         let mut output = buffer(b"the answer");
         let mut step = |exchange: Exchange, output: &mut Buffer| {

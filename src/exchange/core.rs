@@ -369,13 +369,13 @@ struct Date {
 mod tests {
     use super::*;
     use crate::base::testing::Folder;
-    use crate::exchange::testing::{self, core, now, request};
+    use crate::exchange::testing::{self, PLATFORM, core, now, request};
 
     #[test]
     fn keys_that_another_process_found_unhealthy_are_probed() {
         let (folder, begun) = (Folder::new(), now().after(Duration::from_secs(1)));
         let [mut ours, mut theirs] = [1, 2].map(|writer| {
-            let mut core = core("{}", r#""base_url": "http://h.example""#);
+            let mut core = core("{}", PLATFORM);
             let path = folder.at("usage.journal");
             let (clients, keyring) = (&mut core.clients, &mut core.keyring);
             let opened = Ledger::open(&path, writer, clients, keyring, begun);
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_key_that_has_gone_counts_nothing_that_a_reload_would_forget() {
-        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        let mut core = core("{}", PLATFORM);
         for is_listed in [true, false] {
             if !is_listed {
                 core.keyring.reload(&[("p", &[])]);
@@ -415,14 +415,11 @@ mod tests {
 
     #[test]
     fn a_former_configuration_goes_with_its_last_request() {
-        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        let mut core = core("{}", PLATFORM);
         let [done, under_way] = [request(&mut core), request(&mut core)];
         core.finish(done, End::answered(200), now());
         let former = Rc::downgrade(&core.site);
-        let new = testing::core(
-            r#"{"retry_memory_bytes": 1000}"#,
-            r#""base_url": "http://h.example""#,
-        );
+        let new = testing::core(r#"{"retry_memory_bytes": 1000}"#, PLATFORM);
         core.take_site(new.site, now());
         assert_eq!(core.retry_memory.max, 1000);
         assert!(former.upgrade().is_some(), "a request still goes by it");
@@ -432,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_stop_wakes_who_listens() {
-        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        let mut core = core("{}", PLATFORM);
         core.feed.listen(3);
         core.drain(now());
         let mut queue = RunQueue::default();

@@ -82,14 +82,14 @@ impl Discarding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{core, now, step};
+    use super::super::testing::{PLATFORM, core, now, step};
     use super::*;
     use crate::http::Framing;
 
     #[test]
     fn no_more_is_dropped_than_its_bound() {
         const PIECE: usize = 1024;
-        let mut core = core("{}", r#""base_url": "http://platform.example""#);
+        let mut core = core("{}", PLATFORM);
         // Both have the same time for it: none passes.
         for (bytes, is_too_long) in [
             (DROPPED_BYTES_MAX, false),

@@ -22,6 +22,9 @@ use super::core::Core;
 use super::request::{Request, Role};
 use super::{Cx, Ends, Exchange, Step, Upstream};
 
+/// The fields of a platform of which nothing is particular.
+pub const PLATFORM: &str = r#""base_url": "http://platform.example""#;
+
 /// A core with these files. The platform `p` has the key `sk-1`; `platform` holds its other fields.
 pub fn core(settings: &str, platform: &str) -> Core {
     core_with_keys(settings, r#"["sk-1"]"#, platform)

@@ -149,7 +149,9 @@ pub fn switches(head: &ResponseHead<'_, '_>, offered: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::testing::{buffer, core, drain, ends, now, permitted, step_between};
+    use crate::exchange::testing::{
+        PLATFORM, buffer, core, drain, ends, now, permitted, step_between,
+    };
     use crate::net::dial::Origin;
 
     fn tunnel(core: &mut Core, begun: Now) -> Exchange {
@@ -164,7 +166,7 @@ mod tests {
 
     /// What a tunnel does whose one side has said something and ended, once the other side has taken it.
     fn what_follows_last_words(of_client: bool, ended: Ended) -> Step {
-        let (mut core, now) = (core("{}", r#""base_url": "http://192.0.2.1""#), now());
+        let (mut core, now) = (core("{}", PLATFORM), now());
         let mut exchange = tunnel(&mut core, now);
         let [mut words, mut taken, mut silence, mut unused] =
             [b"last words".as_slice(), b"", b"", b""].map(buffer);
@@ -209,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_tunnel_lives_as_long_as_one_side_speaks() {
-        let (mut core, begun) = (core("{}", r#""base_url": "http://192.0.2.1""#), now());
+        let (mut core, begun) = (core("{}", PLATFORM), now());
         let idle_timeout = core.site.settings.idle_timeout;
         let now = begun.after(idle_timeout);
         // (when client and platform were heard last, whether the tunnel ends)

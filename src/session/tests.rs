@@ -16,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 use super::*;
 use crate::base::buffer::{BUFFER_BYTES, BlockPool};
 use crate::base::work::SHARE_BYTES_MAX;
-use crate::exchange::testing::{core, now};
+use crate::exchange::testing::{PLATFORM, core, now};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
 use crate::net::fault::Fault;
 use crate::net::records::Records;
@@ -28,8 +28,6 @@ use crate::policy::probes::Round;
 
 const REQUEST: &[u8] = b"POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
     Content-Length: 2\r\n\r\n{}";
-
-const PLATFORM: &str = r#""base_url": "http://192.0.2.1""#;
 
 /// The proxy's end of a connection, and what is seen of it.
 struct Pipe(UnixStream, Rc<Seen>);

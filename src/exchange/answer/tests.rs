@@ -3,12 +3,11 @@
 use super::Afterwards::{Close, KeepAlive};
 use super::Coding::{Chunked, Identity};
 use super::*;
-use crate::exchange::testing::{buffer, core, drain, now, request, shown};
+use crate::exchange::testing::{PLATFORM, buffer, core, drain, now, request, shown};
 use crate::http::field::Storage;
 use crate::http::response;
 
 const DATE: &str = "date: Mon, 21 Sep 2026 14:13:20 GMT\r\n";
-const PLATFORM: &str = r#""base_url": "http://h.example""#;
 const ID: &str = "x-request-id: req-1\r\n";
 const SANDBOX: &str = "content-security-policy: sandbox\r\n";
 const QUOTA: &str = "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\n\
@@ -413,7 +412,7 @@ fn heads_of_the_proxy_s_own() {
         ),
     ];
     for (status, extent, change, want, coding) in rows {
-        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        let mut core = core("{}", PLATFORM);
         let mut request = request(&mut core);
         request.id = crate::base::ids::RequestId::new("req-1");
         request.afterwards = Afterwards::KeepAlive;

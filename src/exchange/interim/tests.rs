@@ -1,14 +1,12 @@
 //! What an interim answer leaves open: whose time passes, and what is learned of the key.
 
 use super::super::request::Role;
-use super::super::testing::{buffer, core, drain, ends, now, step_between};
+use super::super::testing::{PLATFORM, buffer, core, drain, ends, now, step_between};
 use super::*;
 use crate::base::buffer::{BUFFER_BYTES, Buffer};
 use crate::exchange::upload::Upload;
 use crate::net::dial::Origin;
 use crate::policy::keyring::{KeyId, KeyState};
-
-const PLATFORM: &str = r#""base_url": "http://platform.example""#;
 
 /// An exchange to which an interim answer has come.
 fn begin(role: Role, core: &mut Core, begun: Now) -> Exchange {

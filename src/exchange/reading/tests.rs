@@ -1,6 +1,6 @@
 //! How long a head may take, and what the answer to it leaves of the connection.
 
-use super::super::testing::{core, now, step, step_behind};
+use super::super::testing::{PLATFORM, core, now, step, step_behind};
 use super::*;
 use crate::base::buffer::BUFFER_BYTES;
 
@@ -58,5 +58,3 @@ fn a_request_begins_where_its_answer_finds_room() {
         exchange.abort(&Reason::ClientGone, &mut core, now());
     }
 }
-
-const PLATFORM: &str = r#""base_url": "http://platform.example""#;

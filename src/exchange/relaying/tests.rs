@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::testing::{buffer, core, drain, ends, now, permitted, step_between};
+use super::super::testing::{PLATFORM, buffer, core, drain, ends, now, permitted, step_between};
 use super::super::trying::Trying;
 use super::super::upload::Upload;
 use super::*;
@@ -41,7 +41,7 @@ fn a_probe_ends_in_time_whatever_comes() {
         ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", None),
     ] {
-        let mut core = core("{}", r#""base_url": "http://platform.example""#);
+        let mut core = core("{}", PLATFORM);
         let begun = now();
         let (exchange, step) = probed(answer, &mut core, begun);
         assert_eq!(core.keyring.last_error(KeyId(0)), error, "{answer:?}");
@@ -63,10 +63,7 @@ fn a_probe_with_head_awaits_no_body() {
 
 #[test]
 fn the_first_byte_is_the_body_s_and_the_time_of_the_first_one() {
-    let (mut core, begun) = (
-        core("{}", r#""base_url": "http://platform.example""#),
-        now(),
-    );
+    let (mut core, begun) = (core("{}", PLATFORM), now());
     let (mut request, permit) = permitted(&mut core, begun);
     request.started = begun;
     let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);

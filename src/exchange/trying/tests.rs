@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::buffer::Buffer;
-use crate::exchange::testing::{self, buffer, drain, ends, step_between};
+use crate::exchange::testing::{self, PLATFORM, buffer, drain, ends, step_between};
 
 /// A step whose output the platform does not take. It may have answered.
 fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {
@@ -41,7 +41,7 @@ fn begin(core: &mut Core, begun: Now) -> Trying {
 
 #[test]
 fn the_time_to_take_a_request_begins_with_it() {
-    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let mut core = testing::core("{}", PLATFORM);
     let patience = core.site.settings.idle_timeout;
     let begun = testing::now().after(patience * 2);
     let mut trying = begin(&mut core, begun);
@@ -65,8 +65,7 @@ fn the_time_to_take_a_request_begins_with_it() {
 
 #[test]
 fn the_key_of_the_next_try_cannot_be_lost_to_others() {
-    let platform = r#""base_url": "http://192.0.2.1""#;
-    let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, platform);
+    let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, PLATFORM);
     let now = testing::now();
     let trying = begin(&mut core, now);
     let answer = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
@@ -99,8 +98,7 @@ fn interim_answers_that_the_client_does_not_get_leave_the_way_to_other_keys() {
         (1, b"".as_slice(), Some(Ended::Cleanly)),
     ];
     for (interims, last, ended) in rows {
-        let platform = r#""base_url": "http://192.0.2.1""#;
-        let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, platform);
+        let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, PLATFORM);
         let now = testing::now();
         let mut trying = begin(&mut core, now);
         trying.request.version = Version::Http10;
@@ -131,7 +129,7 @@ fn a_connection_is_used_again_if_nothing_is_left_on_it_either_way() {
         (true, with_more, None, false),
         (true, answer, Some(Ended::Cleanly), false),
     ] {
-        let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+        let mut core = testing::core("{}", PLATFORM);
         let now = testing::now();
         let trying = begin(&mut core, now);
         let mut output = buffer(b"");
@@ -148,7 +146,7 @@ fn a_connection_is_used_again_if_nothing_is_left_on_it_either_way() {
 
 #[test]
 fn a_pooled_connection_that_died_unused_is_replaced_by_a_fresh_one() {
-    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let mut core = testing::core("{}", PLATFORM);
     let now = testing::now();
     let trying = begin(&mut core, now);
     let (ended, mut output) = (Some(Ended::Cleanly), buffer(b""));
@@ -170,7 +168,7 @@ fn a_pooled_connection_that_died_unused_is_replaced_by_a_fresh_one() {
 
 #[test]
 fn a_try_that_failed_counts_as_one_and_not_as_a_refusal() {
-    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let mut core = testing::core("{}", PLATFORM);
     let now = testing::now();
     // A pooled connection, too, on which something came was not closed unused.
     let (trying, ended) = (begin(&mut core, now), Some(Ended::Cleanly));
@@ -188,7 +186,7 @@ fn a_try_that_failed_counts_as_one_and_not_as_a_refusal() {
 
 #[test]
 fn a_400_whose_body_breaks_off_is_passed_on_as_far_as_it_came() {
-    let mut core = testing::core("{}", r#""base_url": "http://192.0.2.1""#);
+    let mut core = testing::core("{}", PLATFORM);
     let now = testing::now();
     let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\n{\"a";
     for (ended, is_passed_on) in [(None, false), (Some(Ended::Cleanly), true)] {

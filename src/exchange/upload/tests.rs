@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exchange::core::Core;
-use crate::exchange::testing::{buffer, core, drain, request, shown};
+use crate::exchange::testing::{PLATFORM, buffer, core, drain, request, shown};
 use crate::exchange::transfer::nothing_withheld;
 use crate::http::splits::every_split;
 
@@ -27,7 +27,7 @@ struct Bench {
 
 impl Bench {
     fn new(framing: Framing, limits: Limits, memory_max: u64) -> Bench {
-        let mut core = core("{}", r#""base_url": "http://h.example""#);
+        let mut core = core("{}", PLATFORM);
         core.retry_memory.max = memory_max;
         let request = request(&mut core);
         let upload = Upload::new(HEAD, framing, limits, &mut core.blocks, &core.retry_memory);
