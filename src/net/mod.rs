@@ -8,5 +8,7 @@ pub mod network;
 pub mod pool;
 pub mod records;
 pub mod resolver;
+#[cfg(test)]
+pub mod testing;
 pub mod tls;
 pub mod transport;

@@ -324,27 +324,26 @@ pub fn random_seed() -> std::io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::thread;
 
     use super::*;
     use crate::base::testing::now;
     use crate::net::records::Records;
-    use crate::net::tls::{client_config, server_config, server_name};
-    use crate::net::transport::{Link, Transport};
+    use crate::net::testing::{tls_configs, told};
+    use crate::net::tls::server_name;
+    use crate::net::transport::Transport;
 
     /// A connection after its TLS handshake, and its other end. Both wait for what they read.
     fn shaken(now: Now) -> (Connection, TcpStream) {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
-        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        let config = server_config(cert.as_bytes(), key.as_bytes()).expect("it is valid");
+        let (client_config, server_config) = tls_configs();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         // The test's other side: each waits for what the other one sends.
         let peer = thread::spawn(move || {
             let (mut socket, _) = listener.accept().expect("somebody connects");
-            let mut session = rustls::ServerConnection::new(config).expect("it can be used");
+            let mut session = rustls::ServerConnection::new(server_config).expect("it can be used");
             while session.is_handshaking() || session.wants_write() {
                 session.complete_io(&mut socket).expect("both agree");
             }
@@ -352,9 +351,8 @@ mod tests {
         });
         let socket =
             mio::net::TcpStream::from_std(TcpStream::connect(address).expect("it listens"));
-        let config = client_config(Some(cert.as_bytes())).expect("it is a root");
         let name = server_name("localhost").expect("it is a name");
-        let records = Records::client(config, name).expect("it can be used");
+        let records = Records::client(client_config, name).expect("it can be used");
         let transport = Transport::tls(socket, records);
         let mut connection = Connection::new(transport, Token(0), Hints::FRESH, now);
         let mut blocks = BlockPool::default();
@@ -388,34 +386,6 @@ mod tests {
         }
     }
 
-    /// A connection's other end that has sent this, and may have ended.
-    struct Told(&'static [u8], bool);
-
-    impl Read for Told {
-        fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-            match self.0.read(space)? {
-                0 if !self.1 => Err(io::ErrorKind::WouldBlock.into()),
-                count => Ok(count),
-            }
-        }
-    }
-
-    impl Write for Told {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Link for Told {
-        fn shutdown(&mut self) {}
-
-        fn reset(&mut self) {}
-    }
-
     #[test]
     fn a_connection_stays_idle_as_long_as_nothing_moves_on_it() {
         let now = now();
@@ -435,7 +405,7 @@ mod tests {
             ("", false, closed, "", false),
             ("", false, Hints::NONE, "the rest of a body", false),
         ] {
-            let transport = Transport::Link(Box::new(Told(came.as_bytes(), has_ended)));
+            let transport = told(came, has_ended);
             let mut connection = Connection::new(transport, Token(0), news, now);
             let mut blocks = BlockPool::default();
             connection.output.open(&mut blocks);

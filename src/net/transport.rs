@@ -301,14 +301,12 @@ mod tests {
     use std::net::{TcpListener, TcpStream as Blocking};
 
     use super::*;
-    use crate::net::tls::server_config;
+    use crate::net::testing::tls_configs;
 
     /// What has been read, what comes next, and whether it is plain text: a later piece may begin with any byte.
     #[test]
     fn only_the_first_byte_tells_plain_text_from_tls() {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
-        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        let config = server_config(cert.as_bytes(), key.as_bytes()).expect("it is valid");
+        let (_, config) = tls_configs();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         let rows: [(&[u8], &[u8], bool); 5] = [

@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rustls::{ClientConfig, ClientConnection, ServerConfig};
+use rustls::ClientConnection;
 
 use super::*;
 use crate::base::buffer::{BUFFER_BYTES, BlockPool};
@@ -21,7 +21,7 @@ use crate::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
 use crate::net::fault::Fault;
 use crate::net::records::Records;
 use crate::net::resolver::DnsFailure;
-use crate::net::tls;
+use crate::net::testing::{tls_configs, told};
 use crate::net::transport::Link;
 use crate::policy::keyring::KeyState;
 use crate::policy::probes::Round;
@@ -215,15 +215,6 @@ fn a_stop_waits_for_no_client_that_has_its_answer() {
     }
 }
 
-/// For clients, and for the port.
-fn tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).expect("a name");
-    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let client = tls::client_config(Some(cert.as_bytes())).expect("a root");
-    let server = tls::server_config(cert.as_bytes(), key.as_bytes()).expect("a certificate");
-    (client, server)
-}
-
 /// A connected pair of which neither end holds much.
 fn narrow_sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -237,34 +228,6 @@ fn narrow_sockets() -> (TcpStream, TcpStream) {
         socket.set_recv_buffer_size(1).expect("the least is taken");
     }
     (ours, theirs)
-}
-
-/// A platform whose answer is there from the beginning, and that takes everything.
-struct Recorded(io::Cursor<Vec<u8>>);
-
-impl Read for Recorded {
-    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(space)? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
-        }
-    }
-}
-
-impl Write for Recorded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Link for Recorded {
-    fn shutdown(&mut self) {}
-
-    fn reset(&mut self) {}
 }
 
 /// Sends what the client's TLS has to say and gives it what has come; whether anything has.
@@ -290,8 +253,7 @@ fn the_last_answer_over_tls_reaches_a_client_that_reads_late() {
         let mut session = Session::new(client, [127, 0, 0, 1].into(), Role::Proxy, now);
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         let answer = [head.into_bytes(), vec![b'x'; length]].concat();
-        let platform = Transport::Link(Box::new(Recorded(io::Cursor::new(answer))));
-        let platform = Connection::new(platform, Token(1), Hints::FRESH, now);
+        let platform = Connection::new(told(answer, false), Token(1), Hints::FRESH, now);
         let network = &mut Wired(Some(platform));
 
         let name = "localhost".try_into().expect("a name");
