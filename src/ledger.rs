@@ -196,29 +196,45 @@ fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::secret::Secret;
     use crate::base::testing::{Folder, now};
     use crate::base::client::ClientSpec;
     use crate::policy::keyring::{KeyId, NoKey, Outcome, PlatformId};
+    use crate::policy::testing::{rejected, secrets, unlimited};
 
-    fn spec(key: &str) -> ClientSpec {
+    const CLIENT: &str = "client-one";
+
+    fn limited() -> ClientSpec {
         ClientSpec {
-            key: Secret::new(key.to_string()),
-            name: None,
-            is_root: false,
             daily_limit: 3,
-            hourly_limit: 0,
             cooldown_seconds: 10,
-            expires_unix_seconds: None,
-            platforms: None,
+            ..unlimited(CLIENT)
         }
     }
 
+    /// What a process begins with whose configuration has this client's key alone.
+    fn open(
+        path: &Path,
+        writer: u32,
+        spec: ClientSpec,
+        keyring: &mut Keyring,
+        now: Now,
+    ) -> (Ledger, Clients, ClientId) {
+        let mut clients = Clients::new(vec![spec]);
+        let opened = Ledger::open(path, writer, &mut clients, keyring, now);
+        let (ledger, findings) = opened.expect("it is a journal");
+        assert!(findings.is_empty(), "{findings:?}");
+        let id = clients.identify(CLIENT.as_bytes()).expect("it is known");
+        (ledger, clients, id)
+    }
+
+    fn ask(ledger: &mut Ledger, clients: &mut Clients, id: ClientId, now: Now) {
+        let quota = clients.admit(id, "demo", false, now).expect("it may pass");
+        ledger.admitted(id, quota, clients, now);
+    }
+
     fn ring(keys: &[&str]) -> (Keyring, PlatformId, Vec<KeyId>) {
-        let secret = |key: &&str| Secret::new(key.to_string());
-        let secrets: Vec<Secret> = keys.iter().map(secret).collect();
         let mut keyring = Keyring::default();
-        let mut ids = keyring.reload(&[("demo", &secrets)]);
+        let mut ids = keyring.reload(&[("demo", &secrets(keys))]);
         let (platform, keys) = ids.remove(0);
         (keyring, platform, keys)
     }
@@ -231,13 +247,8 @@ mod tests {
         let waits = [None, Some(Duration::from_secs(600))];
         // Each round is a process that is killed after its write.
         for round in 0..3 {
-            let mut clients = Clients::new(vec![spec("client-one")]);
             let (mut keyring, platform, keys) = ring(&["dead", "limited", "good"]);
-            let (mut ledger, findings) =
-                Ledger::open(&path, round, &mut clients, &mut keyring, now)
-                    .expect("it is a journal");
-            assert!(findings.is_empty(), "{findings:?}");
-            let id = clients.identify(b"client-one").expect("it is known");
+            let (mut ledger, mut clients, id) = open(&path, round, limited(), &mut keyring, now);
             assert_eq!(clients.usage(id, now).day.used, u64::from(round));
             if round > 0 {
                 assert!(
@@ -246,10 +257,7 @@ mod tests {
                 );
                 now = now.after(Duration::from_secs(10));
             }
-            let admitted = clients.admit(id, "demo", false, now);
-            let quota = admitted.expect("it may pass");
-            assert!(quota.is_some());
-            ledger.admitted(id, quota, &clients, now);
+            ask(&mut ledger, &mut clients, id, now);
             assert!(ledger.holds_back());
             let mut tried = Vec::new();
             for wait in waits {
@@ -257,9 +265,7 @@ mod tests {
                     panic!("the good key is there");
                 };
                 let outcome = match (round, wait) {
-                    (0, None) => Outcome::Rejected {
-                        reason: "401".to_string(),
-                    },
+                    (0, None) => rejected(),
                     (0, Some(_)) => Outcome::RateLimited { wait },
                     (_, _) => Outcome::Answered,
                 };
@@ -277,10 +283,10 @@ mod tests {
             ledger.write(&mut keyring, now);
             assert!(!ledger.holds_back() && keyring.next_change().is_none());
             // A configuration that brings the key back while the program runs finds the same.
-            let (mut clients, key) = (Clients::default(), Digest::of(b"client-one"));
-            assert_eq!(clients.reload(vec![spec("client-one")]), [key]);
+            let (mut clients, key) = (Clients::default(), Digest::of(CLIENT.as_bytes()));
+            assert_eq!(clients.reload(vec![limited()]), [key]);
             ledger.restore_added(&[key], &mut clients, now);
-            let id = clients.identify(b"client-one").expect("it is known");
+            let id = clients.identify(CLIENT.as_bytes()).expect("it is known");
             assert_eq!(clients.usage(id, now).day.used, u64::from(round) + 1);
         }
     }
@@ -289,17 +295,9 @@ mod tests {
     fn what_a_busy_key_has_not_used_is_given_back() {
         const REQUESTS: u64 = 100;
         let now = now();
-        let unlimited = ClientSpec {
-            daily_limit: 0,
-            cooldown_seconds: 0,
-            ..spec("client-one")
-        };
         let open = |path: &Path, writer| {
-            let mut clients = Clients::new(vec![unlimited.clone()]);
-            let opened = Ledger::open(path, writer, &mut clients, &mut Keyring::default(), now);
-            let (ledger, _) = opened.expect("a journal");
-            let id = clients.identify(b"client-one").expect("it is known");
-            (ledger, clients, id)
+            let keyring = &mut Keyring::default();
+            open(path, writer, unlimited(CLIENT), keyring, now)
         };
         let later = now.after(Duration::from_millis(20));
         // (how the process ends, and whether more may be counted than came)
@@ -325,8 +323,7 @@ mod tests {
             let (mut other, mut others, _) = open(&path, 2);
             let mut unwritten = 0;
             for _ in 0..REQUESTS {
-                let quota = clients.admit(id, "demo", false, now).expect("it may pass");
-                ledger.admitted(id, quota, &clients, now);
+                ask(&mut ledger, &mut clients, id, now);
                 unwritten += u64::from(!ledger.holds_back());
                 ledger.write(&mut Keyring::default(), now);
             }
@@ -350,8 +347,7 @@ mod tests {
         let keys = ["client-one", "client-two"];
         let specs = keys.map(|key| ClientSpec {
             daily_limit: 100,
-            cooldown_seconds: 0,
-            ..spec(key)
+            ..unlimited(key)
         });
         let known = || Clients::new(specs.to_vec());
         // (who asks in one turn, records)
@@ -370,9 +366,7 @@ mod tests {
             let empty = length();
             let ids = keys.map(|key| clients.identify(key.as_bytes()).expect("it is known"));
             for place in turn {
-                let admitted = clients.admit(ids[*place], "demo", false, now);
-                let quota = admitted.expect("it may pass");
-                ledger.admitted(ids[*place], quota, &clients, now);
+                ask(&mut ledger, &mut clients, ids[*place], now);
             }
             ledger.write(&mut keyring, now);
             assert!(!ledger.holds_back());
@@ -392,13 +386,9 @@ mod tests {
         let folder = Folder::new();
         let path = folder.at("usage.journal");
         let now = now();
-        let (mut clients, mut keyring) =
-            (Clients::new(vec![spec("client-one")]), Keyring::default());
-        let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
-        let (mut ledger, _) = opened.expect("a new journal");
-        let id = clients.identify(b"client-one").expect("it is known");
-        let quota = clients.admit(id, "demo", false, now).expect("it may pass");
-        ledger.admitted(id, quota, &clients, now);
+        let mut keyring = Keyring::default();
+        let (mut ledger, mut clients, id) = open(&path, 1, limited(), &mut keyring, now);
+        ask(&mut ledger, &mut clients, id, now);
         let other = std::fs::File::open(&path).expect("it was begun");
         other.lock().expect("a file has locks");
         ledger.write(&mut keyring, now);
@@ -417,20 +407,12 @@ mod tests {
         let folder = Folder::new();
         let path = folder.at("usage.journal");
         let mut now = now();
-        let unlimited = ClientSpec {
-            daily_limit: 0,
-            cooldown_seconds: 0,
-            ..spec("client-one")
-        };
-        let (mut clients, mut keyring) = (Clients::new(vec![unlimited]), Keyring::default());
-        let opened = Ledger::open(&path, 1, &mut clients, &mut keyring, now);
-        let (mut ledger, _) = opened.expect("a new journal");
-        let id = clients.identify(b"client-one").expect("it is known");
+        let mut keyring = Keyring::default();
+        let (mut ledger, mut clients, id) = open(&path, 1, unlimited(CLIENT), &mut keyring, now);
         let length = || std::fs::metadata(&path).expect("it is there").len();
         for _ in 0..REQUESTS {
             now = now.after(LOOK_EVERY);
-            let quota = clients.admit(id, "demo", false, now).expect("it may pass");
-            ledger.admitted(id, quota, &clients, now);
+            ask(&mut ledger, &mut clients, id, now);
             ledger.write(&mut keyring, now);
             assert!(length() <= 66 * 1024);
             assert_eq!(ledger.look(&mut clients, &mut keyring, now), 0);

@@ -370,6 +370,7 @@ mod tests {
     use super::*;
     use crate::base::testing::Folder;
     use crate::exchange::testing::{self, PLATFORM, core, now, request};
+    use crate::policy::testing::rejected;
 
     #[test]
     fn keys_that_another_process_found_unhealthy_are_probed() {
@@ -388,9 +389,7 @@ mod tests {
         });
         assert_eq!(ours.probes.deadline(), None);
         let permit = theirs.keyring.permit(KeyId(0), begun);
-        let reason = "401".to_string();
-        let outcome = Outcome::Rejected { reason };
-        theirs.keyring.learn(&permit, outcome, begun);
+        theirs.keyring.learn(&permit, rejected(), begun);
         theirs.keyring.release(permit);
         theirs.write_ledger(begun);
         ours.look_at_ledger(begun.after(Duration::from_secs(1)));

@@ -6,4 +6,6 @@ pub mod digest;
 pub mod keyring;
 pub mod limits;
 pub mod probes;
+#[cfg(test)]
+pub mod testing;
 pub mod verdict;

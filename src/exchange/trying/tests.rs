@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::buffer::Buffer;
 use crate::exchange::testing::{self, PLATFORM, buffer, drain, ends, step_between};
+use crate::policy::testing::rejected;
 
 /// A step whose output the platform does not take. It may have answered.
 fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {
@@ -73,9 +74,7 @@ fn the_key_of_the_next_try_cannot_be_lost_to_others() {
     // Now another request has its turn, to which the platform refuses the last key that is left.
     let last = core.site.routes[0].keys[1];
     let permit = core.keyring.permit(last, now);
-    let reason = "401".to_string();
-    core.keyring
-        .learn(&permit, Outcome::Rejected { reason }, now);
+    core.keyring.learn(&permit, rejected(), now);
     core.keyring.release(permit);
     let in_flight = |core: &Core| -> Vec<u32> {
         let keys = core.keyring.views(core.site.routes[0].id, now);

@@ -3,22 +3,10 @@
 use super::Refusal::{KeyExpired, PlatformNotAllowed, SampleKey};
 use super::*;
 use crate::base::testing::at;
+use crate::policy::testing::unlimited;
 
 /// The first second of an hour and of a day, UTC.
 const MIDNIGHT: u64 = 1_790_035_200;
-
-fn spec(key: &str) -> ClientSpec {
-    ClientSpec {
-        key: Secret::new(key),
-        name: None,
-        is_root: false,
-        daily_limit: 0,
-        hourly_limit: 0,
-        cooldown_seconds: 0,
-        expires_unix_seconds: None,
-        platforms: None,
-    }
-}
 
 fn cooldown(retry_after_seconds: u64) -> Result<(), Refusal> {
     Err(Refusal::Cooldown {
@@ -59,7 +47,7 @@ fn midnight_is_the_beginning_of_a_day() {
 fn fixed_hours_and_days() {
     let hours_two = ClientSpec {
         hourly_limit: 2,
-        ..spec("hourly-key")
+        ..unlimited("hourly-key")
     };
     run(
         "hourly",
@@ -77,7 +65,7 @@ fn fixed_hours_and_days() {
     );
     let days_two = ClientSpec {
         daily_limit: 2,
-        ..spec("daily-key")
+        ..unlimited("daily-key")
     };
     run(
         "daily",
@@ -99,7 +87,7 @@ fn a_clock_that_is_set_back() {
     let limited = ClientSpec {
         hourly_limit: 1,
         cooldown_seconds: 10,
-        ..spec("limited-key")
+        ..unlimited("limited-key")
     };
     run(
         "a little: the hour that had begun goes on",
@@ -131,7 +119,7 @@ fn what_was_noted_by_a_clock_that_was_ahead() {
     let limited = ClientSpec {
         daily_limit: 9,
         cooldown_seconds: 10,
-        ..spec("limited-key")
+        ..unlimited("limited-key")
     };
     let now_ms = MIDNIGHT * 1000 + 5000;
     let spent = |unix_ms: u64| Spent {
@@ -177,7 +165,7 @@ fn what_was_noted_by_a_clock_that_was_ahead() {
 fn cooldown_counts_from_the_last_admitted_request() {
     let pausing = ClientSpec {
         cooldown_seconds: 5,
-        ..spec("pausing-key")
+        ..unlimited("pausing-key")
     };
     run(
         "cooldown",
@@ -204,7 +192,7 @@ fn the_pause_is_that_of_the_present_configuration() {
     ] {
         let pausing = |cooldown_seconds| ClientSpec {
             cooldown_seconds,
-            ..spec("pausing-key")
+            ..unlimited("pausing-key")
         };
         let mut clients = Clients::new(vec![pausing(former)]);
         let first = clients.admit(ClientId(0), "p", true, at(MIDNIGHT * 1000));
@@ -220,7 +208,7 @@ fn the_pause_is_that_of_the_present_configuration() {
 fn expiry_is_the_end_of_the_day() {
     let expiring = ClientSpec {
         expires_unix_seconds: Some(MIDNIGHT),
-        ..spec("expiring-key")
+        ..unlimited("expiring-key")
     };
     run(
         "expiry",
@@ -247,7 +235,7 @@ fn whitelists() {
         let platforms = allowed.map(|names| names.into_iter().map(str::to_string).collect());
         let listed = ClientSpec {
             platforms,
-            ..spec("listed-key")
+            ..unlimited("listed-key")
         };
         run("whitelist", listed, &[(0, want)]);
     }
@@ -260,7 +248,7 @@ fn the_first_reason_counts() {
         daily_limit: 1,
         hourly_limit: 1,
         cooldown_seconds: 9,
-        ..spec(SAMPLE_KEY)
+        ..unlimited(SAMPLE_KEY)
     };
     let spoiled = ClientSpec {
         expires_unix_seconds: Some(0),
@@ -311,7 +299,7 @@ fn the_sample_key_is_this_machine_s() {
         ("root_key2", false, Ok(())),
         ("ROOT_KEY", false, Ok(())),
     ] {
-        let mut clients = Clients::new(vec![spec(key)]);
+        let mut clients = Clients::new(vec![unlimited(key)]);
         let found = clients.admit(ClientId(0), "p", is_loopback, at(0));
         assert_eq!(found.map(|_| ()), want, "{key}");
     }
@@ -322,7 +310,7 @@ fn refused_requests_are_not_counted() {
     let mut clients = Clients::new(vec![ClientSpec {
         daily_limit: 9,
         hourly_limit: 2,
-        ..spec("counted-key")
+        ..unlimited("counted-key")
     }]);
     let now = at(MIDNIGHT * 1000);
     for _ in 0..5 {
@@ -346,7 +334,7 @@ fn what_does_not_bind_a_root_key_is_not_shown_either() {
             daily_limit: 3,
             hourly_limit: 2,
             cooldown_seconds: 5,
-            ..spec("operator-key")
+            ..unlimited("operator-key")
         }]);
         let now = at(MIDNIGHT * 1000);
         let admitted = clients.admit(ClientId(0), "p", true, now);
@@ -371,7 +359,7 @@ fn the_limit_that_is_nearer_its_end() {
         let mut clients = Clients::new(vec![ClientSpec {
             hourly_limit,
             daily_limit,
-            ..spec("quota-key")
+            ..unlimited("quota-key")
         }]);
         let now = at((MIDNIGHT + 1800) * 1000);
         let admitted = (0..requests).map(|_| clients.admit(ClientId(0), "p", true, now));
@@ -412,7 +400,7 @@ fn resets_as_openai_writes_them() {
 
 #[test]
 fn keys_are_known_by_all_their_bytes() {
-    let mut clients = Clients::new(vec![spec("first-key"), spec("second-key")]);
+    let mut clients = Clients::new(vec![unlimited("first-key"), unlimited("second-key")]);
     for (shown, want) in [
         ("first-key", Some(ClientId(0))),
         ("second-key", Some(ClientId(1))),
@@ -423,7 +411,7 @@ fn keys_are_known_by_all_their_bytes() {
     ] {
         assert_eq!(clients.identify(shown.as_bytes()), want, "{shown:?}");
     }
-    clients.reload(vec![spec("second-key"), spec("third-key")]);
+    clients.reload(vec![unlimited("second-key"), unlimited("third-key")]);
     let found =
         ["first-key", "second-key", "third-key"].map(|key| clients.identify(key.as_bytes()));
     assert_eq!(found, [None, Some(ClientId(1)), Some(ClientId(2))]);
@@ -434,7 +422,7 @@ fn keys_are_known_by_all_their_bytes() {
 fn a_reload_keeps_what_was_used() {
     let limited = |hourly_limit| ClientSpec {
         hourly_limit,
-        ..spec("kept-key")
+        ..unlimited("kept-key")
     };
     let mut clients = Clients::new(vec![limited(1)]);
     let now = at(MIDNIGHT * 1000);
@@ -451,12 +439,12 @@ fn a_reload_keeps_what_was_used() {
 fn a_key_that_was_removed_is_not_kept_in_memory() {
     let root = ClientSpec {
         is_root: true,
-        ..spec("first-key")
+        ..unlimited("first-key")
     };
-    let mut clients = Clients::new(vec![root, spec("second-key")]);
+    let mut clients = Clients::new(vec![root, unlimited("second-key")]);
     let (first, now) = (ClientId(0), at(MIDNIGHT * 1000));
     assert!(clients.admit(first, "p", true, now).is_ok());
-    clients.reload(vec![spec("second-key")]);
+    clients.reload(vec![unlimited("second-key")]);
     assert_eq!(clients.client(first).spec.key.expose(), "");
     assert!(!clients.is_root(first), "a stream that it has opened ends");
     assert_eq!(clients.by_hash.len(), 1);
@@ -466,9 +454,9 @@ fn a_key_that_was_removed_is_not_kept_in_memory() {
     // It comes back.
     let named = ClientSpec {
         name: Some("first".to_string()),
-        ..spec("first-key")
+        ..unlimited("first-key")
     };
-    let both = vec![spec("second-key"), named];
+    let both = vec![unlimited("second-key"), named];
     assert!(clients.reload(both).is_empty());
     assert_eq!(clients.identify(b"first-key"), Some(first));
     assert_eq!(&**clients.label(first), "first");

@@ -6,6 +6,7 @@ mod reloads;
 
 use super::*;
 use crate::base::testing::now;
+use crate::policy::testing::{rejected, secrets};
 
 /// A platform's keys and the time.
 struct Bench {
@@ -45,12 +46,6 @@ fn limited_for(seconds: u64) -> Outcome {
     }
 }
 
-fn rejected() -> Outcome {
-    Outcome::Rejected {
-        reason: "401".to_string(),
-    }
-}
-
 fn network() -> Outcome {
     Outcome::NetworkFailure {
         what: "connection refused".to_string(),
@@ -61,10 +56,6 @@ fn free_in(seconds: u64) -> Do {
     Refused(NoKey::RateLimited {
         retry_after: Duration::from_secs(seconds),
     })
-}
-
-fn secrets(names: &[&str]) -> Vec<Secret> {
-    names.iter().map(|name| Secret::new(*name)).collect()
 }
 
 impl Bench {
