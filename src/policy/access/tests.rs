@@ -28,13 +28,19 @@ fn daily(limit: u64, retry_after_seconds: u64) -> Result<(), Refusal> {
     })
 }
 
-/// Asks for platform `p` at each of the times, in milliseconds since midnight.
+/// Asks for platform `p` with the first key, from this machine.
+fn ask(clients: &mut Clients, now: Now) -> Result<(), Refusal> {
+    let admitted = clients.admit(ClientId(0), "p", true, now);
+    admitted.map(|_| ())
+}
+
+/// Asks at each of the times, in milliseconds since midnight.
 fn run(name: &str, spec: ClientSpec, rows: &[(i64, Result<(), Refusal>)]) {
     let mut clients = Clients::new(vec![spec]);
     for (row, (offset_ms, want)) in rows.iter().enumerate() {
         let unix_ms = (MIDNIGHT * 1000).saturating_add_signed(*offset_ms);
-        let found = clients.admit(ClientId(0), "p", true, at(unix_ms));
-        assert_eq!(found.map(|_| ()), *want, "{name}, row {row}: {offset_ms}");
+        let found = ask(&mut clients, at(unix_ms));
+        assert_eq!(found, *want, "{name}, row {row}: {offset_ms}");
     }
 }
 
@@ -154,8 +160,7 @@ fn what_was_noted_by_a_clock_that_was_ahead() {
     // A process whose turn began a little later is right.
     let mut clients = Clients::new(vec![limited]);
     clients.restore(&spent(now_ms + 50), at(now_ms));
-    let found = clients.admit(ClientId(0), "p", true, at(now_ms + 50));
-    assert_eq!(found.map(|_| ()), cooldown(10));
+    assert_eq!(ask(&mut clients, at(now_ms + 50)), cooldown(10));
     let set_back = at(now_ms - 1000);
     let usage = clients.usage(ClientId(0), set_back);
     assert_eq!(usage.cooldown_until_unix_ms, None, "nobody is locked out");
@@ -195,12 +200,10 @@ fn the_pause_is_that_of_the_present_configuration() {
             ..unlimited("pausing-key")
         };
         let mut clients = Clients::new(vec![pausing(former)]);
-        let first = clients.admit(ClientId(0), "p", true, at(MIDNIGHT * 1000));
-        assert!(first.is_ok());
+        assert_eq!(ask(&mut clients, at(MIDNIGHT * 1000)), Ok(()));
         clients.reload(vec![pausing(present)]);
-        let now = at(MIDNIGHT * 1000 + later_ms);
-        let found = clients.admit(ClientId(0), "p", true, now);
-        assert_eq!(found.map(|_| ()), want, "{former} {present} {later_ms}");
+        let found = ask(&mut clients, at(MIDNIGHT * 1000 + later_ms));
+        assert_eq!(found, want, "{former} {present} {later_ms}");
     }
 }
 
@@ -283,8 +286,7 @@ fn the_first_reason_counts() {
     ] {
         let mut clients = Clients::new(vec![worst.clone()]);
         let now = at(MIDNIGHT * 1000);
-        let first = clients.admit(ClientId(0), "p", true, now);
-        assert!(first.is_ok(), "{name}");
+        assert_eq!(ask(&mut clients, now), Ok(()), "{name}");
         clients.reload(vec![spec]);
         let found = clients.admit(ClientId(0), "p", is_loopback, now);
         assert_eq!(found.map(|_| ()), want, "{name}");
@@ -315,7 +317,7 @@ fn refused_requests_are_not_counted() {
     let now = at(MIDNIGHT * 1000);
     for _ in 0..5 {
         // Three of them are refused.
-        let _ = clients.admit(ClientId(0), "p", true, now);
+        let _ = ask(&mut clients, now);
     }
     let usage = clients.usage(ClientId(0), now);
     assert_eq!((usage.hour.used, usage.day.used), (2, 2));
@@ -337,8 +339,7 @@ fn what_does_not_bind_a_root_key_is_not_shown_either() {
             ..unlimited("operator-key")
         }]);
         let now = at(MIDNIGHT * 1000);
-        let admitted = clients.admit(ClientId(0), "p", true, now);
-        assert!(admitted.is_ok());
+        assert_eq!(ask(&mut clients, now), Ok(()));
         let usage = clients.usage(ClientId(0), now);
         let pauses = usage.cooldown_until_unix_ms.is_some();
         assert_eq!((usage.day.limit, usage.hour.limit, pauses), want);
@@ -426,13 +427,12 @@ fn a_reload_keeps_what_was_used() {
     };
     let mut clients = Clients::new(vec![limited(1)]);
     let now = at(MIDNIGHT * 1000);
-    let ask = |clients: &mut Clients| clients.admit(ClientId(0), "p", true, now).map(|_| ());
-    assert_eq!(ask(&mut clients), Ok(()));
+    assert_eq!(ask(&mut clients, now), Ok(()));
     clients.reload(vec![limited(1)]);
-    assert_eq!(ask(&mut clients), hourly(1, 3600));
+    assert_eq!(ask(&mut clients, now), hourly(1, 3600));
     clients.reload(vec![limited(2)]);
-    assert_eq!(ask(&mut clients), Ok(()));
-    assert_eq!(ask(&mut clients), hourly(2, 3600));
+    assert_eq!(ask(&mut clients, now), Ok(()));
+    assert_eq!(ask(&mut clients, now), hourly(2, 3600));
 }
 
 #[test]
@@ -443,7 +443,7 @@ fn a_key_that_was_removed_is_not_kept_in_memory() {
     };
     let mut clients = Clients::new(vec![root, unlimited("second-key")]);
     let (first, now) = (ClientId(0), at(MIDNIGHT * 1000));
-    assert!(clients.admit(first, "p", true, now).is_ok());
+    assert_eq!(ask(&mut clients, now), Ok(()));
     clients.reload(vec![unlimited("second-key")]);
     assert_eq!(clients.client(first).spec.key.expose(), "");
     assert!(!clients.is_root(first), "a stream that it has opened ends");
@@ -461,5 +461,5 @@ fn a_key_that_was_removed_is_not_kept_in_memory() {
     assert_eq!(clients.identify(b"first-key"), Some(first));
     assert_eq!(&**clients.label(first), "first");
     assert_eq!(clients.usage(first, now).day.used, 1);
-    assert!(clients.admit(first, "p", true, now).is_ok());
+    assert_eq!(ask(&mut clients, now), Ok(()));
 }
