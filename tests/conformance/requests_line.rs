@@ -56,7 +56,7 @@ fn before_the_line() -> Vec<Row> {
         row(
             "TLS",
             "9112 2.2",
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         )
         .refused(400),
         row("only empty lines", EMPTY, "||").waits(),

@@ -260,31 +260,3 @@ fn browsers() {
     );
     assert_eq!(answer.field("access-control-allow-origin"), Some("*"));
 }
-
-#[test]
-fn malformed_requests_are_refused_and_the_connection_ends() {
-    let platform = Platform::answering("{}");
-    let proxy = Proxy::start(&platforms(&platform));
-    let fields_101: String = (0..101).map(|number| format!("a{number}: b\r\n")).collect();
-    for (request, status) in [
-        ("GET /test/x HTTP/1.1\r\n\r\n".to_string(), 400),
-        ("GET /test/x HTTP/1.1\r\nHost: p\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n".into(), 400),
-        ("GET  /test/x HTTP/1.1\r\nHost: p\r\n\r\n".into(), 400),
-        ("GET /test/x HTTP/1.1\r\nHost : p\r\n\r\n".into(), 400),
-        ("GET /test/x HTTP/2.0\r\nHost: p\r\n\r\n".into(), 505),
-        ("POST /test/x HTTP/1.1\r\nHost: p\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".into(), 501),
-        (format!("GET /{} HTTP/1.1\r\nHost: p\r\n\r\n", "x".repeat(33_000)), 414),
-        (format!("GET / HTTP/1.1\r\nHost: p\r\nx: {}\r\n\r\n", "x".repeat(70_000)), 431),
-        (format!("GET / HTTP/1.1\r\nHost: p\r\n{fields_101}\r\n"), 431),
-        ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03".into(), 400),
-    ] {
-        let mut client = proxy.connect();
-        client.try_send(&request);
-        let answer = client.answer();
-        assert_eq!(answer.status, status, "{:.80}", request);
-        assert_eq!(answer.field("connection"), Some("close"));
-        answer.error_code();
-        client.ends();
-    }
-    assert!(platform.all().is_empty());
-}
