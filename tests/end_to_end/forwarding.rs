@@ -53,22 +53,6 @@ fn heads_are_written_anew_and_in_order() {
 }
 
 #[test]
-fn a_page_of_a_platform_has_no_part_in_the_dashboard_s_origin() {
-    let platform = Platform::answering("<script>fetch('/stats')</script>");
-    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
-    // As browsers navigate, and as they fetch: what was fetched may be shown from the cache.
-    for accept in ["text/html,application/xhtml+xml;q=0.9", "*/*"] {
-        let mut client = proxy.connect();
-        client.send(format!(
-            "GET /test/v1/page?key={CLIENT_KEY} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
-        ));
-        let answer = client.answer();
-        let policy = answer.field("content-security-policy");
-        assert_eq!(policy, Some("sandbox"), "{accept}");
-    }
-}
-
-#[test]
 fn a_key_is_found_in_each_place_and_never_passed_on() {
     let platform = Platform::answering("{}");
     let mut entry = platform.entry(&["platform-key-1"]);
