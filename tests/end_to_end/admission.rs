@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::Answer;
 use crate::support::platform::Platform;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
@@ -13,12 +12,6 @@ fn platforms(platform: &Platform) -> Value {
     let mut empty = platform.entry(&["UNSET_VARIABLE_OF_A_TEST"]);
     empty["name"] = json!("empty");
     json!([platform.entry(&["key-1"]), off, empty])
-}
-
-fn ask(proxy: &Proxy, head: &str) -> Answer {
-    let mut client = proxy.connect();
-    client.send(format!("{head}\r\nHost: p\r\n\r\n"));
-    client.answer_to(head.split(' ').next().expect("a method"))
 }
 
 #[test]
@@ -79,7 +72,7 @@ fn refusals_in_their_order() {
         ),
     ];
     for (head, status, code) in rows {
-        let answer = ask(&proxy, head);
+        let answer = proxy.answer(head);
         assert_eq!(answer.status, status, "{head}: {}", answer.text());
         if code.is_empty() {
             continue;
@@ -113,7 +106,8 @@ fn refusals_in_their_order() {
         );
     }
     assert!(
-        ask(&proxy, "GET /nowhere/x HTTP/1.1")
+        proxy
+            .answer("GET /nowhere/x HTTP/1.1")
             .text()
             .contains("/test/v1/*")
     );
@@ -138,16 +132,14 @@ fn addresses() {
         ),
     ] {
         let head = format!("GET /test/x HTTP/1.1\r\n{forwarded}x-api-key: {ROOT_KEY}");
-        let answer = ask(&proxy, &head);
+        let answer = proxy.answer(&head);
         assert_eq!(answer.status, status, "{forwarded:?}");
         if status == 403 {
             assert_eq!(answer.error_code(), "ip_not_allowed");
             assert_eq!(
-                ask(
-                    &proxy,
-                    &format!("GET /info HTTP/1.1\r\n{}", forwarded.trim_end())
-                )
-                .status,
+                proxy
+                    .answer(&format!("GET /info HTTP/1.1\r\n{}", forwarded.trim_end()))
+                    .status,
                 403
             );
         }
@@ -156,7 +148,7 @@ fn addresses() {
     let proxy = Proxy::with(json!({"restrict_ip": true}), &platforms(&platform));
     let head =
         format!("GET /test/x HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1\r\nx-api-key: {ROOT_KEY}");
-    assert_eq!(ask(&proxy, &head).error_code(), "ip_not_allowed");
+    assert_eq!(proxy.answer(&head).error_code(), "ip_not_allowed");
 }
 
 #[test]
@@ -173,9 +165,7 @@ fn browsers() {
         &platforms(&platform),
     );
     let preflight = |origin: &str| {
-        ask(
-            &proxy,
-            &format!(
+        proxy.answer(&format!(
                 "OPTIONS /test/x HTTP/1.1\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: POST\r\n\
                  Access-Control-Request-Headers: content-type, X-Stainless-Os"
             ),
@@ -209,10 +199,9 @@ fn browsers() {
                 .contains("origin")
         );
 
-        let answer = ask(
-            &proxy,
-            &format!("GET /test/x HTTP/1.1\r\nx-api-key: {CLIENT_KEY}\r\nOrigin: {origin}"),
-        );
+        let answer = proxy.answer(&format!(
+            "GET /test/x HTTP/1.1\r\nx-api-key: {CLIENT_KEY}\r\nOrigin: {origin}"
+        ));
         assert_eq!(answer.field("access-control-allow-origin"), Some(origin));
         let exposed = answer
             .field("access-control-expose-headers")
@@ -230,7 +219,7 @@ fn browsers() {
             );
         }
         for (path, status) in [("/test/x", 401), ("/nobody/x", 404)] {
-            let answer = ask(&proxy, &format!("GET {path} HTTP/1.1\r\nOrigin: {origin}"));
+            let answer = proxy.answer(&format!("GET {path} HTTP/1.1\r\nOrigin: {origin}"));
             assert_eq!(
                 (answer.status, answer.field("access-control-allow-origin")),
                 (status, Some(origin)),
@@ -242,21 +231,17 @@ fn browsers() {
         preflight("https://foreign.example").field("access-control-allow-origin"),
         None
     );
-    let answer = ask(
-        &proxy,
-        &format!(
-            "GET /test/x HTTP/1.1\r\nx-api-key: {CLIENT_KEY}\r\nOrigin: https://foreign.example"
-        ),
-    );
+    let answer = proxy.answer(&format!(
+        "GET /test/x HTTP/1.1\r\nx-api-key: {CLIENT_KEY}\r\nOrigin: https://foreign.example"
+    ));
     assert_eq!(
         (answer.status, answer.field("access-control-allow-origin")),
         (200, None)
     );
 
     let open = Proxy::start(&platforms(&platform));
-    let answer = ask(
-        &open,
-        &format!("GET /test/x HTTP/1.1\r\nx-api-key: {CLIENT_KEY}\r\nOrigin: https://any"),
-    );
+    let answer = open.answer(&format!(
+        "GET /test/x HTTP/1.1\r\nx-api-key: {CLIENT_KEY}\r\nOrigin: https://any"
+    ));
     assert_eq!(answer.field("access-control-allow-origin"), Some("*"));
 }

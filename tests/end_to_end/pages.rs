@@ -2,15 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::Answer;
 use crate::support::platform::Platform;
 use crate::support::proxy::{Proxy, ROOT_KEY};
-
-fn ask(proxy: &Proxy, head: &str) -> Answer {
-    let mut client = proxy.connect();
-    client.send(format!("{head}\r\nHost: p\r\nConnection: close\r\n\r\n"));
-    client.answer_to(head.split(' ').next().expect("a method"))
-}
 
 fn demo() -> Value {
     json!([{
@@ -32,13 +25,13 @@ fn each_path_answers_its_methods() {
         ("/dashboard", "text/html; charset=utf-8"),
         ("/static/dashboard.js", "text/javascript; charset=utf-8"),
     ] {
-        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1"));
+        let answer = proxy.answer(&format!("GET {path} HTTP/1.1"));
         assert_eq!(
             (answer.status, answer.field("content-type")),
             (200, Some(kind)),
             "{path}"
         );
-        let head = ask(&proxy, &format!("HEAD {path} HTTP/1.1"));
+        let head = proxy.answer(&format!("HEAD {path} HTTP/1.1"));
         assert_eq!(
             (head.status, head.field("content-type")),
             (200, Some(kind)),
@@ -48,7 +41,7 @@ fn each_path_answers_its_methods() {
             "POST {path} HTTP/1.1\r\nContent-Length: 0",
             "TRACE {path} HTTP/1.1",
         ] {
-            let refused = ask(&proxy, &request.replace("{path}", path));
+            let refused = proxy.answer(&request.replace("{path}", path));
             assert_eq!(
                 (refused.status, refused.error_code().as_str()),
                 (405, "method_not_allowed")
@@ -60,7 +53,7 @@ fn each_path_answers_its_methods() {
             );
         }
     }
-    let answer = ask(&proxy, "GET / HTTP/1.1");
+    let answer = proxy.answer("GET / HTTP/1.1");
     assert_eq!(
         (answer.status, answer.field("location")),
         (302, Some("/dashboard"))
@@ -73,19 +66,16 @@ fn each_path_answers_its_methods() {
         "/info/x",
         "/health/slow",
     ] {
-        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1"));
+        let answer = proxy.answer(&format!("GET {path} HTTP/1.1"));
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (404, "not_found"),
             "{path}"
         );
-        let answer = ask(
-            &proxy,
-            &format!("POST {path} HTTP/1.1\r\nContent-Length: 0"),
-        );
+        let answer = proxy.answer(&format!("POST {path} HTTP/1.1\r\nContent-Length: 0"));
         assert_eq!(answer.status, 404, "there is no method that it allows");
     }
-    let head = ask(&proxy, "HEAD /events HTTP/1.1");
+    let head = proxy.answer("HEAD /events HTTP/1.1");
     assert_eq!(
         (head.status, head.field("content-type")),
         (200, Some("text/event-stream"))
@@ -160,21 +150,19 @@ fn private_pages_need_this_machine_or_a_root_key() {
     let proxy = Proxy::with_keys(json!({}), &keys, &demo());
     let remote = "X-Forwarded-For: 9.9.9.9";
     for path in ["/health", "/stats", "/events", "/metrics"] {
-        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1\r\n{remote}"));
+        let answer = proxy.answer(&format!("GET {path} HTTP/1.1\r\n{remote}"));
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (401, "missing_api_key"),
             "{path}"
         );
-        let answer = ask(
-            &proxy,
-            &format!("GET {path} HTTP/1.1\r\n{remote}\r\nx-api-key: client-key-of-this-test"),
-        );
+        let answer = proxy.answer(&format!(
+            "GET {path} HTTP/1.1\r\n{remote}\r\nx-api-key: client-key-of-this-test"
+        ));
         assert_eq!(answer.error_code(), "invalid_api_key", "{path}");
-        let answer = ask(
-            &proxy,
-            &format!("GET {path} HTTP/1.1\r\n{remote}\r\nx-api-key: root_key"),
-        );
+        let answer = proxy.answer(&format!(
+            "GET {path} HTTP/1.1\r\n{remote}\r\nx-api-key: root_key"
+        ));
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (403, "sample_key"),
@@ -182,10 +170,9 @@ fn private_pages_need_this_machine_or_a_root_key() {
         );
     }
     for path in ["/health", "/stats", "/metrics"] {
-        let answer = ask(
-            &proxy,
-            &format!("GET {path} HTTP/1.1\r\n{remote}\r\nAuthorization: Bearer {ROOT_KEY}"),
-        );
+        let answer = proxy.answer(&format!(
+            "GET {path} HTTP/1.1\r\n{remote}\r\nAuthorization: Bearer {ROOT_KEY}"
+        ));
         assert_eq!(answer.status, 200, "{path}");
     }
     for path in [
@@ -196,13 +183,15 @@ fn private_pages_need_this_machine_or_a_root_key() {
         "/static/dashboard.css",
     ] {
         assert_eq!(
-            ask(&proxy, &format!("GET {path} HTTP/1.1\r\n{remote}")).status,
+            proxy
+                .answer(&format!("GET {path} HTTP/1.1\r\n{remote}"))
+                .status,
             200,
             "{path}"
         );
     }
     let has_client_keys = |proxy: &Proxy| {
-        let features = ask(proxy, "GET /info HTTP/1.1").json()["features"].take();
+        let features = proxy.answer("GET /info HTTP/1.1").json()["features"].take();
         let features = features.as_array().expect("an array").clone();
         features.contains(&json!("client keys with limits"))
     };
@@ -210,16 +199,15 @@ fn private_pages_need_this_machine_or_a_root_key() {
     // Without client keys there is no root key either.
     let proxy = Proxy::with(json!({"enable_key_validation": false}), &demo());
     assert!(!has_client_keys(&proxy));
-    let answer = ask(&proxy, &format!("GET /stats HTTP/1.1\r\n{remote}"));
+    let answer = proxy.answer(&format!("GET /stats HTTP/1.1\r\n{remote}"));
     assert_eq!(
         (answer.status, answer.error_code().as_str()),
         (401, "missing_api_key")
     );
     assert!(answer.text().contains("own machine only"));
-    let answer = ask(
-        &proxy,
-        &format!("GET /stats HTTP/1.1\r\n{remote}\r\nAuthorization: Bearer {ROOT_KEY}"),
-    );
+    let answer = proxy.answer(&format!(
+        "GET /stats HTTP/1.1\r\n{remote}\r\nAuthorization: Bearer {ROOT_KEY}"
+    ));
     assert_eq!(answer.status, 401);
 }
 
@@ -227,11 +215,11 @@ fn private_pages_need_this_machine_or_a_root_key() {
 fn pages_can_be_switched_off() {
     let proxy = Proxy::with(json!({"enable_gui": false}), &demo());
     assert_eq!(
-        ask(&proxy, "GET /dashboard HTTP/1.1").error_code(),
+        proxy.answer("GET /dashboard HTTP/1.1").error_code(),
         "disabled"
     );
     for path in ["/static/dashboard.js", "/static/nothing.js"] {
-        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1"));
+        let answer = proxy.answer(&format!("GET {path} HTTP/1.1"));
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (403, "disabled"),
@@ -239,7 +227,7 @@ fn pages_can_be_switched_off() {
         );
     }
     assert_eq!(
-        ask(&proxy, "GET / HTTP/1.1").json()["service"],
+        proxy.answer("GET / HTTP/1.1").json()["service"],
         "ai-api-proxy"
     );
     let proxy = Proxy::with(json!({"enable_json": false}), &demo());
@@ -253,14 +241,14 @@ fn pages_can_be_switched_off() {
         "/metrics",
     ] {
         assert_eq!(
-            ask(&proxy, &format!("GET {path} HTTP/1.1")).error_code(),
+            proxy.answer(&format!("GET {path} HTTP/1.1")).error_code(),
             "disabled",
             "{path}"
         );
     }
-    assert_eq!(ask(&proxy, "GET /dashboard HTTP/1.1").status, 200);
+    assert_eq!(proxy.answer("GET /dashboard HTTP/1.1").status, 200);
     let proxy = Proxy::with(json!({"enable_gui": false, "enable_json": false}), &demo());
-    assert_eq!(ask(&proxy, "GET / HTTP/1.1").error_code(), "disabled");
+    assert_eq!(proxy.answer("GET / HTTP/1.1").error_code(), "disabled");
 }
 
 #[test]
@@ -372,14 +360,14 @@ fn a_counter_of_two_clients_does_not_fall_when_one_of_them_goes() {
     let ask_with = |key: &Value| {
         let key = key["key"].as_str().expect("a text");
         let head = format!("GET /test/v1/x HTTP/1.1\r\nAuthorization: Bearer {key}");
-        assert_eq!(ask(&proxy, &head).status, 200);
+        assert_eq!(proxy.answer(&head).status, 200);
     };
     team.iter().for_each(ask_with);
     proxy.write("key.json", &json!([team[1]]).to_string());
     proxy.signal("HUP");
     proxy.log().await_line("taken up anew");
     ask_with(&team[1]);
-    let metrics = ask(&proxy, "GET /metrics HTTP/1.1");
+    let metrics = proxy.answer("GET /metrics HTTP/1.1");
     assert!(
         metrics
             .text()

@@ -202,18 +202,15 @@ fn meets(proxy: &mut Proxy, then: Now) {
 }
 
 fn ask(proxy: &Proxy, key: &str) -> Answer {
-    let mut client = proxy.connect();
-    client.send(format!(
-        "GET /test/v1/x HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n\r\n"
-    ));
-    client.answer()
+    proxy.answer(&format!(
+        "GET /test/v1/x HTTP/1.1\r\nAuthorization: Bearer {key}"
+    ))
 }
 
 fn refuses(proxy: &Proxy, key: &str, code: &str, seconds_max: u64) {
     let answer = ask(proxy, key);
     assert_eq!((answer.status, answer.error_code().as_str()), (429, code));
-    let wait = answer.field("retry-after").expect("a time");
-    let wait: u64 = wait.parse().expect("seconds");
+    let wait = answer.retry_after();
     assert!((1..=seconds_max).contains(&wait), "{key}: {wait} s");
 }
 

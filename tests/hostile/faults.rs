@@ -51,9 +51,7 @@ fn cooling(proxy: &Proxy) -> Vec<u64> {
 
 /// The sum of a metric's lines.
 fn metric(proxy: &Proxy, name: &str) -> u64 {
-    let mut client = proxy.connect();
-    client.send("GET /metrics HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n");
-    let answer = client.answer();
+    let answer = proxy.answer("GET /metrics HTTP/1.1");
     let lines = answer.text().lines().filter(|line| {
         let rest = line.strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
@@ -264,11 +262,7 @@ fn a_storm_of_429_on_all_keys_cools_them_once() {
         .filter(|answer| answer.field("x-proxy-error").is_some());
     let own = own.inspect(|answer| {
         assert_eq!(answer.error_code(), "keys_rate_limited");
-        let wait: u64 = answer
-            .field("retry-after")
-            .expect("a time")
-            .parse()
-            .expect("seconds");
+        let wait = answer.retry_after();
         assert!((1..=30).contains(&wait), "{wait}");
     });
     let own = own.count() as u64;

@@ -47,6 +47,12 @@ impl Answer {
         values.first().copied()
     }
 
+    /// The seconds of a `Retry-After` that is there.
+    pub fn retry_after(&self) -> u64 {
+        let wait = self.field("retry-after").expect("a time");
+        wait.parse().expect("seconds")
+    }
+
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("text")
     }

@@ -185,13 +185,20 @@ impl Proxy {
         Client::connect(self.port)
     }
 
-    /// Sends a request with the client key on a connection of its own.
-    pub fn get(&self, path: &str) -> Answer {
+    /// Sends a request whose head begins so, on a connection of its own.
+    pub fn answer(&self, head: &str) -> Answer {
         let mut client = self.connect();
         client.send(format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {CLIENT_KEY}\r\nConnection: close\r\n\r\n"
+            "{head}\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         ));
-        client.answer()
+        client.answer_to(head.split(' ').next().expect("a method"))
+    }
+
+    /// Sends a request with the client key.
+    pub fn get(&self, path: &str) -> Answer {
+        self.answer(&format!(
+            "GET {path} HTTP/1.1\r\nAuthorization: Bearer {CLIENT_KEY}"
+        ))
     }
 
     /// Sends a request with the client key and gives the answer's status.
@@ -201,11 +208,8 @@ impl Proxy {
 
     /// One of its own pages, which the root key opens from elsewhere.
     pub fn page(&self, path: &str) -> Value {
-        let mut client = self.connect();
-        client.send(format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ROOT_KEY}\r\nConnection: close\r\n\r\n"
-        ));
-        client.answer().json()
+        let head = format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {ROOT_KEY}");
+        self.answer(&head).json()
     }
 }
 
