@@ -23,7 +23,7 @@ fn a_file_that_is_taken_away_is_made_anew() {
     fs::write(folder.file(), b"").expect("the folder can be written to");
     one.note(&used(1, 1, now), now);
     one.flush(now);
-    assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 7);
+    assert_eq!(kept(&folder, now)[&digest(1)], 7);
 }
 
 /// What would be found by reading is put there unseen: its own records are not read, until another process has written.
@@ -184,7 +184,7 @@ fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
             process.look(now);
             assert_eq!(process.counts, written, "seed {seed}");
         }
-        let kept = counts(&open(&folder.file(), 999, now).records);
+        let kept = kept(&folder, now);
         assert_eq!(kept, written, "seed {seed}");
     }
 }
@@ -204,17 +204,14 @@ fn what_a_process_gives_back_nobody_counts() {
         writer.flush(now);
         reader.look(now);
         assert_eq!(reader.counts[&digest(0)], want);
-        assert_eq!(
-            counts(&open(&folder.file(), 3, now).records)[&digest(0)],
-            want
-        );
+        assert_eq!(kept(&folder, now)[&digest(0)], want);
     }
     writer.journal.compact(now);
-    assert_eq!(counts(&open(&folder.file(), 4, now).records)[&digest(0)], 2);
+    assert_eq!(kept(&folder, now)[&digest(0)], 2);
     // More than was counted comes to nothing.
     writer.journal.note(&Record::Unused(spent.times(3)), now);
     writer.flush(now);
-    assert_eq!(counts(&open(&folder.file(), 5, now).records)[&digest(0)], 0);
+    assert_eq!(kept(&folder, now)[&digest(0)], 0);
 }
 
 #[test]
@@ -247,7 +244,7 @@ fn threads_that_write_and_compact_at_once_lose_no_count() {
         process.look(now);
         assert_eq!(process.counts, want);
     }
-    assert_eq!(counts(&open(&folder.file(), 9, now).records), want);
+    assert_eq!(kept(&folder, now), want);
 }
 
 /// Another process writes one record and ends.
@@ -275,7 +272,7 @@ fn who_writes_alone_keeps_the_lock_until_another_writes() {
     assert!(is_free_after_a_write(now));
     now = now.after(SHARED_FOR);
     assert!(!is_free_after_a_write(now), "it is alone again");
-    assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 3);
+    assert_eq!(kept(&folder, now)[&digest(1)], 3);
 }
 
 #[test]
@@ -306,7 +303,7 @@ fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_
         assert_eq!(journal.flush(now), Flushed::Done);
         assert!(journal.pending.is_empty());
     }
-    assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 3);
+    assert_eq!(kept(&folder, now)[&digest(1)], 3);
 }
 
 #[test]
@@ -328,7 +325,7 @@ fn the_last_write_is_tried_right_after_a_failure_and_says_what_is_lost() {
     other.unlock();
     assert_eq!(journal.finish(now), Ok(()));
     assert_eq!(journal.finish(now), Ok(()), "nothing is left");
-    assert_eq!(counts(&open(&folder.file(), 3, now).records)[&digest(1)], 3);
+    assert_eq!(kept(&folder, now)[&digest(1)], 3);
 }
 
 /// A disk becomes full in the midst of a record: what was written of it is no damage afterwards.
