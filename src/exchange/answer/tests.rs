@@ -3,6 +3,7 @@
 use super::Afterwards::{Close, KeepAlive};
 use super::Coding::{Chunked, Identity};
 use super::*;
+use crate::base::ids::RequestId;
 use crate::exchange::testing::{PLATFORM, buffer, core, drain, now, request, shown};
 use crate::http::field::Storage;
 use crate::http::response;
@@ -55,6 +56,16 @@ fn limited_any_origin(request: &mut Request) {
     any_origin(request);
 }
 
+/// A request that is to be answered.
+fn asked(change: Change) -> (Core, Box<Request>) {
+    let mut core = core("{}", PLATFORM);
+    let mut request = request(&mut core);
+    request.id = RequestId::new("req-1");
+    request.afterwards = Afterwards::KeepAlive;
+    change(&mut request);
+    (core, request)
+}
+
 /// The head for the client of a platform's but for the field that each has, how its body is written, and what becomes of
 /// the connection.
 fn relayed(head: &str, change: Change) -> (String, Coding, Afterwards) {
@@ -63,11 +74,7 @@ fn relayed(head: &str, change: Change) -> (String, Coding, Afterwards) {
 }
 
 fn relayed_whole(head: &str, change: Change) -> (String, Coding, Afterwards) {
-    let mut core = core("{}", PLATFORM);
-    let mut request = request(&mut core);
-    request.id = crate::base::ids::RequestId::new("req-1");
-    request.afterwards = Afterwards::KeepAlive;
-    change(&mut request);
+    let (mut core, mut request) = asked(change);
     let mut storage = Storage::EMPTY;
     let text = format!("{head}\r\n");
     let head = response::parse(text.as_bytes(), &mut storage, request.asked);
@@ -167,13 +174,11 @@ fn a_switch_has_one_id_and_tells_the_limits() {
     ];
     for (fields, change, want, id) in rows {
         let line = "HTTP/1.1 101 Switching Protocols\r\n";
-        let (mut core, mut storage) = (core("{}", PLATFORM), Storage::EMPTY);
-        let mut request = request(&mut core);
-        request.id = crate::base::ids::RequestId::new("req-1");
+        let (_core, mut request) = asked(change);
+        let mut storage = Storage::EMPTY;
         let text = format!("{line}{fields}\r\n");
         let head = response::parse(text.as_bytes(), &mut storage, request.asked);
         let mut out = buffer(b"");
-        change(&mut request);
         relay_switch(&mut out, &mut request, &head.expect("a well-formed head"));
         assert_eq!(shown(&drain(&mut out)), format!("{line}{want}\r\n"));
         assert_eq!(request.id.as_str(), id);
@@ -412,11 +417,7 @@ fn heads_of_the_proxy_s_own() {
         ),
     ];
     for (status, extent, change, want, coding) in rows {
-        let mut core = core("{}", PLATFORM);
-        let mut request = request(&mut core);
-        request.id = crate::base::ids::RequestId::new("req-1");
-        request.afterwards = Afterwards::KeepAlive;
-        change(&mut request);
+        let (mut core, mut request) = asked(change);
         let mut out = buffer(b"");
         let reply = Reply::whole(status, "text/plain", b"").with("x-proxy-error", "code");
         let found = write_own_head(&mut out, &mut core, &mut request, &reply, extent, now());
