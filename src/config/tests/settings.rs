@@ -8,6 +8,13 @@ use std::time::Duration;
 const YEAR: u64 = 366 * 24 * 3600;
 const TIB: u64 = 1 << 40;
 
+/// What is said of a field that is like none of them.
+const UNKNOWN: &str = "unknown field; the fields are: enable_gui, enable_json, enable_key_validation, restrict_ip, \
+    allowed_ips, trusted_proxies, unhealthy_key_retry_minutes, host, port, tls_cert, tls_key, cors_origins, max_attempts, \
+    retry_buffer_bytes, retry_memory_bytes, max_body_bytes, max_connections, connect_timeout_seconds, \
+    response_timeout_seconds, idle_timeout_seconds, header_timeout_seconds, keepalive_timeout_seconds, drain_seconds, \
+    state_file, log_level";
+
 fn expect(rows: &[(&str, &[&str])]) {
     expect_lines("config.json", ("{", "}"), "config.json: ", rows);
 }
@@ -343,15 +350,7 @@ fn unknown_and_doubled_fields() {
         ),
         (
             r#""a\r\nkey.json: b": 1, "port": 0"#,
-            &[
-                "@a\\r\\nk…n: b: unknown field; the fields are: enable_gui, enable_json, \
-               enable_key_validation, restrict_ip, allowed_ips, trusted_proxies, \
-               unhealthy_key_retry_minutes, host, port, tls_cert, tls_key, cors_origins, \
-               max_attempts, retry_buffer_bytes, retry_memory_bytes, max_body_bytes, \
-               max_connections, connect_timeout_seconds, response_timeout_seconds, \
-               idle_timeout_seconds, header_timeout_seconds, keepalive_timeout_seconds, \
-               drain_seconds, state_file, log_level",
-            ],
+            &[&format!("@a\\r\\nk…n: b: {UNKNOWN}")],
         ),
     ]);
 }
@@ -364,13 +363,7 @@ fn every_problem_is_told_at_once() {
             "@host: \"x\" is no address; write 127.0.0.1, 0.0.0.0 or ::",
             "@port: 65536 is out of range; write a whole number from 0 to 65535",
             "@max_attempts: 0 is out of range; write a whole number of tries from 1 to 100",
-            "@colour: unknown field; the fields are: enable_gui, enable_json, \
-             enable_key_validation, restrict_ip, allowed_ips, trusted_proxies, \
-             unhealthy_key_retry_minutes, host, port, tls_cert, tls_key, cors_origins, \
-             max_attempts, retry_buffer_bytes, retry_memory_bytes, max_body_bytes, \
-             max_connections, connect_timeout_seconds, response_timeout_seconds, \
-             idle_timeout_seconds, header_timeout_seconds, keepalive_timeout_seconds, \
-             drain_seconds, state_file, log_level",
+            &format!("@colour: {UNKNOWN}"),
         ],
     )]);
 }
