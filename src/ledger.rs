@@ -196,8 +196,8 @@ fn apply(record: &Record, clients: &mut Clients, keyring: &mut Keyring, now: Now
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::testing::{Folder, now};
     use crate::base::client::ClientSpec;
+    use crate::base::testing::{Folder, now};
     use crate::policy::keyring::{KeyId, NoKey, Outcome, PlatformId};
     use crate::policy::testing::{rejected, secrets, unlimited};
 

@@ -1,9 +1,9 @@
 //! For tests: keys of clients and platforms, and a platform's word against one.
 
+use crate::base::client::ClientSpec;
 use crate::base::secret::Secret;
 
 use super::keyring::Outcome;
-use crate::base::client::ClientSpec;
 
 /// A client's key that nothing binds.
 pub fn unlimited(key: &str) -> ClientSpec {
