@@ -107,8 +107,8 @@ impl Session {
         self.exchange.is_idle()
     }
 
-    /// Whether a request is under way that the client has not got the whole answer to.
-    pub fn owes_answer(&self) -> bool {
+    /// Whether the client still awaits an answer, or the rest of one.
+    pub fn awaits_answer(&self) -> bool {
         let is_answered = matches!(
             self.exchange,
             Exchange::Discarding(_) | Exchange::Closing(_)

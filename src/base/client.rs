@@ -2,9 +2,11 @@
 
 use super::secret::Secret;
 
+/// One entry of `key.json`, checked.
 #[derive(Clone, Debug)]
 pub struct ClientSpec {
     pub key: Secret,
+    /// What pages show in place of the key.
     pub name: Option<String>,
     pub is_root: bool,
     /// Requests a day, 0 for no limit.

@@ -270,7 +270,7 @@ impl Scheduler {
         network: &mut impl Network,
         now: Now,
     ) -> usize {
-        let is_cut = |session: &Session| session.role() == Role::Proxy && session.owes_answer();
+        let is_cut = |session: &Session| session.role() == Role::Proxy && session.awaits_answer();
         let cut = self.sessions.iter().filter(|(_, session)| is_cut(session));
         let cut = cut.count();
         let left: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();

@@ -200,12 +200,12 @@ fn a_stop_waits_for_no_client_that_has_its_answer() {
             .expect("there is room");
         let (defects, closed) = drive(&mut session, &mut core, &mut Defective(None), now);
         assert!(defects == 0 && closed.is_none(), "{closed:?}");
-        assert!(session.owes_answer(), "the stream goes on");
+        assert!(session.awaits_answer(), "the stream goes on");
         core.drain(now);
         let (defects, closed) = drive(&mut session, &mut core, &mut Defective(None), now);
         // Who was told that the connection ends may still send: it is read until the client has gone.
         assert_eq!((defects, closed.is_some()), (0, answers == 1), "{closed:?}");
-        assert!(!session.owes_answer());
+        assert!(!session.awaits_answer());
         drop(session);
         let mut text = String::new();
         theirs.read_to_string(&mut text).expect("the answers end");
