@@ -45,8 +45,8 @@
 //!
 //! - A session waits only when no connection both wants and can move, and every state that waits has a deadline, or is
 //!   woken by what has one: the ledger, and a round of probes.
-//! - Room decides what is read: nothing is read into a full buffer, and no more of an answer, once its head is there, while
-//!   its client has not taken what came before. So TCP slows the sender; no flag says that it should.
+//! - Room decides what is read: nothing while more waits than an unfinished message can have, and no more of an answer, once
+//!   its head is there, while its client has not taken what came before. So TCP slows the sender; no flag says that it should.
 //! - One request gets one final head; a permit's outcome is told, and the permit is released, exactly once (dropping one
 //!   asserts).
 //! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset. Tunnels are excepted:

@@ -155,8 +155,10 @@ impl Buffer {
     /// Appends what fits and tells how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.room());
-        let space = self.space();
-        space[..count].copy_from_slice(&bytes[..count]);
+        if self.block.len() - self.end < count {
+            self.compact();
+        }
+        self.block[self.end..self.end + count].copy_from_slice(&bytes[..count]);
         self.end += count;
         count
     }
@@ -183,12 +185,18 @@ impl Buffer {
 
     /// The room as a slice to read into; [`Buffer::filled`] then says how much of it was used.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.start > 0 {
-            self.block.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
+        self.compact();
         &mut self.block[self.end..]
+    }
+
+    /// Moves the unread bytes to the front.
+    fn compact(&mut self) {
+        if self.start == 0 {
+            return;
+        }
+        self.block.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
     }
 
     /// Notes that the first `count` bytes of [`Buffer::space`] were written.

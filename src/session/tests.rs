@@ -34,6 +34,7 @@ struct Pipe(UnixStream, Rc<Seen>);
 
 #[derive(Default)]
 struct Seen {
+    reads: Cell<usize>,
     read_bytes: Cell<usize>,
     /// Its close is to be a reset.
     is_reset: Cell<bool>,
@@ -41,8 +42,9 @@ struct Seen {
 
 impl Read for Pipe {
     fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let (reads, read_bytes) = (&self.1.reads, &self.1.read_bytes);
+        reads.set(reads.get() + 1);
         let count = self.0.read(space)?;
-        let read_bytes = &self.1.read_bytes;
         read_bytes.set(read_bytes.get() + count);
         Ok(count)
     }

@@ -1,6 +1,7 @@
-//! Which sessions come first in a turn.
+//! Which sessions come first in a turn, and what tiny pieces cost.
 
 use super::*;
+use crate::base::buffer::ROOM_BYTES_MIN;
 
 /// A chunk of so many bytes.
 fn chunk(length: usize) -> Vec<u8> {
@@ -39,5 +40,36 @@ fn a_stream_is_an_answer_of_which_little_comes_and_whose_client_keeps_up() {
     }
     pass_on(b"", true);
     while !pass_on(&chunk(100), true) {}
+    session.close(0, &Reason::Stopping, &mut core, &mut network, now);
+}
+
+#[test]
+fn tiny_chunks_that_wait_take_no_reads_of_their_own() {
+    let (mut core, now) = (core("{}", PLATFORM), now());
+    let (mut session, mut theirs, seen) = seen_client(now);
+    let (connection, mut platform) = connection(Token(1), now);
+    let mut network = Wired(Some(connection));
+    theirs.set_nonblocking(true).expect("a socket may");
+    platform.set_nonblocking(true).expect("a socket may");
+    let head = "POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
+        Transfer-Encoding: chunked\r\n\r\n";
+    let sent = head.to_string() + &"1\r\nx\r\n".repeat(50_000) + "0\r\n\r\n";
+    let (mut left, mut got, mut waits) = (sent.as_bytes(), Vec::new(), 0);
+    while !got.ends_with(b"x\r\n0\r\n\r\n") {
+        if let Ok(count) = theirs.write(left) {
+            left = &left[count..];
+        }
+        session.hint_client(Hints::FRESH);
+        session.hint_upstream(Token(1), Hints::FRESH);
+        let (_, closed) = drive(&mut session, &mut core, &mut network, now);
+        assert!(closed.is_none(), "{closed:?}");
+        let _ = platform.read_to_end(&mut got);
+        waits += 1;
+    }
+    let (reads, reads_max) = (seen.reads.get(), waits + sent.len() / ROOM_BYTES_MIN);
+    assert!(
+        reads <= reads_max,
+        "{reads} reads, {waits} of them after a wait"
+    );
     session.close(0, &Reason::Stopping, &mut core, &mut network, now);
 }
