@@ -137,6 +137,12 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Whether more is worth reading. What waits can be worked on once it is more than an unfinished message can have, and a
+    /// read for each small piece of it would cost more than the piece.
+    pub fn wants_more(&self) -> bool {
+        self.len() < UNFINISHED_BYTES_MAX
+    }
+
     /// How many bytes can be appended.
     pub fn room(&self) -> usize {
         self.block.len() - self.len()

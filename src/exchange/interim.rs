@@ -15,9 +15,9 @@ use super::core::Core;
 use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
-use super::request::Request;
+use super::request::{Afterwards, Request};
 use super::rest::Rest;
-use super::trying::{ENDLESS_INTERIMS, INTERIM_MAX, waits};
+use super::trying::{ENDLESS_INTERIMS, INTERIM_MAX, has_waited_for_client, waits};
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
@@ -26,7 +26,8 @@ pub struct Interim {
     pub(super) rest: Rest,
     permit: Permit,
     scan: HeadScan,
-    /// The platform's time began then: with the first interim answer, or when the client had taken what it was sent.
+    /// The platform's time began then: with the first interim answer, or when the client had taken what it was sent, or when
+    /// the request had been sent.
     since: Instant,
     /// The client must take what was sent before.
     is_blocked: bool,
@@ -52,21 +53,26 @@ impl Interim {
             let reason = Reason::Upstream { host, what };
             return (Exchange::Interim(self), Step::Close(reason));
         };
+        let was_sent = self.rest.is_sent();
         let sent = self.rest.send_on(upstream.output, &mut self.request, cx);
         let stopped = match sent {
             Ok(stopped) => stopped,
             Err(reason) => return (Exchange::Interim(self), Step::Close(reason)),
         };
+        if !was_sent && self.rest.is_sent() {
+            self.since = cx.now.instant;
+        }
         let (exchange, step) = self.go_on(upstream, cx);
         (exchange, stopped.unless_paused(step))
     }
 
     pub fn deadline(&self, active_at: Instant) -> Instant {
         let settings = &self.request.site.settings;
-        match (self.request.probe_ends_at(), self.is_blocked) {
+        let is_its_time = self.rest.is_sent() && !self.is_blocked;
+        match (self.request.probe_ends_at(), is_its_time) {
             (Some(at), _) => at,
-            (None, false) => self.since + settings.response_timeout,
-            (None, true) => active_at + settings.idle_timeout,
+            (None, true) => self.since + settings.response_timeout,
+            (None, false) => active_at.max(self.since) + settings.idle_timeout,
         }
     }
 
@@ -76,7 +82,8 @@ impl Interim {
             // The platform's time has stood still until here.
             self.since = cx.now.instant;
         }
-        let is_due = self.deadline(cx.active_at(&upstream)) <= cx.now.instant;
+        let due_at = self.deadline(cx.active_at(&upstream));
+        let is_due = due_at <= cx.now.instant;
         if is_blocked {
             return match is_due {
                 true => (Exchange::Interim(self), Step::Close(Reason::Idle)),
@@ -87,9 +94,15 @@ impl Interim {
             Ok(Some(range)) => range,
             Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
             Ok(None) => {
+                let is_silent = self.rest.is_starved()
+                    && has_waited_for_client(self.since, due_at, &upstream, cx);
                 return match upstream.ended {
+                    _ if is_silent => self.give_up(cx),
                     Some(_) => self.refuse("it closed without a final answer".into(), cx),
-                    None if is_due => self.time_out(cx),
+                    None if is_due && !self.rest.is_sent() => {
+                        self.time_out("it stopped taking the request", cx)
+                    }
+                    None if is_due => self.time_out("no final answer in time", cx),
                     None => (Exchange::Interim(self), Step::Wait),
                 };
             }
@@ -133,11 +146,16 @@ impl Interim {
         self.end(outcome, Reason::Upstream { host, what }, cx)
     }
 
-    fn time_out(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    fn time_out(self, what: &'static str, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let host = self.request.route().authority.clone();
-        let what = "no final answer in time";
         let reason = Reason::UpstreamTimeout { host, what };
         self.end(Outcome::Timeout { what }, reason, cx)
+    }
+
+    /// The client's body does not come. The key is not to blame.
+    fn give_up(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        self.request.afterwards = Afterwards::Close;
+        self.end(Outcome::Canceled, Reason::RequestTimeout, cx)
     }
 
     /// No final answer came.

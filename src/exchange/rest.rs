@@ -44,6 +44,11 @@ impl Rest {
         self.0.is_none()
     }
 
+    /// Whether the next byte is the client's to send.
+    pub fn is_starved(&self) -> bool {
+        self.0.as_ref().is_some_and(|upload| upload.is_starved())
+    }
+
     /// Whether the client has more of it to send.
     pub fn wants_client(&self) -> bool {
         self.0.as_ref().is_some_and(|upload| !upload.is_received())

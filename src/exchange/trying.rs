@@ -57,6 +57,8 @@ enum Stage {
     Sending(Instant),
     /// The request's last byte left then.
     Awaiting(Instant),
+    /// The head is there, and what it means depends on the beginning of the body.
+    Looking,
 }
 
 /// Why a try failed without an answer.
@@ -129,6 +131,7 @@ impl Trying {
             Stage::Dialing(since) => since + settings.connect_timeout,
             Stage::Sending(since) => active_at.max(since) + settings.idle_timeout,
             Stage::Awaiting(since) => since + settings.response_timeout,
+            Stage::Looking => active_at + settings.idle_timeout,
         }
     }
 
@@ -212,7 +215,7 @@ impl Trying {
                 Stage::Sending(_) => {
                     self.fail(Failure::TimedOut("it stopped taking the request"), cx)
                 }
-                Stage::Dialing(_) | Stage::Awaiting(_) => {
+                Stage::Dialing(_) | Stage::Awaiting(_) | Stage::Looking => {
                     self.fail(Failure::TimedOut("no answer in time"), cx)
                 }
             },
@@ -226,21 +229,16 @@ impl Trying {
         }
     }
 
-    /// Whether all that the client has sent is with the platform, there must be more of it, and the patience for that is
-    /// over: ours, or the platform's.
     fn has_waited_for_client(&self, upstream: &Ends<'_>, cx: &Cx<'_>) -> bool {
         let Stage::Sending(since) = self.stage else {
             return false;
         };
-        let until = match upstream.ended {
-            None => self.deadline(cx.active_at(upstream)),
-            Some(_) => cx.client.active_at.max(since) + CLIENT_SILENCE_MAX,
-        };
-        self.upload.is_starved() && upstream.has_sent_all() && until <= cx.now.instant
+        let ours_ends = self.deadline(cx.active_at(upstream));
+        self.upload.is_starved() && has_waited_for_client(since, ours_ends, upstream, cx)
     }
 
     fn on_head(
-        self,
+        mut self,
         range: std::ops::Range<usize>,
         upstream: Ends<'_>,
         cx: &mut Cx<'_>,
@@ -278,10 +276,14 @@ impl Trying {
                     reason: "400: the platform says API_KEY_INVALID".to_string(),
                 },
                 Look::Other => Outcome::Answered,
-                Look::NeedMore if self.deadline(upstream.active_at) <= cx.now.instant => {
+                Look::NeedMore => {
+                    self.stage = Stage::Looking;
+                    let is_due = self.deadline(cx.active_at(&upstream)) <= cx.now.instant;
+                    if !is_due && upstream.input.wants_more() {
+                        return (Exchange::Trying(self), Step::Wait);
+                    }
                     Outcome::Answered
                 }
-                Look::NeedMore => return (Exchange::Trying(self), Step::Wait),
             },
         };
         if let Some(permit) = self.next_permit(&outcome, cx) {
@@ -381,6 +383,21 @@ impl Trying {
         core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);
     }
+}
+
+/// Whether all that came of an unfinished request is with the platform, and the patience for the rest of it is over: ours,
+/// which `ours_ends`, or the platform's. What was silence before `since` does not count.
+pub(super) fn has_waited_for_client(
+    since: Instant,
+    ours_ends: Instant,
+    upstream: &Ends<'_>,
+    cx: &Cx<'_>,
+) -> bool {
+    let until = match upstream.ended {
+        None => ours_ends,
+        Some(_) => cx.client.active_at.max(since) + CLIENT_SILENCE_MAX,
+    };
+    upstream.has_sent_all() && until <= cx.now.instant
 }
 
 /// What a head says of when to come again.

@@ -7,7 +7,7 @@ use mio::Token;
 use mio::event::Event;
 
 use super::transport::{Drained, Received, Transport};
-use crate::base::buffer::{BlockPool, Buffer, UNFINISHED_BYTES_MAX};
+use crate::base::buffer::{BlockPool, Buffer};
 use crate::base::now::Now;
 
 /// A connected socket. It is registered once, edge-triggered, for both directions.
@@ -157,11 +157,9 @@ impl Connection {
         self.transport.undecrypted_bytes()
     }
 
-    /// Whether a read is worth trying. Not while more waits than a message that is unfinished can have: that can be worked on,
-    /// and a read for each small piece of it would cost more than the piece.
+    /// Whether a read is worth trying.
     pub fn may_read(&self) -> bool {
-        let has_room = self.input.len() < UNFINISHED_BYTES_MAX;
-        self.ended.is_none() && has_room && self.is_readable()
+        self.ended.is_none() && self.input.wants_more() && self.is_readable()
     }
 
     /// Whether the socket is thought to have bytes.

@@ -1,19 +1,28 @@
 //! What an interim answer leaves open: whose time passes, and what is learned of the key.
 
 use super::super::request::Role;
-use super::super::testing::{PLATFORM, buffer, core, drain, ends, now, step_between};
+use super::super::testing::{self, PLATFORM, buffer, core, drain, ends, now, shown, step_between};
 use super::*;
 use crate::base::buffer::{BUFFER_BYTES, Buffer};
-use crate::exchange::upload::Upload;
+use crate::exchange::upload::{Limits, Upload};
+use crate::http::Framing;
+use crate::net::connection::Ended;
 use crate::net::dial::Origin;
 use crate::policy::keyring::{KeyId, KeyState};
+use std::time::Duration;
 
-/// An exchange to which an interim answer has come.
+/// An exchange to which an interim answer has come, behind the whole request.
 fn begin(role: Role, core: &mut Core, begun: Now) -> Exchange {
+    begin_within(Framing::None, role, core, begun)
+}
+
+/// The same before a body has come.
+fn begin_within(framing: Framing, role: Role, core: &mut Core, begun: Now) -> Exchange {
     let mut request = core.new_request(role, begun);
     request.route = Some(0);
     let permit = core.keyring.permit(KeyId(0), begun);
-    let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);
+    let limits = Limits::of(&core.site);
+    let upload = Upload::new(b"", framing, limits, &mut core.blocks, &core.retry_memory);
     let rest = Rest::of(Box::new(upload));
     Exchange::Interim(Interim::begin(request, rest, permit, begun))
 }
@@ -71,4 +80,59 @@ fn a_head_is_looked_for_while_the_client_is_behind() {
     let exchange = begin(Role::Proxy, &mut core, begun);
     assert!(exchange.wants_upstream(true));
     exchange.abort(&Reason::Idle, &mut core, begun);
+}
+
+#[test]
+fn the_platforms_time_does_not_pass_while_the_request_is_sent() {
+    let settings = r#"{"response_timeout_seconds": 2, "idle_timeout_seconds": 10}"#;
+    // (when each byte of a body of four has come, whether the platform has taken them, when it is looked at, whether the
+    // platform has closed then, what the client is told, whether the key is to blame)
+    let (some, all) = (vec![5, 14], vec![5, 14, 20, 25]);
+    let rows = [
+        (&all, true, 26, false, None, false),
+        (&all, true, 27, false, Some("upstream_timeout"), true),
+        (&some, true, 23, false, None, false),
+        (&some, true, 24, false, Some("request_timeout"), false),
+        (&some, false, 24, false, Some("upstream_timeout"), true),
+        (&some, true, 18, true, Some("upstream_error"), true),
+        (&some, true, 19, true, Some("request_timeout"), false),
+    ];
+    for (bytes_at, is_taken, looked_at, has_closed, told, is_blamed) in rows {
+        let (mut core, begun) = (core(settings, PLATFORM), now());
+        let mut exchange = begin_within(Framing::Length(4), Role::Proxy, &mut core, begun);
+        let [mut to_client, mut to_platform] = [b"", b""].map(|none| buffer(none));
+        let mut active_at = begun;
+        let bytes = bytes_at.iter().map(|second| (*second, &b"x"[..]));
+        for (second, sent) in bytes.chain([(looked_at, &b""[..])]) {
+            let now = begun.after(Duration::from_secs(second));
+            let is_last = sent.is_empty();
+            active_at = if is_last { active_at } else { now };
+            let [mut from_client, mut input] = [sent, b""].map(buffer);
+            let client = ends(&mut from_client, &mut to_client, active_at);
+            let upstream = Ends {
+                ended: (is_last && has_closed).then_some(Ended::Cleanly),
+                ..ends(&mut input, &mut to_platform, active_at)
+            };
+            let upstream = Upstream::Open(upstream, Origin::Fresh);
+            exchange = step_between(exchange, client, upstream, &mut core, now).0;
+            if is_taken {
+                drain(&mut to_platform);
+            }
+        }
+        let over = begun.after(Duration::from_secs(looked_at));
+        let row = format!("{bytes_at:?} {looked_at} {told:?}");
+        let is_over = matches!(exchange, Exchange::Replying(_));
+        assert_eq!(is_over, told.is_some(), "{row}");
+        assert_eq!(
+            core.keyring.last_error(KeyId(0)).is_some(),
+            is_blamed,
+            "{row}"
+        );
+        if let Some(told) = told {
+            let answer;
+            (exchange, answer) = testing::step(exchange, b"", &mut core, over);
+            assert!(shown(&answer).contains(told), "{row}: {}", shown(&answer));
+        }
+        exchange.abort(&Reason::Idle, &mut core, begun);
+    }
 }

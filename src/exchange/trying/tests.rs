@@ -184,12 +184,22 @@ fn a_try_that_failed_counts_as_one_and_not_as_a_refusal() {
 }
 
 #[test]
-fn a_400_whose_body_breaks_off_is_passed_on_as_far_as_it_came() {
+fn a_400_is_looked_into_as_long_as_more_of_it_may_come_and_may_matter() {
     let mut core = testing::core("{}", PLATFORM);
-    let now = testing::now();
-    let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\n{\"a";
-    for (ended, is_passed_on) in [(None, false), (Some(Ended::Cleanly), true)] {
-        let (trying, mut output) = (begin(&mut core, now), buffer(b""));
+    let begun = testing::now();
+    let patience = core.site.settings.idle_timeout + Duration::from_secs(1);
+    let part = "HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\n{\"a".to_string();
+    let long = "HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n".to_string()
+        + &"1;extension=1\r\nx\r\n".repeat(4000);
+    let rows = [
+        (&part, None, Duration::ZERO, false),
+        (&part, None, patience, true),
+        (&part, Some(Ended::Cleanly), Duration::ZERO, true),
+        (&long, None, Duration::ZERO, true),
+    ];
+    for (answer, ended, waited, is_passed_on) in rows {
+        let (trying, mut output) = (begin(&mut core, begun), buffer(b""));
+        let (answer, now) = (answer.as_bytes(), begun.after(waited));
         let (next, _) = step_at_end(trying, &mut output, answer, ended, &mut core, now);
         assert_eq!(matches!(next, Exchange::Relaying(_)), is_passed_on);
         next.abort(&Reason::ClientGone, &mut core, now);
