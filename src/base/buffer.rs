@@ -13,9 +13,6 @@ pub const BUFFER_BYTES: usize = UNFINISHED_BYTES_MAX + ROOM_BYTES_MIN;
 /// The sizes in which memory is lent. A request that waits for its answer keeps the smallest that holds it.
 const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
 
-/// The step in which a block grows beyond these sizes.
-const LARGE_STEP_BYTES: usize = 64 * 1024;
-
 /// Blocks of one size that the pool keeps for reuse; more than these go back to the allocator. In one turn some twenty
 /// of the largest are in use at once.
 const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
@@ -27,25 +24,18 @@ pub struct BlockPool {
 }
 
 impl BlockPool {
-    /// An initialised block of at least `bytes_min` bytes. Its content is left over from former use.
+    /// An initialised block of at least `bytes_min` bytes, which are no more than `BUFFER_BYTES`. Its content is left over
+    /// from former use.
     #[inline]
     pub fn take(&mut self, bytes_min: usize) -> Vec<u8> {
-        match BLOCK_SIZES.iter().position(|size| *size >= bytes_min) {
-            Some(class) => self.spare[class]
-                .pop()
-                .unwrap_or_else(|| vec![0; BLOCK_SIZES[class]]),
-            None => vec![0; bytes_min.next_power_of_two()],
-        }
+        let class = BLOCK_SIZES.iter().position(|size| *size >= bytes_min);
+        let class = class.expect("no more than a buffer holds is asked for");
+        let spare = self.spare[class].pop();
+        spare.unwrap_or_else(|| vec![0; BLOCK_SIZES[class]])
     }
 
     /// Makes `block` hold `bytes_min` bytes or more; its first `used` bytes stay.
-    ///
-    /// A block above the sizes that are lent grows in its place where the allocator can do that, as it does for large
-    /// ones without a copy: while a body of a megabyte grows there are never two of it.
     pub fn enlarge(&mut self, block: &mut Vec<u8>, used: usize, bytes_min: usize) {
-        if bytes_min > BUFFER_BYTES {
-            return block.resize(bytes_min.next_multiple_of(LARGE_STEP_BYTES), 0);
-        }
         let mut larger = self.take(bytes_min);
         larger[..used].copy_from_slice(&block[..used]);
         self.give(std::mem::replace(block, larger));
@@ -289,21 +279,12 @@ mod tests {
     fn an_enlarged_block_keeps_what_was_used() {
         let mut pool = BlockPool::default();
         let mut block = pool.take(10);
-        let mut used = 0;
-        while used < 300_000 {
-            let count = 1 + used / 3;
-            pool.enlarge(&mut block, used, used + count);
-            assert!((used + count..used + count + BUFFER_BYTES).contains(&block.len()));
-            for place in &mut block[used..used + count] {
-                *place = count as u8;
-            }
-            used += count;
-            let (mut at, mut want) = (0, 1);
-            while at < used {
-                assert!(block[at..at + want].iter().all(|byte| *byte == want as u8));
-                at += want;
-                want = 1 + at / 3;
-            }
+        let mut want = Vec::new();
+        for count in [1000, 1025, 4096, 60_000, BUFFER_BYTES] {
+            pool.enlarge(&mut block, want.len(), count);
+            assert!(block.len() >= count && block.starts_with(&want));
+            want.resize(count, count as u8);
+            block[..count].copy_from_slice(&want);
         }
     }
 

@@ -75,7 +75,7 @@ impl Collecting {
             method: self.request.method.as_str(),
             path: self.request.path.as_str(),
             authorization: self.authorization.as_deref(),
-            body: self.upload.content(),
+            body: &self.upload.content(),
             now: cx.now,
             serial: cx.core.ids.next_u64(),
         });

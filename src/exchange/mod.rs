@@ -18,6 +18,7 @@ pub mod discarding;
 pub mod feed;
 pub mod forward;
 pub mod interim;
+mod kept;
 pub mod reading;
 pub mod reason;
 pub mod relaying;

@@ -1,5 +1,6 @@
 //! The request on its way to the platform: its head written anew, its body kept for a retry or streamed through.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -9,9 +10,10 @@ use crate::http::body::Decoder;
 use crate::net::dial::Reuse;
 use crate::site::Site;
 
+use super::kept::{Keeper, Kept};
 use super::reason::Reason;
 use super::request::Request;
-use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, transfer};
+use super::transfer::{Coding, Sink, Stopped, transfer};
 
 /// A body from this size on that is not kept is large.
 const LARGE_BYTES_MIN: u64 = 256 * 1024;
@@ -34,17 +36,6 @@ enum Keeps {
     All,
     /// The head, and of the body what the platform has not taken yet.
     Unsent,
-}
-
-/// A head and the beginning of a body, in the form in which they are sent. The body is counted as long as it is here,
-/// whatever ends it.
-struct Kept {
-    block: Vec<u8>,
-    head_end: usize,
-    end: usize,
-    /// How much of the body has been handed on in the present try.
-    sent_end: usize,
-    counted: Rc<Cell<u64>>,
 }
 
 /// All that is kept for retries, against its bound.
@@ -93,7 +84,6 @@ impl Upload {
         blocks: &mut BlockPool,
         memory: &RetryMemory,
     ) -> Upload {
-        let kept = Kept::new(head, blocks, memory);
         let expected = match framing {
             Framing::Length(length) => length,
             Framing::None | Framing::Chunked | Framing::Close => 0,
@@ -105,7 +95,7 @@ impl Upload {
                 Framing::Chunked => Coding::Chunked,
                 Framing::None | Framing::Length(_) | Framing::Close => Coding::Identity,
             },
-            kept,
+            kept: Kept::new(head, blocks, memory),
             keeps: match fits {
                 true => Keeps::All,
                 false => Keeps::Unsent,
@@ -136,11 +126,7 @@ impl Upload {
         memory: &RetryMemory,
     ) -> Upload {
         let mut kept = Kept::new(head, blocks, memory);
-        let mut keeper = Keeper {
-            kept: &mut kept,
-            blocks,
-        };
-        keeper.put(body);
+        kept.put(body, blocks);
         Upload {
             decoder: Decoder::Done,
             coding: Coding::Identity,
@@ -192,26 +178,22 @@ impl Upload {
 
     /// Whether the next byte is the client's to send.
     pub fn is_starved(&self) -> bool {
-        !self.is_received() && self.kept.unsent().is_empty()
+        !self.is_received() && self.kept.is_sent()
     }
 
     /// Whether every byte has been handed on.
     pub fn is_done(&self) -> bool {
-        self.is_received() && self.kept.unsent().is_empty()
+        self.is_received() && self.kept.is_sent()
     }
 
     /// The content so far, for a service that answers the request itself.
-    pub fn content(&self) -> &[u8] {
-        &self.kept.block[self.kept.head_end..self.kept.end]
+    pub fn content(&self) -> Cow<'_, [u8]> {
+        self.kept.body()
     }
 
     /// Writes the head with the key's `lines` and begins the body anew.
     pub fn begin_try(&mut self, lines: &[u8], output: &mut Buffer) {
-        let kept = &mut self.kept;
-        output.put(&kept.block[..kept.head_end]);
-        output.put(lines);
-        output.put(b"\r\n");
-        kept.sent_end = kept.head_end;
+        self.kept.begin_try(lines, output);
     }
 
     /// Takes what the client has sent and hands on what `output` has room for. Without an output the body is only kept, and
@@ -237,8 +219,11 @@ impl Upload {
         let (decoder, received) = (&mut self.decoder, &mut self.received);
         let mut stopped = Stopped::Full;
         if let Keeps::All = self.keeps {
-            let kept = &mut self.kept;
-            let mut keeper = Keeper { kept, blocks };
+            let mut keeper = Keeper {
+                kept: &mut self.kept,
+                blocks,
+                output: output.as_deref_mut(),
+            };
             stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
             self.check_size()?;
             if self.received > self.limits.kept_bytes_max {
@@ -252,9 +237,9 @@ impl Upload {
             (Keeps::All, _) if stopped == Stopped::Done && !self.is_done() => Ok(Stopped::Full),
             (Keeps::All, _) => Ok(stopped),
             (Keeps::Unsent, None) => Ok(Stopped::Full),
-            (Keeps::Unsent, Some(_)) if !self.kept.unsent().is_empty() => Ok(Stopped::Full),
+            (Keeps::Unsent, Some(_)) if !self.kept.is_sent() => Ok(Stopped::Full),
             (Keeps::Unsent, Some(output)) => {
-                self.kept.drop_body();
+                self.kept.drop_body(blocks);
                 let (decoder, received) = (&mut self.decoder, &mut self.received);
                 let stopped = receive(decoder, received, input, output, self.coding, request)?;
                 if self.received > 0 {
@@ -275,7 +260,7 @@ impl Upload {
     /// Gives back the memory of what was kept once all of it has been handed on: it will not be sent again.
     pub fn forget_sent(&mut self, blocks: &mut BlockPool) {
         match self.keeps {
-            Keeps::Unsent if self.kept.unsent().is_empty() => self.kept.clear(blocks),
+            Keeps::Unsent if self.kept.is_sent() => self.kept.clear(blocks),
             Keeps::All | Keeps::Unsent => {}
         }
     }
@@ -326,77 +311,14 @@ impl RetryMemory {
         self.used.get()
     }
 
+    /// What counts the bytes of one more body.
+    pub(super) fn counter(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.used)
+    }
+
     /// Nothing always fits.
     fn has_room(&self, bytes: u64) -> bool {
         bytes == 0 || self.used() + bytes <= self.max
-    }
-}
-
-impl Kept {
-    fn new(head: &[u8], blocks: &mut BlockPool, memory: &RetryMemory) -> Kept {
-        let mut block = blocks.take(head.len());
-        block[..head.len()].copy_from_slice(head);
-        Kept {
-            block,
-            head_end: head.len(),
-            end: head.len(),
-            sent_end: head.len(),
-            counted: Rc::clone(&memory.used),
-        }
-    }
-
-    fn body_bytes(&self) -> u64 {
-        (self.end - self.head_end) as u64
-    }
-
-    fn unsent(&self) -> &[u8] {
-        &self.block[self.sent_end..self.end]
-    }
-
-    fn hand_on(&mut self, output: &mut Buffer) {
-        self.sent_end += output.append(&self.block[self.sent_end..self.end]);
-    }
-
-    fn drop_body(&mut self) {
-        self.counted.set(self.counted.get() - self.body_bytes());
-        self.end = self.head_end;
-        self.sent_end = self.head_end;
-    }
-
-    fn clear(&mut self, blocks: &mut BlockPool) {
-        self.drop_body();
-        blocks.give(std::mem::take(&mut self.block));
-        (self.head_end, self.end, self.sent_end) = (0, 0, 0);
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.drop_body();
-    }
-}
-
-/// A kept body while it grows.
-struct Keeper<'k> {
-    kept: &'k mut Kept,
-    blocks: &'k mut BlockPool,
-}
-
-impl Sink for Keeper<'_> {
-    /// Whether a body has outgrown its bound is looked at after each piece: it may be overstepped by one piece.
-    fn room(&self) -> usize {
-        ROOM_MIN * 8
-    }
-
-    fn put(&mut self, bytes: &[u8]) {
-        let kept = &mut *self.kept;
-        let end = kept.end + bytes.len();
-        if end > kept.block.len() {
-            self.blocks.enlarge(&mut kept.block, kept.end, end);
-        }
-        kept.block[kept.end..end].copy_from_slice(bytes);
-        kept.end = end;
-        kept.counted.set(kept.counted.get() + bytes.len() as u64);
     }
 }
 

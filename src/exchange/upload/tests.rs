@@ -65,7 +65,7 @@ impl Bench {
 
     /// The bytes of the block that is held.
     fn held_bytes(&self) -> usize {
-        self.upload.kept.block.len()
+        self.upload.kept.held_bytes()
     }
 
     /// Gives the memory back and looks whether nothing is left counted.
@@ -413,7 +413,7 @@ fn a_service_gets_the_content_alone() {
             bench.input.put(piece);
             bench.collect().expect("a well-formed body");
         }
-        let content = shown(bench.upload.content());
+        let content = shown(&bench.upload.content());
         bench.discard();
         content
     });
