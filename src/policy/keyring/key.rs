@@ -174,12 +174,13 @@ impl Key {
         }
         self.failures_in_a_row += 1;
         if self.failures_in_a_row >= FAILURES_MAX {
-            self.failed_times += 1;
-            self.cool(
-                doubled(FAILURE_COOLING, self.failed_times),
-                Cause::Failing,
-                now,
-            );
+            // A try that was made although the key cools puts the end off, so that other keys are tried next. It says nothing
+            // of whether the pause was long enough.
+            if self.cooling_now(now).is_none() {
+                self.failed_times += 1;
+            }
+            let pause = doubled(FAILURE_COOLING, self.failed_times);
+            self.cool(pause, Cause::Failing, now);
         }
     }
 

@@ -80,6 +80,18 @@ fn failures_in_a_row_cool_longer_each_time() {
 }
 
 #[test]
+fn tries_made_all_the_same_while_a_key_cools_double_no_pause() {
+    let mut script = times(5, &Try(0, SERVER_ERROR));
+    for _ in 0..60 {
+        script.extend([Pass(1), Try(0, network())]);
+    }
+    // The outage is over: the pause is as long as the first one, and the next one twice that.
+    script.extend([Pass(9), States("f"), Pass(1), States("u")]);
+    script.extend([Try(0, TIMEOUT), Pass(19), States("f"), Pass(1), States("u")]);
+    Bench::new(1).run("an outage", &script);
+}
+
+#[test]
 fn what_breaks_a_row_of_failures() {
     for (name, between, is_broken) in [
         ("an answer", Try(0, Answered), true),
