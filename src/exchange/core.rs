@@ -206,9 +206,8 @@ impl Core {
     pub fn look_at_ledger(&mut self, now: Now) {
         let news = self.ledger.look(&mut self.clients, &mut self.keyring, now);
         if news > 0 {
-            // Whoever found these keys unhealthy may be gone when they are to be probed again.
             for key in self.keyring.unhealthy() {
-                self.probes.on_unhealthy(key, now);
+                self.probes.on_unhealthy_elsewhere(key, now);
             }
         }
     }
@@ -374,27 +373,35 @@ mod tests {
 
     #[test]
     fn keys_that_another_process_found_unhealthy_are_probed() {
-        let (folder, begun) = (Folder::new(), now().after(Duration::from_secs(1)));
-        let [mut ours, mut theirs] = [1, 2].map(|writer| {
-            let mut core = core("{}", PLATFORM);
-            let path = folder.at("usage.journal");
-            let (clients, keyring) = (&mut core.clients, &mut core.keyring);
-            let opened = Ledger::open(&path, writer, clients, keyring, begun);
-            core.ledger = opened.expect("it is a journal").0;
-            // The probe that every new key gets.
-            let (_, key) = core.probes.next(begun).expect("it is due");
-            core.probes.judged(key, true, begun);
-            core.end_probe(key, begun);
-            core
-        });
-        assert_eq!(ours.probes.deadline(), None);
-        let permit = theirs.keyring.permit(KeyId(0), begun);
-        theirs.keyring.learn(&permit, rejected(), begun);
-        theirs.keyring.release(permit);
-        theirs.write_ledger(begun);
-        ours.look_at_ledger(begun.after(Duration::from_secs(1)));
-        assert!(ours.keyring.is_unhealthy(KeyId(0)));
-        assert!(ours.probes.deadline().is_some(), "it may be well again");
+        let begun = now().after(Duration::from_secs(1));
+        for is_probed in [true, false] {
+            let folder = Folder::new();
+            let [mut ours, mut theirs] = [1, 2].map(|writer| {
+                let mut core = core("{}", PLATFORM);
+                let path = folder.at("usage.journal");
+                let (clients, keyring) = (&mut core.clients, &mut core.keyring);
+                let opened = Ledger::open(&path, writer, clients, keyring, begun);
+                core.ledger = opened.expect("it is a journal").0;
+                if is_probed {
+                    // The probe that every new key gets.
+                    let (_, key) = core.probes.next(begun).expect("it is due");
+                    core.probes.judged(key, true, begun);
+                    core.end_probe(key, begun);
+                }
+                core
+            });
+            assert_eq!(ours.probes.deadline().is_none(), is_probed);
+            let permit = theirs.keyring.permit(KeyId(0), begun);
+            theirs.keyring.learn(&permit, rejected(), begun);
+            theirs.keyring.release(permit);
+            theirs.write_ledger(begun);
+            let later = begun.after(Duration::from_secs(1));
+            ours.look_at_ledger(later);
+            assert!(ours.keyring.is_unhealthy(KeyId(0)));
+            assert!(ours.probes.deadline().is_some(), "it may be well again");
+            let begins = ours.probes.next(later).is_some();
+            assert_eq!(begins, !is_probed, "what is due stays so");
+        }
     }
 
     #[test]

@@ -294,6 +294,17 @@ impl Probes {
         }
     }
 
+    /// Another process has found the key unhealthy, at some time. Whoever did may be gone when it is to be probed again;
+    /// whatever waits for its time already comes sooner.
+    pub fn on_unhealthy_elsewhere(&mut self, key: KeyId, now: Now) {
+        if let Some(schedule) = self.keys.get(&key)
+            && schedule.due() == Due::Never
+        {
+            self.set_due(key, Due::Again { since: now.instant });
+            self.plan(now);
+        }
+    }
+
     /// A request's answer leaves it open whether the key or the request is to blame.
     pub fn on_doubt(&mut self, key: KeyId, now: Now) {
         if let Some(schedule) = self.keys.get(&key)

@@ -263,6 +263,24 @@ fn a_new_period_counts_from_when_the_key_became_unhealthy() {
 }
 
 #[test]
+fn what_another_process_found_unhealthy_is_probed_in_its_turn_or_a_period_later() {
+    let now = now();
+    let mut probes = probes(10, now);
+    let begun = begin(&mut probes, now);
+    end(&mut probes, &begun[..7], Found::Usable, now);
+    end(&mut probes, &begun[7..], Found::Unreachable, now);
+    let later = now.after(PERIOD / 2);
+    // Two wait for room, one until the platform's pause ends; the others were probed.
+    for at in [now, later] {
+        for key in 0..10 {
+            probes.on_unhealthy_elsewhere(KeyId(key), at);
+        }
+    }
+    assert_eq!(begin(&mut probes, later), [8, 9, 7]);
+    assert_eq!(begin(&mut probes, now.after(PERIOD)), [0]);
+}
+
+#[test]
 fn period_zero_means_never() {
     let now = now();
     let mut probes = Probes::default();
