@@ -1,5 +1,6 @@
-//! When which key is probed without a client asking for it: once after the start, again while it is unhealthy, at once
-//! after a 403, and all of them in a round of `GET /health`. It is told outcomes and time; it sends nothing itself.
+//! When which key is probed without a client asking for it: once after the start, again while it is unhealthy, by timer
+//! and with a new configuration, at once after a 403, and all of them in a round of `GET /health`. It is told outcomes and
+//! time; it sends nothing itself.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -72,7 +73,8 @@ enum Due {
     Again {
         since: Instant,
     },
-    /// At this time: at once, where it is new; where its last probe reached nobody, when the platform's pause was to end.
+    /// At this time: at once, where it is new, or unhealthy and the configuration is new; where its last probe reached
+    /// nobody, when the platform's pause was to end.
     At(Instant),
     /// In its turn: its time has come.
     InTurn,
@@ -109,7 +111,7 @@ enum RoundState {
 
 impl Probes {
     /// Takes a new configuration: the enabled platforms with their places and keys, and how often unhealthy ones are probed
-    /// again; zero: never by timer. New keys are probed once.
+    /// again; zero: never by timer. New keys are probed once, and unhealthy ones again: what was wrong may be mended.
     pub fn reload(&mut self, platforms: &[Probed], period: Duration, now: Now) {
         self.period = period;
         let listed: HashSet<KeyId> = platforms
@@ -119,12 +121,12 @@ impl Probes {
             .collect();
         self.keys.retain(|key, schedule| {
             let (is_listed, is_under_way) = (listed.contains(key), schedule.due().is_under_way());
-            if is_under_way {
-                schedule.due = match is_listed {
-                    true => Due::UnderWay,
-                    false => Due::Leaving,
-                };
-            }
+            schedule.due = match schedule.due() {
+                Due::UnderWay | Due::Leaving if is_listed => Due::UnderWay,
+                Due::UnderWay | Due::Leaving => Due::Leaving,
+                Due::Again { .. } => Due::At(now.instant),
+                due @ (Due::Never | Due::At(_) | Due::InTurn | Due::AtOnce) => due,
+            };
             schedule.in_round &= is_listed;
             is_listed || is_under_way
         });

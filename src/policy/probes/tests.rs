@@ -242,24 +242,27 @@ fn a_rejection_during_a_round_does_not_hold_it_up() {
 }
 
 #[test]
-fn a_new_period_counts_from_when_the_key_became_unhealthy() {
-    let now = now();
-    let mut probes = probes(1, now);
-    let begun = begin(&mut probes, now);
-    end(&mut probes, &begun, Found::Usable, now);
-    probes.on_unhealthy(KeyId(0), now);
+fn a_new_configuration_may_have_mended_what_is_unhealthy() {
+    let begun = now();
+    let mut probes = probes(2, begun);
+    assert_eq!(begin(&mut probes, begun), [0, 1]);
+    end(&mut probes, &[0, 1], Found::Usable, begun);
+    probes.on_unhealthy(KeyId(0), begun);
     let minute = Duration::from_secs(60);
+    let later = begun.after(minute / 2);
     for (period, due) in [
         (minute, Some(minute)),
         (Duration::ZERO, None),
         (PERIOD, Some(PERIOD)),
     ] {
-        probes.reload(&listed(1), period, now.after(minute / 2));
-        assert_eq!(probes.deadline(), due.map(|due| now.after(due).instant));
+        probes.reload(&listed(2), period, later);
+        assert_eq!(begin(&mut probes, later), [0]);
+        end(&mut probes, &[0], Found::Unhealthy, later);
+        assert_eq!(probes.deadline(), due.map(|due| later.after(due).instant));
     }
     // A second rejection, of a request that was under way, moves nothing.
-    probes.on_unhealthy(KeyId(0), now.after(minute));
-    assert_eq!(probes.deadline(), Some(now.after(PERIOD).instant));
+    probes.on_unhealthy(KeyId(0), later.after(minute));
+    assert_eq!(probes.deadline(), Some(later.after(PERIOD).instant));
 }
 
 #[test]
@@ -376,11 +379,11 @@ fn who_waits_for_room_is_asked_once_and_who_is_doubted_first() {
     let begun = begin(&mut probes, now);
     probes.on_doubt(KeyId(15), now);
     probes.on_doubt(KeyId(15), now);
-    // It comes up a period later instead.
-    probes.on_unhealthy(KeyId(10), now);
     // They are gone before their turn, and one comes anew.
     probes.reload(&listed(18), PERIOD, now);
     probes.reload(&listed(19), PERIOD, now);
+    // It comes up a period later instead.
+    probes.on_unhealthy(KeyId(10), now);
     let mut all = Vec::new();
     let mut ended = begun;
     while !ended.is_empty() {
