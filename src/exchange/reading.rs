@@ -94,7 +94,7 @@ impl Reading {
         }
     }
 
-    /// Whether not a byte of a request has come.
+    /// Whether not a byte of a request has come: at most empty lines.
     pub fn is_idle(&self) -> bool {
         self.stage != Stage::Head
     }
@@ -154,7 +154,9 @@ impl Reading {
     }
 
     fn wait(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let begun = !cx.client.input.is_empty();
+        // Empty lines begin no request (RFC 9112 section 2.2); the scan lets a few of them pass.
+        let unread = cx.client.input.unread();
+        let begun = unread.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
         if begun && self.stage == Stage::Idle {
             self.since = cx.now.instant;
         }

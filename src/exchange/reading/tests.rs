@@ -11,11 +11,12 @@ fn the_time_of_a_head_begins_with_its_first_byte() {
     let after = |seconds| begun.after(Duration::from_secs(seconds));
     let mut exchange = Exchange::Reading(Reading::idle(begun));
     // (seconds since the answer before, what has come, whether it is late)
-    let rows: [(u64, &[u8], bool); 4] = [
+    let rows: [(u64, &[u8], bool); 5] = [
         (0, b"", false),
-        (3, b"G", false),
-        (4, b"GET", false),
-        (5, b"GET", true),
+        (1, b"\r\n", false),
+        (3, b"\r\nG", false),
+        (4, b"\r\nGET", false),
+        (5, b"\r\nGET", true),
     ];
     for (seconds, sent, is_late) in rows {
         (exchange, _) = step(exchange, sent, &mut core, after(seconds));
@@ -24,6 +25,29 @@ fn the_time_of_a_head_begins_with_its_first_byte() {
     }
     let (_, answer) = step(exchange, b"", &mut core, after(5));
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
+}
+
+#[test]
+fn a_connection_with_empty_lines_alone_is_idle() {
+    let settings = r#"{"header_timeout_seconds": 1, "keepalive_timeout_seconds": 9}"#;
+    let mut core = core(settings, PLATFORM);
+    let begun = now();
+    let mut exchange = Exchange::Reading(Reading::idle(begun));
+    // (seconds since the answer before, what has come, whether the connection ends)
+    let rows: [(u64, &[u8], bool); 4] = [
+        (0, b"\r", false),
+        (2, b"\r\n", false),
+        (8, b"\r\n\r\n\r\n\r\n", false),
+        (9, b"\r\n\r\n\r\n\r\n", true),
+    ];
+    for (seconds, sent, ends) in rows {
+        let at = begun.after(Duration::from_secs(seconds));
+        let (next, answer) = step(exchange, sent, &mut core, at);
+        assert_eq!(answer, b"", "after {seconds} s");
+        assert!(next.is_idle(), "after {seconds} s");
+        assert_eq!(matches!(next, Exchange::Closed), ends, "after {seconds} s");
+        exchange = next;
+    }
 }
 
 #[test]
