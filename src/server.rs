@@ -250,8 +250,8 @@ impl Server {
         if ended.proxy + ended.demo > 0 {
             self.clients.open -= ended.proxy;
             self.demo.open -= ended.demo;
-            self.clients.paused_until = None;
-            self.demo.paused_until = None;
+            self.clients.end_pause(self.now);
+            self.demo.end_pause(self.now);
         }
     }
 

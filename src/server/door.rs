@@ -23,6 +23,9 @@ use crate::session::Session;
 /// How long accepting pauses when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A pause that begins so soon after the former one is no news.
+const SAME_LACK: Duration = Duration::from_secs(60);
+
 /// How long a door stays ajar at a stop: a round trip over a network, in which handshakes that have begun come to their
 /// end. The kernel resets those that are under way at the close; a first packet that is dropped meanwhile is only late.
 pub(super) const AJAR: Duration = Duration::from_millis(100);
@@ -38,8 +41,8 @@ pub(super) struct Door {
     /// Open connections that came in here.
     pub(super) open: usize,
     pub(super) open_max: usize,
-    /// No descriptor was free: not before then.
-    pub(super) paused_until: Option<Instant>,
+    /// No descriptor was free once: not before then.
+    paused_until: Option<Instant>,
     /// When the door is to be closed; set at a stop. Until then it is ajar: no handshake begins any more.
     pub(super) closes_at: Option<Instant>,
 }
@@ -88,18 +91,31 @@ impl Door {
                 self.accept(network, now)
             }
             Err(error) if is_out_of_descriptors(&error) => {
-                log::warn!("no file descriptor is free: accepting pauses");
-                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
+                if self.pause(now) {
+                    log::warn!("no file descriptor is free: accepting pauses");
+                }
                 None
             }
             // The client gave up before it was accepted; the next one may not have.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
             Err(error) => {
-                log::warn!("accepting a connection failed: {error}");
-                self.paused_until = Some(now.instant + ACCEPT_PAUSE);
+                if self.pause(now) {
+                    log::warn!("accepting a connection failed: {error}");
+                }
                 None
             }
         }
+    }
+
+    /// Has accepting pause; whether that is news. Pauses follow each other as long as what lacks is lacking.
+    fn pause(&mut self, now: Now) -> bool {
+        let former = self.paused_until.replace(now.instant + ACCEPT_PAUSE);
+        former.is_none_or(|until| now.instant >= until + SAME_LACK)
+    }
+
+    /// A descriptor has become free, perhaps.
+    pub(super) fn end_pause(&mut self, now: Now) {
+        self.paused_until = self.paused_until.map(|until| until.min(now.instant));
     }
 
     /// From now on only who has begun to connect may come in.
@@ -189,6 +205,29 @@ mod tests {
         door.readable = true;
         door.listener = None;
         assert_eq!(door.deadline(), None, "it is closed");
+    }
+
+    #[test]
+    fn pauses_that_follow_each_other_are_told_once() {
+        let (mut now, (mut door, ..)) = (now(), door());
+        // (what passes before the pause, whether it is news)
+        let rows = [
+            (Duration::ZERO, true),
+            (ACCEPT_PAUSE, false),
+            (ACCEPT_PAUSE + SAME_LACK / 2, false),
+            (ACCEPT_PAUSE + SAME_LACK / 2, false),
+            (ACCEPT_PAUSE + SAME_LACK, true),
+            (ACCEPT_PAUSE, false),
+        ];
+        for (passed, is_news) in rows {
+            now = now.after(passed);
+            assert_eq!(door.pause(now), is_news);
+        }
+        door.open_max = 1;
+        assert!(!door.is_open(now));
+        door.end_pause(now);
+        assert!(door.is_open(now), "a client has gone");
+        assert!(!door.pause(now), "and others have come");
     }
 
     #[test]
