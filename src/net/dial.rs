@@ -145,6 +145,7 @@ pub struct Race {
     pub since: Instant,
     /// When the next address is begun even if no attempt has failed.
     stagger_until: Instant,
+    /// Of the address that failed last.
     failure: io::ErrorKind,
 }
 

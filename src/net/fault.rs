@@ -26,7 +26,9 @@ impl Fault {
         match self {
             Fault::NoDescriptors => true,
             Fault::Dns(failure) => failure.is_own(),
-            Fault::Connect(_) | Fault::Tls(_) | Fault::Lost(_) => false,
+            // No local port is free, or no local address leads there.
+            Fault::Connect(kind) => *kind == io::ErrorKind::AddrNotAvailable,
+            Fault::Tls(_) | Fault::Lost(_) => false,
         }
     }
 

@@ -293,8 +293,9 @@ fn the_last_answer_over_tls_reaches_a_client_that_reads_late() {
 
 #[test]
 fn no_key_is_to_blame_for_what_the_proxy_lacks() {
-    let faults: [fn() -> Fault; 3] = [
+    let faults: [fn() -> Fault; 4] = [
         || Fault::NoDescriptors,
+        || Fault::Connect(io::ErrorKind::AddrNotAvailable),
         || Fault::Dns(DnsFailure::NoDescriptors),
         || Fault::Dns(DnsFailure::Busy),
     ];
