@@ -22,7 +22,8 @@ const NEGATIVE_SECONDS_MAX: u32 = 30;
 /// How long a fault is remembered, so that a storm of requests asks once.
 const FAULT_SECONDS: u32 = 2;
 
-/// After their time to live, addresses still serve as long as no server can be asked (RFC 8767), for at most this long.
+/// After their time to live, addresses still serve as long as no server can be asked or none has answered yet (RFC 8767),
+/// for at most this long.
 const STALE_MAX: Duration = Duration::from_secs(300);
 
 /// How long stale addresses serve before the servers are asked once more (RFC 8767 section 5).
@@ -61,13 +62,7 @@ impl Cache {
     /// good a short while ago.
     pub fn store(&mut self, name: &str, answer: Answer, ttl_seconds: u32, now: Instant) {
         let is_fault = answer.as_ref().is_err_and(|failure| !failure.is_answer());
-        if is_fault
-            && let Some(former) = self.entries.get_mut(name)
-            && former.answer.is_ok()
-            && now < former.stale_until
-        {
-            former.asked_at = now;
-            former.fresh_until = (now + STALE_RECHECK).min(former.stale_until);
+        if is_fault && self.serve_on(name, now) {
             return;
         }
         if self.entries.len() >= NAMES_MAX && !self.entries.contains_key(name) {
@@ -81,6 +76,18 @@ impl Cache {
             stale_until: fresh_until + STALE_MAX,
         };
         self.entries.insert(name.into(), entry);
+    }
+
+    /// Has a name's addresses serve on where they were good a short while ago; whether there are such.
+    pub fn serve_on(&mut self, name: &str, now: Instant) -> bool {
+        match self.entries.get_mut(name) {
+            Some(entry) if entry.answer.is_ok() && now < entry.stale_until => {
+                entry.asked_at = now;
+                entry.fresh_until = (now + STALE_RECHECK).min(entry.stale_until);
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Nothing was reached at the addresses that a name had then: it is asked for anew, unless that had just been done. If

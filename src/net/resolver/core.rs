@@ -136,6 +136,12 @@ impl Core {
                 question.expire(ids, now.instant)
             });
         }
+        for pursuit in self.active.iter_mut().flatten() {
+            let is_late = pursuit.stale_at.take_if(|at| *at <= now.instant).is_some();
+            if is_late && self.cache.serve_on(&pursuit.host, now.instant) {
+                self.woken.append(&mut pursuit.waiters);
+            }
+        }
     }
 
     /// When `expire` is due.
@@ -143,7 +149,8 @@ impl Core {
         self.active
             .iter()
             .flatten()
-            .filter_map(Pursuit::deadline)
+            .flat_map(|pursuit| [pursuit.deadline(), pursuit.stale_at])
+            .flatten()
             .min()
     }
 
@@ -171,7 +178,7 @@ impl Core {
     fn pursue(&mut self, name: &str, waiter: usize, now: Instant) -> Lookup {
         let active = self.active.iter_mut().flatten();
         if let Some(pursuit) = active.into_iter().find(|pursuit| *pursuit.host == *name) {
-            pursuit.waiters.insert(waiter);
+            pursuit.join(waiter, now);
         } else if let Some(queued) = self.queued.iter_mut().find(|queued| *queued.host == *name) {
             queued.waiters.insert(waiter);
         } else if self.queued.len() >= QUEUED_MAX {
@@ -326,6 +333,40 @@ mod tests {
         assert_eq!(core.lookup("a.example", 1, later), Lookup::Pending);
         answer(&mut core, 0, "SERVFAIL", later);
         assert_eq!(core.lookup("a.example", 1, later), ready(&["10.0.0.5"]));
+    }
+
+    #[test]
+    fn addresses_serve_on_while_no_server_answers() {
+        let start = now();
+        let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
+        let run = |core: &mut Core, milliseconds| {
+            let until = at(milliseconds);
+            while let Some(instant) = core.deadline().filter(|at| *at <= until.instant) {
+                core.expire(Now { instant, ..until });
+            }
+            woken(core)
+        };
+        // For 12 seconds they are asked.
+        let mut core = Core::new("", "nameserver 10.0.0.1\nnameserver 10.0.0.2", 1);
+        core.lookup("a.example", 1, start);
+        answer(&mut core, 0, "a.example A 10.0.0.5 60", start);
+        assert_eq!(woken(&mut core), [1]);
+        core.lookup("unknown.example", 9, at(61_000));
+        // The last one joins a lookup whose waiters have been served already.
+        let rows: [(u64, &[usize]); 3] = [(61_000, &[]), (104_000, &[9]), (111_000, &[])];
+        for (asked_at, others) in rows {
+            assert_eq!(run(&mut core, asked_at), others, "{asked_at}");
+            core.doubt("a.example", at(asked_at).instant);
+            let lookup = core.lookup("a.example", 1, at(asked_at));
+            assert_eq!(lookup, Lookup::Pending, "{asked_at}");
+            assert!(run(&mut core, asked_at + 1799).is_empty(), "{asked_at}");
+            assert_eq!(run(&mut core, asked_at + 1800), [1], "{asked_at}");
+            let lookup = core.lookup("a.example", 1, at(asked_at + 1800));
+            assert_eq!(lookup, ready(&["10.0.0.5"]), "{asked_at}");
+        }
+        let end = at(115_000);
+        answer(&mut core, 0, "a.example A 10.0.0.6 60", end);
+        assert_eq!(core.lookup("a.example", 1, end), ready(&["10.0.0.6"]));
     }
 
     #[test]

@@ -15,6 +15,10 @@ use crate::base::ids::Ids;
 /// How long IPv4 addresses wait for those of IPv6 (RFC 8305 section 3, resolution delay).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
+/// How long who waits is kept from addresses that were good before (RFC 8767 section 5, client response timer). A server
+/// that is well answers sooner, and a name that has moved is followed at once.
+const STALE_DELAY: Duration = Duration::from_millis(1800);
+
 /// For how long one family's addresses serve when the other's are not known.
 const PARTIAL_SECONDS_MAX: u32 = 5;
 
@@ -25,6 +29,8 @@ pub const SIDES: usize = 2;
 pub struct Pursuit {
     pub host: Box<str>,
     pub waiters: BTreeSet<usize>,
+    /// When addresses that were good before will do for those who wait.
+    pub stale_at: Option<Instant>,
     conf: Rc<ResolvConf>,
     turn: usize,
     /// The names still to be asked for after the present one.
@@ -56,12 +62,19 @@ impl Pursuit {
         Pursuit {
             host: host.into(),
             waiters,
+            stale_at: Some(now + STALE_DELAY),
             conf: Rc::clone(conf),
             turn,
             candidates,
             sides: ask_both(first, conf, turn, ids, now),
             before: None,
         }
+    }
+
+    /// One more waits.
+    pub fn join(&mut self, waiter: usize, now: Instant) {
+        self.waiters.insert(waiter);
+        self.stale_at.get_or_insert(now + STALE_DELAY);
     }
 
     /// What one side has to ask.
