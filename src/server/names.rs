@@ -9,6 +9,9 @@ use crate::base::file::{self, is_out_of_descriptors};
 use crate::base::now::Now;
 use crate::config::watch::Watch;
 
+/// Where the kernel tells of each interface.
+const INTERFACES: &str = "/sys/class/net";
+
 /// The two files, and whether they have changed.
 pub(super) struct Names {
     hosts: PathBuf,
@@ -27,8 +30,8 @@ impl Names {
         }
     }
 
-    /// Both texts as they are now; a file that cannot be read says nothing, and what is not UTF-8 spoils its own word
-    /// alone. None when no file can be opened just now: the next look finds them new.
+    /// Both texts as they are now, with interfaces as numbers; a file that cannot be read says nothing, and what is not
+    /// UTF-8 spoils its own word alone. None when no file can be opened just now: the next look finds them new.
     pub(super) fn read(&mut self) -> Option<(String, String)> {
         self.read_by(file::read)
     }
@@ -46,7 +49,7 @@ impl Names {
             Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
         });
         match texts {
-            [Some(hosts), Some(resolv_conf)] => Some((hosts, resolv_conf)),
+            [Some(hosts), Some(resolv_conf)] => Some((hosts, number_zones(&resolv_conf, read))),
             [None, _] | [_, None] => {
                 self.watch.give_back();
                 None
@@ -66,6 +69,22 @@ impl Names {
     pub(super) fn deadline(&self) -> Instant {
         self.watch.deadline()
     }
+}
+
+/// A text whose addresses have numbers for the interfaces that they belong to: `fe80::1%2` for `fe80::1%eth0`.
+fn number_zones(text: &str, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> String {
+    let mut parts = text.split('%');
+    let mut numbered = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let ends = |character: char| character.is_whitespace() || matches!(character, ']' | '/');
+        let (name, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
+        let number = read(&Path::new(INTERFACES).join(name).join("ifindex")).ok();
+        let number = number.and_then(|bytes| String::from_utf8(bytes).ok());
+        numbered.push('%');
+        numbered.push_str(number.as_deref().map_or(name, str::trim));
+        numbered.push_str(rest);
+    }
+    numbered
 }
 
 #[cfg(test)]
@@ -104,5 +123,33 @@ mod tests {
         assert_eq!(look(), None);
         let hosts = "192.0.2.1 box # caf\u{FFFD}\n".to_string();
         assert_eq!(look(), Some((hosts, String::new())));
+    }
+
+    #[test]
+    fn interfaces_become_numbers() {
+        let mut names = Names::new(Path::new("/etc"), now());
+        let rows = [
+            ("", ""),
+            ("nameserver ::1", "nameserver ::1"),
+            ("nameserver fe80::1%eth0", "nameserver fe80::1%2"),
+            (
+                "nameserver [fe80::1%eth0]:54\nnameserver fe80::2%eth0 # 100% sure\n",
+                "nameserver [fe80::1%2]:54\nnameserver fe80::2%2 # 100% sure\n",
+            ),
+            (
+                "fe80::1%7 fe80::1%eth1 fe80::1%",
+                "fe80::1%7 fe80::1%eth1 fe80::1%",
+            ),
+            ("fe80::1%../net/eth0", "fe80::1%../net/eth0"),
+            ("fe80::1%/sys/class/net/eth0", "fe80::1%/sys/class/net/eth0"),
+        ];
+        for (text, want) in rows {
+            let texts = names.read_by(|path| match path.to_str() {
+                Some("/etc/resolv.conf") => Ok(text.into()),
+                Some("/sys/class/net/eth0/ifindex") => Ok(b"2\n".to_vec()),
+                Some(_) | None => Err(io::ErrorKind::NotFound.into()),
+            });
+            assert_eq!(texts, Some((String::new(), want.to_string())), "{text}");
+        }
     }
 }

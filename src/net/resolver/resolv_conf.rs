@@ -40,7 +40,8 @@ pub struct ResolvConf {
 }
 
 impl ResolvConf {
-    /// Reads a file's text. What cannot be understood is skipped, as every other reader of this file does.
+    /// Reads a file's text. What cannot be understood is skipped, as every other reader of this file does; of a server the
+    /// log tells.
     pub fn parse(text: &str) -> ResolvConf {
         let mut conf = ResolvConf {
             servers: Vec::new(),
@@ -53,7 +54,14 @@ impl ResolvConf {
         for line in text.lines() {
             let mut words = line.split_whitespace();
             match words.next() {
-                Some("nameserver") => conf.servers.extend(words.next().and_then(server)),
+                Some("nameserver") => {
+                    let word = words.next().unwrap_or_default();
+                    let server = server(word);
+                    if server.is_none() {
+                        log::warn!("resolv.conf: no server can be asked at {word:?}");
+                    }
+                    conf.servers.extend(server);
+                }
                 Some("search" | "domain") => {
                     conf.search = words.filter_map(domain).take(SEARCH_MAX).collect()
                 }
@@ -101,12 +109,16 @@ impl ResolvConf {
     }
 }
 
-/// An address, with a port in OpenBSD's spelling (`[::1]:5353`) or `10.0.0.1:5353` where it is not 53.
+/// An address, with a port in OpenBSD's spelling (`[::1]:5353`) or `10.0.0.1:5353` where it is not 53, or with its zone's
+/// number (`fe80::1%2`).
 fn server(word: &str) -> Option<SocketAddr> {
     let alone = word
         .parse()
         .map(|address: IpAddr| SocketAddr::new(address, PORT));
-    alone.or_else(|_| word.parse()).ok()
+    alone
+        .or_else(|_| word.parse())
+        .or_else(|_| format!("[{word}]:{PORT}").parse())
+        .ok()
 }
 
 fn domain(word: &str) -> Option<Box<str>> {
@@ -128,6 +140,10 @@ mod tests {
                 "10.0.0.1:5353 [::1]:54 2s x3",
             ),
             ("nameserver ::1 # words", "[::1]:53 2s x3"),
+            (
+                "nameserver fe80::1%2\nnameserver [fe80::1%3]:54\nnameserver fe80::1%eth0",
+                "[fe80::1%2]:53 [fe80::1%3]:54 2s x3",
+            ),
             (
                 "nameserver nonsense\nnameserver\nnameserver 10.0.0.2",
                 "10.0.0.2:53 2s x3",
