@@ -38,6 +38,9 @@ const EVENTS_PER_STREAM_AND_SECOND: u32 = 50;
 /// Per connection, on average.
 const WARM_UP_REQUESTS: u64 = 4;
 const BODY_BYTES: usize = 10 * 1024 * 1024;
+/// A prompt with a picture.
+const PICTURE_BYTES: usize = 512 * 1024;
+const PICTURE_CONNECTIONS: usize = 8;
 /// Files that this program needs besides two for each stream: client's end and platform's end.
 const FILES_BESIDES_STREAMS: usize = 200;
 /// The proxy lets in half as many clients as it may open files.
@@ -264,6 +267,11 @@ fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resul
     }
 
     sheet.note(Figure::EventCpu, entry, event_cpu(running, plan)?);
+
+    let picture = running.request("POST", "/upload", &vec![b'x'; PICTURE_BYTES]);
+    let (tally, cost) = closed_loop(running, &picture, PICTURE_CONNECTIONS, plan.span / 2)?;
+    let pictures = tally.sent_bytes as f64 / PICTURE_BYTES as f64;
+    sheet.note(Figure::PictureCpu, entry, cost.cpu_seconds * 1e6 / pictures);
 
     let bodies = |bytes: u64| BODY_BYTES as f64 / bytes as f64;
     let download = running.request("GET", &format!("/bytes/{BODY_BYTES}"), &[]);

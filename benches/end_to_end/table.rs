@@ -18,6 +18,7 @@ pub enum Figure {
     EventCpu,
     RequestCpuBesideCrowd,
     EventCpuBesideCrowd,
+    PictureCpu,
     DownloadCpu,
     UploadCpu,
     StreamMemory,
@@ -31,7 +32,7 @@ pub struct Sheet {
     samples: Vec<(Figure, Entry, f64)>,
 }
 
-const ALL: [Figure; 13] = [
+const ALL: [Figure; 14] = [
     Figure::RequestsPerSecond,
     Figure::RequestCpu,
     Figure::NewConnections,
@@ -40,6 +41,7 @@ const ALL: [Figure; 13] = [
     Figure::EventCpu,
     Figure::RequestCpuBesideCrowd,
     Figure::EventCpuBesideCrowd,
+    Figure::PictureCpu,
     Figure::DownloadCpu,
     Figure::UploadCpu,
     Figure::StreamMemory,
@@ -58,6 +60,7 @@ impl Figure {
             Figure::EventCpu => "CPU per event, 200 streams (us)",
             Figure::RequestCpuBesideCrowd => "CPU per request beside 9000 clients (us)",
             Figure::EventCpuBesideCrowd => "CPU per event beside 9000 clients (us)",
+            Figure::PictureCpu => "CPU per 512 KiB up, 8 connections (us)",
             Figure::DownloadCpu => "CPU per 10 MiB down (ms)",
             Figure::UploadCpu => "CPU per 10 MiB up (ms)",
             Figure::StreamMemory => "memory per idle stream (KiB)",
