@@ -11,6 +11,7 @@ use super::core::Core;
 use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
+use super::transfer::Stopped;
 use super::upload::{Limits, Upload};
 use super::{Cx, End, Exchange, Step};
 
@@ -48,9 +49,8 @@ impl Collecting {
             .pump(cx.client.input, None, &mut self.request, blocks, memory)
         {
             Err(reason) => self.refuse(reason, cx),
-            // Not all of it was kept.
-            Ok(_) if !self.upload.is_kept() => self.refuse(LIMITS.exceeded(), cx),
             Ok(_) if self.upload.is_received() => self.answer(cx),
+            Ok(Stopped::Full) => self.refuse(LIMITS.exceeded(), cx),
             Ok(_) if self.deadline(cx.client.active_at) <= cx.now.instant => {
                 (Exchange::Collecting(self), Step::Close(Reason::Idle))
             }

@@ -212,23 +212,20 @@ impl Upload {
         if self.is_done() {
             return Ok(Stopped::Done);
         }
-        if !self.is_received() && !memory.has_room(input.len() as u64) {
-            // The bound of all bodies together holds whatever one read has brought.
-            self.stop_keeping();
-        }
-        let (decoder, received) = (&mut self.decoder, &mut self.received);
         let mut stopped = Stopped::Full;
-        if let Keeps::All = self.keeps {
+        if self.keeps_more(input, memory) {
             let mut keeper = Keeper {
                 kept: &mut self.kept,
                 blocks,
                 output: output.as_deref_mut(),
             };
+            let (decoder, received) = (&mut self.decoder, &mut self.received);
             stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
             self.check_size()?;
-            if self.received > self.limits.kept_bytes_max {
-                self.stop_keeping();
-            }
+        }
+        // What comes before there is a connection stays whole: that one may come to nothing.
+        if output.is_some() && !self.keeps_more(input, memory) {
+            self.stop_keeping();
         }
         if let Some(output) = output.as_deref_mut() {
             self.kept.hand_on(output);
@@ -269,6 +266,18 @@ impl Upload {
     pub fn discard(&mut self, blocks: &mut BlockPool) -> Decoder {
         self.kept.clear(blocks);
         std::mem::replace(&mut self.decoder, Decoder::Done)
+    }
+
+    /// Whether it is kept and may grow by what waits in `input`. The bound of all bodies together holds whatever one read
+    /// has brought; its own it may overstep by that.
+    fn keeps_more(&self, input: &Buffer, memory: &RetryMemory) -> bool {
+        match self.keeps {
+            Keeps::All => {
+                let has_room = self.is_received() || memory.has_room(input.len() as u64);
+                has_room && self.received <= self.limits.kept_bytes_max
+            }
+            Keeps::Unsent => false,
+        }
     }
 
     /// What is announced counts as if it had come.

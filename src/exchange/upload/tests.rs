@@ -6,6 +6,8 @@ use crate::exchange::testing::{PLATFORM, buffer, core, drain, request, shown};
 use crate::exchange::transfer::nothing_withheld;
 use crate::http::splits::every_split;
 
+mod bounds;
+
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\n";
 const LINES: &[u8] = b"Authorization: Bearer sk-1\r\n";
 const SENT_HEAD: &str = "POST / HTTP/1.1\r\nAuthorization: Bearer sk-1\r\n\r\n";
@@ -336,54 +338,6 @@ fn an_answer_that_begins_ends_the_keeping() {
     bench.discard();
 }
 
-/// Much may still come of a body that has outgrown its bound, and slowly.
-#[test]
-fn what_streams_through_holds_no_memory() {
-    for kept_bytes_max in [1_000_000, 100_000] {
-        let limits = Limits {
-            kept_bytes_max,
-            content_bytes_max: 300_000,
-            ..PLENTY
-        };
-        let mut bench = Bench::new(Framing::Chunked, limits, 1_000_000);
-        bench.begin();
-        for _ in 0..200 {
-            bench.input.put(b"3e8\r\n");
-            bench.input.put(&[b'a'; 1000]);
-            bench.input.put(b"\r\n");
-            bench.pump().expect("within its bounds");
-            bench.output.consume(bench.output.len());
-        }
-        assert_eq!(bench.held_bytes() > 0, bench.upload.is_kept());
-        assert_eq!(bench.upload.is_kept(), kept_bytes_max > 200_000);
-        bench.discard();
-    }
-}
-
-fn others_keep(bytes: usize, core: &mut Core) -> Upload {
-    let body = vec![b'a'; bytes];
-    Upload::complete(HEAD, &body, &mut core.blocks, &core.retry_memory)
-}
-
-/// Others have used the memory up while this body was on its way.
-#[test]
-fn all_kept_bodies_together_stay_within_their_bound() {
-    let mut bench = Bench::new(Framing::Length(60_000), limits(100_000), 70_000);
-    bench.upload.limits.content_bytes_max = 100_000;
-    let others = others_keep(50_000, &mut bench.core);
-    bench.begin();
-    for _ in 0..3 {
-        bench.input.put(&[b'a'; 20_000]);
-        bench.pump().expect("within its bounds");
-        assert!(bench.core.retry_memory.used() <= 70_000);
-        bench.output.consume(bench.output.len());
-        bench.pump().expect("within its bounds");
-    }
-    assert!(bench.upload.is_done() && !bench.upload.is_kept());
-    drop(others);
-    bench.discard();
-}
-
 #[test]
 fn a_probe_s_request_is_whole() {
     for body in ["", "{}"] {
@@ -461,24 +415,4 @@ fn once_an_answer_has_begun_nothing_is_held_of_what_has_left() {
     );
     assert_eq!(shown(bench.input.unread()), "GET");
     bench.discard();
-}
-
-#[test]
-fn a_large_body_that_is_not_kept_needs_a_fresh_connection() {
-    // (framing, how much is kept, whether a used connection will do)
-    let rows = [
-        (Framing::None, 0, Reuse::Yes),
-        (Framing::Length(1), 0, Reuse::Yes),
-        (Framing::Length(LARGE_BYTES_MIN - 1), 0, Reuse::Yes),
-        (Framing::Length(LARGE_BYTES_MIN), 0, Reuse::No),
-        (Framing::Length(1 << 30), 1 << 20, Reuse::No),
-        (Framing::Length(1 << 20), 1 << 20, Reuse::Yes),
-        (Framing::Chunked, 0, Reuse::Yes),
-    ];
-    for (framing, kept_bytes_max, want) in rows {
-        let bench = Bench::new(framing, limits(kept_bytes_max), u64::MAX);
-        let reuse = bench.upload.connection_reuse();
-        assert_eq!(reuse, want, "{framing:?} {kept_bytes_max}");
-        bench.discard();
-    }
 }
