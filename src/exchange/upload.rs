@@ -150,10 +150,10 @@ impl Upload {
     }
 
     /// Whether a connection that others have used may take it. One that the platform is just closing loses a body that is
-    /// not kept; against a large one a handshake costs nothing.
+    /// not kept; against a large one a handshake costs little.
     pub fn connection_reuse(&self) -> Reuse {
         match self.decoder {
-            Decoder::Length(left) if left >= LARGE_BYTES_MIN && !self.is_kept() => Reuse::No,
+            Decoder::Length(left) if left >= LARGE_BYTES_MIN && !self.is_kept() => Reuse::Recent,
             Decoder::Length(_) | Decoder::Chunked(_) | Decoder::Close | Decoder::Done => Reuse::Yes,
         }
     }

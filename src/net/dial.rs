@@ -75,6 +75,8 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     Yes,
+    /// It must have been used just now, so that its platform will not be closing it.
+    Recent,
     /// It must be one that nobody has used before.
     No,
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::connection::{Connection, Hints};
+use super::dial::Reuse;
 use crate::base::now::Now;
 
 /// Idle connections kept per endpoint; what a burst opened beyond them is closed.
@@ -14,6 +15,9 @@ const IDLE_PER_ENDPOINT_MAX: usize = 256;
 /// How long a connection may wait. Platforms and their load balancers close at 60 seconds and later: a connection
 /// given up first is never used just as it is being closed.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
+
+/// How long a connection that was used just now has waited at most. Platforms wait for five seconds and more.
+const RECENT_AGE_MAX: Duration = Duration::from_secs(1);
 
 /// A connection that is older is not kept any more: its platform may have moved to other machines since, and a busy one
 /// would stay with the former for ever.
@@ -55,12 +59,19 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last: the likeliest to be alive, and the others may age.
-    pub fn take(&mut self, endpoint: usize) -> Option<Connection> {
-        self.stacks
-            .get_mut(endpoint)?
-            .pop_back()
-            .map(|idle| idle.connection)
+    /// The connection that was used last, if it will do: the likeliest to be alive, and the others may age.
+    pub fn take(&mut self, endpoint: usize, reuse: Reuse, now: Now) -> Option<Connection> {
+        let stack = self.stacks.get_mut(endpoint)?;
+        let last = stack.back()?;
+        let will_do = match reuse {
+            Reuse::Yes => true,
+            Reuse::Recent => now.instant <= last.since + RECENT_AGE_MAX,
+            Reuse::No => false,
+        };
+        match will_do {
+            true => stack.pop_back().map(|idle| idle.connection),
+            false => None,
+        }
     }
 
     /// The poll reported something of an idle connection. One that the peer closed, or on which bytes came that nobody
@@ -160,7 +171,13 @@ mod tests {
             assert_eq!(release(&mut pool, number % 2, number), None);
         }
         assert_eq!(pool.deadline(), Some(begun.instant + IDLE_AGE_MAX));
-        assert_eq!(token(pool.take(1)), Some(IDLE_PER_ENDPOINT_MAX - 1));
+        let last = IDLE_PER_ENDPOINT_MAX - 1;
+        let recent = begun.after(second * last as u32 + RECENT_AGE_MAX);
+        let late = recent.after(Duration::from_nanos(1));
+        assert_eq!(token(pool.take(1, Reuse::No, recent)), None);
+        assert_eq!(token(pool.take(1, Reuse::Recent, late)), None);
+        assert_eq!(token(pool.take(1, Reuse::Recent, recent)), Some(last));
+        assert_eq!(token(pool.take(1, Reuse::Yes, late)), Some(last - 2));
         assert_eq!(token(pool.take_oldest()), Some(0));
         let due = begun.after(second + IDLE_AGE_MAX);
         assert_eq!(token(pool.expire(due)), Some(1));
@@ -175,6 +192,6 @@ mod tests {
             [0; 2].map(|_| token(pool.take_oldest())),
             [Some(2), Some(3)]
         );
-        assert_eq!(token(pool.take(3)), None);
+        assert_eq!(token(pool.take(3, Reuse::Yes, late)), None);
     }
 }

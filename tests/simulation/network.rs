@@ -175,9 +175,7 @@ impl Network for Wires {
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed {
-        if reuse == Reuse::Yes
-            && let Some(connection) = self.pool.take(endpoint.id)
-        {
+        if let Some(connection) = self.pool.take(endpoint.id, reuse, now) {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }
