@@ -47,6 +47,8 @@ enum Says {
     /// A false address, by somebody who does not know what was asked.
     Forged,
     Nothing,
+    /// An address where the platform is no more, for long.
+    Former,
 }
 
 /// What it can say but for the truth, in a name, and what a client reads of it.
@@ -63,6 +65,12 @@ const LIES: [(Says, &str, &str); 7] = [
     (Says::Forged, "forged", "timed out asking 127.0.0.1"),
     (Says::Nothing, "nothing", "timed out asking 127.0.0.1"),
 ];
+
+/// The name of a platform that has moved.
+const MOVED: &str = "moved";
+
+/// Where no lie and no former address leads to anything.
+const NOWHERE: [u8; 4] = [127, 6, 6, 6];
 
 /// Names of which no server says anything but the truth: while there is none, one was known, the other not.
 const GONE: [&str; 2] = ["gone-known", "gone-new"];
@@ -153,10 +161,11 @@ fn messages(query: &[u8], says: Says) -> Vec<Vec<u8>> {
         }
         Says::TooMuch => vec![dns::truncated(truth)],
         Says::Forged => {
-            let elsewhere = [IpAddr::from([127, 6, 6, 6])];
+            let elsewhere = [IpAddr::from(NOWHERE)];
             dns::forged(&dns::addressed(query, 60, &elsewhere))
         }
         Says::Nothing => vec![],
+        Says::Former => vec![dns::addressed(query, 3600, &[IpAddr::from(NOWHERE)])],
     }
 }
 
@@ -322,10 +331,12 @@ fn fail_and_come_back(etc: &Path) {
     let names = lies
         .iter()
         .flat_map(|(_, known, new, _)| [known.clone(), new.clone()]);
-    let names: Vec<String> = names.chain(GONE.map(str::to_string)).collect();
+    let others = GONE.into_iter().chain([MOVED]).map(str::to_string);
+    let names: Vec<String> = names.chain(others).collect();
     let says = lies.iter().map(|(says, _, new, _)| (new.clone(), *says));
     // Of this one nothing is known when the server goes, whatever has probed its keys.
     let says = says.chain([(GONE[1].to_string(), Says::Failed)]);
+    let says = says.chain([(MOVED.to_string(), Says::Former)]);
     let server = NameServer::start(says.collect());
     let mut asking = Asking::new(&platform, &names);
 
@@ -333,6 +344,9 @@ fn fail_and_come_back(etc: &Path) {
         asking.serves(known);
     }
     asking.serves(GONE[0]);
+    asking.refuses(MOVED, "connection refused");
+    server.says(MOVED, Says::Truth);
+    asking.ask_until(MOVED, |answer| answer.status == 200);
     server_lies(&server, &mut asking, &lies);
     drop(server);
     nobody_is_there(etc, &mut asking);

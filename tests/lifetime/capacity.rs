@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::sync::Barrier;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::Client;
+use crate::support::platform::Platform;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 const ROUTES: &str = "GET /routes HTTP/1.1\r\nHost: p\r\n\r\n";
@@ -104,6 +106,50 @@ fn without_a_free_descriptor_accepting_pauses_and_resumes_by_itself() {
         assert_eq!(client.answer().status, 200);
     }
     is_answered(&mut clients[0]);
+}
+
+/// A platform that answers so many requests at once, each on its connection.
+fn gathering(count: usize) -> Platform {
+    let all = Barrier::new(count);
+    Platform::raw(move |_, line, _| {
+        while let Some(head) = line.head() {
+            if head.starts_with("GET /v1/x ") {
+                all.wait();
+            }
+            line.answer("200 OK", "{}");
+        }
+    })
+}
+
+/// Of some ten descriptors clients take three, and each platform that is asked three more.
+#[test]
+fn without_a_free_descriptor_a_request_takes_that_of_an_idle_connection() {
+    const COUNT: usize = 3;
+    let names = ["one", "two", "three"];
+    let platforms = names.map(|_| gathering(COUNT));
+    let entries: Vec<Value> = names
+        .iter()
+        .zip(&platforms)
+        .map(|(name, platform)| {
+            let mut entry = platform.entry(&["platform-key-1"]);
+            entry["name"] = json!(name);
+            entry
+        })
+        .collect();
+    let keys = json!([{"key": ROOT_KEY, "is_root": true}, {"key": CLIENT_KEY}]);
+    let proxy = Proxy::prepare(json!({}), &keys, &json!(entries)).after(FEW_ARE_FREE);
+    let mut clients: Vec<Client> = (0..COUNT).map(|_| proxy.connect()).collect();
+    for name in names.iter().chain(&names) {
+        for client in &mut clients {
+            client.send(format!(
+                "GET /{name}/v1/x HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\n\r\n"
+            ));
+        }
+        for client in &mut clients {
+            let answer = client.answer();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
 }
 
 fn is_answered_again(client: &mut Client) {
