@@ -142,7 +142,7 @@ impl Upload {
     }
 
     /// Whether all that came of the body is still there.
-    pub fn is_kept(&self) -> bool {
+    fn is_kept(&self) -> bool {
         match self.keeps {
             Keeps::All => true,
             Keeps::Unsent => false,
