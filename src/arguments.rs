@@ -15,7 +15,7 @@ Usage: ai-api-proxy [--dir DIR] [--check] [--version] [--help]
   --help      print this and exit
 ";
 
-/// What is to be done.
+/// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Run { dir: PathBuf },

@@ -1,12 +1,12 @@
-//! How many clients there are file descriptors for. It knows no socket.
+//! How many clients the file descriptors suffice for. It knows no socket.
 
 use std::io;
 
-/// Descriptors that belong to no client: the poll, listeners, pipes, the journal, files that are read, and a usual number of
-/// questions to name servers. Where more of them are asked, accepting pauses.
+/// Descriptors that belong to no client: the poll, listeners, pipes, the journal, files being read, and a usual number
+/// of queries to name servers. When those need more, accepting pauses.
 const RESERVED: u64 = 32;
 
-/// A client has a socket, and its request has another one.
+/// One for the client's socket, one for the upstream connection of its request.
 const DESCRIPTORS_PER_CLIENT: u64 = 2;
 
 /// What the operating system grants this process.
@@ -21,12 +21,12 @@ impl Capacity {
     /// # Errors
     /// What the operating system says.
     pub fn raise() -> io::Result<Capacity> {
-        // The kernel refuses more than the hard limit; the library asks for the smaller one of both.
+        // The kernel refuses more than the hard limit; the library asks for the smaller of the two.
         let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
         Ok(Capacity { descriptors })
     }
 
-    /// How many clients are accepted at once: `configured`, or fewer, so that each one's request finds a descriptor.
+    /// How many clients are accepted at once: `configured`, or fewer, so that each one's request gets a descriptor.
     pub fn clients_max(self, configured: usize) -> usize {
         let clients = self.descriptors.saturating_sub(RESERVED) / DESCRIPTORS_PER_CLIENT;
         usize::try_from(clients).map_or(configured, |clients| clients.clamp(1, configured))

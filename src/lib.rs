@@ -1,4 +1,4 @@
-//! One thread, one poll loop, one way through it.
+//! A reverse proxy for AI APIs: one thread, one poll loop, one path through it.
 //!
 //! # Layers
 //!
@@ -12,50 +12,51 @@
 //!                           ^-- start        from the files to a running server
 //! ```
 //!
-//! - [`http`]: bytes in, facts out. Strict: what two parsers could read differently is refused.
-//! - [`policy`]: who may pass ([`policy::access`]), which key serves ([`policy::keyring`]), what an answer means
-//!   ([`policy::verdict`]), when keys are probed ([`policy::probes`]). It is told facts and time.
+//! - [`http`]: bytes in, facts out. Strict: anything that two parsers could read differently is refused.
+//! - [`policy`]: which clients may pass ([`policy::access`]), which key serves ([`policy::keyring`]), what a response
+//!   means ([`policy::verdict`]), when keys are probed ([`policy::probes`]). It is given facts and the time.
 //! - [`net`]: sockets, TLS, the pool of idle connections, dials, names.
-//! - [`config`]: the four files, every problem told at once.
-//! - [`figures`]: counters, histograms, the last requests: plain integers.
+//! - [`config`]: the four files; all problems are reported at once.
+//! - [`figures`]: counters, histograms and the most recent requests, in plain integers.
 //! - [`exchange`]: the states of a request. It never sees a socket or a clock.
 //! - [`arguments`], [`capacity`], [`listen`]: the command line, file descriptors, listening sockets. None of them knows
 //!   another part of the program.
 //!
 //! # One request's way
 //!
-//! 1. [`server::Server`] polls, and [`server::scheduler::Scheduler`] gives each event to its session as a hint, and drives
-//!    the sessions that have one.
+//! 1. [`server::Server`] polls, and [`server::scheduler::Scheduler`] passes each event to its session as a hint, and
+//!    drives the sessions that have one.
 //! 2. [`session::Session::drive`] reads what is wanted, lets the exchange step, and sends, until nothing moves.
-//! 3. `Reading` finds the head's end, parses it, admits the request ([`exchange::admission`]) and writes it anew
+//! 3. `Reading` finds the end of the head, parses it, admits the request ([`exchange::admission`]) and rewrites it
 //!    ([`exchange::forward`]).
-//! 4. `Choosing` waits until the request is counted in the journal ([`ledger`]) and asks the keyring for a permit. The session
-//!    gets a connection: out of the pool, or dialed.
-//! 5. `Trying` sends head, key and body and awaits the answer's head. By what that means ([`policy::verdict`]) it begins
-//!    anew with another key, or goes on.
-//! 6. `Relaying` passes the answer on as it comes; interim answers before it are passed on by `Interim`. `Tunnel` passes
-//!    bytes both ways after a 101. In these states no retry compiles: what it would need has been given up. Small writes are
-//!    batched across clients.
-//! 7. The permit is released, the figures get their line, the connection goes to the pool or is closed.
+//! 4. `Choosing` waits until the request is counted in the journal ([`ledger`]) and asks the keyring for a permit. The
+//!    session gets a connection, from the pool or by dialing.
+//! 5. `Trying` sends the head, the key and the body and waits for the response head. Depending on what that means
+//!    ([`policy::verdict`]), it tries again with another key or goes on.
+//! 6. `Relaying` passes the response on as it arrives; interim responses before it are passed on by `Interim`. `Tunnel`
+//!    passes bytes both ways after a 101. In these states a retry does not compile: what it would need has been given
+//!    up. Small writes are batched across clients.
+//! 7. The permit is released, the request is recorded in the figures, the connection goes to the pool or is closed.
 //!
-//! Health probes are sessions without a client; the built-in demo platform is a session of another role, reached over
-//! a real connection. What the program itself answers goes through `Replying`.
+//! Health probes are sessions without a client; the built-in demo platform is a session in another role, reached over a
+//! real connection. Responses of the program itself go through `Replying`.
 //!
 //! # Invariants
 //!
-//! - A session waits only when no connection both wants and can move, and every state that waits has a deadline, or is
-//!   woken by what has one: the ledger, and a round of probes.
-//! - Room decides what is read: nothing while more waits than an unfinished message can have, and no more of an answer, once
-//!   its head is there, while its client has not taken what came before. So TCP slows the sender; no flag says that it should.
-//! - One request gets one final head; a permit's outcome is told, and the permit is released, exactly once (dropping one
-//!   asserts).
-//! - What broke off never looks whole: a missing last chunk, a length not reached, or a reset. Tunnels are excepted:
-//!   a reset could take away what was said last.
-//! - Streams that are under way come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
-//! - The clock is read once a turn, in one place, and else only to see how long the turn has taken, and to stamp a line of
-//!   the log; sleeping happens in the poll alone, while the loop runs.
-//! - A defect that panics while a session is driven ends one request, whose client is told so if nothing of an answer has
-//!   left; all others go on.
+//! - A session waits only when none of its connections both wants to and can make progress. Every state that waits has
+//!   a deadline, or is woken by something that has one: the ledger or a round of probes.
+//! - Room in the buffers decides what is read: nothing while more is buffered than an unfinished message can need, and,
+//!   after a response's head, nothing more until its client has taken what came before. So TCP slows the sender; there
+//!   is no flag for it.
+//! - A request gets one final response head. A permit's outcome is reported, and the permit is released, exactly once
+//!   (dropping one fails an assertion).
+//! - A truncated message never looks complete: its last chunk is missing, its length is not reached, or the connection
+//!   is reset. Tunnels are excepted: a reset could discard the last bytes that were sent.
+//! - Streams in progress come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
+//! - The clock is read once a turn, in one place; otherwise only to measure how long the turn has taken, and to stamp a
+//!   line of the log. While the loop runs, it sleeps in the poll alone.
+//! - A bug that panics while a session is driven ends one request, whose client is told so if nothing of a response has
+//!   been sent; all others go on.
 #![forbid(unsafe_code)]
 
 pub mod arguments;

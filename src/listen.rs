@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
-/// Clients that may wait to be accepted; the kernel bounds it by its own setting.
+/// Connections that may wait to be accepted; the kernel caps this by a setting of its own.
 pub const BACKLOG: i32 = 4096;
 
-/// Listens at `address`, together with any other process that does (`SO_REUSEPORT`), so that a new process can start
-/// before the old one has drained. Accepted sockets inherit `TCP_NODELAY`.
+/// Listens at `address`, together with any other process that does so (`SO_REUSEPORT`): a new process can start before
+/// the old one has drained. Accepted sockets inherit `TCP_NODELAY`.
 ///
 /// # Errors
 /// What is wrong and what to do, with the address.
@@ -50,12 +50,13 @@ pub fn open(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
-/// Where a TCP header has its flags, and two of them.
+/// The offset of the flags in a TCP header, and two of the flags.
 const FLAGS_AT: u32 = 13;
 const SYN: u32 = 0x02;
 const ACK: u32 = 0x10;
 
-/// What the kernel asks of each packet for the listening socket (classic BPF): one that begins a handshake is dropped.
+/// A filter (classic BPF) that the kernel runs on each packet for the listening socket: it drops those that begin a
+/// handshake.
 const DROP_FIRST_PACKETS: [SockFilter; 5] = [
     SockFilter::new(0x30, 0, 0, FLAGS_AT),
     SockFilter::new(0x54, 0, 0, SYN | ACK),
@@ -64,9 +65,9 @@ const DROP_FIRST_PACKETS: [SockFilter; 5] = [
     SockFilter::new(0x06, 0, 0, u32::MAX),
 ];
 
-/// From now on no handshake begins here; those that have begun go on. The kernel gives each new connection to one of the
-/// sockets that share a port, also between the last accept and the close, which would reset it. A first packet that is
-/// dropped instead comes again a second later, and then it finds another process, or that nobody listens.
+/// Stops new handshakes on this listener; those that have begun go on. The kernel gives each new connection to one of
+/// the sockets that share a port, even between the last accept and the close, and the close would reset it. A SYN that
+/// is dropped instead is sent again a second later, and then reaches another process or is refused.
 ///
 /// # Errors
 /// What the kernel says.

@@ -1,20 +1,20 @@
 //! Byte queues with a fixed capacity whose memory comes from a pool and goes back when they are empty.
 //! They know nothing of what the bytes mean.
 
-/// The most that may wait in a buffer for more of its kind: the beginning of a head.
+/// The most bytes that may be buffered as the beginning of something unfinished: a message head.
 pub const UNFINISHED_BYTES_MAX: usize = 64 * 1024;
 
-/// Room that is left beside it: for a TLS record, and for what the proxy adds to a head.
+/// Room that is left beside them: for a TLS record, and for what the proxy adds to a head.
 pub const ROOM_BYTES_MIN: usize = 24 * 1024;
 
-/// What a buffer can hold at most.
+/// The capacity of a buffer.
 pub const BUFFER_BYTES: usize = UNFINISHED_BYTES_MAX + ROOM_BYTES_MIN;
 
-/// The sizes in which memory is lent. A request that waits for its answer keeps the smallest that holds it.
+/// The sizes of the blocks that are lent. A request that waits for its answer keeps the smallest that holds it.
 const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
 
-/// Blocks of one size that the pool keeps for reuse; more than these go back to the allocator. In one turn some twenty
-/// of the largest are in use at once.
+/// Memory of one block size that the pool keeps for reuse; any beyond that goes back to the allocator. In one turn some
+/// twenty of the largest blocks are in use at once.
 const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
 
 /// Lends blocks of memory, so that the steady state allocates nothing.
@@ -24,8 +24,8 @@ pub struct BlockPool {
 }
 
 impl BlockPool {
-    /// An initialised block of at least `bytes_min` bytes, which are no more than `BUFFER_BYTES`. Its content is left over
-    /// from former use.
+    /// An initialised block of at least `bytes_min` bytes, which must not exceed `BUFFER_BYTES`. It holds leftovers of
+    /// former use.
     #[inline]
     pub fn take(&mut self, bytes_min: usize) -> Vec<u8> {
         let class = BLOCK_SIZES.iter().position(|size| *size >= bytes_min);
@@ -34,7 +34,7 @@ impl BlockPool {
         spare.unwrap_or_else(|| vec![0; BLOCK_SIZES[class]])
     }
 
-    /// Makes `block` hold `bytes_min` bytes or more; its first `used` bytes stay.
+    /// Makes `block` hold `bytes_min` bytes or more; its first `used` bytes are kept.
     pub fn enlarge(&mut self, block: &mut Vec<u8>, used: usize, bytes_min: usize) {
         let mut larger = self.take(bytes_min);
         larger[..used].copy_from_slice(&block[..used]);
@@ -109,12 +109,12 @@ impl Buffer {
         self.end = length;
     }
 
-    /// The bytes that wait.
+    /// The buffered bytes.
     pub fn unread(&self) -> &[u8] {
         &self.block[self.start..self.end]
     }
 
-    /// The bytes that wait, to be changed in place.
+    /// The buffered bytes, to be changed in place.
     pub fn unread_mut(&mut self) -> &mut [u8] {
         &mut self.block[self.start..self.end]
     }
@@ -127,8 +127,8 @@ impl Buffer {
         self.start == self.end
     }
 
-    /// Whether more is worth reading. What waits can be worked on once it is more than an unfinished message can have, and a
-    /// read for each small piece of it would cost more than the piece.
+    /// Whether more is worth reading. Above this bound what is buffered cannot be an unfinished message, so it can be
+    /// worked on, and reading after each small piece of it would cost more than the piece.
     pub fn wants_more(&self) -> bool {
         self.len() < UNFINISHED_BYTES_MAX
     }
@@ -148,7 +148,7 @@ impl Buffer {
         }
     }
 
-    /// Appends what fits and tells how much that was.
+    /// Appends what fits and returns how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.room());
         if self.block.len() - self.end < count {
@@ -159,14 +159,14 @@ impl Buffer {
         count
     }
 
-    /// Appends `bytes` whole; the caller has looked at [`Buffer::room`] before.
+    /// Appends all of `bytes`; the caller has checked [`Buffer::room`].
     pub fn put(&mut self, bytes: &[u8]) {
         let count = self.append(bytes);
         assert_eq!(count, bytes.len(), "whoever puts has looked at the room");
     }
 
-    /// Appends the first `count` bytes of `input` and takes them off it; the caller has looked at [`Buffer::room`] before.
-    /// Much goes over without a copy.
+    /// Moves the first `count` bytes of `input` here; the caller has checked [`Buffer::room`]. Large amounts are moved
+    /// without a copy.
     pub fn take(&mut self, input: &mut Buffer, count: usize) {
         let rest = input.len() - count;
         if self.is_empty() && rest < count && self.block.len() == input.block.len() {
@@ -179,7 +179,7 @@ impl Buffer {
         }
     }
 
-    /// The room as a slice to read into; [`Buffer::filled`] then says how much of it was used.
+    /// The room as a slice to read into; [`Buffer::filled`] then tells how much of it was used.
     pub fn space(&mut self) -> &mut [u8] {
         self.compact();
         &mut self.block[self.end..]
@@ -195,7 +195,7 @@ impl Buffer {
         self.start = 0;
     }
 
-    /// Notes that the first `count` bytes of [`Buffer::space`] were written.
+    /// Records that the first `count` bytes of [`Buffer::space`] were written.
     pub fn filled(&mut self, count: usize) {
         assert!(self.start == 0 && self.end + count <= self.block.len());
         self.end += count;
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_from_another_buffer_is_the_same_with_and_without_a_copy() {
-        // (what waits in the output, in the input, how much is taken, whether the memory goes over)
+        // (bytes in the output, bytes in the input, how many are taken, whether the memory is handed over)
         let rows = [
             (0, 80_000, 80_000, true),
             (0, 80_000, 40_001, true),

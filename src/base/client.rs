@@ -1,4 +1,4 @@
-//! A client key and its limits: `key.json` tells them, and policy holds it to them.
+//! A client key and its limits, as `key.json` gives them and policy enforces them.
 
 use super::secret::Secret;
 
@@ -17,6 +17,6 @@ pub struct ClientSpec {
     pub cooldown_seconds: u64,
     /// The first second at which the key is no longer valid.
     pub expires_unix_seconds: Option<u64>,
-    /// The platforms that it may use; none given: all.
+    /// The platforms that the key may use; `None` for all.
     pub platforms: Option<Vec<String>>,
 }

@@ -1,19 +1,19 @@
-//! Reading files whole, without waiting for anybody.
+//! Reading whole files without blocking on a pipe or a device.
 
 use std::io;
 use std::path::Path;
 
-/// A larger file is none of those that are read here.
+/// No file that is read here is larger.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// The content of a regular file, or of one that a link leads to. A pipe or a device might keep whoever opens it waiting,
-/// and the whole program with it.
+/// The content of a regular file, or of one that a link leads to. Opening a pipe or a device could block the whole
+/// program.
 ///
 /// # Errors
-/// What the operating system says, and what is not such a file or too large.
+/// What the operating system says; also if the path is not such a file, or the file is too large.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let facts = std::fs::metadata(path).map_err(|error| {
-        // Whoever takes a missing file for its defaults must not take this one for missing.
+        // A caller that uses defaults for a missing file must not do so for a dangling link.
         let is_link = error.kind() == io::ErrorKind::NotFound && path.is_symlink();
         match is_link {
             true => io::Error::other("it is a link that leads nowhere"),
@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-/// EMFILE and ENFILE, which have no kind of their own.
+/// EMFILE and ENFILE, which have no `ErrorKind` of their own.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENFILE | libc::EMFILE))
 }

@@ -1,4 +1,5 @@
-//! Names for requests, unique in practice. Not secrets: whoever sees one can tell all others of the same seed.
+//! Ids for requests, unique in practice. They are not secrets: from one of them all others of the same seed can be
+//! computed.
 
 use super::text::Text;
 

@@ -1,4 +1,4 @@
-//! The time of one turn of the loop. State machines are told it; they never read a clock.
+//! The time of one turn of the loop. State machines are given it; they never read a clock.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ impl Now {
         self.unix_ms / 1000
     }
 
-    /// This time, `later` on: both clocks move alike.
+    /// The time `later` after this one: both clocks advance alike.
     pub fn after(&self, later: Duration) -> Now {
         Now {
             instant: self.instant + later,

@@ -1,9 +1,9 @@
-//! Which sessions have work, each at most once. It knows them by number.
+//! Which sessions have work, each queued at most once. It knows them by number.
 
 use std::collections::VecDeque;
 
-/// Slots to run, in the order in which they asked, in two lines: those of the first all run in a turn, of the second
-/// as many as there is time for.
+/// Slots to run, in the order in which they asked, in two lines: in a turn all slots of the first line run, and as many
+/// of the second as there is time for.
 #[derive(Default)]
 pub struct RunQueue {
     first: Vec<usize>,
@@ -44,7 +44,7 @@ impl RunQueue {
         self.first.is_empty() && self.second.is_empty()
     }
 
-    /// Moves the first line into `slots`, so that what is pushed meanwhile runs in the next turn.
+    /// Moves the first line into `slots`, so that slots pushed meanwhile run in the next turn.
     pub fn take_first_into(&mut self, slots: &mut Vec<usize>) {
         slots.clear();
         std::mem::swap(&mut self.first, slots);
@@ -53,12 +53,12 @@ impl RunQueue {
         }
     }
 
-    /// How long the second line is.
+    /// The length of the second line.
     pub fn second_len(&self) -> usize {
         self.second.len()
     }
 
-    /// The next one of the second line.
+    /// The next slot of the second line.
     pub fn pop_second(&mut self) -> Option<usize> {
         let slot = self.second.pop_front()?;
         self.queued[slot] = false;

@@ -1,8 +1,8 @@
-//! A text that cannot be printed by accident: whatever formats it gets its preview.
+//! A text that cannot be printed by accident: formatting it gives its preview.
 
 use std::fmt;
 
-/// A shorter key could be guessed. What is shorter is no key, and may be shown.
+/// A shorter key could be guessed. Anything shorter is not treated as a key and may be shown.
 pub const KEY_CHARACTERS_MIN: usize = 8;
 
 /// A longer key would crowd the head of every request.

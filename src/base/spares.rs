@@ -1,9 +1,9 @@
-//! Boxes that are used again, so that the steady state allocates nothing.
+//! Boxes that are reused, so that the steady state allocates nothing.
 
-/// Boxes that are kept; more than these go back to the allocator.
+/// Boxes that are kept; any beyond these go back to the allocator.
 const SPARES_MAX: usize = 256;
 
-/// Boxes that are free.
+/// Boxes that are free for reuse.
 pub struct Spares<T> {
     boxes: Vec<Box<T>>,
 }
@@ -15,7 +15,7 @@ impl<T> Default for Spares<T> {
 }
 
 impl<T> Spares<T> {
-    /// `value` in a box, one that was given back if there is any.
+    /// `value` in a box; one that was given back, if there is any.
     pub fn hold(&mut self, value: T) -> Box<T> {
         match self.boxes.pop() {
             Some(mut spare) => {
@@ -26,7 +26,7 @@ impl<T> Spares<T> {
         }
     }
 
-    /// Takes a box back. What it holds stays in it until it is used again.
+    /// Takes a box back. Its content is dropped only when the box is used again.
     pub fn give(&mut self, spare: Box<T>) {
         if self.boxes.len() < SPARES_MAX {
             self.boxes.push(spare);

@@ -1,4 +1,4 @@
-//! For tests: the time, and a folder of one's own.
+//! For tests: the time, and a temporary folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub fn now() -> Now {
     at(1_790_000_000_000)
 }
 
-/// This moment, at which the wall clock shows so much.
+/// The present instant, with the wall clock at `unix_ms`.
 pub fn at(unix_ms: u64) -> Now {
     Now {
         instant: Instant::now(),
@@ -20,11 +20,11 @@ pub fn at(unix_ms: u64) -> Now {
     }
 }
 
-/// A folder that no other test uses, and that goes with the value.
+/// A folder that no other test uses; it is removed when the value is dropped.
 pub(crate) struct Folder(pub PathBuf);
 
 impl Folder {
-    /// An empty one.
+    /// A new, empty folder.
     pub fn new() -> Folder {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A short text held in place, cut at its bound: what is remembered of a request without an allocation.
+//! A short text stored inline, cut at its bound: for remembering parts of a request without an allocation.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl<const N: usize> Text<N> {
         }
     }
 
-    /// Appends 16 hexadecimal digits, the lowest first; the caller knows that there is room.
+    /// Appends 16 hexadecimal digits, the least significant first; the caller ensures that there is room.
     pub fn push_hex(&mut self, mut bits: u64) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let start = usize::from(self.length);
@@ -37,7 +37,8 @@ impl<const N: usize> Text<N> {
         self.length += 16;
     }
 
-    /// Appends a number's digits, several times faster than the formatting machinery; the caller knows that there is room.
+    /// Appends a number's digits, several times faster than the formatting machinery; the caller ensures that there is
+    /// room.
     pub fn push_decimal(&mut self, mut number: u64) {
         let start = usize::from(self.length);
         let count = number.checked_ilog10().unwrap_or(0) as usize + 1;
@@ -68,7 +69,7 @@ pub fn decimal(number: u64) -> Text<20> {
     text
 }
 
-/// Appends what fits; an error when that is not all.
+/// Appends what fits; an error if that is not everything.
 impl<const N: usize> fmt::Write for Text<N> {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let start = usize::from(self.length);

@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// Former times that may wait in the heap beside as many as there are slots.
+/// Stale times that may stay in the heap in addition to as many as there are slots.
 const FORMER_MAX: usize = 64;
 
 /// Wake-up times of numbered slots.
 ///
 /// A deadline that moves later costs nothing: the earlier wake-up comes, its owner looks, and sets the timer again.
-/// Each slot is woken by its one scheduled time. What remains in the heap of former ones is dropped when it comes up, and
-/// before that once there is more of it than there are slots: connections that come and go would else leave all that they
+/// Each slot is woken only at its one scheduled time. Stale entries in the heap are dropped when they come up, or as
+/// soon as there are more of them than slots: otherwise connections that come and go would leave there all that they
 /// set within the longest deadline.
 #[derive(Default)]
 pub struct Timers {
@@ -20,7 +20,7 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Asks that `slot` is woken at `at` or before.
+    /// Asks for `slot` to be woken at `at` or earlier.
     pub fn set(&mut self, slot: usize, at: Instant) {
         if slot >= self.scheduled.len() {
             self.scheduled.resize(slot + 1, None);
@@ -34,8 +34,8 @@ impl Timers {
         }
     }
 
-    /// Makes the heap anew of what is scheduled. So many times have been added since the last time that each pays for a
-    /// constant part of it.
+    /// Rebuilds the heap from the scheduled times. Enough entries have been added since the last rebuild that the cost
+    /// is constant for each of them.
     fn drop_former(&mut self) {
         self.heap.clear();
         let scheduled = self.scheduled.iter().enumerate();
@@ -48,7 +48,7 @@ impl Timers {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// A slot whose time has come; it is not scheduled any more.
+    /// A slot whose time has come; it is no longer scheduled.
     pub fn pop(&mut self, now: Instant) -> Option<usize> {
         while let Some(Reverse((at, slot))) = self.heap.peek().copied() {
             if at > now {
@@ -104,7 +104,8 @@ mod tests {
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let mut timers = Timers::default();
         for step in 0..100_000 {
-            // The client's time for a head is over, and a request has long; then another client comes to the same slot.
+            // The client's deadline for a head passes while a request's is far off; then another client takes the same
+            // slot.
             let slot = step as usize % SLOTS;
             while timers.pop(at(step)).is_some() {}
             timers.set(slot, at(step + 300_000));

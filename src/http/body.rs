@@ -1,14 +1,14 @@
-//! Takes a body out of the bytes that carry it, in whatever pieces they come. It holds no bytes: what cannot be
-//! decided yet stays in the caller's buffer and is shown again with what came after it.
+//! Extracts a body from the bytes that carry it, in whatever pieces they come. It holds no bytes: what cannot be
+//! decoded yet stays in the caller's buffer and is passed in again together with what follows it.
 
 use super::chunked::Chunks;
 use super::framing::Framing;
 use super::malformed::Malformed;
 
-/// Where one body stands.
+/// The state of one body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoder {
-    /// So many bytes are still to come, at least one.
+    /// This many bytes are still to come, at least one.
     Length(u64),
     Chunked(Chunks),
     /// The body ends with the connection.
@@ -19,15 +19,16 @@ pub enum Decoder {
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded<'b> {
-    /// A piece of the body, which is not empty. `consumed` counts what frames it too.
+    /// A piece of the body, not empty. `consumed` includes the bytes that frame it.
     Data { consumed: usize, data: &'b [u8] },
     /// Framing only.
     Skip { consumed: usize },
-    /// The end of a chunked body: its trailer fields, well-formed lines each with its line end, or nothing.
+    /// The end of a chunked body. `section` has its trailer fields, well-formed lines each with its line end, or is
+    /// empty.
     Trailers { consumed: usize, section: &'b [u8] },
-    /// Nothing can be said before more bytes come.
+    /// Nothing can be decoded before more bytes come.
     NeedMore,
-    /// The body has ended before these bytes.
+    /// The body ended before these bytes.
     End,
 }
 
@@ -46,7 +47,7 @@ impl Decoder {
         *self == Decoder::Done
     }
 
-    /// How much of the body is still to come by what was said of it so far.
+    /// How many bytes of the body are known to be still to come, from its length or its current chunk.
     pub fn announced(&self) -> u64 {
         match self {
             Decoder::Length(left) => *left,
@@ -55,10 +56,10 @@ impl Decoder {
         }
     }
 
-    /// Looks at `input`, which begins where the former call's `consumed` ended.
+    /// Decodes the beginning of `input`, which starts where the previous call's `consumed` ended.
     ///
     /// # Errors
-    /// The framing is broken; all of the body before that was told.
+    /// The framing is broken; all of the body before that has been returned.
     pub fn decode<'b>(&mut self, input: &'b [u8]) -> Result<Decoded<'b>, Malformed> {
         match self {
             Decoder::Done => Ok(Decoded::End),
@@ -88,10 +89,10 @@ impl Decoder {
         }
     }
 
-    /// Takes note that the connection has ended.
+    /// Records that the connection has ended.
     ///
     /// # Errors
-    /// The body has not.
+    /// The body has not ended.
     pub fn end_of_input(&mut self) -> Result<(), Malformed> {
         match self {
             Decoder::Length(_) | Decoder::Chunked(_) => Err(Malformed::Truncated),
@@ -108,7 +109,7 @@ pub mod tests {
     use super::*;
     use crate::http::splits::every_split;
 
-    /// All of a body, what of its bytes belongs to the next message, and how it ended.
+    /// A whole body, the bytes after it that belong to the next message, and how it ended.
     #[derive(Clone, Debug, Default, PartialEq)]
     pub struct Taken {
         pub body: Vec<u8>,
@@ -117,7 +118,7 @@ pub mod tests {
         pub end: Option<Result<(), Malformed>>,
     }
 
-    /// Takes a body out of `input` in every split; the connection ends after it.
+    /// Extracts a body from `input` in every split; the connection ends after it.
     pub fn take(framing: Framing, input: &[u8]) -> Taken {
         every_split(input, |pieces| take_pieces(framing, pieces))
     }

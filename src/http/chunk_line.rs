@@ -3,10 +3,10 @@
 use super::field::{is_blank, is_token_byte, is_value_byte};
 use super::malformed::Malformed;
 
-/// The size that a line tells, given without its line end: `1*HEXDIG [chunk-ext]`.
+/// The size in a chunk line, which is given without its line end: `1*HEXDIG [chunk-ext]`.
 ///
 /// # Errors
-/// There is no size, it has too many digits, or what follows is no list of extensions.
+/// There is no size, it has too many digits, or what follows is not a list of extensions.
 pub fn parse_size(line: &[u8]) -> Result<u64, Malformed> {
     let digits = line
         .iter()
@@ -27,7 +27,7 @@ pub fn parse_size(line: &[u8]) -> Result<u64, Malformed> {
 }
 
 /// `*( BWS ";" BWS name [ BWS "=" BWS value ] )` with a token or a quoted string as the value (RFC 9112 section 7.1.1).
-/// What extensions mean is ignored, as it must be; they do not go on.
+/// The meaning of extensions is ignored, as it must be; they are not forwarded.
 fn skip_extensions(mut text: &[u8]) -> Option<()> {
     while !text.is_empty() {
         text = skip_blanks(text).strip_prefix(b";")?;
@@ -55,7 +55,7 @@ fn skip_token(text: &[u8]) -> Option<&[u8]> {
     (end > 0).then(|| &text[end..])
 }
 
-/// What comes after the quote that closes a quoted string (RFC 9110 section 5.6.4).
+/// What follows the closing quote of a quoted string (RFC 9110 section 5.6.4).
 fn skip_quoted(mut text: &[u8]) -> Option<&[u8]> {
     loop {
         text = match text {

@@ -1,11 +1,11 @@
-//! What belongs to one connection only: the Connection field, and the fields that end at the next hop (RFC 9110
-//! section 7.6.1).
+//! What applies to one connection only: the Connection field, and the fields that end at the next hop (RFC 9110 section
+//! 7.6.1).
 
 use super::Version;
 use super::field::{is_one_of, list_items};
 use super::malformed::Malformed;
 
-/// Field names that Connection may add to the known ones. Each field of the head is compared with each of them.
+/// Most field names that Connection may add to the known ones. Each field of the head is compared with each of them.
 const NAMED_MAX: usize = 16;
 
 /// Fields that concern one connection, whether or not Connection names them.
@@ -21,7 +21,7 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields that Connection cannot remove: without them the message would be another.
+/// Fields that Connection cannot remove: without them the message would mean something else.
 const NEVER_REMOVED: [&str; 3] = ["content-length", "host", "transfer-encoding"];
 
 /// What the Connection fields of one head say, gathered line by line.
@@ -36,7 +36,7 @@ pub struct ConnectionOptions<'b> {
 impl<'b> ConnectionOptions<'b> {
     /// Takes a line. Options that are no tokens name nothing.
     ///
-    /// # Errors
+    /// Adds a line. Options that are not tokens have no effect.
     /// The lines name too many fields.
     pub fn add(&mut self, value: &'b [u8]) -> Result<(), Malformed> {
         for option in list_items(value) {
@@ -64,12 +64,12 @@ impl<'b> ConnectionOptions<'b> {
         }
     }
 
-    /// Whether an Upgrade field may be heeded (RFC 9110 section 7.8).
+    /// Whether an Upgrade field may be honoured (RFC 9110 section 7.8).
     pub fn has_upgrade(&self) -> bool {
         self.upgrade
     }
 
-    /// Whether a field of this name may go on to the next hop.
+    /// Whether a field of this name may be forwarded to the next hop.
     pub fn passes(&self, name: &str) -> bool {
         let mut named = self.named.iter();
         is_one_of(name, &NEVER_REMOVED)
@@ -78,7 +78,7 @@ impl<'b> ConnectionOptions<'b> {
     }
 }
 
-/// Whether a field of this name concerns one connection, whatever Connection says.
+/// Whether a field of this name concerns one connection only, whatever Connection says.
 pub fn is_hop_by_hop(name: &str) -> bool {
     is_one_of(name, &HOP_BY_HOP)
 }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn persistence() {
-        // Lines, whether HTTP/1.1 and whether HTTP/1.0 stays, whether an upgrade is offered.
+        // Lines, whether HTTP/1.1 and whether HTTP/1.0 stays open, whether an upgrade is offered.
         let rows: [(&[&str], bool, bool, bool); 14] = [
             (&[], true, false, false),
             (&[""], true, false, false),

@@ -1,4 +1,5 @@
-//! Field lines and the grammar that their names and values share (RFC 9110 section 5). It knows no field by its name.
+//! Field lines and the grammar of their names and values (RFC 9110 section 5). It knows no particular field except
+//! those of framing.
 
 use super::malformed::Malformed;
 use super::search::until_line_feed;
@@ -9,10 +10,10 @@ const TARGET: u8 = 2;
 const VALUE: u8 = 4;
 const HOST: u8 = 8;
 
-/// More fields than that are read into memory of their own.
+/// More fields than this are read into separately allocated memory.
 const FIELDS_FEW: usize = 32;
 
-/// For each byte, the rules of which it may be part.
+/// For each byte, the grammar rules in which it may occur.
 static CLASSES: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
@@ -48,7 +49,7 @@ fn is_of(byte: u8, class: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 
-/// Whether `byte` may stand in a token (RFC 9110 section 5.6.2).
+/// Whether `byte` may occur in a token (RFC 9110 section 5.6.2).
 pub fn is_token_byte(byte: u8) -> bool {
     is_of(byte, TOKEN)
 }
@@ -58,19 +59,19 @@ pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// Whether `byte` may stand in a request target: visible ASCII but `#`, which begins a fragment.
+/// Whether `byte` may occur in a request target: visible ASCII except `#`, which begins a fragment.
 pub fn is_target_byte(byte: u8) -> bool {
     is_of(byte, TARGET)
 }
 
-/// Whether `byte` may stand in a field's value: visible ASCII, space, tab or above ASCII (RFC 9110 section 5.5).
+/// Whether `byte` may occur in a field's value: visible ASCII, space, tab or above ASCII (RFC 9110 section 5.5).
 pub fn is_value_byte(byte: u8) -> bool {
     is_of(byte, VALUE)
 }
 
-/// Whether `byte` may stand, as it is, in a host's registered name (RFC 3986 section 3.2.2).
+/// Whether `byte` may occur, unescaped, in a host's registered name (RFC 3986 section 3.2.2).
 ///
-/// The comma is left out, though it may: no name has one, and two Host fields that somebody joined do.
+/// The comma is excluded although the RFC allows it: no name has one, but two Host fields that were joined do.
 pub fn is_host_byte(byte: u8) -> bool {
     is_of(byte, HOST)
 }
@@ -81,8 +82,8 @@ pub fn is_blank(byte: u8) -> bool {
 
 /// The items of a comma-separated value, trimmed, without empty ones (RFC 9110 section 5.6.1.2).
 ///
-/// It does not see quoted strings: a comma within one divides it. Of all that is trimmed only spaces and tabs can stand in a
-/// field's value.
+/// Quoted strings are not recognised: a comma within one splits it. Of all that `trim_ascii` removes, only spaces and
+/// tabs can occur in a field's value.
 pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|byte| *byte == b',')
@@ -90,25 +91,25 @@ pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|item| !item.is_empty())
 }
 
-/// The value of the first field of this name, in any case.
+/// The value of the first field of this name; case does not matter.
 pub fn find<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
     values(fields, name).next()
 }
 
-/// The values of all fields of this name, in any case.
+/// The values of all fields of this name; case does not matter.
 pub fn values<'b>(fields: &[Field<'b>], name: &str) -> impl Iterator<Item = &'b [u8]> {
     let fields = fields.iter();
     let named = fields.filter(move |field| field.name.eq_ignore_ascii_case(name));
     named.map(|field| field.value)
 }
 
-/// Whether `name` begins with `prefix`, in any case.
+/// Whether `name` begins with `prefix`; case does not matter.
 pub fn begins_with(name: &str, prefix: &str) -> bool {
     let start = name.as_bytes().get(..prefix.len());
     start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
-/// Whether `name` is one of `names`, in any case.
+/// Whether `name` is one of `names`; case does not matter.
 pub fn is_one_of(name: impl AsRef<[u8]>, names: &[&str]) -> bool {
     let name = name.as_ref();
     names
@@ -116,7 +117,7 @@ pub fn is_one_of(name: impl AsRef<[u8]>, names: &[&str]) -> bool {
         .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
-/// What decimal digits and nothing else say, below 2^64.
+/// The number that `text` gives in decimal digits and nothing else, if it is below 2^64.
 pub fn parse_decimal(text: &[u8]) -> Option<u64> {
     text.first()?;
     text.iter().try_fold(0_u64, |number, byte| {
@@ -125,12 +126,12 @@ pub fn parse_decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// Whether fields of this name say where a body ends. Whoever writes a head writes its own.
+/// Whether fields of this name say where a body ends. Code that writes a head writes its own.
 pub fn is_framing(name: &str) -> bool {
     name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
 }
 
-/// Divides a head into its first line, without the line end, and the rest.
+/// Splits a head into its first line, without the line end, and the rest.
 ///
 /// # Errors
 /// There is no line, or it does not end in CRLF.
@@ -143,7 +144,7 @@ pub fn split_first_line(head: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     }
 }
 
-/// Where the fields of one section are written. Those of almost all find room in place.
+/// Where the fields of one section are stored. Almost all sections fit in place.
 pub struct Storage<'b> {
     few: [Field<'b>; FIELDS_FEW],
     many: Option<Box<[Field<'b>; FIELDS_MAX]>>,
@@ -155,7 +156,7 @@ impl<'b> Storage<'b> {
         many: None,
     };
 
-    /// The first field of this name, in any case, among those that were read; also those of a head that was refused.
+    /// The first field of this name (case does not matter) among those that were read, even in a head that was refused.
     pub fn find(&self, name: &str) -> Option<&'b [u8]> {
         match &self.many {
             Some(many) => find(many.as_slice(), name),
@@ -164,9 +165,9 @@ impl<'b> Storage<'b> {
     }
 }
 
-/// Reads field lines up to and with the empty line that ends them and `section`.
+/// Reads field lines up to and including the empty line that ends them and `section`.
 ///
-/// That every line ends in CRLF is what [`super::scan::LineScan`] has seen to; it is not looked at again.
+/// [`super::scan::LineScan`] has already checked that every line ends in CRLF; this is not checked again.
 ///
 /// # Errors
 /// A flaw in a line, more than [`FIELDS_MAX`] fields, or something after the empty line.
@@ -196,7 +197,7 @@ fn diagnose(section: &[u8]) -> Malformed {
             Some(line) => flaw_of(line),
             None => Some(Malformed::BareLineFeed),
         });
-    // An empty line ends a section, so that without another flaw a line stands after it.
+    // An empty line ends the section, so if no line has a flaw, something follows the empty line.
     flaw.unwrap_or(Malformed::FieldColon)
 }
 

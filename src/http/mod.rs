@@ -1,8 +1,8 @@
 //! HTTP/1.1 as bytes in, facts out: heads, framing, bodies (RFC 9110, RFC 9112). It knows no sockets, no clock and no
-//! configuration, and it is strict: what two parsers could read differently is refused.
+//! configuration, and it is strict: anything that two parsers could read differently is refused.
 //!
-//! A head goes through [`scan::HeadScan`], which finds its end, then through [`request::parse`] or
-//! [`response::parse`]; the [`Framing`] that these tell makes a [`body::Decoder`].
+//! A head goes through [`scan::HeadScan`], which finds its end, then through [`request::parse`] or [`response::parse`];
+//! a [`body::Decoder`] is made from the [`Framing`] that they return.
 
 pub mod authority;
 pub mod body;
@@ -32,28 +32,28 @@ pub use framing::Framing;
 
 use malformed::Malformed;
 
-/// One field line: its name and its value without the blanks around it.
+/// One field line: its name, and its value without the whitespace around it.
 pub type Field<'b> = httparse::Header<'b>;
 
-/// Field lines of a head or a trailer section; SDKs send about 20, browsers behind other proxies about 40.
+/// Most field lines in a head or a trailer section; SDKs send about 20, browsers behind other proxies about 40.
 pub const FIELDS_MAX: usize = 100;
 
-/// A head with its empty line and the empty lines before it. It fits an input buffer of the same size.
+/// Most bytes in a head, with its empty line and the empty lines before it. It fits an input buffer of the same size.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// A request target. Half of a head, so that fields have room beside the longest.
+/// Longest request target. Half of a head, so that fields have room beside the longest target.
 pub const TARGET_BYTES_MAX: usize = 32 * 1024;
 
-/// A method; the longest that is registered has 17 bytes.
+/// Longest method; the longest that is registered has 17 bytes.
 pub const METHOD_BYTES_MAX: usize = 64;
 
-/// A chunk's size and extensions with their line end. Nobody is known to send more than a few dozen bytes.
+/// Longest chunk line: size, extensions and line end. Nobody is known to send more than a few dozen bytes.
 pub const CHUNK_LINE_BYTES_MAX: usize = 4 * 1024;
 
-/// A trailer section with its empty line: checksums and signatures fit many times.
+/// Longest trailer section with its empty line: checksums and signatures fit many times over.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
-/// The version as which a message is served. HTTP/1.2 and on are served as 1.1 (RFC 9110 section 2.5).
+/// The version that a message is treated as. HTTP/1.2 and later are treated as 1.1 (RFC 9110 section 2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     Http10,
@@ -64,7 +64,7 @@ impl Version {
     /// Reads `HTTP/1.1`, which is case-sensitive (RFC 9112 section 2.3).
     ///
     /// # Errors
-    /// No version, or one of another major number.
+    /// Not a version, or one with another major number.
     pub fn parse(text: &[u8]) -> Result<Version, Malformed> {
         match text {
             b"HTTP/1.0" => Ok(Version::Http10),

@@ -1,11 +1,11 @@
-//! Finds the model that a JSON request names, from the first bytes of its body. It does not know the rest.
+//! Finds the model that a JSON request names, from the first bytes of its body. It knows nothing of the rest.
 
 use std::fmt::Write;
 
 use super::json_scan::{JsonScan, Stop};
 use crate::base::text::Text;
 
-/// Reads the beginning of one request body, told in any cuts.
+/// Reads the beginning of one request body, given in pieces of any size.
 #[derive(Clone, Debug)]
 pub struct ModelScan {
     place: Place,
@@ -15,15 +15,15 @@ pub struct ModelScan {
     model: Model,
 }
 
-/// Longest name that is taken, escapes counted as they stand; a longer one is ignored. The longest in use, with a maker's
-/// prefix and a variant, have about 80 bytes.
+/// Longest name that is accepted, with escapes counted as written; a longer one is ignored. The longest in use, with a
+/// vendor's prefix and a variant, have about 80 bytes.
 const MODEL_BYTES_MAX: usize = 128;
 
 /// A name with its escapes resolved; empty while there is none.
 type Model = Text<MODEL_BYTES_MAX>;
 
-/// How much of a body is looked through. SDKs write the model before or right after the messages; behind very long ones
-/// it is not worth the work.
+/// How much of a body is searched. SDKs write the model before or right after the messages; searching beyond very long
+/// ones is not worth the work.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl ModelScan {
         }
     }
 
-    /// The first `model` of the outermost object, if it was a string and is known by now.
+    /// The value of the first `model` in the outermost object, if it is a string and has been read.
     pub fn model(&self) -> Option<&str> {
         (!self.model.is_empty()).then_some(self.model.as_str())
     }
@@ -91,8 +91,8 @@ impl ModelScan {
     }
 }
 
-/// A JSON string's text without its quotes (RFC 8259, 7); `None` if it is malformed or holds control characters, which no
-/// name does.
+/// A JSON string's text without its quotes (RFC 8259 section 7); `None` if it is malformed or holds control characters,
+/// which no model name does.
 fn unescape(text: &[u8]) -> Option<Model> {
     let mut rest = std::str::from_utf8(text).ok()?;
     let mut model = Model::default();
@@ -104,7 +104,7 @@ fn unescape(text: &[u8]) -> Option<Model> {
             'u' => unicode_escape(&mut escape)?,
             _ => return None,
         };
-        // What an escape stands for is never longer than the escape, so this fits.
+        // An escape is never shorter than what it stands for, so this fits.
         push(&mut model, char.encode_utf8(&mut [0; 4]))?;
         rest = escape.as_str();
     }
@@ -113,7 +113,7 @@ fn unescape(text: &[u8]) -> Option<Model> {
 }
 
 fn push(model: &mut Model, text: &str) -> Option<()> {
-    // Almost all names are of these bytes, which need not be decoded.
+    // Almost all names consist of these bytes only, which need no decoding.
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if !is_plain && text.contains(char::is_control) {
         return None;

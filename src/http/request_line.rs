@@ -18,7 +18,7 @@ impl<'b> RequestLine<'b> {
     /// Reads a line without its line end.
     ///
     /// # Errors
-    /// It does not have three parts with one space between, or one of them is malformed.
+    /// It does not have three parts with a single space between them, or one of them is malformed.
     pub fn parse(line: &'b [u8]) -> Result<RequestLine<'b>, Malformed> {
         let (rest, version) = split_version(line)?;
         let space = rest.iter().position(|byte| *byte == b' ');
@@ -38,7 +38,7 @@ impl<'b> RequestLine<'b> {
     }
 }
 
-/// Divides a request line at its last space into the rest and the version.
+/// Splits a request line at its last space into the rest and the version.
 ///
 /// # Errors
 /// There is no space, or no HTTP/1.x after it.

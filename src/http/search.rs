@@ -1,17 +1,18 @@
-//! Finds the next byte that matters, fast. It does not know what the bytes mean.
+//! Fast searches for the next byte that matters. They do not know what the bytes mean.
 
 use memchr::{memchr, memchr2};
 
-/// How many bytes are tested at once: the compiler turns a test of so many without an early end into a few vector
-/// instructions, which makes the way through long strings several times faster than byte by byte.
+/// How many bytes are tested at once. The compiler turns a test of this many without an early exit into a few vector
+/// instructions, which passes long strings several times faster than byte by byte.
 const STEP_BYTES: usize = 32;
 
-/// Within so many bytes most brackets and quotes stand, and going byte by byte is faster; long lists of numbers have none.
+/// Most brackets and quotes come within this many bytes, where going byte by byte is faster; long lists of numbers have
+/// none.
 const NEAR_BYTES: usize = 16;
 
-/// The length of `bytes` up to the first quote or backslash: the way through a JSON string.
+/// The length of `bytes` up to the first quote or backslash: the search within a JSON string.
 pub fn until_quote_or_backslash(bytes: &[u8]) -> usize {
-    // Most keys and many values are shorter than two words, which are told faster than the vectors are made ready.
+    // Most keys and many values are shorter than two words, which are tested faster than the vector search is set up.
     for (place, word) in bytes.as_chunks().0.iter().take(2).enumerate() {
         let word = u64::from_le_bytes(*word);
         let found = equal_bytes(word, b'"') | equal_bytes(word, b'\\');
@@ -22,14 +23,15 @@ pub fn until_quote_or_backslash(bytes: &[u8]) -> usize {
     memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
 }
 
-/// Has the highest bit of each of the eight bytes set that equals `byte`, up to the first one; above it, others may be set.
+/// Sets the highest bit of the first of the eight bytes that equals `byte` and of none before it; later bytes may have
+/// it too.
 fn equal_bytes(word: u64, byte: u8) -> u64 {
     const LOWEST: u64 = u64::from_le_bytes([1; 8]);
     let zero_where_equal = word ^ (LOWEST * u64::from(byte));
     zero_where_equal.wrapping_sub(LOWEST) & !zero_where_equal & (LOWEST << 7)
 }
 
-/// The length of `bytes` up to the first bracket of either shape or quote: the way through JSON outside of strings.
+/// The length of `bytes` up to the first square or curly bracket or quote: the search in JSON outside of strings.
 pub fn until_bracket_or_quote(bytes: &[u8]) -> usize {
     let first = |bytes: &[u8]| bytes.iter().position(|&byte| is_bracket_or_quote(byte));
     let (near, far) = bytes.split_at(bytes.len().min(NEAR_BYTES));
@@ -54,17 +56,17 @@ fn is_bracket_or_quote(byte: u8) -> bool {
     (byte | 0x20 == b'{') | (byte | 0x20 == b'}') | (byte == b'"')
 }
 
-/// Whether a dot or a percent sign stands anywhere.
+/// Whether `bytes` contain a dot or a percent sign.
 pub fn holds_dot_or_percent(bytes: &[u8]) -> bool {
     memchr2(b'.', b'%', bytes).is_some()
 }
 
-/// Where the first carriage return or line feed stands.
+/// The position of the first carriage return or line feed.
 pub fn until_line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\r', b'\n', bytes)
 }
 
-/// Where the first line feed stands.
+/// The position of the first line feed.
 pub fn until_line_feed(bytes: &[u8]) -> Option<usize> {
     memchr(b'\n', bytes)
 }

@@ -1,14 +1,14 @@
-//! For tests: runs one input whole, byte by byte and cut at each place. The result must always be the same.
+//! For tests: runs one input whole, byte by byte and cut at each position. The result must always be the same.
 
 use std::fmt::Debug;
 
-/// Up to this length an input is cut at every place; a longer one near its ends and at some places between.
+/// An input up to this length is cut at every position, a longer one near its ends and at some positions between.
 const CUT_EVERYWHERE_BYTES_MAX: usize = 600;
 
-/// Gives `run` the pieces of `input` in every way and returns what it always returned.
+/// Gives `run` the pieces of `input` split in every way and returns the result, which must not vary.
 ///
 /// # Panics
-/// Two ways had different results.
+/// Two ways of splitting gave different results.
 pub fn every_split<T: Debug + PartialEq>(input: &[u8], run: impl Fn(&[&[u8]]) -> T) -> T {
     let whole = run(&[input]);
     let shown = String::from_utf8_lossy(&input[..input.len().min(200)]);
@@ -28,8 +28,8 @@ fn is_cut(place: usize, length: usize) -> bool {
         || place.is_multiple_of(997)
 }
 
-/// Calls `check` with `count` variants of the `seeds`: bytes replaced, inserted, removed, doubled or moved over from
-/// another seed. The same variants each time.
+/// Calls `check` with `count` variants of the `seeds`: bytes replaced, inserted, removed, duplicated or copied from
+/// another seed. The variants are the same each time.
 pub fn each_mutant(seeds: &[&[u8]], count: usize, mut check: impl FnMut(&[u8])) {
     const ALPHABET: &[u8] = b"\r\n\r\n \t:;,=\"\\/%.#0159afAFxg\0\x7f\x80\xffchunked";
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

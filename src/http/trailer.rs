@@ -1,4 +1,4 @@
-//! Which fields of a trailer section may go on (RFC 9110 section 6.5.1).
+//! Which fields of a trailer section may be forwarded (RFC 9110 section 6.5.1).
 
 use super::Field;
 use super::connection::is_hop_by_hop;
@@ -13,7 +13,7 @@ const LEFT_OUT: [&str; 39] = [
     "content-type",
     "trailer",
     "transfer-encoding",
-    // Where it goes and how it is to be treated.
+    // Where the message goes and how it is to be treated.
     "age",
     "cache-control",
     "date",
@@ -34,7 +34,7 @@ const LEFT_OUT: [&str; 39] = [
     "if-none-match",
     "if-range",
     "if-unmodified-since",
-    // Who speaks: the standard's fields, and those in which AI platforms look for a key.
+    // Who sends it: the standard's fields, and those in which AI platforms look for a key.
     "api-key",
     "authentication-info",
     "authorization",
@@ -53,7 +53,7 @@ const LEFT_OUT: [&str; 39] = [
 /// Families of such fields.
 const LEFT_OUT_PREFIXES: [&str; 3] = ["access-control-", "proxy-", "x-forwarded-"];
 
-/// The fields of `section` that may go on, in order. It is the one that [`super::body::Decoded::Trailers`] holds:
+/// The fields of `section` that may be forwarded, in order. `section` is as in [`super::body::Decoded::Trailers`]:
 /// well-formed lines, each with its line end.
 pub fn trailer_fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
     section
