@@ -1,11 +1,11 @@
-//! The grammar of `host[:port]`, as it stands in Host fields and targets (RFC 3986 section 3.2, RFC 9110 section 7.2).
-//! A name before an `@` is not part of it: HTTP forbids it.
+//! The grammar of `host[:port]`, as used in Host fields and targets (RFC 3986 section 3.2, RFC 9110 section 7.2). User
+//! information before an `@` is refused: HTTP forbids it.
 
 use std::net::Ipv6Addr;
 
 use super::field::is_host_byte;
 
-/// Whether `text` is a host that is not empty, with or without a port. A port may be empty, as in RFC 3986.
+/// Whether `text` is a non-empty host, with or without a port. A port may be empty, as in RFC 3986.
 pub fn is_authority(text: &[u8]) -> bool {
     match split_port(text) {
         (host, Some(port)) => is_host(host) && (port.is_empty() || is_port(port)),
@@ -41,7 +41,7 @@ fn is_port(port: &[u8]) -> bool {
 fn is_host(host: &[u8]) -> bool {
     match host {
         [] => false,
-        // An address of a future version ("v1.x") is left out: RFC 3986 has the unknown ones refused, and all are.
+        // IPvFuture ("v1.x") is refused: RFC 3986 requires that for unknown versions, and all are unknown.
         [b'[', address @ .., b']'] => {
             str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
         }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn authorities() {
-        // Text, whether it is one, whether it is one with a port.
+        // Text, whether it is an authority, whether it is one with a port.
         let rows: [(&str, bool, bool); 46] = [
             ("h", true, false),
             ("api.example.com", true, false),

@@ -1,4 +1,4 @@
-//! The chunked coding (RFC 9112 section 7.1): taken apart, and the line before a chunk written. Every flaw is an error:
+//! The chunked coding (RFC 9112 section 7.1): decodes it, and writes the line before a chunk. Every flaw is an error:
 //! where two parsers could see different chunks, one of them can be made to see another request.
 
 use super::body::Decoded;
@@ -8,14 +8,14 @@ use super::malformed::Malformed;
 use super::scan::LineScan;
 use super::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 
-/// How far chunk lines may outweigh the data. Without it 4 KiB of extensions could come with each byte of data, which
-/// no bound on the body's size would notice.
+/// By how much chunk lines may outweigh the data. Without this bound 4 KiB of extensions could come with each byte of
+/// data, which no bound on the body's size would notice.
 const OVERHEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// What a chunk's line may have for nothing: a size and a short extension.
+/// What each chunk line may have at no cost: a size and a short extension.
 const LINE_BYTES_FREE: usize = 16;
 
-/// Where one chunked body stands.
+/// The state of one chunked body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunks {
     stage: Stage,
@@ -27,7 +27,7 @@ pub struct Chunks {
 enum Stage {
     /// In a chunk's size and extensions.
     Line(LineScan),
-    /// So many bytes of the chunk are still to come, at least one.
+    /// This many bytes of the chunk are still to come, at least one.
     Data(u64),
     /// In the line end after a chunk's data.
     DataEnd,
@@ -45,11 +45,11 @@ impl Default for Chunks {
 }
 
 impl Chunks {
-    /// Looks at `input`, which begins where the former call's `consumed` ended. After `Decoded::Trailers` the body has
-    /// ended.
+    /// Decodes the beginning of `input`, which starts where the previous call's `consumed` ended. After
+    /// `Decoded::Trailers` the body has ended.
     ///
     /// # Errors
-    /// A chunk line, what follows a chunk's data, or a trailer section is not as it must be.
+    /// A chunk line, what follows a chunk's data, or a trailer section is malformed.
     pub fn decode<'b>(&mut self, input: &'b [u8]) -> Result<Decoded<'b>, Malformed> {
         let mut consumed = 0;
         loop {
@@ -75,7 +75,7 @@ impl Chunks {
                     if *left == 0 {
                         self.stage = Stage::DataEnd;
                     }
-                    // What is after the data is the line end, which usually came along.
+                    // The line end follows the data, and usually arrives with it.
                     if after.starts_with(b"\r\n") {
                         consumed += 2;
                         self.stage = Stage::Line(LineScan::default());
@@ -103,7 +103,7 @@ impl Chunks {
         }
     }
 
-    /// How much of the present chunk is still to come.
+    /// How many bytes of the present chunk are still to come.
     pub fn announced(&self) -> u64 {
         match self.stage {
             Stage::Data(left) => left,
@@ -129,7 +129,7 @@ fn pause<'b>(consumed: usize) -> Decoded<'b> {
     }
 }
 
-/// How long the line at the beginning of `input` is and the size that it tells, once it has ended.
+/// The length of the line at the beginning of `input` and the size that it gives, once it has ended.
 fn next_chunk(lines: &mut LineScan, input: &[u8]) -> Result<Option<(usize, u64)>, Malformed> {
     if input.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
         return Err(Malformed::ChunkSize);
@@ -141,7 +141,7 @@ fn next_chunk(lines: &mut LineScan, input: &[u8]) -> Result<Option<(usize, u64)>
     }
 }
 
-/// The field lines at the beginning of `input`, without the empty line after them, once that has come.
+/// The field lines at the beginning of `input`, without the empty line after them, once that has arrived.
 fn trailer_section<'b>(
     lines: &mut LineScan,
     input: &'b [u8],
@@ -168,7 +168,7 @@ pub struct ChunkHead {
 /// 16 digits and the line end.
 const CHUNK_HEAD_BYTES_MAX: usize = 18;
 
-/// The line before a chunk of `length` bytes. A chunk of none would end the body.
+/// The line before a chunk of `length` bytes, which must not be 0: that would end the body.
 pub fn chunk_head(length: usize) -> ChunkHead {
     let mut bytes = [b'\n'; CHUNK_HEAD_BYTES_MAX];
     let mut start = CHUNK_HEAD_BYTES_MAX - 2;
@@ -197,7 +197,7 @@ mod tests {
     use crate::http::body::tests::take;
     use crate::http::splits::each_mutant;
 
-    /// The body, its trailers in brackets and what is left over, or what is wrong.
+    /// The body, its trailers in brackets and the bytes left over, or what is wrong.
     fn told(input: &[u8]) -> String {
         let taken = take(Framing::Chunked, input);
         match (taken.end, taken.trailers) {
@@ -294,7 +294,7 @@ mod tests {
                 extended(5, &"a".repeat(4000)),
                 Some(Malformed::ChunkOverhead),
             ),
-            // As much data as comes along makes up for it.
+            // A chunk with as many data bytes makes up for it.
             (
                 format!("1000;{}\r\n{}\r\n", "a".repeat(4000), "x".repeat(4096)).repeat(20)
                     + "0\r\n\r\n",

@@ -1,4 +1,4 @@
-//! Content codings (RFC 9110 section 8.4.1), for the few bodies that the program itself looks into: gzip is undone.
+//! Content codings (RFC 9110 section 8.4.1), for the few bodies that the program itself examines: gzip is decoded.
 
 use std::io::Read as _;
 
@@ -6,8 +6,8 @@ use flate2::read::GzDecoder;
 
 use super::field::is_one_of;
 
-/// What the first `bytes_max` bytes of a body mean, of which `encoded` is the beginning. A flaw ends it; what another
-/// coding than gzip means is not known.
+/// Up to `bytes_max` decoded bytes of a body whose beginning is `encoded`. They end at a flaw. Without a coding, or
+/// with one other than gzip, `encoded` is returned as it is.
 pub fn decoded(coding: Option<&[u8]>, encoded: Vec<u8>, bytes_max: usize) -> Vec<u8> {
     let is_gzip = |coding: &[u8]| is_one_of(coding, &["gzip", "x-gzip"]);
     if !coding.is_some_and(is_gzip) {
@@ -15,7 +15,7 @@ pub fn decoded(coding: Option<&[u8]>, encoded: Vec<u8>, bytes_max: usize) -> Vec
     }
     let mut body = Vec::new();
     let mut decoder = GzDecoder::new(&encoded[..]).take(bytes_max as u64);
-    // Whatever came before a flaw, or before an end that is missing, is there.
+    // Anything decoded before a flaw or a missing end is kept.
     let _ = decoder.read_to_end(&mut body);
     body
 }

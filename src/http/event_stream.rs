@@ -1,20 +1,20 @@
-//! Server-sent events (WHATWG HTML, 9.2) in any cuts: which bytes are an event's data, and where the event ends. It
-//! holds nothing and does not know what the data are.
+//! Server-sent events (WHATWG HTML, 9.2) in pieces of any size: which bytes are an event's data, and where the event
+//! ends. It holds no bytes and does not know what the data mean.
 
 use super::search::until_line_end;
 
-/// What of an event stream has been seen of the present line.
+/// What has been seen of the present line of an event stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataLines {
     #[default]
     LineBegin,
     /// A carriage return ended the line; a line feed that follows belongs to it.
     AfterReturn,
-    /// So many bytes of the line are the beginning of `data:`.
+    /// The line so far is the first `matched` bytes of `data:`.
     Name {
         matched: u8,
     },
-    /// Right after `data:`, where one space may stand.
+    /// Right after `data:`, where one space may follow.
     DataBegin,
     Data,
     /// A comment or another field.
@@ -24,7 +24,7 @@ pub enum DataLines {
 /// A part of an event stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'b> {
-    /// Some of an event's data. Each line of it comes with the byte that ends it.
+    /// Some of an event's data. Each line includes the byte that ends it.
     Data(&'b [u8]),
     EventEnd,
 }
@@ -32,7 +32,7 @@ pub enum Part<'b> {
 const DATA: &[u8] = b"data:";
 
 impl DataLines {
-    /// The next part in `input`, which is taken off it; `None` when `input` is used up.
+    /// The next part of `input`, which is removed from it; `None` when `input` is used up.
     pub fn next<'b>(&mut self, input: &mut &'b [u8]) -> Option<Part<'b>> {
         loop {
             let (&byte, rest) = input.split_first()?;
@@ -77,7 +77,7 @@ impl DataLines {
         }
     }
 
-    /// Takes the line up to and with its end, or all of `input` where there is none.
+    /// Takes the rest of the line with its end, or all of `input` if the line does not end there.
     fn rest_of_line<'b>(&mut self, input: &mut &'b [u8]) -> &'b [u8] {
         let whole = *input;
         let Some(end) = until_line_end(whole) else {
@@ -107,7 +107,7 @@ fn after_line(end: u8) -> DataLines {
 mod tests {
     use super::*;
 
-    /// The data of each event, `|` where an event ends. Told in pieces that end at `cuts`.
+    /// The data of each event, with `|` where an event ends. The stream is given in pieces that end at `cuts`.
     fn read(stream: &[u8], cuts: &[usize]) -> String {
         let mut machine = DataLines::default();
         let mut out = String::new();

@@ -1,5 +1,5 @@
-//! How long a body is, from the fields that say so (RFC 9112 sections 6.1 to 6.3). What two parsers could read
-//! differently is an error, not a guess.
+//! How a body is delimited, from the fields that say so (RFC 9112 sections 6.1 to 6.3). Anything that two parsers could
+//! read differently is an error, not a guess.
 
 use super::Version;
 use super::field::{is_token, list_items, parse_decimal};
@@ -10,11 +10,11 @@ use super::malformed::Malformed;
 pub enum Framing {
     /// No body, and no length was given.
     None,
-    /// So many bytes; 0 is a length that was given.
+    /// This many bytes; 0 is a length that was given.
     Length(u64),
     /// Chunks (RFC 9112 section 7.1).
     Chunked,
-    /// The body ends with the connection; only an answer can.
+    /// The body ends with the connection; only in responses.
     Close,
 }
 
@@ -25,7 +25,7 @@ pub struct Declared {
     codings: Codings,
 }
 
-/// The transfer codings up to here.
+/// The transfer codings read so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Codings {
     /// No field.
@@ -40,10 +40,10 @@ enum Codings {
 }
 
 impl Declared {
-    /// Takes a Content-Length line.
+    /// Adds a Content-Length line.
     ///
     /// # Errors
-    /// It is not a number of bytes, or not the first such line, even if it says the same.
+    /// It is not a number of bytes, or there was such a line before, even with the same number.
     pub fn add_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
         let length = parse_decimal(value).ok_or(Malformed::Length)?;
         match self.length.replace(length) {
@@ -52,10 +52,10 @@ impl Declared {
         }
     }
 
-    /// Takes a Transfer-Encoding line. Several lines are one list.
+    /// Adds a Transfer-Encoding line. Several lines form one list.
     ///
     /// # Errors
-    /// It is no list of codings, or names one after chunked.
+    /// It is not a list of codings, or it names one after chunked.
     pub fn add_codings(&mut self, value: &[u8]) -> Result<(), Malformed> {
         if self.codings == Codings::Absent {
             self.codings = Codings::Empty;
@@ -93,7 +93,8 @@ impl Codings {
             .next()
             .unwrap_or_default();
         let is_chunked = name.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        // A quoted parameter could hold a comma, where the list would be divided wrongly. No coding has one.
+        // A quoted parameter could contain a comma, at which the list would be split wrongly. No coding has such a
+        // parameter.
         if !is_token(name.trim_ascii()) || coding.contains(&b'"') || is_chunked && name != coding {
             return Err(Malformed::Coding);
         }

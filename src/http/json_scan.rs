@@ -1,27 +1,27 @@
-//! Walks JSON text in any cuts with bounded memory and stops at what its caller may want to look at. It builds no
-//! document and does not know what is looked for.
+//! Walks JSON text in pieces of any size with bounded memory and stops at what its caller may want to look at. It
+//! builds no document and does not know what the caller looks for.
 
 use super::search::{until_bracket_or_quote, until_quote_or_backslash};
 
 /// A walk over JSON text. Of the text itself it keeps one key or one scalar of up to `TEXT_BYTES` bytes.
 ///
-/// Only objects that the caller enters are looked into: what stands in all others and in arrays is passed over, however
-/// deep it nests. Arrays around the outermost objects are the exception, since a list of objects is read as those objects
-/// one after the other, and so are several texts in a row.
+/// Only objects that the caller enters are looked into: all others, and arrays, are skipped however deep they nest.
+/// Arrays around the outermost objects are the exception, since a list of objects is read as those objects one after
+/// the other; so are several texts in a row.
 #[derive(Clone, Debug)]
 pub struct JsonScan<const TEXT_BYTES: usize> {
     state: State,
     /// How many objects are entered and not yet closed.
     entered: u32,
     text: [u8; TEXT_BYTES],
-    /// Bytes of the present text, those that did not fit included.
+    /// Length of the present text, including bytes that did not fit.
     text_length: usize,
 }
 
-/// Where the walk stopped. The text of a key or a scalar is there to read until the walk goes on.
+/// Where the walk stopped. The text of a key, a string or a scalar can be read until the walk goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// An object begins: outermost, or the value of the last key. It is passed over unless the caller enters it.
+    /// An object begins: the outermost one, or the value of the last key. It is skipped unless the caller enters it.
     Open,
     /// The object that was entered last ends.
     Close,
@@ -44,7 +44,7 @@ enum State {
     InText(Role),
     /// The byte after a backslash.
     InEscape(Role),
-    /// Inside of an object or array that is not looked into.
+    /// Inside an object or array that is skipped.
     Passing(Depth),
     /// This is not JSON: nothing more is read.
     Lost,
@@ -59,7 +59,7 @@ enum Role {
     Passed(Depth),
 }
 
-/// Brackets that are open in what is passed over. More than `u32::MAX` of them end the walk.
+/// How many brackets are open in what is skipped. More than `u32::MAX` of them end the walk.
 type Depth = u32;
 
 impl<const TEXT_BYTES: usize> Default for JsonScan<TEXT_BYTES> {
@@ -74,14 +74,14 @@ impl<const TEXT_BYTES: usize> Default for JsonScan<TEXT_BYTES> {
 }
 
 impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
-    /// Forgets the present text: the next byte begins a new one.
+    /// Forgets the text walked so far: the next byte begins a new one.
     pub fn restart(&mut self) {
         self.state = State::Outside;
         self.entered = 0;
         self.text_length = 0;
     }
 
-    /// The present key, string (escapes as they stand, without the quotes) or scalar; `None` if it did not fit.
+    /// The present key, string (without the quotes, escapes as written) or scalar; `None` if it did not fit.
     pub fn text(&self) -> Option<&[u8]> {
         self.text.get(..self.text_length)
     }
@@ -92,9 +92,9 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         self.state = State::BeforeKey;
     }
 
-    /// Walks on to the next stop and takes what it has read off `input`; `None` when `input` is used up.
+    /// Walks on to the next stop and removes what it has read from `input`; `None` when `input` is used up.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Stop> {
-        // Each arm takes exactly what it has read.
+        // Each arm removes exactly what it has read.
         while !input.is_empty() {
             match self.state {
                 State::InText(role) => {
@@ -115,7 +115,7 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                     *input = rest;
                     self.keep(Role::Value, text);
                     if end.is_some() {
-                        // What ended it belongs to what comes next and is not taken.
+                        // The byte that ended it belongs to what follows and is left in `input`.
                         self.state = State::AfterValue;
                         return Some(Stop::Scalar);
                     }
@@ -155,7 +155,7 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         None
     }
 
-    /// Goes on in a string, up to its end or to an escape.
+    /// Continues in a string, up to its end or to an escape.
     fn go_through_text(&mut self, role: Role, input: &mut &[u8]) -> Option<Stop> {
         let (text, rest) = input.split_at(until_quote_or_backslash(input));
         self.keep(role, text);
@@ -170,7 +170,7 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         self.text_ended(role)
     }
 
-    /// Goes through what is not looked into up to its end, or up to a string in it.
+    /// Continues in what is skipped, up to its end or to a string that is not finished at once.
     fn pass(&mut self, mut depth: Depth, input: &mut &[u8]) {
         while let Some((&byte, rest)) = input
             .get(until_bracket_or_quote(input)..)
@@ -179,7 +179,8 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
             *input = rest;
             match byte {
                 b'"' => {
-                    // Most strings in here end in the same piece without an escape: no need to leave the loop.
+                    // Most strings in here end in the same piece without an escape, and then there is no need to leave
+                    // the loop.
                     let length = until_quote_or_backslash(rest);
                     if rest.get(length) != Some(&b'"') {
                         self.state = State::InText(Role::Passed(depth));
@@ -262,12 +263,12 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
     }
 }
 
-/// Whether a number or a literal may have it.
+/// Whether `byte` may occur in a number or a literal.
 fn is_of_scalar(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'+' | b'-' | b'E')
 }
 
-/// Takes the next byte that is no white space, and what stands before it.
+/// Takes the next byte that is not whitespace, and the whitespace before it.
 fn take_token(input: &mut &[u8]) -> Option<u8> {
     loop {
         let (&byte, rest) = input.split_first()?;
@@ -282,7 +283,7 @@ fn take_token(input: &mut &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// The stops of a walk that enters every object that is offered, told in pieces that end at `cuts`.
+    /// The stops of a walk that enters every object; the text is given in pieces that end at `cuts`.
     fn walk(json: &[u8], cuts: &[usize]) -> String {
         let mut scan = JsonScan::<8>::default();
         let mut out = String::new();
@@ -323,7 +324,7 @@ mod tests {
             (r#"[{"a":1},{"b":2}]"#, "{a:1 }{b:2 }"),
             ("{\"a\":1}\n{\"b\":2}\n", "{a:1 }{b:2 }"),
             (r#""{\"a\":1}" 7 {"b":2}"#, "{b:2 }"),
-            // Not JSON: nothing is told from there on.
+            // Not JSON: nothing more is reported from there on.
             (r#"{a:1}"#, "{"),
             (r#"{"a"1}{"b":1}"#, "{a:"),
             (r#"{"a":}{"b":1}"#, "{a:"),

@@ -69,7 +69,7 @@ pub enum Malformed {
     Truncated,
 }
 
-/// Which answer fits a malformed request.
+/// Which response fits a malformed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// 400
@@ -87,7 +87,7 @@ pub enum Kind {
 }
 
 impl Malformed {
-    /// Which answer fits, if it is a request that is malformed.
+    /// Which response fits, if the malformed message is a request.
     pub fn kind(self) -> Kind {
         use Malformed::*;
         match self {

@@ -1,5 +1,5 @@
-//! A request's head: what it asks for, how its body is delimited, and which of its fields go on. It does not know what
-//! the fields that go on mean.
+//! A request's head: its method and target, how its body is delimited, and which of its fields are forwarded. It does
+//! not know what the forwarded fields mean.
 
 use super::authority::is_authority;
 use super::connection::ConnectionOptions;
@@ -21,7 +21,7 @@ pub struct RequestHead<'h, 'b> {
     pub fields: &'h [Field<'b>],
     /// Never [`Framing::Close`].
     pub framing: Framing,
-    /// The client lets the connection stay open after the answer.
+    /// The client allows the connection to stay open after the response.
     pub persistent: bool,
     /// The client waits for a 100 before it sends a body (RFC 9110 section 10.1.1). Never in HTTP/1.0.
     pub expects_continue: bool,
@@ -30,11 +30,11 @@ pub struct RequestHead<'h, 'b> {
     connection: ConnectionOptions<'b>,
 }
 
-/// Reads a head that [`super::scan::HeadScan`] has found, with its empty line.
+/// Parses a head that [`super::scan::HeadScan`] has found, with its empty line.
 ///
 /// # Errors
-/// The first flaw that was found; [`Malformed::kind`] tells which answer fits. Where the request's body would end is
-/// not known then.
+/// The first flaw found; [`Malformed::kind`] tells which response fits. Where the request's body would end is then
+/// unknown.
 pub fn parse<'h, 'b>(
     head: &'b [u8],
     storage: &'h mut Storage<'b>,
@@ -64,20 +64,20 @@ pub fn parse<'h, 'b>(
 }
 
 impl<'b> RequestHead<'_, 'b> {
-    /// Whether fields of this name go on to the next hop. False for hop-by-hop fields, also those that Connection
-    /// names. It is never false for Content-Length, Transfer-Encoding and Host, which whoever writes the next head
-    /// writes from what is known here.
+    /// Whether fields of this name are forwarded. False for hop-by-hop fields, including those that Connection names.
+    /// Never false for Content-Length, Transfer-Encoding and Host: code that writes the next head writes these from
+    /// what is known here.
     pub fn passes(&self, name: &str) -> bool {
         self.connection.passes(name)
     }
 
-    /// The value of the first field of this name, in any case.
+    /// The value of the first field of this name; case does not matter.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
         field::find(self.fields, name)
     }
 }
 
-/// What the fields say that matter here.
+/// What the fields that matter here say.
 #[derive(Default)]
 struct Facts<'b> {
     has_host: bool,
@@ -183,7 +183,7 @@ mod tests {
         None
     }
 
-    /// Method, path, version, framing, and what else is true.
+    /// Method, path, version, framing, and the flags that are set.
     fn told(head: &RequestHead<'_, '_>) -> String {
         let marks = [
             (head.persistent, " stays"),
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(got, want, "{}", input.escape_ascii());
     }
 
-    /// Reads the field lines `lines`, with `|` between, in a request of this version.
+    /// Reads the field lines `lines`, separated by `|`, in a request of this version.
     fn check_fields(version: &str, lines: &str, want: &str) {
         let lines: String = lines
             .split_terminator('|')

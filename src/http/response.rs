@@ -1,5 +1,5 @@
-//! An answer's head: its status, how its body is delimited, and which of its fields go on. It does not know what the
-//! fields that go on mean.
+//! A response's head: its status, how its body is delimited, and which of its fields are forwarded. It does not know
+//! what the forwarded fields mean.
 
 use super::connection::ConnectionOptions;
 use super::field::{self, Storage, is_value_byte, parse_section, split_first_line};
@@ -17,24 +17,24 @@ pub struct ResponseHead<'h, 'b> {
     pub version: Version,
     /// All fields, in order.
     pub fields: &'h [Field<'b>],
-    /// How the body is delimited that comes, which may be none where the fields tell a length.
+    /// How the body is delimited. There may be no body even if the fields give a length.
     pub framing: Framing,
     /// The connection can serve another request after the body. Never with [`Framing::Close`].
     pub persistent: bool,
     connection: ConnectionOptions<'b>,
 }
 
-/// What was asked, as far as it decides whether the answer has a body.
+/// What of the request decides whether the response has a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// With HEAD.
     Head,
-    /// With another method but CONNECT.
+    /// With any other method except CONNECT.
     Other,
 }
 
 impl Asked {
-    /// What a request with this method asks.
+    /// For a request with this method.
     pub fn by(method: &str) -> Asked {
         match method {
             "HEAD" => Asked::Head,
@@ -43,10 +43,10 @@ impl Asked {
     }
 }
 
-/// Reads a head that [`super::scan::HeadScan`] has found, with its empty line.
+/// Parses a head that [`super::scan::HeadScan`] has found, with its empty line.
 ///
 /// # Errors
-/// The first flaw that was found. Where the body would end is not known then.
+/// The first flaw found. Where the body would end is then unknown.
 pub fn parse<'h, 'b>(
     head: &'b [u8],
     storage: &'h mut Storage<'b>,
@@ -79,25 +79,25 @@ pub fn parse<'h, 'b>(
 }
 
 impl<'b> ResponseHead<'_, 'b> {
-    /// Whether fields of this name go on to the client. False for hop-by-hop fields, also those that Connection names.
-    /// It is never false for Content-Length and Transfer-Encoding, which whoever writes the next head writes from what
-    /// is known here.
+    /// Whether fields of this name are forwarded to the client. False for hop-by-hop fields, including those that
+    /// Connection names. Never false for Content-Length and Transfer-Encoding: code that writes the next head writes
+    /// these from `framing`.
     pub fn passes(&self, name: &str) -> bool {
         self.connection.passes(name)
     }
 
-    /// Whether its Upgrade fields may be heeded (RFC 9110 section 7.8).
+    /// Whether Upgrade fields may be honoured (RFC 9110 section 7.8).
     pub fn has_upgrade(&self) -> bool {
         self.connection.has_upgrade()
     }
 
-    /// The value of the first field of this name, in any case.
+    /// The value of the first field of this name; case does not matter.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
         field::find(self.fields, name)
     }
 }
 
-/// RFC 9112 section 6.3. What the fields declare describes the body that a GET would have got, if there is none here.
+/// RFC 9112 section 6.3. Where there is no body, the fields describe the one that a GET would have got.
 fn framing_of(declared: Framing, status: u16, asked: Asked) -> Result<Framing, Malformed> {
     match (status, asked, declared) {
         (100..=199 | 204, _, Framing::Chunked) => Err(Malformed::CodingWithoutBody),
@@ -107,8 +107,8 @@ fn framing_of(declared: Framing, status: u16, asked: Asked) -> Result<Framing, M
     }
 }
 
-/// `version SP status [SP reason]` (RFC 9112 section 4). The second space is not insisted on: many leave it out with
-/// the reason, and it can be read in one way only.
+/// `version SP status [SP reason]` (RFC 9112 section 4). The second space is not required: many omit it together with
+/// the reason, and this can be read in one way only.
 fn split_status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), Malformed> {
     let (version, rest) = line.split_at_checked(8).ok_or(Malformed::StatusLine)?;
     let version = Version::parse(version)?;
@@ -139,7 +139,7 @@ mod tests {
     use crate::http::scan::HeadScan;
     use crate::http::splits::{each_mutant, every_split};
 
-    /// What `tell` says of the answer to `asked`, or what is wrong with it.
+    /// The result of `tell` for the response to `asked`, or what is wrong with it.
     fn read(input: &[u8], asked: Asked, tell: fn(&ResponseHead<'_, '_>) -> String) -> String {
         every_split(input, |pieces| {
             let (mut scan, mut buffer) = (HeadScan::default(), Vec::new());
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Reads answers with these statuses and field lines, which have `|` between.
+    /// Reads responses with these statuses and field lines, which are separated by `|`.
     fn check_bodies(rows: &[(&str, &str, &str)], asked: Asked) {
         for (status, lines, want) in rows {
             let lines = lines

@@ -1,5 +1,5 @@
-//! Finds where a head ends in bytes that arrive in any pieces, each looked at once. It refuses at once what the rest
-//! of the head could not mend; whether the head is well-formed otherwise is not its business.
+//! Finds the end of a head in bytes that arrive in any pieces, looking at each byte once. It refuses immediately what
+//! the rest of the head could not repair; otherwise it does not check whether the head is well-formed.
 
 use std::ops::Range;
 
@@ -9,24 +9,24 @@ use super::request_line::split_version;
 use super::search::until_line_feed;
 use super::{HEAD_BYTES_MAX, METHOD_BYTES_MAX, TARGET_BYTES_MAX};
 
-/// Empty lines that are skipped before a request; RFC 9112 section 2.2 asks for one.
+/// Most empty lines that are skipped before a request; RFC 9112 section 2.2 asks for one.
 const EMPTY_LINES_MAX: usize = 4;
 
-/// A request line: method, target, version, the spaces between and the line end.
+/// Longest request line: method, target, version, the spaces between and the line end.
 const REQUEST_LINE_BYTES_MAX: usize = METHOD_BYTES_MAX + 1 + TARGET_BYTES_MAX + 1 + 8 + 2;
 
-/// Looks for a head's end. It remembers where it was, and is shown the same bytes each time with what came after them.
-/// When it has found a head it is ready for the next.
+/// Looks for a head's end. It remembers how far it has looked, and is given the same bytes each time with what came
+/// after them. When it has found a head it is ready for the next.
 #[derive(Clone, Debug, Default)]
 pub struct HeadScan {
     lines: LineScan,
     stage: Stage,
 }
 
-/// How far a head has come.
+/// How much of a head has been seen.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// The first line has not ended; so many empty lines came before it.
+    /// The first line has not ended; this many empty lines came before it.
     FirstLine { empty_lines: usize },
     /// The first line, which began at `start`, has ended.
     Fields { start: usize },
@@ -39,11 +39,11 @@ impl Default for Stage {
 }
 
 impl HeadScan {
-    /// Where in `input` a request's head is, with its empty line; `None` if it has not ended yet. A few empty lines
+    /// The range of a request's head in `input`, with its empty line; `None` if it has not ended yet. A few empty lines
     /// before it are skipped.
     ///
-    /// # Errors
-    /// A first byte that begins no request, a line that does not end in CRLF, another version than HTTP/1.x, a line or
+    /// A first byte that begins no request, a line that does not end in CRLF, a version other than HTTP/1.x, or a line
+    /// or head that is too long.
     /// a head that is too long.
     pub fn request(&mut self, input: &[u8]) -> Result<Option<Range<usize>>, Malformed> {
         while let Stage::FirstLine { empty_lines } = self.stage {
@@ -70,7 +70,7 @@ impl HeadScan {
         self.end(input)
     }
 
-    /// Where in `input` an answer's head is, with its empty line; `None` if it has not ended yet.
+    /// The range of a response's head in `input`, with its empty line; `None` if it has not ended yet.
     ///
     /// # Errors
     /// It does not begin with `HTTP/`, has a line that does not end in CRLF, or is too long.
@@ -110,12 +110,12 @@ fn may_begin_request(bytes: &[u8]) -> bool {
     }
 }
 
-/// Divides bytes into lines that end in CRLF. It is shown the same bytes each time with what came after them.
+/// Splits bytes into lines that end in CRLF. It is given the same bytes each time with what came after them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineScan {
     /// Where the present line begins.
     start: usize,
-    /// Up to where line ends have been looked for.
+    /// How far line ends have been looked for.
     scanned: usize,
 }
 
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use crate::http::splits::every_split;
 
-    /// The first head, if there is one, and what then is left over or wrong.
+    /// The first head, if there is one, or what is wrong.
     type Found<'b> = Result<Option<&'b [u8]>, Malformed>;
     type Look = fn(&mut HeadScan, &[u8]) -> Result<Option<Range<usize>>, Malformed>;
 

@@ -1,4 +1,4 @@
-//! What a request asks for: the forms of a request target (RFC 9112 section 3.2), and whether a path climbs.
+//! The forms of a request target (RFC 9112 section 3.2), and whether a path climbs above its start.
 
 use super::TARGET_BYTES_MAX;
 use super::authority::{is_authority, is_authority_with_port};
@@ -6,11 +6,11 @@ use super::field::{is_blank, is_target_byte};
 use super::malformed::Malformed;
 use super::search::holds_dot_or_percent;
 
-/// A request target in its parts, byte for byte as they came.
+/// A request target in its parts, byte for byte as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'b> {
     pub form: Form,
-    /// What follows the scheme and authority; it begins with `/`. In asterisk-form and authority-form it is the whole
+    /// What follows the scheme and authority, beginning with `/`. In asterisk-form and authority-form it is the whole
     /// target.
     pub path: &'b str,
     /// What follows the first `?`.
@@ -23,9 +23,9 @@ pub enum Form {
     Origin,
     /// `http://host/path?query`
     Absolute,
-    /// `host:port`, of CONNECT
+    /// `host:port`, for CONNECT
     Authority,
-    /// `*`, of OPTIONS
+    /// `*`, for OPTIONS
     Asterisk,
 }
 
@@ -33,7 +33,7 @@ impl<'b> Target<'b> {
     /// Reads the target of a request with this method.
     ///
     /// # Errors
-    /// It is too long, has a byte that it may not have, or is of no form that the method allows.
+    /// It is too long, has a byte that is not allowed, or is in no form that the method allows.
     pub fn parse(target: &'b [u8], method: &str) -> Result<Target<'b>, Malformed> {
         if target.len() > TARGET_BYTES_MAX {
             return Err(Malformed::TargetTooLong);
@@ -68,7 +68,7 @@ impl<'b> Target<'b> {
             return Err(Malformed::TargetAuthority);
         }
         match (rest, method) {
-            // RFC 9112 section 3.2.4: so is the server as a whole asked for through a proxy.
+            // RFC 9112 section 3.2.4: this asks through a proxy about the server as a whole.
             ("", "OPTIONS") => Ok(Target::whole(Form::Asterisk, "*")),
             _ => Ok(Target::split(Form::Absolute, rest)),
         }
@@ -90,17 +90,17 @@ impl<'b> Target<'b> {
     }
 }
 
-/// Whether the dot segments of `path` would leave the place where it starts, as any server might read it.
+/// Whether the dot segments of `path` would lead above the place where it starts, as any server might read it.
 ///
-/// Servers differ in what separates segments, and each way can hide a climb from the others, so that all are tried.
-/// For the rest the reading is taken that climbs the most: an encoded dot is a dot, several separators are one, and
-/// what follows a `;` does not belong to a segment's name.
+/// Servers differ in what separates segments, and each way of reading can hide a climb that another sees, so all are
+/// tried. Otherwise the path is read in the way that climbs the most: an encoded dot is a dot, several separators are
+/// one, and what follows a `;` does not belong to a segment's name.
 pub fn climbs(path: &str) -> bool {
     let path = path.as_bytes();
     holds_dot_or_percent(path) && READINGS.iter().any(|reading| reading.climbs(path))
 }
 
-/// What separates segments besides `/`.
+/// What separates segments apart from `/`.
 struct Reading {
     backslash: bool,
     encoded: bool,
@@ -159,7 +159,7 @@ impl Reading {
     }
 }
 
-/// How many dots a segment consists of, if it consists of nothing else.
+/// How many dots a segment consists of, if it consists of dots only.
 fn dots_only(mut segment: &[u8]) -> Option<usize> {
     let mut dots = 0;
     loop {

@@ -1,5 +1,5 @@
-//! Counts the tokens of an answer from its body's bytes as they pass. It holds no document, decodes no content coding
-//! and does not know which platform it listens to: the shapes of OpenAI, Anthropic and Gemini tell themselves apart.
+//! Counts the tokens of a response from its body's bytes as they pass. It holds no document, decodes no content coding
+//! and does not know which platform sent it: the shapes of OpenAI, Anthropic and Gemini differ recognisably.
 
 use std::sync::LazyLock;
 
@@ -9,30 +9,30 @@ use super::event_stream::{DataLines, Part};
 use super::field::parse_decimal;
 use super::json_scan::{JsonScan, Stop};
 
-/// Sees the body of one answer, told in any cuts, and has that read in which tokens may be told. Of almost every piece of
-/// a stream that is nothing: these few bytes are then all that is touched.
+/// Sees the body of one response, in pieces of any size, and passes on to the scan what may contain token counts. For
+/// almost every piece of a stream that is nothing, and then only the few bytes of this value are touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsageSieve {
     format: Format,
     lines: DataLines,
-    /// Whether something of the present event has been read.
+    /// Whether part of the present event has been passed to the scan.
     is_reading: bool,
 }
 
-/// Reads what may tell of tokens.
+/// Reads JSON that may contain token counts.
 #[derive(Clone, Debug, Default)]
 pub struct UsageScan {
     json: JsonScan<WORD_BYTES_MAX>,
     place: Place,
-    /// What the usage object that is being read says so far.
+    /// What the usage object being read says so far.
     usage: Usage,
     tokens: Tokens,
 }
 
-/// How a body has to be read.
+/// How a body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// JSON texts: one, a list of them, or one after the other.
+    /// JSON texts: one, a list of them, or several in a row.
     Json,
     /// Server-sent events whose data are JSON texts.
     EventStream,
@@ -40,8 +40,8 @@ pub enum Format {
     Ignored,
 }
 
-/// What an answer says of its tokens, `None` where it says nothing. Tokens read from or written to a platform's cache
-/// are not added to what the platform names as input.
+/// What a response says of its tokens, `None` where it says nothing. Tokens read from or written to a platform's cache
+/// are not added to what the platform reports as input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     pub input: Option<u64>,
@@ -51,7 +51,7 @@ pub struct Tokens {
 /// Longest key or number that is looked at: `candidatesTokenCount` and `u64::MAX` have 20 bytes.
 const WORD_BYTES_MAX: usize = 24;
 
-/// What all names of numbers of tokens have in common.
+/// What the names of all token counts have in common.
 static COMMON: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("oken"));
 
 /// The object that the scan is in.
@@ -59,11 +59,11 @@ static COMMON: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("oken"));
 enum Place {
     #[default]
     Outside,
-    /// The outermost object, below the key that was read last.
+    /// The outermost object, below the last key that was read.
     Top(TopKey),
     /// The object that holds the usage of an event: `message` (Anthropic) or `response` (OpenAI), below a key.
     Holder(HolderKey),
-    /// A usage object, in an object of the one kind or the other.
+    /// A usage object, and the kind of object that contains it.
     Usage(Within, UsageKey),
 }
 
@@ -90,7 +90,7 @@ enum HolderKey {
 enum UsageKey {
     Input,
     Output,
-    /// Gemini's thoughts, which are paid as output and counted beside it.
+    /// Gemini's thoughts, which are billed as output and counted separately from it.
     Thoughts,
     Other,
 }
@@ -103,7 +103,7 @@ struct Usage {
 }
 
 impl Format {
-    /// From the values of `Content-Type` and `Content-Encoding` (RFC 9110, 8.3 and 8.4).
+    /// From the values of `Content-Type` and `Content-Encoding` (RFC 9110 sections 8.3 and 8.4).
     pub fn of(content_type: Option<&[u8]>, content_encoding: Option<&[u8]>) -> Format {
         let coding = content_encoding.unwrap_or_default().trim_ascii();
         if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
@@ -140,7 +140,7 @@ impl UsageSieve {
         }
     }
 
-    /// Sees the next bytes of the body, after transfer decoding.
+    /// Takes the next bytes of the body, after transfer decoding.
     pub fn pass(&mut self, bytes: &[u8], scan: &mut UsageScan) {
         let mut rest = bytes;
         match self.format {
@@ -165,8 +165,8 @@ impl UsageSieve {
         }
     }
 
-    /// Almost every event of a stream comes whole and has nothing to count. A search tells so several times faster than
-    /// reading the JSON.
+    /// Almost every event of a stream arrives whole and has nothing to count. A search shows this several times faster
+    /// than reading the JSON.
     fn is_whole_event_without_tokens(&self, data: &[u8], rest: &[u8]) -> bool {
         let ends_here = match data.last() {
             Some(b'\r') => rest.starts_with(b"\n\r") || rest.starts_with(b"\r"),
@@ -178,12 +178,13 @@ impl UsageSieve {
 }
 
 impl UsageScan {
-    /// What has been said so far. Platforms that repeat the usage in a stream mean the sum up to there: the last wins.
+    /// What has been reported so far. Platforms that repeat the usage in a stream give the sum up to that point: the
+    /// last counts.
     pub fn tokens(&self) -> Tokens {
         self.tokens
     }
 
-    /// Broken JSON in one event does no harm to the next.
+    /// Starts afresh, so that broken JSON in one event does not affect the next.
     fn restart(&mut self) {
         self.json.restart();
         self.place = Place::Outside;
@@ -220,7 +221,7 @@ impl UsageScan {
 }
 
 impl Place {
-    /// The place inside of an object that opens here, if it is of interest.
+    /// The place inside an object that opens here, if it is of interest.
     fn opened(self) -> Option<Place> {
         match self {
             Place::Outside => Some(Place::Top(TopKey::Other)),
@@ -268,7 +269,7 @@ impl Place {
 }
 
 impl Usage {
-    /// Gateways that write both of OpenAI's names leave one of them at 0: the larger number is the true one.
+    /// Gateways that write both of OpenAI's names leave one of them at 0: the larger number is the right one.
     fn note(&mut self, key: UsageKey, number: u64) {
         let slot = match key {
             UsageKey::Input => &mut self.input,
@@ -281,7 +282,7 @@ impl Usage {
 }
 
 impl Tokens {
-    /// Takes over what `usage` says; where it is silent, what was known stays.
+    /// Takes what `usage` says; numbers that it lacks stay as they were.
     fn take(&mut self, usage: Usage) {
         let output = match (usage.output, usage.thoughts) {
             (Some(output), Some(thoughts)) => Some(output.saturating_add(thoughts)),

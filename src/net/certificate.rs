@@ -1,4 +1,5 @@
-//! The one fact of an X.509 certificate that nobody else tells: when it expires (RFC 5280 section 4.1).
+//! Reads the one fact of an X.509 certificate that no other library in use gives: when it expires (RFC 5280 section
+//! 4.1).
 
 /// DER tags (X.690).
 const INTEGER: u8 = 0x02;
@@ -7,7 +8,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xA0;
 
-/// The end of a certificate's validity in Unix seconds; none when `der` is no certificate.
+/// The end of a certificate's validity in Unix seconds; `None` if `der` is not a certificate.
 pub fn not_after(der: &[u8]) -> Option<u64> {
     let (tag, certificate, _) = value(der)?;
     let (inner, to_be_signed, _) = value(certificate)?;

@@ -1,5 +1,5 @@
-//! The way to a connection: resolve, connect to one address after the other, shake hands. It knows endpoints, not
-//! platforms.
+//! How a connection is established: resolve, connect to one address after the other, do the TLS handshake. It knows
+//! endpoints, not platforms.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,22 +23,22 @@ use super::transport::{Transport, reset_when_closed};
 use crate::base::file::is_out_of_descriptors;
 use crate::base::now::Now;
 
-/// An attempt's head start before the next address is tried beside it (RFC 8305 section 5, connection attempt delay).
+/// An attempt's head start before the next address is tried in parallel (RFC 8305 section 5, connection attempt delay).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Addresses of one name that are tried.
+/// Most addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
 /// A place that connections lead to.
 pub struct Endpoint {
-    /// Its number in the pool; two endpoints with one number are alike in all else.
+    /// Its number in the pool; two endpoints with the same number are the same in everything else.
     pub id: usize,
     pub host: String,
     pub port: u16,
     pub security: Security,
 }
 
-/// How an endpoint is spoken to.
+/// Whether an endpoint is reached with TLS.
 pub enum Security {
     Plain,
     Tls(Arc<ClientConfig>, ServerName<'static>),
@@ -57,32 +57,32 @@ pub enum Stage {
     Handshaking(Connection),
 }
 
-/// Where a dial stands.
+/// The state of a dial.
 pub enum Dialed {
     Pending(Dial),
     Open(Connection, Origin),
     Failed(Fault),
 }
 
-/// Where a connection came from: one out of the pool may have died unseen.
+/// Where a connection came from: one from the pool may have died unnoticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Fresh,
     Pooled,
 }
 
-/// Whether a connection out of the pool will do.
+/// Whether a connection from the pool is acceptable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     Yes,
-    /// It must have been used just now, so that its platform will not be closing it.
+    /// Only one that was used just now, so that its platform will not be closing it.
     Recent,
-    /// It must be one that nobody has used before.
+    /// None: it must be a new connection.
     No,
 }
 
 impl Dial {
-    /// When the dial wants to be resumed even without an event.
+    /// When the dial has to be resumed even without an event.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Connecting(race) => race.next_at(),
@@ -90,12 +90,12 @@ impl Dial {
         }
     }
 
-    /// Whether its connection is there and TLS is being agreed.
+    /// Whether it is connected and in the TLS handshake.
     pub fn is_handshaking(&self) -> bool {
         matches!(self.stage, Stage::Handshaking(_))
     }
 
-    /// Takes note of what the poll reports of one of its sockets.
+    /// Records what the poll reports of one of its sockets.
     pub fn hint(&mut self, token: Token, news: Hints) {
         match &mut self.stage {
             Stage::Resolving => {}
@@ -104,7 +104,7 @@ impl Dial {
         }
     }
 
-    /// Makes the closes that follow resets.
+    /// Turns the closes that follow into resets.
     pub fn reset(&mut self) {
         match &mut self.stage {
             Stage::Resolving => {}
@@ -113,7 +113,7 @@ impl Dial {
         }
     }
 
-    /// The sockets that it holds, to be forgotten with it.
+    /// The tokens of its sockets, to be forgotten with it.
     pub fn tokens(&self) -> Vec<Token> {
         match &self.stage {
             Stage::Resolving => Vec::new(),
@@ -124,7 +124,7 @@ impl Dial {
 }
 
 impl Endpoint {
-    /// What a connected socket becomes.
+    /// Makes a transport of a connected socket.
     pub fn secure(&self, socket: TcpStream) -> Result<Transport, Fault> {
         match &self.security {
             Security::Plain => Ok(Transport::Plain(socket)),
@@ -137,17 +137,17 @@ impl Endpoint {
     }
 }
 
-/// Addresses tried in turn, a late one beside the next; the first that connects wins.
+/// Addresses tried in turn, the next one also while an earlier one is still connecting; the first that connects wins.
 pub struct Race {
     addresses: Rc<[IpAddr]>,
     port: u16,
-    /// How many addresses have been begun.
+    /// How many addresses have been tried so far.
     begun: usize,
     attempts: Vec<Attempt>,
     pub since: Instant,
-    /// When the next address is begun even if no attempt has failed.
+    /// When the next address is tried even if no attempt has failed.
     stagger_until: Instant,
-    /// Of the address that failed last.
+    /// The error of the address that failed last.
     failure: io::ErrorKind,
 }
 
@@ -185,7 +185,7 @@ impl Race {
         self.addresses.len().min(ADDRESSES_MAX)
     }
 
-    /// A platform may have accepted already what is given up here.
+    /// A platform may already have accepted connections that are given up here.
     fn reset(&self) {
         for attempt in &self.attempts {
             reset_when_closed(&attempt.socket);
@@ -202,7 +202,7 @@ impl Race {
         }
     }
 
-    /// Looks after the attempts and begins the next one when it is due, with `connect`. Their sockets belong to `owner`.
+    /// Checks the attempts and begins the next one with `connect` when it is due. Their sockets belong to `owner`.
     pub fn resume(
         mut self,
         mut connect: impl FnMut(SocketAddr, Token) -> io::Result<TcpStream>,
@@ -234,7 +234,7 @@ impl Race {
                 }
                 Err(error) => {
                     owners.remove(token.0);
-                    // Those that are under way may still win.
+                    // Attempts in progress may still succeed.
                     if is_out_of_descriptors(&error) && self.attempts.is_empty() {
                         return Outcome::Lost(Fault::NoDescriptors);
                     }
@@ -248,7 +248,7 @@ impl Race {
         }
     }
 
-    /// Takes out the attempts of which there is news: failed ones are dropped, a connected one is returned.
+    /// Handles the attempts that have news: failed ones are dropped, a connected one is removed and returned.
     fn look(&mut self, owners: &mut Slab<Owner>) -> Option<Attempt> {
         let mut place = 0;
         while place < self.attempts.len() {
@@ -277,10 +277,10 @@ impl Race {
     }
 }
 
-/// A socket that is being connected, watched as `token`.
+/// A socket that is connecting, registered as `token`.
 ///
 /// # Errors
-/// What the operating system says at once.
+/// What the operating system reports immediately.
 pub fn connect(registry: &Registry, address: SocketAddr, token: Token) -> io::Result<TcpStream> {
     let mut socket = TcpStream::connect(address)?;
     registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
@@ -290,12 +290,12 @@ pub fn connect(registry: &Registry, address: SocketAddr, token: Token) -> io::Re
     Ok(socket)
 }
 
-/// Has the kernel ask the other end whether it is still there once nothing has come for a minute (RFC 9293 section 3.8.4). Who
-/// has gone without a word is known two minutes later, and what on the way drops connections that are silent, as they are
-/// while a platform thinks, sees that they are in use. What a listening socket accepts inherits it.
+/// Has the kernel probe the other end once nothing has come from it for a minute (RFC 9293 section 3.8.4). A peer that
+/// vanished is found out after two minutes, and middleboxes that drop silent connections see that this one is in use:
+/// connections are silent while a platform thinks. What a listening socket accepts inherits the setting.
 ///
 /// # Errors
-/// What the operating system says.
+/// What the operating system reports.
 pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
@@ -315,7 +315,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it has one").port();
         let begun = now();
-        // So many attempts find a descriptor.
+        // The number of attempts that get a descriptor.
         for attempts in 0..3 {
             let mut owners = Slab::new();
             let mut left = attempts;

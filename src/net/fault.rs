@@ -5,28 +5,28 @@ use std::io;
 
 use super::resolver::DnsFailure;
 
-/// A failure of the transport. Which host it concerns is known where it is told.
+/// A failure of the transport. Code that reports it knows which host it concerns.
 #[derive(Debug)]
 pub enum Fault {
     /// The name has no address.
     Dns(DnsFailure),
-    /// No address could be connected to; the last one's reason.
+    /// No address could be connected to; the kind of the last error.
     Connect(io::ErrorKind),
     /// The TLS handshake failed, or a record was broken.
     Tls(String),
-    /// The connection ended where it must not.
+    /// The connection ended before it was allowed to.
     Lost(io::ErrorKind),
     /// The program is out of file descriptors.
     NoDescriptors,
 }
 
 impl Fault {
-    /// Whether it is the program's own doing: neither the platform nor its key is to blame.
+    /// Whether the proxy itself is the cause, and neither the platform nor its key is to blame.
     pub fn is_own(&self) -> bool {
         match self {
             Fault::NoDescriptors => true,
             Fault::Dns(failure) => failure.is_own(),
-            // No local port is free, or no local address leads there.
+            // No local port is free, or no local address is suitable.
             Fault::Connect(kind) => *kind == io::ErrorKind::AddrNotAvailable,
             Fault::Tls(_) | Fault::Lost(_) => false,
         }
@@ -41,7 +41,7 @@ impl Fault {
     }
 }
 
-/// What the TLS library says, in words where it has none.
+/// The TLS library's message; for a common mistake, a clearer one.
 fn tls_text(text: &str) -> String {
     match text.contains("CaUsedAsEndEntity") {
         true => "the platform shows an authority's certificate for its own (made by `openssl req -x509`?); \

@@ -1,4 +1,4 @@
-//! Who owns which socket, and how connections to platforms are got and given back.
+//! Who owns which socket, and how connections to platforms are obtained and given back.
 
 use std::io::Read;
 use std::rc::Rc;
@@ -16,9 +16,9 @@ use super::resolver::{DnsFailure, Lookup, Resolver};
 use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
 
-/// What a session needs of the network: upstream connections, got and given back.
+/// What a session needs of the network: upstream connections.
 pub trait Network {
-    /// Gets a connection to `endpoint` for `session`: one out of the pool, if it may, or a dial.
+    /// Gets a connection to `endpoint` for `session`: one from the pool, if `reuse` allows, or a dial.
     fn dial(
         &mut self,
         endpoint: &Rc<Endpoint>,
@@ -27,7 +27,7 @@ pub trait Network {
         blocks: &mut BlockPool,
         now: Now,
     ) -> Dialed;
-    /// Goes on with a dial after an event, an answer of the resolver or its deadline.
+    /// Continues a dial after an event, a result of the resolver or its deadline.
     fn resume(&mut self, dial: Dial, session: usize, blocks: &mut BlockPool, now: Now) -> Dialed;
     /// Keeps a connection for the next request.
     fn release(&mut self, endpoint: &Endpoint, connection: Connection, now: Now);
@@ -37,16 +37,16 @@ pub trait Network {
     fn abandon(&mut self, dial: Dial, session: usize);
 }
 
-/// To whom an event goes.
+/// Who an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Clients connect here.
+    /// Accepts clients.
     Listener,
-    /// The proxy itself connects here, for the demo platform.
+    /// Accepts connections from the proxy itself to the demo platform.
     DemoListener,
-    /// A signal to stop came.
+    /// A signal to stop has come.
     StopSignal,
-    /// A signal to read the configuration again came.
+    /// A signal to reload the configuration has come.
     ReloadSignal,
     /// A session's client.
     Client(usize),
@@ -74,10 +74,10 @@ impl Sockets {
         }
     }
 
-    /// Watches `source` for `owner`, for as long as the program runs.
+    /// Registers `source` for `owner`, for as long as the program runs.
     ///
     /// # Errors
-    /// When the poll does not take it.
+    /// If the poll does not accept it.
     pub fn register_readable(
         &mut self,
         source: &mut impl Source,
@@ -87,12 +87,12 @@ impl Sockets {
         self.registry.register(source, token, Interest::READABLE)
     }
 
-    /// How many connections to platforms wait for a request.
+    /// How many idle connections to platforms there are.
     pub fn idle_upstreams(&self) -> usize {
         self.pool.len()
     }
 
-    /// Closes a connection that waits for a request; false when there is none.
+    /// Closes an idle connection; false if there is none.
     pub fn close_idle(&mut self) -> bool {
         match self.pool.take_oldest() {
             Some(connection) => {
@@ -112,7 +112,7 @@ impl Sockets {
             .min()
     }
 
-    /// Does what was due: idle connections age, questions to name servers are asked again.
+    /// Does what is due: closes idle connections that are too old, repeats queries to name servers.
     pub fn expire(&mut self, now: Now) {
         while let Some(connection) = self.pool.expire(now) {
             self.hangup(connection);
@@ -120,7 +120,7 @@ impl Sockets {
         self.resolver.expire(&self.registry, now);
     }
 
-    /// The poll reported something of an idle connection.
+    /// Handles an event of an idle connection.
     pub fn on_idle_event(
         &mut self,
         endpoint: usize,
@@ -137,7 +137,7 @@ impl Sockets {
         }
     }
 
-    /// The poll reported something of one of the resolver's sockets.
+    /// Handles an event of one of the resolver's sockets.
     pub fn on_resolver_event(&mut self, token: Token, now: Now) {
         self.resolver.on_event(token.0, &self.registry, now);
     }
@@ -263,7 +263,7 @@ impl Network for Sockets {
     }
 
     fn hangup(&mut self, connection: Connection) {
-        // Closing the socket takes it out of the poll; its token is free from then on.
+        // Closing the socket removes it from the poll; its token is free from then on.
         self.owners.remove(connection.token().0);
     }
 
@@ -279,14 +279,15 @@ impl Network for Sockets {
     }
 }
 
-/// Reads of an idle connection in one turn. TLS's own messages are few; who sends more than this is given up.
+/// Most reads of an idle connection in one turn. TLS's own messages are few; a peer that sends more than this is given
+/// up.
 const IDLE_READS_MAX: usize = 4;
 
-/// What is kept of a TLS message whose rest is still to come. A session ticket is shorter; the beginning of something long
-/// would be held for as long as the connection is idle.
+/// Most bytes kept of an incomplete TLS message. A session ticket is shorter; the beginning of something long would be
+/// held for as long as the connection is idle.
 const IDLE_UNDECRYPTED_MAX: usize = 1024;
 
-/// Whether an idle connection can serve another request after what the poll said: only TLS's own messages may come.
+/// Whether an idle connection can serve another request after an event: only TLS's own messages may arrive on it.
 pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now) -> bool {
     let mut alive = !connection.peer_closed();
     for _ in 0..IDLE_READS_MAX {
@@ -310,7 +311,7 @@ pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now)
 /// Random bits from the operating system, for seeds.
 ///
 /// # Errors
-/// When `/dev/urandom` cannot be read, with its name.
+/// If `/dev/urandom` cannot be read; the error names it.
 pub fn random_seed() -> std::io::Result<u64> {
     const SOURCE: &str = "/dev/urandom";
     let mut bytes = [0; 8];
@@ -333,12 +334,12 @@ mod tests {
     use crate::net::tls::server_name;
     use crate::net::transport::Transport;
 
-    /// A connection after its TLS handshake, and its other end. Both wait for what they read.
+    /// A connection after its TLS handshake, and its other end. Both block when they read.
     fn shaken(now: Now) -> (Connection, TcpStream) {
         let (client_config, server_config) = tls_configs();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
-        // The test's other side: each waits for what the other one sends.
+        // The other end needs a thread: each end waits for what the other sends.
         let peer = thread::spawn(move || {
             let (mut socket, _) = listener.accept().expect("somebody connects");
             let mut session = rustls::ServerConnection::new(server_config).expect("it can be used");
@@ -388,7 +389,8 @@ mod tests {
     fn a_connection_stays_idle_as_long_as_nothing_moves_on_it() {
         let now = now();
         let closed = Hints::new(false, false, true);
-        // (what came, whether the peer has ended, what the poll says, what is still to be sent, whether it stays)
+        // (bytes that came, whether the peer has ended, what the poll reports, bytes still to be sent, whether it
+        // stays)
         for (came, has_ended, news, unsent, want) in [
             ("", false, Hints::NONE, "", true),
             ("", false, Hints::FRESH, "", true),

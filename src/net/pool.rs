@@ -9,18 +9,18 @@ use super::connection::{Connection, Hints};
 use super::dial::Reuse;
 use crate::base::now::Now;
 
-/// Idle connections kept per endpoint; what a burst opened beyond them is closed.
+/// Idle connections kept per endpoint; those that a burst opened beyond this number are closed.
 const IDLE_PER_ENDPOINT_MAX: usize = 256;
 
-/// How long a connection may wait. Platforms and their load balancers close at 60 seconds and later: a connection
-/// given up first is never used just as it is being closed.
+/// How long a connection may be idle. Platforms and their load balancers close at 60 seconds or later, so a connection
+/// closed earlier here is never used just as they are closing it.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
 
-/// How long a connection that was used just now has waited at most. Platforms wait for five seconds and more.
+/// How long a connection that counts as recently used may have been idle. Platforms allow five seconds and more.
 const RECENT_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// A connection that is older is not kept any more: its platform may have moved to other machines since, and a busy one
-/// would stay with the former for ever.
+/// A connection older than this is no longer kept: its platform may have moved to other machines since, and a busy
+/// connection would stay with the former ones for ever.
 const AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// Idle connections by endpoint, the last one used on top.
@@ -35,7 +35,7 @@ struct Idle {
 }
 
 impl Pool {
-    /// Keeps `connection` for `endpoint`; gives back one that has to be closed for it, if any.
+    /// Keeps `connection` for `endpoint`; returns a connection that has to be closed instead, if any.
     pub fn release(
         &mut self,
         endpoint: usize,
@@ -59,7 +59,8 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last, if it will do: the likeliest to be alive, and the others may age.
+    /// The connection that was used last, if `reuse` allows it: it is the likeliest to be alive, and the others may
+    /// expire.
     pub fn take(&mut self, endpoint: usize, reuse: Reuse, now: Now) -> Option<Connection> {
         let stack = self.stacks.get_mut(endpoint)?;
         let last = stack.back()?;
@@ -74,8 +75,8 @@ impl Pool {
         }
     }
 
-    /// The poll reported something of an idle connection. One that the peer closed, or on which bytes came that nobody
-    /// asked for, is given back to be closed; a TLS connection may get session tickets.
+    /// Handles an event of an idle connection. If the peer closed it or sent bytes that nobody asked for, it is
+    /// returned to be closed; on a TLS connection session tickets may arrive.
     pub fn on_event(
         &mut self,
         endpoint: usize,
@@ -95,7 +96,7 @@ impl Pool {
         }
     }
 
-    /// A connection that has waited too long, to be closed.
+    /// A connection that has been idle too long, to be closed.
     pub fn expire(&mut self, now: Now) -> Option<Connection> {
         let due = |stack: &&mut VecDeque<Idle>| {
             stack
@@ -109,7 +110,7 @@ impl Pool {
             .map(|idle| idle.connection)
     }
 
-    /// The connection that has waited longest, whatever its endpoint.
+    /// The connection that has been idle longest, whatever its endpoint.
     pub fn take_oldest(&mut self) -> Option<Connection> {
         let since = |stack: &&mut VecDeque<Idle>| stack.front().map(|idle| idle.since);
         let filled = self.stacks.iter_mut().filter(|stack| !stack.is_empty());
@@ -119,13 +120,13 @@ impl Pool {
             .map(|idle| idle.connection)
     }
 
-    /// When the next connection has waited too long.
+    /// When the next connection will have been idle too long.
     pub fn deadline(&self) -> Option<Instant> {
         let oldest = self.stacks.iter().filter_map(|stack| stack.front());
         oldest.map(|idle| idle.since + IDLE_AGE_MAX).min()
     }
 
-    /// How many connections wait.
+    /// How many connections are idle.
     pub fn len(&self) -> usize {
         self.stacks.iter().map(VecDeque::len).sum()
     }

@@ -1,4 +1,4 @@
-//! For tests: both ends of TLS, and a peer that has said all that it will.
+//! For tests: TLS configurations for both ends, and a peer whose bytes are given in advance.
 
 use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use rustls::{ClientConfig, ServerConfig};
 use super::tls::{client_config, server_config};
 use super::transport::{Link, Transport};
 
-/// For the two ends of connections to `localhost`.
+/// Configurations for the two ends of connections to `localhost`.
 pub fn tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).expect("a name");
     let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -17,7 +17,7 @@ pub fn tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     (client, server)
 }
 
-/// What leads to a peer that has sent `words`, may have ended then, and takes everything.
+/// A transport to a peer that has sent `words`, has then ended if `has_ended`, and accepts everything.
 pub fn told(words: impl Into<Vec<u8>>, has_ended: bool) -> Transport {
     let words = Cursor::new(words.into());
     Transport::Link(Box::new(Told { words, has_ended }))

@@ -1,5 +1,5 @@
-//! How the proxy speaks TLS, with platforms and with clients: whom it trusts, what it shows and what it offers. It
-//! knows no sockets.
+//! TLS configurations, for platforms and for clients: which authorities are trusted, which certificate is shown, what
+//! is offered. It knows no sockets.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 /// The one protocol offered (ALPN, RFC 7301): a platform that prefers HTTP/2 must not choose it.
 const ALPN: &[u8] = b"http/1.1";
 
-/// A configuration that trusts the public authorities and the certificates in `extra_roots_pem`. It holds the
-/// sessions that can be resumed: connections to one platform should share it.
+/// A configuration that trusts the public authorities and the certificates in `extra_roots_pem`. It holds the sessions
+/// that can be resumed, so connections to one platform should share it.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the PEM text.
@@ -22,7 +22,7 @@ pub fn client_config(extra_roots_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>
             format!("{flaw}; write the path of a PEM file with certificates of authorities")
         })?;
     }
-    // Named here, since a provider that is found by itself fails when two libraries bring one each.
+    // The provider is named explicitly: automatic selection fails if two libraries each bring one.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -39,14 +39,14 @@ pub enum File {
     Key,
 }
 
-/// Why the proxy's own certificate cannot be used.
+/// Why the proxy's own certificate or key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusable {
     pub file: File,
     pub text: String,
 }
 
-/// A configuration with which clients are served: TLS 1.3 and 1.2, HTTP/1.1, sessions resumed by tickets.
+/// A configuration for serving clients: TLS 1.3 and 1.2, HTTP/1.1, sessions resumed by tickets.
 ///
 /// # Errors
 /// Which files are wrong, and what to write instead.
@@ -103,28 +103,28 @@ fn chain(cert_pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// When the first certificate of a PEM text expires, in Unix seconds; none when it cannot be read.
+/// When the first certificate of a PEM text expires, in Unix seconds; `None` if it cannot be read.
 pub fn expires_unix_seconds(cert_pem: &[u8]) -> Option<u64> {
     let certificate = CertificateDer::from_pem_slice(cert_pem).ok()?;
     super::certificate::not_after(&certificate)
 }
 
-/// The name that a platform's certificate has to be for: its host, an address written as a number included.
+/// The name that a platform's certificate must be valid for: its host, which may be an IP address.
 ///
 /// # Errors
-/// A sentence, when no certificate can be for such a host.
+/// A sentence, if no certificate can be valid for such a host.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
-    // The final dot of an absolute name is no part of the name in TLS (RFC 6066 section 3).
+    // The trailing dot of an absolute name is not part of the name in TLS (RFC 6066 section 3).
     let name = host.strip_suffix('.').unwrap_or(host);
     ServerName::try_from(name.to_string()).map_err(|_| no_host(host))
 }
 
-/// What is told of a host that nobody can be reached by.
+/// The message for a host that is neither a name nor an address.
 pub fn no_host(host: &str) -> String {
     format!("{host:?} is neither a host name nor an address; write one such as api.example.com")
 }
 
-/// What is wrong with a PEM text. The library's own words hold lines of it, and these may be a private key.
+/// What is wrong with a PEM text. The library's own messages quote lines of it, which may be part of a private key.
 fn flaw(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section has no END line",
@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// A self-signed certificate whose key is not kept.
+    /// A self-signed certificate whose private key was not kept.
     const ROOT: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBfjCCASWgAwIBAgIUKjd+GWvByXeYGAJaEwvdM1qMpCYwCgYIKoZIzj0EAwIw

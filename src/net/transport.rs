@@ -1,4 +1,4 @@
-//! The bytes' way in and out of one socket: plain, or through TLS. It knows nothing of HTTP.
+//! How bytes get in and out of one socket: plain, or through TLS. It knows nothing of HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -13,7 +13,7 @@ use crate::base::buffer::BlockPool;
 pub trait Link: Read + Write {
     /// Ends the sending direction.
     fn shutdown(&mut self);
-    /// Makes the close that follows a reset.
+    /// Turns the close that follows into a reset.
     fn reset(&mut self);
 }
 
@@ -22,7 +22,7 @@ pub enum Transport {
     Plain(TcpStream),
     Tls(Box<Tls>),
     Link(Box<dyn Link>),
-    /// Nobody: what is written is dropped, and nothing ever comes. The client of a health probe.
+    /// No peer: what is written is dropped, and nothing ever arrives. The client of a health probe.
     Nobody,
 }
 
@@ -30,21 +30,21 @@ pub enum Transport {
 pub struct Tls {
     socket: TcpStream,
     records: Records,
-    /// Our direction ends behind the records that wait.
+    /// Our direction ends after the records that are still to be sent.
     is_ending: bool,
 }
 
 /// What one read from a transport brought.
 #[derive(Debug)]
 pub enum Received {
-    /// So many bytes, maybe none; `Drained::Yes` when the kernel has no more for now.
+    /// This many bytes, possibly none; `Drained::Yes` if the kernel has no more for now.
     Bytes {
         count: usize,
-        /// What it took to get them, which is more where they came encrypted.
+        /// The bytes read from the socket for them, which are more if they were encrypted.
         wire_count: usize,
         drained: Drained,
     },
-    /// So many bytes, maybe none; after them the peer ended its direction, properly.
+    /// This many bytes, possibly none; after them the peer ended its direction properly.
     End(usize),
 }
 
@@ -56,7 +56,7 @@ pub enum Drained {
 }
 
 impl Transport {
-    /// Lays a TLS session over a connected socket.
+    /// Puts a TLS session on top of a connected socket.
     pub fn tls(socket: TcpStream, records: Records) -> Transport {
         Transport::Tls(Box::new(Tls {
             socket,
@@ -65,11 +65,11 @@ impl Transport {
         }))
     }
 
-    /// Reads what is there into `space`, which is larger than [`Transport::undecrypted_bytes`].
+    /// Reads what is there into `space`, which must be larger than [`Transport::undecrypted_bytes`].
     ///
     /// # Errors
-    /// `WouldBlock`, what the socket says, and for TLS also `InvalidData` (the peer broke the protocol) and
-    /// `UnexpectedEof` (the connection ended without a closing alert: what came may be cut off).
+    /// `WouldBlock`, what the socket reports, and for TLS also `InvalidData` (the peer broke the protocol) and
+    /// `UnexpectedEof` (the connection ended without a closing alert: what arrived may be truncated).
     pub fn read(&mut self, space: &mut [u8]) -> io::Result<Received> {
         match self {
             Transport::Plain(socket) => received(socket.read(space)?, space.len()),
@@ -79,10 +79,10 @@ impl Transport {
         }
     }
 
-    /// Writes from `bytes` what is taken now.
+    /// Writes as much of `bytes` as is taken now.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing is taken, and what the socket says.
+    /// `WouldBlock` if nothing is taken, and what the socket reports.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Transport::Plain(socket) => socket.write(bytes),
@@ -111,8 +111,8 @@ impl Transport {
         }
     }
 
-    /// How many bytes have been read that are no plaintext yet: the beginning of a TLS record. The next read needs room
-    /// for what becomes of them, too.
+    /// How many bytes have been read that are not plaintext yet: the beginning of a TLS record. The next read needs
+    /// room for their plaintext, too.
     pub fn undecrypted_bytes(&self) -> usize {
         match self {
             Transport::Plain(_) | Transport::Link(_) | Transport::Nobody => 0,
@@ -128,11 +128,11 @@ impl Transport {
         }
     }
 
-    /// Whether a client that should speak TLS begins with a letter instead: no TLS record does, each HTTP method does.
+    /// Whether a client that should speak TLS begins with a letter instead: no TLS record does, every HTTP method does.
     pub fn hears_plain_text(&self) -> bool {
         let mut first = [0];
         match self {
-            // Within a record that has begun any byte may come next.
+            // Inside a record that has begun, any byte may come next.
             Transport::Tls(tls)
                 if tls.records.is_handshaking() && tls.records.undecrypted_bytes() == 0 =>
             {
@@ -152,7 +152,8 @@ impl Transport {
         }
     }
 
-    /// Tells the peer that all that was sent was meant (RFC 8446 section 6.1); without TLS the close itself does.
+    /// Tells the peer that nothing of what was sent is missing (RFC 8446 section 6.1); without TLS the close itself
+    /// says so.
     pub fn notify_of_close(&mut self) {
         match self {
             Transport::Tls(tls) => tls.notify_of_close(),
@@ -160,9 +161,9 @@ impl Transport {
         }
     }
 
-    /// Ends the sending direction; for TLS with a closing alert before it, once the kernel takes that.
+    /// Ends the sending direction; with TLS a closing alert is sent first, as soon as the kernel takes it.
     pub fn shutdown(&mut self) {
-        // The connection is about to be closed: a peer that takes neither alert nor FIN learns of it then.
+        // The connection is about to be closed: a peer that receives neither alert nor FIN learns of it then.
         match self {
             Transport::Plain(socket) => drop(socket.shutdown(Shutdown::Write)),
             Transport::Link(link) => link.shutdown(),
@@ -174,7 +175,7 @@ impl Transport {
         }
     }
 
-    /// Makes the close that follows a reset, so that the peer cannot take what it got for the whole.
+    /// Turns the close that follows into a reset, so that the peer cannot take what it received for the whole.
     pub fn reset(&mut self) {
         let socket = match self {
             Transport::Plain(socket) => socket,
@@ -193,7 +194,7 @@ impl Transport {
         }
     }
 
-    /// Gives back what is not needed until the next turn.
+    /// Gives back the memory that is not needed until the next turn.
     pub fn settle_buffers(&mut self, pool: &mut BlockPool) {
         match self {
             Transport::Tls(tls) => tls.records.settle_buffers(pool),
@@ -201,7 +202,7 @@ impl Transport {
         }
     }
 
-    /// Gives everything back: the connection is about to be closed.
+    /// Gives all memory back: the connection is about to be closed.
     pub fn close_buffers(&mut self, pool: &mut BlockPool) {
         match self {
             Transport::Tls(tls) => tls.records.close_buffers(pool),
@@ -210,9 +211,9 @@ impl Transport {
     }
 }
 
-/// Makes the close of `socket` a reset, whatever state it is in.
+/// Turns the close of `socket` into a reset, whatever state the socket is in.
 pub fn reset_when_closed(socket: &TcpStream) {
-    // Nothing is known that fails here; should it, the close is an orderly one.
+    // This is not known to fail; if it does, the close is an orderly one.
     let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
@@ -246,7 +247,7 @@ impl Tls {
         }
         let count = self.socket.read(encrypted)?;
         if count == 0 {
-            // Without a closing alert before it, anybody on the way may have cut the connection.
+            // Without a closing alert before the end, anybody on the path may have cut the connection.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match self.records.decrypt(count, space) {
@@ -257,7 +258,7 @@ impl Tls {
             }),
             Ok(Decrypted::End(bytes)) => Ok(Received::End(bytes)),
             Err(error) => {
-                // The alert that says why is worth one attempt; the connection ends in any case.
+                // The alert that gives the reason is worth one attempt; the connection ends in any case.
                 drop(self.send());
                 Err(error)
             }
@@ -273,13 +274,13 @@ impl Tls {
         }
     }
 
-    /// Sends the records that wait.
+    /// Sends the records that are ready.
     fn send(&mut self) -> io::Result<()> {
         let records = self.records.outgoing();
         while !records.is_empty() {
             match self.socket.write(records.unread()) {
                 Ok(count) => records.consume(count),
-                // Records that were made must not be made again: this is no error for the caller.
+                // Records that were made must not be made again: to the caller this is not an error.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
     use crate::net::testing::tls_configs;
 
-    /// What has been read, what comes next, and whether it is plain text: a later piece may begin with any byte.
+    /// (bytes already read, bytes that come next, whether they are plain text): a later piece may begin with any byte.
     #[test]
     fn only_the_first_byte_tells_plain_text_from_tls() {
         let (_, config) = tls_configs();

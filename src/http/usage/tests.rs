@@ -1,4 +1,4 @@
-//! Bodies as the platforms send them and as they must not fool the scan, in every cut.
+//! Bodies as the platforms send them, and bodies that must not mislead the scan, in every cut.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn json_bodies() {
             r#"{"type":"message","content":[{"type":"tool_use","input":{"usage":{"input_tokens":1}}}],"usage":{"input_tokens":10,"cache_creation_input_tokens":5,"cache_read_input_tokens":7,"cache_creation":{"output_tokens":3},"output_tokens":20}}"#,
             "10/20",
         ),
-        // Gemini: one answer, and its list of answers where no SSE was asked for.
+        // Gemini: one response, and the list that it sends when no SSE was asked for.
         (
             r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":5,"totalTokenCount":16,"thoughtsTokenCount":7,"promptTokensDetails":[{"modality":"TEXT","tokenCount":4}]}}"#,
             "4/12",
@@ -54,7 +54,7 @@ fn json_bodies() {
             "[{\"usageMetadata\":{\"promptTokenCount\":4}}\n,\r\n{\"usageMetadata\":{\"promptTokenCount\":4,\"candidatesTokenCount\":9}}\n]",
             "4/9",
         ),
-        // Blanks, order and what stands beside.
+        // Whitespace, order and other members beside them.
         (
             " { \"usage\" : { \"prompt_tokens\" : 1 ,\n\"completion_tokens\" : 2 } } ",
             "1/2",
@@ -86,7 +86,7 @@ fn json_bodies() {
             r#"[{"usage":{"prompt_tokens":9}},{"usage":{"prompt_tokens":4}}]"#,
             "4/-",
         ),
-        // Content that looks like it.
+        // Content that looks like a usage.
         (
             r#"{"content":"\"usage\":{\"prompt_tokens\":1}","x":"{\"usage\":{\"prompt_tokens\":1}}"}"#,
             "-/-",
@@ -187,7 +187,7 @@ fn event_streams() {
             "data: {\"usage\":{\"prompt_tokens\":\n\ndata: {\"prompt_tokens\":2}}\n\n",
             "-/-",
         ),
-        // Data of several lines are one text; fields that are not data are none.
+        // Data of several lines are one text; fields other than data are ignored.
         (
             "data: {\"usage\":\ndata: {\"prompt_tokens\":1\ndata:}}\n\n",
             "1/-",
