@@ -1,4 +1,4 @@
-//! key.json: the keys that clients show.
+//! key.json: the keys of clients.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +14,7 @@ pub const FILE: &str = "key.json";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Reads key.json. `platforms` are the names that a whitelist may hold, if all are known.
+/// Reads key.json. `platforms` are the names that a whitelist may contain; `None` if not all are known.
 pub fn read(value: &Json, platforms: Option<&[&str]>, findings: &mut Findings) -> Vec<ClientSpec> {
     let Json::List(entries) = value else {
         findings.problem(
@@ -27,7 +27,7 @@ pub fn read(value: &Json, platforms: Option<&[&str]>, findings: &mut Findings) -
         return Vec::new();
     };
     let mut clients: Vec<ClientSpec> = Vec::new();
-    // Where each key stands.
+    // The place of each key in the list.
     let mut places: HashMap<Secret, usize> = HashMap::new();
     for (place, entry) in entries.iter().enumerate() {
         let Some(mut fields) = Fields::of(entry, &format!("[{place}]"), findings) else {

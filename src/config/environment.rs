@@ -15,7 +15,7 @@ pub const FILE: &str = ".env";
 pub struct Environment<'e> {
     process: &'e dyn Fn(&str) -> Option<String>,
     file: HashMap<String, String>,
-    /// Whether all of `.env` was understood: what is not known to be set is then not set.
+    /// Whether all of `.env` was understood: only then is a variable that was not found known to be unset.
     pub is_whole: bool,
 }
 
@@ -28,7 +28,7 @@ impl<'e> Environment<'e> {
     ) -> Environment<'e> {
         let mut file = HashMap::new();
         let problems_before = findings.problems.len();
-        // Blanks behind a value are a fault to dotenvy where no line ends after them.
+        // To dotenvy, spaces after a value are an error if no line end follows them.
         let text = read_text(dir, findings) + "\n";
         // dotenvy skips a byte order mark only where it sets the process's own variables.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -41,7 +41,7 @@ impl<'e> Environment<'e> {
             match pair {
                 Ok((name, value)) => match file.entry(name) {
                     Entry::Vacant(free) => drop(free.insert(value)),
-                    // As dotenvy does it.
+                    // The first value counts, as in dotenvy.
                     Entry::Occupied(_) => {
                         let text =
                             "the variable is set further up, which counts; keep one of the two";
@@ -62,7 +62,7 @@ impl<'e> Environment<'e> {
         }
     }
 
-    /// A variable's value, without blanks around it; none when it is not set.
+    /// A variable's value, without surrounding whitespace; `None` if it is not set.
     pub fn value(&self, name: &str) -> Option<String> {
         let value = (self.process)(name).or_else(|| self.file.get(name).cloned());
         value.map(|value| value.trim().to_string())
@@ -84,7 +84,7 @@ fn read_text(dir: &Path, findings: &mut Findings) -> String {
     })
 }
 
-/// A text that is read a line at a time, so that what was read last is where a problem is.
+/// A text that is read a line at a time, so that a problem is in what was read last.
 struct Lines<'t> {
     rest: &'t [u8],
     count: &'t Cell<usize>,
@@ -102,8 +102,8 @@ impl Read for Lines<'_> {
     }
 }
 
-/// Where and what; without the line itself, which may hold a key. What dotenvy calls the line is the end of what was read,
-/// up to line `last`.
+/// Where the error is and what it is, without the line itself, which may hold a key. What dotenvy calls the line is the
+/// end of what it has read, up to line `last`.
 fn describe(error: &dotenvy::Error, last: usize) -> (String, String) {
     let dotenvy::Error::LineParse(piece, _) = error else {
         return (String::new(), "cannot be read".to_string());

@@ -1,5 +1,5 @@
-//! Walks an object's fields, notes every problem and goes on with defaults, so that all are told at once.
-//! The names that are asked for are the valid ones: the list cannot go stale.
+//! Reads an object's fields, records every problem and goes on with defaults, so that all are reported at once. The
+//! names that are asked for are the valid ones, so the list cannot go stale.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::json::Json;
 use crate::base::file;
 use crate::base::secret::{KEY_CHARACTERS_MIN, Secret};
 
-/// One object while it is read.
+/// An object that is being read.
 pub struct Fields<'j, 'f> {
     path: String,
     fields: &'j [(String, Json)],
@@ -18,7 +18,7 @@ pub struct Fields<'j, 'f> {
 }
 
 impl<'j, 'f> Fields<'j, 'f> {
-    /// Begins with `value`, which stands at `path`; none when it is no object.
+    /// Begins with `value`, which is at `path`; `None` if it is not an object.
     pub fn of(value: &'j Json, path: &str, findings: &'f mut Findings) -> Option<Fields<'j, 'f>> {
         match value {
             Json::Object(fields) => Some(Fields {
@@ -37,7 +37,7 @@ impl<'j, 'f> Fields<'j, 'f> {
         }
     }
 
-    /// Where a field stands.
+    /// The path of a field.
     fn path_of(&self, name: &str) -> String {
         match self.path.is_empty() {
             true => name.to_string(),
@@ -50,8 +50,8 @@ impl<'j, 'f> Fields<'j, 'f> {
         self.findings.problem(&path, text.into());
     }
 
-    /// Whether there is no problem with the field so far, nor with a part of it: a warning that only follows from one would
-    /// lead astray.
+    /// Whether neither the field nor a part of it has a problem so far: a warning that only follows from a problem
+    /// would mislead.
     pub fn is_sound(&self, name: &str) -> bool {
         let field = self.path_of(name);
         // The problems of this object are the last ones.
@@ -156,7 +156,7 @@ impl<'j, 'f> Fields<'j, 'f> {
         self.text_of(name, value)
     }
 
-    /// The text that stands at `place`.
+    /// `value`, which is at `place`, as a text.
     pub fn text_of(&mut self, place: &str, value: &'j Json) -> Option<&'j str> {
         match value {
             Json::Text(text) => Some(text),
@@ -184,7 +184,8 @@ impl<'j, 'f> Fields<'j, 'f> {
         text
     }
 
-    /// A list of texts, each with its path's end (`name[2]`); what is no text is a problem and left out.
+    /// A list of texts, each with the end of its path (`name[2]`); an item that is no text is a problem and is left
+    /// out.
     pub fn texts(&mut self, name: &'static str) -> Option<Vec<(String, &'j str)>> {
         let items = match self.value(name)? {
             Json::List(items) => items,
@@ -207,7 +208,7 @@ impl<'j, 'f> Fields<'j, 'f> {
         Some(texts)
     }
 
-    /// Reports what nobody asked for.
+    /// Reports fields that were not asked for.
     pub fn done(mut self) {
         let unknown: Vec<&String> = self
             .fields
@@ -238,7 +239,7 @@ fn shown(value: &Json) -> String {
     }
 }
 
-/// A text as a message shows it: whole only where it is too short for a key that slipped into the wrong field.
+/// A text as a message shows it: in full only if it is too short to be a key that was put into the wrong field.
 pub fn quoted(text: &str) -> String {
     match text.len() < KEY_CHARACTERS_MIN {
         true => format!("{text:?}"),
@@ -246,10 +247,10 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// The longest extension of a file's name; a key may end in a part behind a dot, too.
+/// The longest extension of a file's name; a key may contain a dot, too.
 const EXTENSION_BYTES_MAX: usize = 4;
 
-/// A file's path as a message shows it: whole where its name has an extension. Else it may be a key.
+/// A file's path as a message shows it: in full if its name has an extension. Otherwise it may be a key.
 fn path_shown(path: &Path) -> String {
     let is_plain = |extension: &OsStr| extension.len() <= EXTENSION_BYTES_MAX;
     match path.extension().is_some_and(is_plain) {
@@ -258,11 +259,11 @@ fn path_shown(path: &Path) -> String {
     }
 }
 
-/// The longest name that is shown whole for its letters alone.
+/// The longest name that is shown in full because of its letters alone.
 const NAME_BYTES_SHOWN_MAX: usize = 40;
 
-/// A field's name that the file gives, as a path shows it: a key may have slipped into its place. It is whole where it is
-/// too short for one, or made only of the letters of names.
+/// A field's name from the file, as a path shows it: a key may have been put in its place. It is shown in full if it is
+/// too short for a key, or has only letters that names have.
 pub fn name_shown(name: &str, is_letter: impl Fn(u8) -> bool) -> String {
     let is_plain = name.len() <= NAME_BYTES_SHOWN_MAX && name.bytes().all(is_letter);
     match is_plain || name.len() < KEY_CHARACTERS_MIN {
@@ -271,10 +272,10 @@ pub fn name_shown(name: &str, is_letter: impl Fn(u8) -> bool) -> String {
     }
 }
 
-/// The beginning of a valid name is taken for it only if it is so long: a shorter one begins too many.
+/// A name is recognised as the beginning of a valid one only if it is at least this long: shorter ones begin too many.
 const NAME_BYTES_TELLING: usize = 4;
 
-/// The valid name that `name` probably is: at most a third of its letters differ, or one begins with the other.
+/// The valid name that `name` probably means: at most a third of its letters differ, or one begins with the other.
 pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
     let begins = |valid: &&&str| valid.starts_with(name) || name.starts_with(**valid);
     let is_telling = name.len() >= NAME_BYTES_TELLING;

@@ -1,4 +1,4 @@
-//! What is wrong, or doubtful, in the files.
+//! Problems and warnings found in the files.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::base::file::is_out_of_descriptors;
 
-/// One problem or warning, and one line.
+/// One problem or warning; always a single line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub file: &'static str,
@@ -16,15 +16,15 @@ pub struct Finding {
     pub text: String,
 }
 
-/// All of one file, or of all files together.
+/// The findings of one file, or of all files together.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     pub file: &'static str,
     pub problems: Vec<Finding>,
     pub warnings: Vec<Finding>,
-    /// Further files that the files name: certificates, whose content belongs to the configuration.
+    /// Other files that the files name: certificates, whose content is part of the configuration.
     pub named_files: Vec<PathBuf>,
-    /// A file could not be opened just now, whatever it holds.
+    /// A file could not be opened for want of a file descriptor, whatever the file holds.
     pub lacks_descriptors: bool,
 }
 
@@ -54,13 +54,13 @@ impl Findings {
         self.warnings.push(Finding::new(self.file, path, &text));
     }
 
-    /// A file cannot be read; `text` says so.
+    /// Records that a file cannot be read; `text` says so.
     pub fn unreadable(&mut self, path: &str, error: &io::Error, text: String) {
         self.lacks_descriptors |= is_out_of_descriptors(error);
         self.problem(path, text);
     }
 
-    /// Adds another file's.
+    /// Adds the findings of another file.
     pub fn append(&mut self, other: Findings) {
         self.problems.extend(other.problems);
         self.warnings.extend(other.warnings);
@@ -69,7 +69,7 @@ impl Findings {
     }
 }
 
-/// The name of a field or of a file may hold anything; a finding is one line.
+/// Escapes control characters: a name of a field or file may hold anything, but a finding is one line.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -1,4 +1,4 @@
-//! JSON text to values, keeping what a map would lose: a field that is given twice is a problem, not a choice.
+//! Parses JSON text and keeps what a map would lose: a field that is given twice is a problem, not a choice.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::base::secret::KEY_CHARACTERS_MIN;
 
-/// A JSON value with its fields in order, doubled ones included. It may hold secrets, and so it cannot be printed.
+/// A JSON value with its fields in order, duplicates included. It may hold secrets, and therefore cannot be printed.
 #[derive(Clone, PartialEq)]
 pub enum Json {
     Null,
@@ -40,8 +40,8 @@ impl Json {
         })
     }
 
-    /// What it is, in words for a message; texts are shown by the caller, since they may be secrets. So may a long number:
-    /// a key without its quotes.
+    /// What kind of value it is, in words for a message. The caller shows texts, since they may be secrets; so may a
+    /// long number, which can be a key without its quotes.
     pub fn kind(&self) -> String {
         match self {
             Json::Text(_) => "a text".to_string(),
@@ -57,7 +57,7 @@ impl Json {
         }
     }
 
-    /// Rendered again, compactly.
+    /// The value as compact JSON text.
     pub fn render(&self) -> String {
         match self {
             Json::Null => "null".to_string(),

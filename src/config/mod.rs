@@ -1,4 +1,4 @@
-//! The four files: parsed, validated, every problem and every doubt told. They know nothing of what is done with them.
+//! Parses and validates the four files and reports every problem and warning. It does not know what they are used for.
 
 pub mod clients;
 pub mod environment;
@@ -30,10 +30,10 @@ pub struct Config {
     pub findings: Findings,
 }
 
-/// Reads the files of `dir`. `process` gives the process's own variables.
+/// Reads the files of `dir`. `process` looks up the process's own environment variables.
 ///
 /// # Errors
-/// Everything that was found, when a problem is among it.
+/// Everything that was found, if there is a problem among it.
 pub fn load(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Result<Config, Findings> {
     let config = read(dir, process);
     match config.findings.problems.is_empty() {
@@ -42,7 +42,7 @@ pub fn load(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Result<Conf
     }
 }
 
-/// As [`load`], with what can be understood where there are problems.
+/// As [`load`], but if there are problems, with what can be understood.
 pub fn read(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Config {
     let mut all = Findings::default();
     let mut findings = Findings::of(environment::FILE);
@@ -95,7 +95,7 @@ pub fn read(dir: &Path, process: &dyn Fn(&str) -> Option<String>) -> Config {
     }
 }
 
-/// What it means that a file is not there.
+/// What it means if a file does not exist.
 enum Missing {
     MeansDefaults,
     IsAProblem,

@@ -1,4 +1,4 @@
-//! platform.json: where requests go, and the keys for it.
+//! platform.json: where requests go, and the keys for that.
 
 mod base_url;
 mod headers;
@@ -22,7 +22,7 @@ use path::{fault_of_path, fault_of_query};
 
 pub const FILE: &str = "platform.json";
 
-/// First path segments that are the program's own.
+/// First path segments that the program uses itself.
 pub const OWN_SEGMENTS: [&str; 8] = [
     "info",
     "routes",
@@ -34,39 +34,39 @@ pub const OWN_SEGMENTS: [&str; 8] = [
     "static",
 ];
 
-/// Further names under which `/info` lists pages, in one list with the platforms.
+/// Other names under which `/info` lists pages, in the same list as the platforms.
 const PAGES_OF_INFO: [&str; 2] = ["health_full", "health_quick"];
 
-/// All of `headers` and `default_headers` of a platform together.
+/// Most bytes of `headers` and `default_headers` of a platform together.
 pub const HEADERS_BYTES_MAX: usize = 8 * 1024;
 
-/// Each other text that becomes part of a head.
+/// Most bytes of each other text that becomes part of a head.
 pub const PART_BYTES_MAX: usize = 2 * 1024;
 
-// A request's head finds room for all that is added to it: the fields, the key with its header's name and format, and the
-// path and host of `base_url` with `api_path`; some KiB are left for what is merely written longer.
+// A request's head has room for all that is added to it: the fields, the key with its header's name and format, and the
+// path and host of `base_url` with `api_path`; 1 KiB is left for what only becomes longer when it is rewritten.
 const _: () =
     assert!(HEADERS_BYTES_MAX + KEY_BYTES_MAX + 5 * PART_BYTES_MAX + 1024 <= ROOM_BYTES_MIN);
 
-/// One entry of platform.json. `headers` and `health_body` may hold secrets, and so it cannot be printed.
+/// One entry of platform.json. `headers` and `health_body` may hold secrets, and therefore it cannot be printed.
 #[derive(Clone)]
 pub struct Platform {
     /// Its place in the file.
     pub place: usize,
     pub name: String,
     pub display_name: String,
-    /// As it was written.
+    /// As written in the file.
     pub base_url: String,
     pub origin: Origin,
-    /// The path of `base_url`, without a final slash.
+    /// The path of `base_url`, without a trailing slash.
     pub base_path: String,
-    /// Empty, or with a leading slash and no final one.
+    /// Empty, or with a leading slash and no trailing one.
     pub api_path: String,
     pub auth_header: String,
-    /// What stands before and after the key in the auth header.
+    /// What comes before and after the key in the auth header.
     pub auth_prefix: String,
     pub auth_suffix: String,
-    /// Below `base_path`; `api_path` included.
+    /// Below `base_path`; includes `api_path`.
     pub health_path: String,
     pub health_method: String,
     pub health_body: Option<String>,
@@ -74,7 +74,7 @@ pub struct Platform {
     pub keys: Vec<Secret>,
     /// Names and values that replace the client's.
     pub headers: Vec<(String, String)>,
-    /// Those for requests whose client shows none of the name.
+    /// Those that are sent only if the client's request has no field of that name.
     pub default_headers: Vec<(String, String)>,
     /// The content of `ca_file`.
     pub ca_pem: Option<Vec<u8>>,
@@ -82,7 +82,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Whether its own fields replace others of this name.
+    /// Whether the platform's own fields replace others of this name.
     pub fn sets_field(&self, name: &str) -> bool {
         let mut fixed = self.headers.iter().map(|(name, _)| name);
         name.eq_ignore_ascii_case(&self.auth_header)
@@ -93,7 +93,7 @@ impl Platform {
 /// Where a platform is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Built in.
+    /// Built into the program.
     Demo,
     Web {
         tls: bool,
@@ -223,7 +223,7 @@ fn read_part<'j>(fields: &mut Fields<'j, '_>, name: &'static str) -> Option<&'j 
     Some(text)
 }
 
-/// Empty, or with a leading slash and no final one.
+/// Empty, or with a leading slash and no trailing one.
 fn read_api_path(fields: &mut Fields<'_, '_>) -> Option<String> {
     let text = read_part(fields, "api_path")?;
     if let Some(fault) = fault_of_path(text) {
@@ -237,7 +237,7 @@ fn read_api_path(fields: &mut Fields<'_, '_>) -> Option<String> {
     })
 }
 
-/// Whoever copies a platform's own base URL has the path in both.
+/// A base URL that was copied from the platform may already contain the path.
 fn warn_of_twice(fields: &mut Fields<'_, '_>, base: Option<&Base>, api_path: &str) {
     if !api_path.is_empty() && base.is_some_and(|base| base.path.ends_with(api_path)) {
         let text = "base_url ends with it, too: the platform gets it twice; leave out one of them";

@@ -1,4 +1,4 @@
-//! config.json.
+//! config.json: the program's settings.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub struct Settings {
     /// 0: never by timer.
     pub unhealthy_key_retry: Duration,
     pub host: IpAddr,
-    /// 0: any free one.
+    /// 0: any free port.
     pub port: u16,
     pub tls: Option<TlsFiles>,
     pub cors_origins: Vec<String>,
@@ -47,14 +47,14 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
 }
 
-/// The certificate of the proxy's own HTTPS and its key, as PEM.
+/// The certificate for the proxy's own HTTPS and its key, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     pub cert_pem: Vec<u8>,
     pub key_pem: Secret,
 }
 
-/// Reads config.json; what is missing or wrong gets its default.
+/// Reads config.json; a setting that is missing or wrong gets its default.
 pub fn read(value: &Json, dir: &Path, findings: &mut Findings) -> Settings {
     let empty = Json::Object(Vec::new());
     let mut fields = match Fields::of(value, "", findings) {
@@ -112,7 +112,7 @@ pub fn read(value: &Json, dir: &Path, findings: &mut Findings) -> Settings {
     settings
 }
 
-/// `max_attempts`, here and of a platform.
+/// `max_attempts`, in config.json and of a platform.
 pub fn attempts(fields: &mut Fields<'_, '_>, default: u32) -> u32 {
     fields.whole(
         "max_attempts",
@@ -158,7 +158,7 @@ fn nets(fields: &mut Fields<'_, '_>, name: &'static str) -> Vec<IpNet> {
     nets
 }
 
-/// An IPv4 range that is written in IPv6, as peers' addresses are taken: for IPv4.
+/// Converts a range of IPv4-mapped IPv6 addresses to IPv4, as is done with peers' addresses.
 fn canonical(net: IpNet) -> IpNet {
     const MAPPED_BITS: u8 = 96;
     let length = net.prefix_len().checked_sub(MAPPED_BITS);
@@ -191,7 +191,7 @@ fn host(fields: &mut Fields<'_, '_>) -> IpAddr {
 fn tls_files(fields: &mut Fields<'_, '_>, dir: &Path) -> Option<TlsFiles> {
     match (fields.text("tls_cert"), fields.text("tls_key")) {
         (Some(cert), Some(key)) => {
-            // What cannot be read is a problem by itself: the other file is looked at all the same.
+            // A file that cannot be read is a problem by itself: the other one is read all the same.
             let mut content =
                 |name, path| fields.content(name, &dir.join(path)).unwrap_or_default();
             Some(TlsFiles {
@@ -234,7 +234,7 @@ fn origins(fields: &mut Fields<'_, '_>) -> Vec<String> {
     origins
 }
 
-/// `scheme://host[:port]` (RFC 6454), or one of the two special ones.
+/// `scheme://host[:port]` (RFC 6454), `*` or `null`.
 fn is_origin(text: &str) -> bool {
     if matches!(text, "*" | "null") {
         return true;

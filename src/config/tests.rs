@@ -1,4 +1,4 @@
-//! The four files as texts, and what is said of them: `FILE: JSON-PATH: what is wrong; what to write instead`.
+//! The four files as texts, and what is reported: `FILE: JSON-PATH: what is wrong; what to write instead`.
 
 mod clients;
 mod environment;
@@ -26,7 +26,7 @@ impl Folder {
     }
 }
 
-/// Loads `files`; what is not among them is valid. `variables` are the process's own.
+/// Loads `files`; files that are not among them are valid. `variables` are the process's own.
 fn load_files(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, Findings> {
     let mut all: Vec<(&str, &[u8])> = vec![
         ("key.json", KEYS.as_bytes()),
@@ -49,7 +49,7 @@ fn valid(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Config {
     }
 }
 
-/// What is said: each problem, then each warning after `warning: `.
+/// What is reported: each problem, then each warning after `warning: `.
 fn lines(result: &Result<Config, Findings>) -> Vec<String> {
     let (problems, warnings): (&[Finding], &[Finding]) = match result {
         Ok(config) => (&[], &config.findings.warnings),
@@ -60,8 +60,8 @@ fn lines(result: &Result<Config, Findings>) -> Vec<String> {
     problems.chain(warnings).collect()
 }
 
-/// Loads `file` with each row's text within `before` and `after`, and expects the row's lines; in them `@` stands for
-/// `at`, the file's name and the way to the object that the rows fill.
+/// Loads `file` with each row's text inside `frame`, and expects the row's lines; in them `@` stands for `at`, the
+/// file's name and the path of the object that the rows fill.
 fn expect_lines(file: &str, frame: (&str, &str), at: &str, rows: &[(&str, &[&str])]) {
     for (text, want) in rows {
         let content = format!("{}{text}{}", frame.0, frame.1);
@@ -71,8 +71,8 @@ fn expect_lines(file: &str, frame: (&str, &str), at: &str, rows: &[(&str, &[&str
     }
 }
 
-/// What may hold a secret without being a `Secret` does not compile as something that can be printed: two ways to ask it
-/// would lead to two answers.
+/// Types that may hold a secret without being a `Secret` must not implement `Debug`: for one that does, both impls
+/// apply, `_` is ambiguous, and this does not compile.
 #[test]
 fn what_may_hold_a_secret_cannot_be_printed() {
     trait IsNot<Which> {

@@ -1,4 +1,4 @@
-//! Whether the files have changed. It asks for their facts, which waits for no disk, and reads no content.
+//! Detects changes of the files. It reads their metadata, which does not wait for a disk, and no content.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
 
-/// How often the files are looked at. A change is taken up once all files have been still for one more look: an editor
-/// that writes in pieces is not interrupted.
+/// How often the files are looked at. A change is taken up once all files have stayed the same for one more look, so
+/// that an editor that writes in pieces is not interrupted.
 const PERIOD: Duration = Duration::from_millis(600);
 
-/// After how many looks a change is taken up, whatever else goes on: within 2 seconds, though another file changes all the
-/// time.
+/// After how many looks a change is taken up in any case: within 2 seconds, even if another file changes all the time.
 const LOOKS_MAX: u32 = 3;
 
 /// How many files are always watched.
@@ -21,18 +20,18 @@ const OWN_FILES: usize = 4;
 pub struct Watch {
     files: Vec<Watched>,
     next_at: Instant,
-    /// How many looks in a row have seen something new.
+    /// How many looks in a row have found something new.
     looks: u32,
 }
 
 struct Watched {
     path: PathBuf,
-    /// The version that was last taken up, if one was, and the one that was seen at the last look.
+    /// The version that was last taken up, if any, and the one that was seen at the last look.
     taken: Option<Stamp>,
     seen: Stamp,
 }
 
-/// What distinguishes one version of a file; none when it is not there.
+/// Distinguishes the versions of a file; `None` if the file does not exist.
 type Stamp = Option<(u64, u64, i64, i64, i64, i64)>;
 
 impl Watch {
@@ -58,13 +57,13 @@ impl Watch {
         }
     }
 
-    /// Watches these files too, in place of those that were added before.
+    /// Also watches these files, in place of those that were added before.
     pub fn follow(&mut self, named_files: &[PathBuf]) {
         let mut former = self.files.split_off(OWN_FILES);
         for path in named_files {
             let place = former.iter().position(|file| file.path == *path);
             self.files.push(match place {
-                // It may have changed since it was read.
+                // The former entry is kept: the file may have changed since it was read.
                 Some(place) => former.swap_remove(place),
                 None => Watched::new(path.clone()),
             });
@@ -76,7 +75,7 @@ impl Watch {
         self.next_at
     }
 
-    /// Looks, if it is time; whether there is a new version to be taken up.
+    /// Looks, if it is time; returns whether there is a new version to be taken up.
     pub fn look(&mut self, now: Now) -> bool {
         if now.instant < self.next_at {
             return false;
@@ -96,7 +95,7 @@ impl Watch {
         self.looks > 0 && (is_still || self.looks >= LOOKS_MAX)
     }
 
-    /// The versions that are there now are about to be read: only what comes after them is new.
+    /// The present versions are about to be read: only later ones are new.
     pub fn take(&mut self) {
         self.looks = 0;
         for file in &mut self.files {
@@ -105,7 +104,7 @@ impl Watch {
         }
     }
 
-    /// What was taken could not be read just now: it is new still at the next look.
+    /// What was taken could not be read just now: it is still new at the next look.
     pub fn give_back(&mut self) {
         for file in &mut self.files {
             file.taken = None;
@@ -158,7 +157,7 @@ mod tests {
         let folder = Folder::new();
         let write = |name: &str, text: &str| folder.write(name, text);
         write("key.json", "[]");
-        // As Kubernetes mounts a map: all files change by one link.
+        // As Kubernetes mounts a ConfigMap: all files change by one link.
         for (version, text) in [("one", "[1]"), ("two", "[2]")] {
             fs::create_dir(folder.at(version)).expect("a folder can be made");
             write(&format!("{version}/platform.json"), text);
@@ -201,7 +200,7 @@ mod tests {
         assert!(!look(&write_in_place));
         assert!(!look(&rename_over), "written again");
         assert!(look(&nothing));
-        // What another file does keeps no change waiting for ever.
+        // Changes of another file do not keep a change waiting for ever.
         assert!(!look(&write_in_place));
         assert!(!look(&appear) && look(&go));
         assert!(!look(&appear) && !look(&go), "counted anew");
@@ -227,7 +226,7 @@ mod tests {
         assert!(look(&mut watch) && look(&mut watch), "until it is taken");
         watch.take();
         assert!(!look(&mut watch));
-        // What changed between that and the following is new.
+        // What changed between `take` and `follow` is new.
         folder.write("cert.pem", "more");
         watch.follow(&[folder.at("other.pem"), cert]);
         assert!(!look(&mut watch) && look(&mut watch));

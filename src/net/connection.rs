@@ -1,4 +1,4 @@
-//! One socket with what is known of its readiness, its unread input and its unsent output.
+//! One socket with its readiness, its unread input and its unsent output.
 
 use std::io;
 use std::time::Instant;
@@ -17,7 +17,7 @@ pub struct Connection {
     hints: Hints,
     pub input: Buffer,
     pub output: Buffer,
-    /// How the peer's direction ended, once a read has found it.
+    /// How the peer's direction ended, once a read has found that out.
     ended: Option<Ended>,
     opened_at: Instant,
     /// When bytes last moved, either way.
@@ -29,36 +29,36 @@ pub struct Connection {
 pub enum Ended {
     /// In order: everything that was sent has been read.
     Cleanly,
-    /// By a fault; what was read may not be all.
+    /// By a fault; what was read may be incomplete.
     Broken(io::ErrorKind),
 }
 
-/// What the poll last said. A hint that is wrong does no harm: the attempt finds out.
+/// What the poll last reported. A wrong hint does no harm: the attempt will show it.
 #[derive(Clone, Copy, Debug)]
 pub struct Hints {
     readable: bool,
     writable: bool,
-    /// The peer has ended its direction, or the connection broke. It never goes back; while it is set, a short read
-    /// says nothing and reading goes on to the end.
+    /// The peer has ended its direction, or the connection broke. It is never cleared; while it is set, a short read
+    /// means nothing and reading goes on to the end.
     peer_closed: bool,
 }
 
 impl Hints {
-    /// Nothing is known; the poll will tell.
+    /// Nothing is known yet; the poll will tell.
     pub const NONE: Hints = Hints {
         readable: false,
         writable: false,
         peer_closed: false,
     };
 
-    /// Both directions are worth an attempt: a connection that was just accepted, or just made.
+    /// Both directions are worth an attempt: for a connection that was just accepted or established.
     pub const FRESH: Hints = Hints {
         readable: true,
         writable: true,
         peer_closed: false,
     };
 
-    /// Bytes came, or room was made, or the peer has ended.
+    /// Bytes arrived, there is room to write, or the peer has ended its direction.
     pub const fn new(readable: bool, writable: bool, peer_closed: bool) -> Hints {
         Hints {
             readable,
@@ -67,7 +67,7 @@ impl Hints {
         }
     }
 
-    /// Whether the poll said anything at all.
+    /// Whether the poll reported anything at all.
     pub fn any(&self) -> bool {
         self.readable || self.writable || self.peer_closed
     }
@@ -93,9 +93,9 @@ impl From<&Event> for Hints {
 /// What an attempt to read did.
 #[derive(Debug)]
 pub enum Filled {
-    /// So many bytes were worked on; not all of them have become input.
+    /// This many bytes were processed; not all of them need have become input.
     Bytes(usize),
-    /// Nothing for now: the poll will tell.
+    /// Nothing for now: the poll will tell when to try again.
     Blocked,
     End,
     Failed(io::Error),
@@ -104,9 +104,9 @@ pub enum Filled {
 /// What an attempt to write did.
 #[derive(Debug)]
 pub enum Flushed {
-    /// Everything has left, so many bytes just now; one for what TLS held alone.
+    /// Everything has been sent, this many bytes just now; 1 if only TLS held something.
     All(usize),
-    /// So many bytes; the kernel takes no more for now.
+    /// This many bytes were sent; the kernel takes no more for now.
     Blocked(usize),
     Failed(io::Error),
 }
@@ -142,17 +142,17 @@ impl Connection {
         self.active_at
     }
 
-    /// Takes note of what the poll reports.
+    /// Records what the poll reports.
     pub fn hint(&mut self, news: Hints) {
         self.hints.join(news);
     }
 
-    /// The peer ended its direction or broke off, even if unread bytes are left.
+    /// Whether the peer ended its direction or broke the connection, even if unread bytes are left.
     pub fn peer_closed(&self) -> bool {
         self.hints.peer_closed
     }
 
-    /// How much has come of a TLS record whose rest has not.
+    /// How many bytes of an incomplete TLS record have arrived.
     pub fn undecrypted_bytes(&self) -> usize {
         self.transport.undecrypted_bytes()
     }
@@ -162,7 +162,7 @@ impl Connection {
         self.ended.is_none() && self.input.wants_more() && self.is_readable()
     }
 
-    /// Whether the socket is thought to have bytes.
+    /// Whether the socket is believed to have bytes.
     pub fn is_readable(&self) -> bool {
         self.hints.readable
     }
@@ -186,7 +186,7 @@ impl Connection {
         self.transport.is_handshaking()
     }
 
-    /// Reads once into the input buffer, `bytes_max` at most, which are more than a TLS record has.
+    /// Reads once into the input buffer, at most `bytes_max`, which must exceed the size of a TLS record.
     pub fn fill(&mut self, bytes_max: usize, pool: &mut BlockPool, now: Now) -> Filled {
         self.input.open(pool);
         self.transport.open_buffers(pool);
@@ -204,7 +204,7 @@ impl Connection {
                 if drained == Drained::Yes && !self.hints.peer_closed {
                     self.hints.readable = false;
                 }
-                // A peer may wrap each byte, or none, in a record of its own.
+                // A peer may put each byte, or none, in a record of its own.
                 Filled::Bytes(count.max(wire_count))
             }
             Ok(Received::End(count)) => {
@@ -230,7 +230,7 @@ impl Connection {
         self.hints.readable = false;
     }
 
-    /// Writes what the kernel takes of the output buffer.
+    /// Writes as much of the output buffer as the kernel takes.
     pub fn flush(&mut self, pool: &mut BlockPool, now: Now) -> Flushed {
         self.transport.open_buffers(pool);
         let mut sent = 0;
@@ -257,7 +257,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    // What the peer sent before may still be there to be read.
+                    // What the peer sent before may still be readable.
                     self.hints = Hints::new(true, false, true);
                     return Flushed::Failed(error);
                 }
@@ -265,10 +265,10 @@ impl Connection {
         }
     }
 
-    /// Moves the handshake on as far as it goes without waiting.
+    /// Advances the handshake as far as possible without waiting.
     ///
     /// # Errors
-    /// What broke it; `UnexpectedEof` when the peer closed.
+    /// What broke it; `UnexpectedEof` if the peer closed.
     pub fn handshake(&mut self, pool: &mut BlockPool, now: Now) -> io::Result<()> {
         while self.is_handshaking() {
             if self.may_write()
@@ -288,12 +288,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the peer ends its direction by a message, before the socket tells of it or without that.
+    /// Whether the peer ends its direction with a message, which comes before the end of the socket's stream or without
+    /// it.
     pub fn ends_by_message(&self) -> bool {
         matches!(self.transport, Transport::Tls(_))
     }
 
-    /// Whether the peer speaks plain text where TLS was agreed.
+    /// Whether the peer speaks plain text where TLS is expected.
     pub fn hears_plain_text(&self) -> bool {
         self.transport.hears_plain_text()
     }
@@ -304,7 +305,7 @@ impl Connection {
         self.transport = transport.without_tls();
     }
 
-    /// Tells a TLS peer that the close which follows is meant.
+    /// Tells a TLS peer that the close which follows is intended.
     pub fn notify_of_close(&mut self, pool: &mut BlockPool) {
         self.transport.open_buffers(pool);
         self.transport.notify_of_close();
@@ -316,7 +317,7 @@ impl Connection {
         self.transport.shutdown();
     }
 
-    /// Makes the close that follows a reset.
+    /// Turns the close that follows into a reset.
     pub fn reset(&mut self) {
         self.transport.reset();
     }
@@ -333,7 +334,7 @@ impl Connection {
         self.transport.settle_buffers(pool);
     }
 
-    /// Gives all memory back, whatever waits: the connection is about to be closed.
+    /// Gives all memory back, whatever is buffered: the connection is about to be closed.
     pub fn close_buffers(&mut self, pool: &mut BlockPool) {
         self.input.close(pool);
         self.output.close(pool);

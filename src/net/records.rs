@@ -1,7 +1,7 @@
 //! A TLS session as bytes in and bytes out: records to plaintext, plaintext to records. It never sees a socket.
 //!
-//! rustls keeps the keys and the handshake; the bytes lie here, in blocks of the pool. What has come is decrypted at once
-//! and in place, so that nothing but the beginning of a record stays between two turns.
+//! rustls handles the keys and the handshake; the bytes are held here, in blocks of the pool. What arrives is decrypted
+//! at once and in place, so that only the beginning of a record is kept between two turns.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -15,84 +15,84 @@ use rustls::{ClientConfig, ServerConfig};
 
 use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer, ROOM_BYTES_MIN};
 
-/// A record's head: what kind of record it is, of which version, and how long.
+/// A record's header: its type, version and length.
 const HEAD_BYTES: usize = 5;
 
-/// Changes of the cipher, alerts, messages of a handshake, data (RFC 8446 section 5.1).
+/// The record types: change of cipher, alert, handshake, data (RFC 8446 section 5.1).
 const KINDS: RangeInclusive<u8> = 20..=23;
 
-/// The longest record that rustls takes: its head, 16 KiB, and what encryption may add (RFC 5246 section 6.2.3).
+/// The longest record that rustls accepts: header, 16 KiB, and what encryption may add (RFC 5246 section 6.2.3).
 const RECORD_BYTES_MAX: usize = HEAD_BYTES + 16 * 1024 + 2048;
 
-// While the rest of a head is awaited there must be room for the record that it comes in: else each would wait for the
-// other.
+// While the rest of a message head is awaited, there must be room for the record that carries it: otherwise each would
+// wait for the other.
 const _: () = assert!(ROOM_BYTES_MIN > RECORD_BYTES_MAX);
 
-/// Plaintext that becomes records at once: an empty buffer holds them, at up to 64 bytes more for each 16 KiB, and an
-/// answer to the peer's change of keys.
+/// Most plaintext that is encrypted at once: an empty buffer holds its records, with up to 64 bytes of overhead for
+/// each 16 KiB, and a response to the peer's key update.
 const ENCRYPTED_AT_ONCE_MAX: usize = BUFFER_BYTES - 8 * 1024;
 
-/// So many records in all may carry no plaintext, as tickets and changes of keys do, and one more for each so many bytes of
-/// plaintext. A peer that does little but change its keys makes 30 times the work that its bytes would.
+/// How many records without plaintext, such as tickets and key updates, are allowed in all; one more is for each so
+/// many bytes of plaintext. A peer that does little but update its keys causes 30 times the work that its bytes would.
 const EMPTY_RECORDS_MAX: usize = 256;
 const BYTES_FOR_EMPTY_RECORD: usize = 16;
 
 /// One end of a TLS session.
 pub struct Records {
     session: Session,
-    /// How many bytes of plaintext are still to come to make up for the records without any, since the handshake.
+    /// How many bytes of plaintext are missing to make up for the records without any since the handshake.
     lacking_bytes: usize,
-    /// Encrypted bytes that came and are no whole record, or no whole handshake message, yet.
+    /// Encrypted bytes received that do not yet form a whole record or a whole handshake message.
     incoming: Buffer,
     /// How many of them rustls has been shown: it is shown one record at a time.
     shown: usize,
-    /// Records that wait to be sent.
+    /// Records ready to be sent.
     outgoing: Buffer,
 }
 
 enum Session {
     Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
-    /// Nothing can be said or understood any more.
+    /// Nothing can be sent or received any more.
     Failed,
 }
 
 /// What the peer's records brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decrypted {
-    /// So many bytes of plaintext, maybe none.
+    /// This many bytes of plaintext, possibly none.
     Bytes(usize),
-    /// So many, and the peer's closing alert behind them: nothing was cut off.
+    /// The same, followed by the peer's closing alert: nothing was cut off.
     End(usize),
 }
 
-/// For what the session is looked after.
+/// What the session is processed for.
 enum Task<'b> {
-    /// To decrypt what has come.
+    /// To decrypt what has arrived into this space.
     Receive(&'b mut [u8]),
     /// To encrypt this.
     Send(&'b [u8]),
-    /// To say that nothing more will be sent.
+    /// To announce that nothing more will be sent.
     Close,
 }
 
-/// What one look at the session did.
+/// What processing the session once did.
 enum Looked {
     /// There may be more to do.
     Going,
-    /// So many bytes of plaintext were received.
+    /// This many bytes of plaintext were received.
     Received(usize),
     /// The peer will send nothing more.
     PeerClosed,
-    /// Until more comes from the peer there is nothing to do; so many bytes of plaintext were sent.
+    /// Nothing is to be done until more comes from the peer; this many bytes of plaintext were sent.
     Resting(usize),
 }
 
 impl Records {
-    /// The end that begins.
+    /// The client's end.
     ///
     /// # Errors
-    /// When the configuration cannot be used.
+    /// If the configuration cannot be used.
     pub fn client(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -101,10 +101,10 @@ impl Records {
             .map(|session| Records::new(Session::Client(session)))
     }
 
-    /// The end that answers.
+    /// The server's end.
     ///
     /// # Errors
-    /// When the configuration cannot be used.
+    /// If the configuration cannot be used.
     pub fn server(config: Arc<ServerConfig>) -> Result<Records, rustls::Error> {
         UnbufferedServerConnection::new(config)
             .map(|session| Records::new(Session::Server(session)))
@@ -129,7 +129,7 @@ impl Records {
     }
 
     /// Whether [`Records::outgoing`] has something to send.
-    // So many places ask that a copy in each would make the program grow.
+    // It is called from many places, and inlining it in each would enlarge the program.
     #[inline(never)]
     pub fn holds_output(&self) -> bool {
         !self.outgoing.is_empty() || self.wants_to_speak()
@@ -148,8 +148,8 @@ impl Records {
         self.incoming.len()
     }
 
-    /// Where encrypted bytes are to be read to: as many as surely fit into `plaintext_room` when they are decrypted,
-    /// together with those that came before. None if those alone could fill it.
+    /// The space to read encrypted bytes into: as many as are sure to fit into `plaintext_room` once decrypted,
+    /// together with those received before. Empty if those alone could fill it.
     pub fn space(&mut self, plaintext_room: usize) -> &mut [u8] {
         let waiting = self.incoming.len();
         let space = self.incoming.space();
@@ -157,10 +157,11 @@ impl Records {
         &mut space[..asked]
     }
 
-    /// Decrypts what has come, `count` bytes of it just now, to `plaintext`. Records of a handshake are answered.
+    /// Decrypts into `plaintext` what has been received, including `count` bytes just read. Handshake records are
+    /// answered.
     ///
     /// # Errors
-    /// `InvalidData`: the peer broke the protocol, or cannot be trusted. An alert for it is then to be sent.
+    /// `InvalidData`: the peer broke the protocol, or cannot be trusted. An alert that says so is then to be sent.
     pub fn decrypt(&mut self, count: usize, plaintext: &mut [u8]) -> io::Result<Decrypted> {
         self.incoming.filled(count);
         let mut received = 0;
@@ -183,8 +184,8 @@ impl Records {
         Ok(Decrypted::Bytes(received))
     }
 
-    /// Shows rustls the next whole record, which counts as one without plaintext until some has come of it; whether there
-    /// is one.
+    /// Shows rustls the next whole record and returns whether there is one. It counts as a record without plaintext
+    /// until some has come of it.
     fn show_more(&mut self) -> io::Result<bool> {
         let hidden = &self.incoming.unread()[self.shown..];
         let Some(length) = record_bytes(hidden) else {
@@ -200,7 +201,7 @@ impl Records {
         }
     }
 
-    /// Takes note of plaintext that came of a record.
+    /// Accounts for plaintext that came from a record.
     fn weigh(&mut self, bytes: usize) {
         if bytes > 0 {
             let paid = BYTES_FOR_EMPTY_RECORD + bytes;
@@ -208,10 +209,10 @@ impl Records {
         }
     }
 
-    /// Makes records of the beginning of `plaintext` and tells how much that is. The records before have been sent.
+    /// Encrypts the beginning of `plaintext` and returns its length. All earlier records must have been sent.
     ///
     /// # Errors
-    /// `WouldBlock` before the end of the handshake, `InvalidData` when the session has failed.
+    /// `WouldBlock` before the end of the handshake, `InvalidData` if the session has failed.
     pub fn encrypt(&mut self, plaintext: &[u8]) -> io::Result<usize> {
         let piece = &plaintext[..plaintext.len().min(ENCRYPTED_AT_ONCE_MAX)];
         loop {
@@ -223,15 +224,15 @@ impl Records {
         }
     }
 
-    /// Adds the closing alert, after which nothing more can be sent. Within a handshake there is none.
+    /// Adds the closing alert, after which nothing more can be sent. During a handshake there is none.
     pub fn close(&mut self) {
-        // A session that has failed has told so.
+        // A session that has failed has said so already.
         while let Ok(Looked::Going | Looked::PeerClosed) = self.look(Task::Close) {}
     }
 
-    /// The records that wait to be sent.
+    /// The records ready to be sent.
     pub fn outgoing(&mut self) -> &mut Buffer {
-        // What fails here fails again with the next read.
+        // What fails here fails again at the next read.
         while self.wants_to_speak() && self.look(Task::Receive(&mut [])).is_ok() {}
         &mut self.outgoing
     }
@@ -257,7 +258,7 @@ impl Records {
     fn look(&mut self, task: Task<'_>) -> io::Result<Looked> {
         let looked = self.look_once(task);
         if looked.is_err() {
-            // The peer is owed an alert that says why, and nothing else.
+            // The peer gets an alert with the reason, and nothing else.
             while self.wants_to_speak() && self.look_once(Task::Receive(&mut [])).is_ok() {}
             self.session = Session::Failed;
         }
@@ -278,7 +279,7 @@ impl Records {
     }
 }
 
-/// Does what rustls asks for, and `task` when it asks for nothing. Tells also how many incoming bytes are done with.
+/// Does what rustls asks for, or `task` if it asks for nothing. Also returns how many incoming bytes are used up.
 fn handle<Side>(
     status: UnbufferedStatus<'_, '_, Side>,
     task: Task<'_>,
@@ -292,7 +293,7 @@ fn handle<Side>(
             Looked::Going
         }
         (ConnectionState::TransmitTlsData(messages), _) => {
-            // They lie in `outgoing`, where nothing overtakes them.
+            // They are in `outgoing`, where nothing overtakes them.
             messages.done();
             Looked::Going
         }
@@ -317,14 +318,14 @@ fn handle<Side>(
         (ConnectionState::PeerClosed, _) => Looked::PeerClosed,
         (ConnectionState::WriteTraffic(_), Task::Receive(_))
         | (ConnectionState::BlockedHandshake | ConnectionState::Closed, _) => Looked::Resting(0),
-        // Plaintext cannot be left when something is to be sent; early data is not offered; later versions of rustls may
-        // know more states.
+        // Plaintext cannot be left when something is to be sent; early data is not offered; later versions of rustls
+        // may have more states.
         (state, _) => return Err(broken(format!("it cannot be in {state:?}"))),
     };
     Ok((discard, looked))
 }
 
-/// Takes what was decrypted; how many more incoming bytes are done with, and how many of plaintext came.
+/// Copies what was decrypted; returns how many more incoming bytes are used up, and how many bytes were copied.
 fn receive<Side>(
     mut traffic: ReadTraffic<'_, '_, Side>,
     plaintext: &mut [u8],
@@ -343,8 +344,8 @@ fn receive<Side>(
     Ok((discard, received))
 }
 
-/// How long the record is that `bytes` begin with, if it is whole (RFC 8446 section 5.1). What cannot be one is as long as
-/// they are: rustls says what is wrong with it.
+/// The length of the record at the beginning of `bytes`, if it is whole (RFC 8446 section 5.1). If it cannot be a
+/// record, all of `bytes` count as one: rustls will say what is wrong with it.
 fn record_bytes(bytes: &[u8]) -> Option<usize> {
     let [kind, _, _, high, low, ..] = bytes else {
         return None;

@@ -135,7 +135,7 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
     let follows = "something other than a port follows the address; write https://[::1]:8080";
     let port = match port.ok_or(follows)? {
         "" => None,
-        // A number's own parser would take a sign, too.
+        // `parse` alone would accept a sign, too.
         digits => match digits.parse::<u16>() {
             Ok(port) if port > 0 && !digits.starts_with('+') => Some(port),
             _ => {

@@ -1,4 +1,4 @@
-//! Fields of its own that a platform is sent: those that replace the client's, and those for who shows none.
+//! Header fields that a platform is sent: those that replace the client's, and those for clients that send none.
 
 use super::{HEADERS_BYTES_MAX, is_token};
 use crate::config::fields::{Fields, name_shown};
@@ -40,7 +40,7 @@ pub(super) fn read_headers(
     (headers, defaults)
 }
 
-/// One of the two; no name may stand in both.
+/// One of the two lists; no name may be in both.
 fn read_list(
     fields: &mut Fields<'_, '_>,
     list: &'static str,
@@ -107,7 +107,7 @@ fn is_usual_name(text: &str) -> bool {
     is_telling && text.bytes().all(is_letter)
 }
 
-/// One line of visible ASCII, with blanks.
+/// One line of visible ASCII, spaces and tabs.
 pub(super) fn is_value(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use super::{Environment, Fields, KEY_BYTES_MAX, Secret};
 
-/// Keys in their order, each once.
+/// Keys in order, each once.
 #[derive(Default)]
 struct Keys {
     listed: Vec<Secret>,
     known: HashSet<Secret>,
 }
 
-/// An entry is a key, or the name of a variable that holds one or several. Several in one entry are each looked at,
-/// so that no variable's name goes upstream as if it were a key.
+/// An entry is a key, or the name of a variable that holds one or several. Each part of an entry with commas is checked
+/// by itself, so that no variable's name is sent upstream as if it were a key.
 pub(super) fn read_keys(
     fields: &mut Fields<'_, '_>,
     environment: &Environment<'_>,
@@ -61,14 +61,14 @@ pub(super) fn read_keys(
     keys.listed
 }
 
-/// What stands between commas, without blanks.
+/// The parts between commas, without surrounding whitespace.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
 }
 
-/// `whose` says where the key is from, if it does not stand at `place` itself.
+/// `whose` says where the key comes from, if it is not at `place` itself.
 fn add_key(fields: &mut Fields<'_, '_>, place: &str, whose: &str, key: &str, keys: &mut Keys) {
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         let text = "holds a space, a control character or a letter outside ASCII, which no header carries; copy the key again";
@@ -84,7 +84,7 @@ fn add_key(fields: &mut Fields<'_, '_>, place: &str, whose: &str, key: &str, key
     }
 }
 
-/// A variable as a shell has it, `$NAME` or `${NAME}`.
+/// A variable reference as in a shell, `$NAME` or `${NAME}`.
 fn is_reference(text: &str) -> bool {
     let name = text.strip_prefix('$').unwrap_or_default();
     let inner = name

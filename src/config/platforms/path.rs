@@ -1,4 +1,4 @@
-//! Paths of URLs (RFC 3986 section 3.3), as far as everybody reads them in the same way. They know no field.
+//! Paths of URLs (RFC 3986 section 3.3), as far as every server reads them in the same way. It knows no field names.
 
 /// What is wrong with a path, if anything is.
 pub(super) fn fault_of_path(path: &str) -> Option<String> {

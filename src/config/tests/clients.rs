@@ -163,7 +163,7 @@ fn types_and_ranges() {
     ]);
 }
 
-/// A key in a name's place is no more shown than one in a value's.
+/// A key in the place of a field's name is no more shown than one in the place of a value.
 #[test]
 fn unknown_names_are_shown_where_they_are_no_secret() {
     let too_long = "a".repeat(41);

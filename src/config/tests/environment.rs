@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `.env`, the process's variables, the platform's `keys`; the keys that come of it, and what is said.
+/// `.env`, the process's variables and the platform's `keys`; then the resulting keys, and what is reported.
 struct Row {
     file: &'static str,
     process: &'static [(&'static str, &'static str)],

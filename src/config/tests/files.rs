@@ -1,4 +1,4 @@
-//! The files as files: missing, no JSON, or as they are shipped.
+//! The files as files: missing, not JSON, or as shipped.
 
 use super::*;
 
@@ -266,7 +266,7 @@ fn the_shipped_variables_serve_their_platforms() {
     assert_eq!(counts, [3, 2, 2, 2, 2]);
 }
 
-/// A pipe would keep who opens it waiting until somebody writes.
+/// Opening a pipe would block until somebody opens it for writing.
 #[test]
 fn pipes_are_refused() {
     let pem: &[u8] = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";

@@ -1,4 +1,4 @@
-//! The fields of platform.json that are paths, or have one.
+//! The fields of platform.json that are paths, or contain one.
 
 use super::platforms::read;
 use super::*;
@@ -8,7 +8,7 @@ const DOTS: &str = "has a segment . or .., which servers read in different ways"
 const QUERY: &str = "has a query or fragment, which has no place here";
 const URL: &str = "is a whole URL, of which only the path belongs here";
 
-/// Paths, and what is said of each; a letter alone stands for being in need of a code.
+/// Paths, and what is reported for each; a quoted letter is one that may stand in a URL only encoded.
 const WRONG: [(&str, &str); 17] = [
     ("/%zz", CODE),
     ("/v1%2", CODE),
@@ -54,7 +54,7 @@ fn paths_that_are_wrong() {
     expect(&WRONG, "health_check_endpoint", "", health);
     let queries = [("/m?x=%zz", CODE), ("/m?{", "'{'"), ("/m?x#y", QUERY)];
     expect(&queries, "health_check_endpoint", "", health);
-    // What no part of a URL may hold is told of the whole.
+    // Letters that no part of a URL may contain are reported for the whole URL.
     let base_url = "its path @; end the URL with one such as /v1";
     expect(&WRONG[..8], "base_url", "https://h", base_url);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Fields after a valid name, base_url and key.
+/// Rows of fields that follow a valid name, base_url and keys.
 pub fn expect(rows: &[(&str, &[&str])]) {
     let frame = (
         r#"[{"name": "p", "base_url": "https://h.example", "keys": ["sk-platform-1"], "#,
@@ -15,7 +15,7 @@ fn expect_file(rows: &[(&str, &[&str])]) {
     expect_lines("platform.json", ("", ""), "platform.json: ", rows);
 }
 
-/// The first platform, which has `fields` besides its name and key; a base_url too unless they give one.
+/// The first platform, with `fields` besides its name and key, and a base_url unless they give one.
 pub fn read(fields: &str) -> Platform {
     let base_url = match fields.contains("base_url") {
         true => "",

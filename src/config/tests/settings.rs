@@ -8,7 +8,7 @@ use std::time::Duration;
 const YEAR: u64 = 366 * 24 * 3600;
 const TIB: u64 = 1 << 40;
 
-/// What is said of a field that is like none of them.
+/// What is reported for a field that resembles no known one.
 const UNKNOWN: &str = "unknown field; the fields are: enable_gui, enable_json, enable_key_validation, restrict_ip, \
     allowed_ips, trusted_proxies, unhealthy_key_retry_minutes, host, port, tls_cert, tls_key, cors_origins, max_attempts, \
     retry_buffer_bytes, retry_memory_bytes, max_body_bytes, max_connections, connect_timeout_seconds, \
@@ -45,7 +45,7 @@ fn flags_are_true_or_false() {
     }
 }
 
-/// Field, unit, least, most, what to write instead.
+/// Field, unit, minimum, maximum, what to write instead.
 const NUMBERS: [(&str, &str, u64, u64, &str); 13] = [
     (
         "unhealthy_key_retry_minutes",
@@ -153,7 +153,7 @@ fn texts_are_texts() {
     }
 }
 
-/// A right entry of the list.
+/// A valid entry of the list.
 fn known(name: &str) -> &'static str {
     match name {
         "cors_origins" => "*",
@@ -298,7 +298,7 @@ fn fields_that_belong_together() {
             r#""restrict_ip": true, "enable_key_validation": false, "allowed_ips": ["::/0"]"#,
             &[],
         ),
-        // What only follows from a problem is not told.
+        // A warning that only follows from a problem is not given.
         (
             r#""restrict_ip": true, "allowed_ips": ["x"]"#,
             &[r#"@allowed_ips[0]: "x" is no address or range; write 192.0.2.7 or 192.0.2.0/24"#],

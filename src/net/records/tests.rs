@@ -48,7 +48,7 @@ impl Configs {
         }
     }
 
-    /// Records at the one side, rustls' buffered connection at the other.
+    /// Records at one end and rustls' buffered connection at the other, both ways round.
     fn pairs(&self) -> [Pair; 2] {
         let name = ServerName::try_from("localhost").unwrap();
         let client = Records::client(Arc::clone(&self.client), name.clone()).unwrap();
@@ -64,7 +64,7 @@ struct Pair {
     records: Records,
     peer: Connection,
     pool: BlockPool,
-    /// What our side has received.
+    /// What our end has received.
     received: Vec<u8>,
     /// What the peer has received.
     peer_received: Vec<u8>,
@@ -92,7 +92,7 @@ impl Pair {
         bytes
     }
 
-    /// As one turn does: room for `room` bytes of plaintext, and reads of as much as is asked for.
+    /// Delivers `bytes` as turns do: with room for `room` bytes of plaintext, in reads as large as requested.
     fn deliver(&mut self, mut bytes: &[u8], room: usize) -> io::Result<()> {
         while !bytes.is_empty() {
             self.records.open_buffers(&mut self.pool);
@@ -114,7 +114,7 @@ impl Pair {
         Ok(())
     }
 
-    /// What our side has to send, given to the peer in pieces of `piece` bytes.
+    /// Gives the peer what our end has to send, in pieces of `piece` bytes.
     fn send_to_peer(&mut self, piece: usize) -> Result<(), rustls::Error> {
         self.records.open_buffers(&mut self.pool);
         while !self.records.outgoing().is_empty() {
@@ -134,7 +134,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Shakes hands, with pieces of `piece` bytes.
+    /// Completes the handshake, in pieces of `piece` bytes.
     fn shake_hands(&mut self, piece: usize) {
         while self.records.is_handshaking() || self.peer.is_handshaking() {
             self.send_to_peer(piece).unwrap();
@@ -142,7 +142,7 @@ impl Pair {
                 self.deliver(bytes, BUFFER_BYTES).unwrap();
             }
         }
-        // What may come behind the handshake: tickets.
+        // Messages that may follow the handshake: tickets.
         self.send_to_peer(piece).unwrap();
         let bytes = self.take_from_peer();
         self.deliver(&bytes, BUFFER_BYTES).unwrap();
@@ -160,7 +160,7 @@ impl Pair {
         }
     }
 
-    /// The records that `plaintext` becomes at the peer.
+    /// The records that the peer makes of `plaintext`.
     fn records_of(&mut self, plaintext: &[u8]) -> Vec<u8> {
         self.peer.writer().write_all(plaintext).unwrap();
         self.take_from_peer()
@@ -175,7 +175,7 @@ impl Pair {
     }
 }
 
-/// `count` bytes, each place different from the one 251 further on.
+/// `count` bytes that repeat only every 251.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count).map(|place| (place % 251) as u8).collect()
 }
@@ -305,7 +305,7 @@ fn broken_records_fail_with_an_alert() {
             pair.shake_hands(BUFFER_BYTES);
             let mut bytes = pair.records_of(b"some bytes");
             *bytes.last_mut().unwrap() ^= 1;
-            // What comes behind it is not looked at.
+            // What follows it is not processed.
             bytes.extend(pair.records_of(b"more bytes"));
             let error = pair.deliver(&bytes, BUFFER_BYTES).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
@@ -360,7 +360,7 @@ fn keys_change_while_bytes_flow() {
 
 #[test]
 fn a_peer_that_does_little_but_change_its_keys_is_given_up() {
-    // (new keys for each piece, a piece's bytes, whether that may go on)
+    // (key updates before each piece, a piece, whether this is allowed)
     for (changes, piece, may_go_on) in [
         (1, "data: some words\n\n", true),
         (30, "x", false),

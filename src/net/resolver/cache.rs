@@ -1,4 +1,4 @@
-//! Answers of name servers, kept as long as they hold. It asks nobody.
+//! Answers of name servers, kept as long as they are valid. It asks nobody.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,33 +7,33 @@ use std::time::{Duration, Instant};
 
 use super::failure::DnsFailure;
 
-/// Names that are kept. A proxy speaks to a few hosts; their number is bounded all the same.
+/// Most names that are kept. A proxy speaks to a few hosts; their number is bounded all the same.
 pub const NAMES_MAX: usize = 1024;
 
-/// Bounds for the time that addresses hold: a zero would have a storm of requests ask for each, and a very long time
-/// would outlive the move of a host.
+/// Bounds for how long addresses are valid: with zero, each of a storm of requests would ask, and a very long time
+/// would outlive a move of the host.
 const POSITIVE_SECONDS_MIN: u32 = 1;
 const POSITIVE_SECONDS_MAX: u32 = 3600;
 
-/// Bounds for the time that an absence holds: a name just made is soon found.
+/// Bounds for how long an absence is valid: a newly created name is soon found.
 const NEGATIVE_SECONDS_MIN: u32 = 1;
 const NEGATIVE_SECONDS_MAX: u32 = 30;
 
-/// How long a fault is remembered, so that a storm of requests asks once.
+/// How long a fault is remembered, so that a storm of requests asks only once.
 const FAULT_SECONDS: u32 = 2;
 
-/// After their time to live, addresses still serve as long as no server can be asked or none has answered yet (RFC 8767),
-/// for at most this long.
+/// After their time to live, addresses are still used as long as no server can be asked or none has answered yet (RFC
+/// 8767), for at most this long.
 const STALE_MAX: Duration = Duration::from_secs(300);
 
-/// How long stale addresses serve before the servers are asked once more (RFC 8767 section 5).
+/// How long stale addresses are used before the servers are asked once more (RFC 8767 section 5).
 const STALE_RECHECK: Duration = Duration::from_secs(30);
 
-/// How long an answer stands whatever becomes of its addresses: while a platform is down, its name is asked for no more
-/// often.
+/// The age below which an answer cannot be doubted: while a platform is down, its name is not asked for more often than
+/// this.
 const DOUBT_AFTER: Duration = Duration::from_secs(5);
 
-/// What a lookup came to.
+/// The result of a lookup.
 pub type Answer = Result<Rc<[IpAddr]>, DnsFailure>;
 
 /// Answers by (normalised) name.
@@ -44,7 +44,7 @@ pub struct Cache {
 
 struct Entry {
     answer: Answer,
-    /// When it came, or could not be renewed.
+    /// When it came, or its renewal last failed.
     asked_at: Instant,
     fresh_until: Instant,
     /// Until when a failure to renew the answer does not replace it.
@@ -52,14 +52,14 @@ struct Entry {
 }
 
 impl Cache {
-    /// The answer for a name, while it holds.
+    /// The answer for a name, while it is valid.
     pub fn find(&self, name: &str, now: Instant) -> Option<&Answer> {
         let entry = self.entries.get(name)?;
         (now < entry.fresh_until).then_some(&entry.answer)
     }
 
-    /// Keeps an answer for its time to live, within bounds. A fault on the way does not replace addresses that were
-    /// good a short while ago.
+    /// Keeps an answer for its time to live, within bounds. A fault does not replace addresses that were valid a short
+    /// while ago.
     pub fn store(&mut self, name: &str, answer: Answer, ttl_seconds: u32, now: Instant) {
         let is_fault = answer.as_ref().is_err_and(|failure| !failure.is_answer());
         if is_fault && self.serve_on(name, now) {
@@ -78,7 +78,7 @@ impl Cache {
         self.entries.insert(name.into(), entry);
     }
 
-    /// Has a name's addresses serve on where they were good a short while ago; whether there are such.
+    /// Extends the use of a name's addresses if they were valid a short while ago; returns whether there are such.
     pub fn serve_on(&mut self, name: &str, now: Instant) -> bool {
         match self.entries.get_mut(name) {
             Some(entry) if entry.answer.is_ok() && now < entry.stale_until => {
@@ -90,8 +90,8 @@ impl Cache {
         }
     }
 
-    /// Nothing was reached at the addresses that a name had then: it is asked for anew, unless that had just been done. If
-    /// no server can be asked, they serve on.
+    /// Nothing was reached at the addresses that a name had at `then`: it is asked for again, unless that had just been
+    /// done. If no server can be asked, the addresses stay in use.
     pub fn doubt(&mut self, name: &str, then: Instant) {
         if let Some(entry) = self.entries.get_mut(name)
             && entry.answer.is_ok()
@@ -106,7 +106,7 @@ impl Cache {
         self.entries.remove(name);
     }
 
-    /// Forgets the name whose answer ends first, or has ended longest ago.
+    /// Forgets the name whose answer expires first, or expired longest ago.
     fn evict(&mut self) {
         let first = self
             .entries
@@ -133,7 +133,7 @@ fn time_to_live(answer: &Answer, ttl_seconds: u32) -> Duration {
 mod tests {
     use super::*;
 
-    /// What is stored when and for how many seconds.
+    /// (when it is stored, in seconds; the answer; its time to live)
     type Stored = (u64, Answer, u32);
 
     fn good(last: u8) -> Answer {

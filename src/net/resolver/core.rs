@@ -1,4 +1,4 @@
-//! The resolver without its sockets: what is known, what is being asked, who waits. Messages and time come in, answers,
+//! The resolver without its sockets: what is known, what is being asked, who waits. Messages and time go in; answers,
 //! messages and a deadline come out.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -18,10 +18,10 @@ use super::{Lookup, SOCKETS_MAX};
 use crate::base::ids::Ids;
 use crate::base::now::Now;
 
-/// Lookups in progress at once; each may hold a socket per family. More wait for their turn.
+/// Most lookups in progress at once; each may hold a socket per family. Others wait for their turn.
 const PURSUITS_MAX: usize = SOCKETS_MAX / SIDES;
 
-/// Names that wait for their turn: more could not be kept in the cache either.
+/// Most names that wait for their turn; the cache could not hold more either.
 const QUEUED_MAX: usize = cache::NAMES_MAX;
 
 /// What the resolver knows and does.
@@ -62,8 +62,8 @@ impl Core {
         }
     }
 
-    /// Takes the files' new texts. Other servers may know other names: what the former ones said is forgotten, but
-    /// for the lookups in progress.
+    /// Replaces the files' texts. Other servers may know other names, so what the former ones said is forgotten;
+    /// lookups in progress go on.
     pub fn configure(&mut self, hosts: &str, resolv_conf: &str) {
         self.hosts = Hosts::parse(hosts);
         let conf = ResolvConf::parse(resolv_conf);
@@ -73,7 +73,7 @@ impl Core {
         }
     }
 
-    /// Answers from what is known, else has `waiter` wait for the name's lookup, which is begun if need be.
+    /// Answers from what is known; otherwise `waiter` waits for the name's lookup, which is begun if necessary.
     pub fn lookup(&mut self, host: &str, waiter: usize, now: Now) -> Lookup {
         if let Ok(address) = host.parse() {
             return Lookup::Ready([address].into());
@@ -95,41 +95,41 @@ impl Core {
         }
     }
 
-    /// Forgets what a name's lookup came to: the next one asks.
+    /// Forgets the result of a name's lookup: the next lookup asks again.
     pub fn forget_answer(&mut self, host: &str) {
         if let Some(name) = normalise(host, &mut [0; NAME_BYTES_MAX]) {
             self.cache.forget(name);
         }
     }
 
-    /// Nothing was reached at the addresses that a name had then.
+    /// Nothing was reached at the addresses that the name had at `then`.
     pub fn doubt(&mut self, host: &str, then: Instant) {
         if let Some(name) = normalise(host, &mut [0; NAME_BYTES_MAX]) {
             self.cache.doubt(name, then);
         }
     }
 
-    /// What the question in `slot` has to ask of whom.
+    /// What the question in `slot` asks, and of which server.
     pub fn asking(&self, slot: usize) -> Option<Asking<'_>> {
         let pursuit = self.active[slot / SIDES].as_ref()?;
         pursuit.asking(slot % SIDES)
     }
 
-    /// A message came from the server asked. It is not kept; a bit of it may be changed.
+    /// A message came from the server asked. It is not kept, but a bit of it may be changed.
     pub fn on_message(&mut self, slot: usize, message: &mut [u8], now: Now) {
         self.tell(slot, now.instant, |question, ids| {
             question.on_message(message, ids, now.instant)
         });
     }
 
-    /// The socket failed, or could not be had.
+    /// The socket failed, or could not be opened.
     pub fn on_fault(&mut self, slot: usize, error: &io::Error, now: Now) {
         self.tell(slot, now.instant, |question, ids| {
             question.on_fault(error, ids, now.instant)
         });
     }
 
-    /// Looks after all whose deadline has passed.
+    /// Handles every deadline that has passed.
     pub fn expire(&mut self, now: Now) {
         for slot in 0..SOCKETS_MAX {
             self.tell(slot, now.instant, |question, ids| {
@@ -159,12 +159,12 @@ impl Core {
         self.woken.pop_first()
     }
 
-    /// Takes back the waking of a waiter; whether there was one.
+    /// Cancels a waiter's wake-up; returns whether there was one.
     pub fn unwake(&mut self, waiter: usize) -> bool {
         self.woken.remove(&waiter)
     }
 
-    /// The waiter has gone. What is being asked is asked on: the next one may want to know.
+    /// The waiter has gone. Its lookup continues: the next waiter may want the result.
     pub fn forget(&mut self, waiter: usize) {
         self.woken.remove(&waiter);
         for pursuit in self.active.iter_mut().flatten() {
@@ -212,7 +212,7 @@ impl Core {
         }
     }
 
-    /// Tells a question something and sees what follows from it.
+    /// Passes news to a question and handles what follows from it.
     fn tell(
         &mut self,
         slot: usize,
@@ -346,7 +346,7 @@ mod tests {
             }
             woken(core)
         };
-        // For 12 seconds they are asked.
+        // The servers are asked for 12 seconds.
         let mut core = Core::new("", "nameserver 10.0.0.1\nnameserver 10.0.0.2", 1);
         core.lookup("a.example", 1, start);
         answer(&mut core, 0, "a.example A 10.0.0.5 60", start);

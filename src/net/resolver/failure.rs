@@ -1,4 +1,4 @@
-//! Why a name has no address for us, in words for the client and the log.
+//! Why a name could not be resolved, in words for the client and the log.
 
 use std::fmt;
 use std::io;
@@ -6,31 +6,31 @@ use std::net::IpAddr;
 
 /// A lookup that ended without an address.
 ///
-/// The order is that of gravity: of two that befell one lookup the greater is told.
+/// The variants are in order of gravity: if one lookup has two of them, the greater is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DnsFailure {
     /// A name server says that there is no such name (NXDOMAIN).
     NoSuchName,
-    /// The name is there, but has neither an IPv6 nor an IPv4 address.
+    /// The name exists, but has neither an IPv6 nor an IPv4 address.
     NoAddress,
-    /// The text can be no host's name; nobody was asked.
+    /// The text cannot be a host name; no server was asked.
     BadName,
     /// The last server asked answered with this response code (RFC 1035 section 4.1.1).
     ServerError { server: IpAddr, code: u8 },
-    /// The last server asked answered what cannot be understood.
+    /// The response of the last server asked cannot be understood.
     Garbled { server: IpAddr },
     /// The last server asked did not answer in time.
     TimedOut { server: IpAddr },
     /// The last server asked could not be reached.
     Unreachable { server: IpAddr, kind: io::ErrorKind },
-    /// More names are being asked for than there is room for.
+    /// More names are being looked up than there is room for.
     Busy,
     /// The program is out of file descriptors.
     NoDescriptors,
 }
 
 impl DnsFailure {
-    /// Whether this is what the DNS says of the name, and not a fault on the way to it.
+    /// Whether this is what the DNS says about the name, rather than a fault on the way to it.
     pub fn is_answer(&self) -> bool {
         match self {
             DnsFailure::NoSuchName | DnsFailure::NoAddress | DnsFailure::BadName => true,
@@ -43,7 +43,7 @@ impl DnsFailure {
         }
     }
 
-    /// Whether it is the program's own doing: nobody could be asked.
+    /// Whether the proxy itself is the cause: no server could be asked.
     pub fn is_own(&self) -> bool {
         match self {
             DnsFailure::Busy | DnsFailure::NoDescriptors => true,
@@ -57,7 +57,7 @@ impl DnsFailure {
         }
     }
 
-    /// Whether the next name of the search list is worth asking for: not of servers that do not answer at all.
+    /// Whether the next name of the search list is worth asking for: not if the servers do not answer at all.
     pub fn lets_search_go_on(&self) -> bool {
         match self {
             DnsFailure::NoSuchName

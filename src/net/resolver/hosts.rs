@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::interleave;
 use super::name::{NAME_BYTES_MAX, normalise};
 
-/// The names of a hosts file with their addresses; as large as the operator's file is.
+/// The names of a hosts file with their addresses; its size is bounded only by the operator's file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
     names: BTreeMap<Box<str>, Rc<[IpAddr]>>,

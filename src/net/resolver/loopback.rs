@@ -15,10 +15,10 @@ use crate::base::testing::now;
 const FIRST_TOKEN: usize = 1000;
 const WAITER: usize = 7;
 
-/// Longer than any of these answers takes; a guard against a hanging test.
+/// Longer than any of these lookups takes; a guard against a hanging test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Each question is asked three times of one server, and once it is late for addresses that were good before.
+/// Each question is asked three times of one server, and one more deadline is when stale addresses would be served.
 const ROUNDS_MAX: usize = 4;
 
 /// Answers every query; an empty datagram ends it.
@@ -29,7 +29,7 @@ struct NameServer {
 
 impl NameServer {
     fn start() -> NameServer {
-        // The datagrams' port is most probably free for streams too; else another one is tried.
+        // The port of the UDP socket is most probably free for TCP too; otherwise another one is tried.
         let (udp, tcp) = std::iter::repeat_with(|| {
             let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
@@ -39,7 +39,7 @@ impl NameServer {
         .next()
         .expect("some port is free");
         let address = udp.local_addr().unwrap();
-        // A test's other side, which blocks: the program itself has one thread.
+        // The other end of a test, which blocks: the program itself has one thread.
         let thread = Some(std::thread::spawn(move || serve(&udp, &tcp)));
         NameServer { address, thread }
     }
@@ -98,8 +98,8 @@ fn serve_stream(tcp: &TcpListener) -> usize {
     framed.len()
 }
 
-/// Looks up as the proxy does: asks, turns the loop until it is woken, asks again. Time stands still, so that a busy
-/// machine changes nothing.
+/// Looks up as the proxy does: asks, turns the loop until it is woken, asks again. Time stands still, so a busy machine
+/// changes nothing.
 fn resolve(poll: &mut Poll, resolver: &mut Resolver, host: &str, now: Now) -> Lookup {
     let mut events = Events::with_capacity(64);
     let mut lookup = resolver.lookup(host, WAITER, poll.registry(), now);
@@ -174,7 +174,7 @@ fn a_server_that_is_not_there_is_passed_over() {
 
 #[test]
 fn lookups_end_at_once_when_no_socket_can_be_had() {
-    // Nobody may send a datagram to all the world without asking for it.
+    // Sending to the broadcast address fails without the socket option for it.
     let unreachable = "nameserver 255.255.255.255";
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let poll = Poll::new().unwrap();
@@ -189,7 +189,8 @@ fn lookups_end_at_once_when_no_socket_can_be_had() {
         "who has the answer is not woken"
     );
 
-    // Twice as many names as places and one more: the last takes a place that is left while sockets are opened.
+    // Twice as many names as places and one more: the last takes a place that becomes free while sockets are being
+    // opened.
     resolver.configure("", &format!("nameserver {}", silent.local_addr().unwrap()));
     let names = SOCKETS_MAX + 1;
     for number in 0..names {

@@ -7,18 +7,18 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, ResourceRecord, TYPE
 
 use super::failure::DnsFailure;
 
-/// Addresses of one family that are kept of an answer; more are never tried.
+/// Most addresses of one family kept from an answer; more are never tried.
 const ADDRESSES_MAX: usize = 16;
 
-/// Aliases that are followed; real chains have one to four, a loop has no end.
+/// Most aliases that are followed; real chains have one to four, a loop has no end.
 const ALIASES_MAX: usize = 16;
 
-/// A datagram that no sane path breaks into fragments (the DNS Flag Day of 2020).
+/// A datagram size that no sane path fragments (DNS Flag Day 2020).
 pub const DATAGRAM_BYTES_MAX: u16 = 1232;
 
 const HEADER_BYTES: usize = 12;
 
-/// A record's root name, type, class, TTL and length: less cannot be a record.
+/// A record's root name, type, class, TTL and length: nothing shorter can be a record.
 const RECORD_BYTES_MIN: usize = 11;
 
 /// Response codes (RFC 1035 section 4.1.1).
@@ -37,7 +37,7 @@ pub enum Family {
 pub enum Form {
     /// With the extension that allows larger datagrams (RFC 6891).
     Extended,
-    /// As servers understand it that know no extension.
+    /// As understood by servers that do not know the extension.
     Plain,
 }
 
@@ -49,10 +49,10 @@ pub struct Query {
     family: Family,
 }
 
-/// What a message that came says.
+/// What a received message says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It is not the answer to this query: stale, or sent by somebody who guesses.
+    /// It is not the answer to this query: stale, or sent by an attacker who guesses.
     Foreign,
     /// The answer did not fit into a datagram.
     Truncated,
@@ -73,7 +73,7 @@ pub enum Reply {
 }
 
 impl Query {
-    /// `name` is a host's name without a final dot (`name::is_host_name`).
+    /// `name` is a host's name without a trailing dot (`name::is_host_name`).
     pub fn new(name: &str, family: Family, form: Form, id: u16) -> Query {
         let mut packet = Packet::new_query(id);
         packet.set_flags(PacketFlag::RECURSION_DESIRED);
@@ -99,7 +99,8 @@ impl Query {
             bytes: packet
                 .build_bytes_vec()
                 .expect("writing to memory does not fail"),
-            // A length byte per label instead of the dots, one before and one of the root behind; type and class.
+            // Length bytes of the labels replace the dots, with one more in front and the root's at the end; type and
+            // class.
             question_end: HEADER_BYTES + name.len() + 2 + 4,
             family,
         }
@@ -111,7 +112,7 @@ impl Query {
             return Reply::Foreign;
         };
         let number = |place: usize| u16::from_be_bytes([header[place], header[place + 1]]);
-        let is_response = header[2] & 0b1111_1000 == 0b1000_0000; // of the operation «query»
+        let is_response = header[2] & 0b1111_1000 == 0b1000_0000; // of opcode QUERY
         if number(0) != self.id() || !is_response {
             return Reply::Foreign;
         }
@@ -120,7 +121,7 @@ impl Query {
         if body.is_empty() && number(4) == 0 && code != NO_ERROR {
             return Reply::Error { code };
         }
-        // The first name of a message has nothing to point to: the question comes back as it was sent, but for case.
+        // The first name of a message cannot be compressed: the question is repeated as it was sent, except for case.
         let question = &self.bytes[HEADER_BYTES..self.question_end];
         let repeated = body.get(..question.len());
         if number(4) != 1 || !repeated.is_some_and(|bytes| bytes.eq_ignore_ascii_case(question)) {
@@ -132,7 +133,7 @@ impl Query {
         if code != NO_ERROR && code != NAME_ERROR {
             return Reply::Error { code };
         }
-        // The library makes room for as many records as the header promises.
+        // The library allocates room for as many records as the header announces.
         let promised = usize::from(number(6)) + usize::from(number(8)) + usize::from(number(10));
         if promised > body.len() / RECORD_BYTES_MIN {
             return Reply::Garbled;
@@ -143,7 +144,7 @@ impl Query {
         }
     }
 
-    /// The same for a message out of a stream, where «truncated» leads no further: it is read as far as it goes.
+    /// The same for a message from a stream, where "truncated" has no remedy: it is read as far as it goes.
     pub fn read_whole(&self, message: &mut [u8]) -> Reply {
         if let Some(flags) = message.get_mut(2) {
             *flags &= !0b10;
@@ -175,7 +176,7 @@ impl Query {
         }
     }
 
-    /// The addresses at the end of the aliases, with the shortest time to live on the way; `None` for a loop.
+    /// The addresses at the end of the aliases, with the shortest time to live in the chain; `None` for a loop.
     fn follow(&self, packet: &Packet) -> Option<(Vec<IpAddr>, u32)> {
         let mut name = &packet.questions.first()?.qname;
         let mut ttl_seconds = u32::MAX;
@@ -219,7 +220,7 @@ impl Query {
     }
 }
 
-/// How long an absence holds (RFC 2308 section 5); without the zone's word for it, no time at all.
+/// How long an absence holds (RFC 2308 section 5); zero if no SOA record says so.
 fn negative_ttl_seconds(packet: &Packet) -> u32 {
     let of_zone = packet
         .name_servers

@@ -1,8 +1,8 @@
-//! Names become addresses without blocking: hosts file, resolv.conf, UDP, TCP where an answer does not fit, a cache. It
-//! owns its sockets and knows nothing of whom the addresses are for.
+//! Resolves names without blocking: hosts file, resolv.conf, UDP, TCP if a response does not fit into a datagram, a
+//! cache. It owns its sockets and does not know who the addresses are for.
 //!
-//! `Core` decides and is told bytes and time; [`Resolver`] moves the bytes. Which sockets there are follows from
-//! what the core asks: after each call they are brought into line with it.
+//! `Core` decides and is given bytes and time; [`Resolver`] moves the bytes. Which sockets exist follows from what the
+//! core asks: they are adjusted to it after each call.
 
 mod cache;
 pub mod core;
@@ -34,17 +34,17 @@ use crate::base::now::Now;
 
 pub use self::failure::DnsFailure;
 
-/// Sockets that are open at once: two for each name that is being looked up.
+/// Most sockets open at once: two for each name that is being looked up.
 pub const SOCKETS_MAX: usize = 32;
 
-/// Datagrams read for one event. More come from a flood only; what is left then counts as lost.
+/// Most datagrams read for one event. Only a flood brings more; the rest then counts as lost.
 const DATAGRAMS_MAX: usize = 32;
 
-/// Room for a piece of a stream or a datagram; one that is longer was not asked for.
+/// Room for a datagram or a piece of a stream; a longer datagram was not asked for.
 const RECEIVE_BYTES: usize = 2048;
 const _: () = assert!(RECEIVE_BYTES > message::DATAGRAM_BYTES_MAX as usize);
 
-/// Looks up names in the loop of its owner, who hands it events and deadlines.
+/// Looks up names in the loop of its owner, which passes it events and deadlines.
 pub struct Resolver {
     core: Core,
     sockets: [Option<Socket>; SOCKETS_MAX],
@@ -73,9 +73,9 @@ enum Line {
 }
 
 impl Resolver {
-    /// `hosts` and `resolv_conf` are the files' texts. `seed`, from the operating system's random source, feeds the ids
-    /// of messages; ports are chosen by the system. Its sockets have the tokens from `first_token` up to, but
-    /// without, `first_token + SOCKETS_MAX`.
+    /// `hosts` and `resolv_conf` are the files' texts. `seed`, from the operating system's random source, is for
+    /// message ids; ports are chosen by the system. Its sockets have the tokens from `first_token` up to, but not
+    /// including, `first_token + SOCKETS_MAX`.
     pub fn new(hosts: &str, resolv_conf: &str, seed: u64, first_token: usize) -> Resolver {
         Resolver {
             core: Core::new(hosts, resolv_conf, seed),
@@ -84,37 +84,37 @@ impl Resolver {
         }
     }
 
-    /// Takes the files' texts anew. Lookups in progress end as they began.
+    /// Replaces the files' texts. Lookups in progress continue with the former ones.
     pub fn configure(&mut self, hosts: &str, resolv_conf: &str) {
         self.core.configure(hosts, resolv_conf);
     }
 
-    /// Addresses written as numbers, names of the hosts file and cached ones are answered at once, the last two
-    /// without an allocation. For another name a lookup is begun or joined; `waiter` is woken when it ends.
+    /// IP addresses, names in the hosts file and cached names are answered at once, the last two without an allocation.
+    /// For any other name a lookup is begun or joined; `waiter` is woken when it ends.
     pub fn lookup(&mut self, host: &str, waiter: usize, registry: &Registry, now: Now) -> Lookup {
         let lookup = self.core.lookup(host, waiter, now);
         if !matches!(lookup, Lookup::Pending) {
             return lookup;
         }
         self.reconcile(registry, now);
-        // With no server to be reached it may have ended already.
+        // If no server can be reached, the lookup may have ended already.
         match self.core.unwake(waiter) {
             true => self.core.lookup(host, waiter, now),
             false => Lookup::Pending,
         }
     }
 
-    /// Forgets what a name's lookup came to: what made it fail has changed.
+    /// Forgets the result of a name's lookup: the cause of its failure is gone.
     pub fn forget_answer(&mut self, host: &str) {
         self.core.forget_answer(host);
     }
 
-    /// Nothing was reached at the addresses that a name had then: they may be others by now.
+    /// Nothing was reached at the addresses that the name had at `then`: they may have changed.
     pub fn doubt(&mut self, host: &str, then: Instant) {
         self.core.doubt(host, then);
     }
 
-    /// The poll reported something of one of its sockets.
+    /// Handles an event of one of its sockets.
     pub fn on_event(&mut self, token: usize, registry: &Registry, now: Now) {
         let Some(slot) = token
             .checked_sub(self.first_token)
@@ -157,8 +157,8 @@ impl Resolver {
         self.core.forget(waiter);
     }
 
-    /// Closes the sockets that carry what is not asked any more, and opens those that are missing. A socket that
-    /// cannot be had is a fault, which may change what is asked; tries are bounded, so this comes to an end.
+    /// Closes the sockets whose query is no longer asked, and opens those that are missing. A socket that cannot be
+    /// opened is a fault, which may change what is asked; tries are bounded, so this comes to an end.
     fn reconcile(&mut self, registry: &Registry, now: Now) {
         let mut slot = 0;
         while slot < SOCKETS_MAX {
@@ -176,7 +176,8 @@ impl Resolver {
                 Ok(socket) => self.sockets[slot] = Some(socket),
                 Err(error) => {
                     self.core.on_fault(slot, &error, now);
-                    // A lookup that ended by it may have left its place to another one, whose slots begin before.
+                    // If this ended a lookup, another may have taken its place, whose first slot may lie before this
+                    // one.
                     slot = 0;
                 }
             }
@@ -188,12 +189,12 @@ fn open(asking: &Asking, registry: &Registry, token: Token) -> io::Result<Socket
     let line = match asking.carrier {
         Carrier::Datagram => {
             let mut udp = UdpSocket::bind(any_port(asking.server))?;
-            // From then on the kernel passes datagrams of this server only, and tells when nobody listens there.
+            // From here on the kernel passes only datagrams of this server, and reports if nobody listens there.
             udp.connect(asking.server)?;
             registry.register(&mut udp, token, Interest::READABLE)?;
             match udp.send(asking.message) {
                 Ok(_) => {}
-                // As good as lost on the way: it is sent again when its time is over.
+                // Equivalent to a lost datagram: it is sent again after the timeout.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
@@ -218,7 +219,7 @@ fn any_port(server: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Hands the core what has come, as long as it asks by this socket.
+/// Passes what has arrived to the core, as long as it still asks through this socket.
 fn read_datagrams(
     udp: &UdpSocket,
     nonce: u64,
@@ -271,7 +272,7 @@ fn converse(
     }
 }
 
-/// Whether an event will tell when to go on; a stream that is not yet connected says either.
+/// Whether an event will tell when to continue; a stream that is not yet connected gives either error.
 fn has_to_wait(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -279,7 +280,7 @@ fn has_to_wait(error: &io::Error) -> bool {
     )
 }
 
-/// The families in turn, IPv6 first (RFC 8305 section 4); each keeps its order.
+/// The families take turns, IPv6 first (RFC 8305 section 4); each keeps its order.
 fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let (sixes, fours): (Vec<IpAddr>, Vec<IpAddr>) =
         addresses.into_iter().partition(IpAddr::is_ipv6);

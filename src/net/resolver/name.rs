@@ -1,13 +1,13 @@
-//! Host names as text: what may be one, and one spelling for all its spellings.
+//! Host names as text: which are valid, and one normal form for all spellings.
 
-/// The longest host name in text: 253 characters (255 octets on the wire, RFC 1035 section 2.3.4) and a final dot.
+/// The longest host name in text: 253 characters (255 octets on the wire, RFC 1035 section 2.3.4) and a trailing dot.
 pub const NAME_BYTES_MAX: usize = 254;
 
 /// The longest label (RFC 1035 section 2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
 
-/// The host's name in lower case, written into `buffer` so that a cached name is found without an allocation;
-/// `None` for what can be no host's name. A final dot stays: it says that the name is not to be searched for.
+/// The host's name in lower case, written into `buffer` so that a cached name is found without an allocation; `None` if
+/// it cannot be a host name. A trailing dot is kept: it says that the search list is not to be used.
 pub fn normalise<'a>(host: &str, buffer: &'a mut [u8; NAME_BYTES_MAX]) -> Option<&'a str> {
     if !is_host_name(host) {
         return None;
@@ -18,7 +18,7 @@ pub fn normalise<'a>(host: &str, buffer: &'a mut [u8; NAME_BYTES_MAX]) -> Option
     std::str::from_utf8(name).ok()
 }
 
-/// Whether a name server can be asked for it: labels of letters, digits, `-` and, as found in practice, `_`.
+/// Whether a name server can be asked for it: labels of letters, digits, `-` and, as seen in practice, `_`.
 pub fn is_host_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_label = |label: &str| {

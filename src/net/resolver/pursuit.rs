@@ -1,5 +1,5 @@
-//! One lookup in progress: both families asked for side by side, one name of the search list after the other. It
-//! knows who waits, and neither cache nor sockets.
+//! One lookup in progress: both families asked for in parallel, one name of the search list after the other. It knows
+//! who waits, but neither cache nor sockets.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -15,21 +15,21 @@ use crate::base::ids::Ids;
 /// How long IPv4 addresses wait for those of IPv6 (RFC 8305 section 3, resolution delay).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 
-/// How long who waits is kept from addresses that were good before (RFC 8767 section 5, client response timer). A server
-/// that is well answers sooner, and a name that has moved is followed at once.
+/// How long a waiter is kept waiting before it gets addresses that were valid before (RFC 8767 section 5, client
+/// response timer). A healthy server answers sooner, and then a name that has moved is followed at once.
 const STALE_DELAY: Duration = Duration::from_millis(1800);
 
-/// For how long one family's addresses serve when the other's are not known.
+/// How long one family's addresses are used if the other's are not known.
 const PARTIAL_SECONDS_MAX: u32 = 5;
 
-/// The questions of one lookup.
+/// How many questions a lookup has: one for each family.
 pub const SIDES: usize = 2;
 
 /// A name that is being looked up.
 pub struct Pursuit {
     pub host: Box<str>,
     pub waiters: BTreeSet<usize>,
-    /// When addresses that were good before will do for those who wait.
+    /// When those who wait get addresses that were valid before.
     pub stale_at: Option<Instant>,
     conf: Rc<ResolvConf>,
     turn: usize,
@@ -37,11 +37,11 @@ pub struct Pursuit {
     candidates: std::vec::IntoIter<Box<str>>,
     /// IPv6, IPv4.
     sides: [Side; SIDES],
-    /// What became of the candidates before: the gravest failure, the shortest time it holds.
+    /// The result of earlier candidates: the gravest failure, and the shortest time for which one is valid.
     before: Option<(DnsFailure, u32)>,
 }
 
-/// One family's part.
+/// The state of one family's question.
 enum Side {
     Asking(Question),
     Ended(Ending, Instant),
@@ -71,13 +71,13 @@ impl Pursuit {
         }
     }
 
-    /// One more waits.
+    /// Another waiter joins.
     pub fn join(&mut self, waiter: usize, now: Instant) {
         self.waiters.insert(waiter);
         self.stale_at.get_or_insert(now + STALE_DELAY);
     }
 
-    /// What one side has to ask.
+    /// What one side asks.
     pub fn asking(&self, side: usize) -> Option<Asking<'_>> {
         match &self.sides[side] {
             Side::Asking(question) => Some(question.asking()),
@@ -85,7 +85,7 @@ impl Pursuit {
         }
     }
 
-    /// Tells one side's question something, if it is still asked.
+    /// Passes news to one side's question, if it is still being asked.
     pub fn tell(
         &mut self,
         side: usize,
@@ -110,7 +110,7 @@ impl Pursuit {
         asking.chain(self.patience_ends()).min()
     }
 
-    /// Goes on as far as the answers allow; what came of it all, once that is known.
+    /// Continues as far as the answers allow; returns the result once it is known.
     pub fn advance(&mut self, ids: &mut Ids, now: Instant) -> Option<Ending> {
         loop {
             let ending = self.ending(now)?;
@@ -133,7 +133,7 @@ impl Pursuit {
         }
     }
 
-    /// Until when IPv4 addresses that are there wait for IPv6. The other way round there is no such end: a machine
+    /// Until when IPv4 addresses that are known wait for IPv6. There is no such limit the other way round: a machine
     /// without IPv6 would be left with addresses that it cannot reach.
     fn patience_ends(&self) -> Option<Instant> {
         match &self.sides {
@@ -147,7 +147,7 @@ impl Pursuit {
         }
     }
 
-    /// What came of the present candidate.
+    /// The result of the present candidate.
     fn ending(&self, now: Instant) -> Option<Ending> {
         match &self.sides {
             [Side::Ended(six, _), Side::Ended(four, _)] => Some(join(six, four)),
@@ -176,7 +176,7 @@ fn ask_both(
     [ask(Family::V6), ask(Family::V4)]
 }
 
-/// What both families' answers come to together.
+/// The result of both families' answers together.
 fn join(six: &Ending, four: &Ending) -> Ending {
     match (&six.found, &four.found) {
         (Ok(sixes), Ok(fours)) => Ending {
@@ -198,7 +198,7 @@ fn join(six: &Ending, four: &Ending) -> Ending {
     }
 }
 
-/// One family's addresses where the other has none, or where it could not be learnt.
+/// One family's addresses if the other has none, or if the other's could not be learnt.
 fn beside(good: &Ending, other: &DnsFailure) -> Ending {
     match other.is_answer() {
         true => good.clone(),
@@ -225,7 +225,8 @@ mod tests {
     use super::super::testing::reply;
     use super::*;
 
-    /// Plays `6: REPLY`, `4: REPLY` and `+MILLISECONDS`, parted by `|`; how the lookup ended, or what it asks now.
+    /// Plays `6: REPLY`, `4: REPLY` and `+MILLISECONDS`, separated by `|`; returns how the lookup ended, or what it
+    /// asks now.
     fn play(conf: &str, host: &str, script: &str) -> String {
         let mut ids = Ids::new(1);
         let mut now = Instant::now();

@@ -1,5 +1,5 @@
-//! One question, one name's addresses of one family, asked of one server after the other until somebody answers. It
-//! sends nothing itself: what is to be asked of whom is computed from its state.
+//! One question: one name's addresses of one family, asked of one server after the other until one answers. It sends
+//! nothing itself: what to ask of which server is computed from its state.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -33,29 +33,29 @@ pub struct Question {
 pub enum Carrier {
     /// One UDP datagram there, one back.
     Datagram,
-    /// TCP, where each message has its length before it (RFC 1035 section 4.2.2).
+    /// TCP, where each message is preceded by its length (RFC 1035 section 4.2.2).
     Stream,
 }
 
-/// What is to be sent to whom, over a socket that has carried nothing else.
+/// What is to be sent to which server, over a socket that has carried nothing else.
 pub struct Asking<'a> {
-    /// Tells this sending from all others: another nonce needs another socket.
+    /// Distinguishes this transmission from all others: another nonce needs another socket.
     pub nonce: u64,
     pub server: SocketAddr,
     pub carrier: Carrier,
     pub message: &'a [u8],
 }
 
-/// What a question came to.
+/// The result of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     pub found: Result<Vec<IpAddr>, DnsFailure>,
-    /// As the server gave it; 0 of a fault.
+    /// As the server gave it; 0 for a fault.
     pub ttl_seconds: u32,
 }
 
 impl Question {
-    /// `name` has no final dot; `turn` says which server is the first.
+    /// `name` has no trailing dot; `turn` says which server is the first.
     pub fn new(
         name: &Rc<str>,
         family: Family,
@@ -127,7 +127,7 @@ impl Question {
                 found: Err(failure),
                 ttl_seconds,
             }),
-            // Anybody can send a datagram: the true answer is still on its way.
+            // Anybody can send a datagram: the true answer may still be on its way.
             (Reply::Foreign, Carrier::Datagram) => None,
             (Reply::Truncated, Carrier::Datagram) => {
                 self.ask(Carrier::Stream, ids, now);
@@ -147,10 +147,10 @@ impl Question {
         }
     }
 
-    /// The socket failed, or could not be had.
+    /// The socket failed, or could not be opened.
     pub fn on_fault(&mut self, error: &io::Error, ids: &mut Ids, now: Instant) -> Option<Ending> {
         if is_out_of_descriptors(error) {
-            // No server would be reached.
+            // No other server could be reached either.
             return Some(Ending {
                 found: Err(DnsFailure::NoDescriptors),
                 ttl_seconds: 0,
@@ -160,7 +160,7 @@ impl Question {
         self.try_next(DnsFailure::Unreachable { server, kind }, ids, now)
     }
 
-    /// Looks whether the server asked has had its time.
+    /// Checks whether the server asked has run out of time.
     pub fn expire(&mut self, ids: &mut Ids, now: Instant) -> Option<Ending> {
         if now < self.deadline {
             return None;
@@ -187,7 +187,8 @@ impl Question {
     }
 
     fn ask(&mut self, carrier: Carrier, ids: &mut Ids, now: Instant) {
-        // SplitMix64 gives each number once: as a whole it names the sending, its low bits are the message's id.
+        // SplitMix64 yields each number once: as a whole it identifies the transmission, its low bits are the message's
+        // id.
         self.nonce = ids.next_u64();
         self.query = Query::new(&self.name, self.family, self.form, self.nonce as u16);
         self.carrier = carrier;
@@ -195,7 +196,7 @@ impl Question {
     }
 }
 
-/// Whether the code is how servers refuse the extension (RFC 6891 section 7): format error, not implemented.
+/// Whether servers refuse the extension with this code (RFC 6891 section 7): format error, not implemented.
 fn is_of_form(code: u8) -> bool {
     matches!(code, 1 | 4)
 }
@@ -210,7 +211,7 @@ mod tests {
     const TWO_SERVERS: &str =
         "nameserver 10.0.0.1\nnameserver 10.0.0.2\noptions attempts:2 timeout:3";
 
-    /// Does what the words of a script say and tells where that leads: whom it asks how, or how it ended.
+    /// Plays the steps of a script and returns where each leads: which server is asked and how, or how it ended.
     fn play(question: &mut Question, script: &str, start: Instant) -> Vec<String> {
         let mut ids = Ids::new(7);
         let mut now = start;

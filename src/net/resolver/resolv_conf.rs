@@ -1,22 +1,22 @@
-//! resolv.conf: whom to ask for names and how patiently, as resolv.conf(5) describes it. It knows no DNS messages.
+//! resolv.conf: which servers to ask and how patiently, as resolv.conf(5) describes it. It knows no DNS messages.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::name::is_host_name;
 
-/// Servers that are asked; further ones are not, as in glibc and musl.
+/// Most servers that are used; further ones are ignored, as in glibc and musl.
 const SERVERS_MAX: usize = 3;
 
-/// Domains of a search list, as many as Kubernetes writes.
+/// Most domains of a search list, as many as Kubernetes writes.
 const SEARCH_MAX: usize = 32;
 
-/// The file's bounds for `ndots`, `timeout` and `attempts` are those of glibc.
+/// The bounds for `ndots`, `timeout` and `attempts` are those of glibc.
 const NDOTS_MAX: usize = 15;
 const TIMEOUT_SECONDS_MAX: u64 = 30;
 const ATTEMPTS_MAX: usize = 5;
 
-/// Shorter than glibc's 5 s and once more, so that a lost datagram or a dead server leaves time to connect.
+/// Shorter than glibc's 5 s and one attempt more, so that a lost datagram or a dead server leaves time to connect.
 const TIMEOUT_SECONDS: u64 = 2;
 const ATTEMPTS: usize = 3;
 
@@ -27,11 +27,11 @@ const PORT: u16 = 53;
 pub struct ResolvConf {
     /// At least one.
     pub servers: Vec<SocketAddr>,
-    /// Domains in which a short name is looked for, without a final dot.
+    /// Domains in which a short name is looked up, without a trailing dot.
     search: Vec<Box<str>>,
-    /// A name with as many dots is asked for as it stands before the search list is tried.
+    /// A name with at least this many dots is asked for as it is before the search list is tried.
     ndots: usize,
-    /// For one question to one server.
+    /// How long one server has to answer one question.
     pub timeout: Duration,
     /// Rounds over all servers.
     pub attempts: usize,
@@ -40,8 +40,8 @@ pub struct ResolvConf {
 }
 
 impl ResolvConf {
-    /// Reads a file's text. What cannot be understood is skipped, as every other reader of this file does; of a server the
-    /// log tells.
+    /// Reads a file's text. What cannot be understood is skipped, as every other reader of this file does; for a server
+    /// the log says so.
     pub fn parse(text: &str) -> ResolvConf {
         let mut conf = ResolvConf {
             servers: Vec::new(),
@@ -77,7 +77,7 @@ impl ResolvConf {
         conf
     }
 
-    /// The names to ask for, in turn, when a (normalised) name is looked up; none of them has a final dot.
+    /// The names to ask for, in turn, when a (normalised) name is looked up; none of them has a trailing dot.
     pub fn candidates(&self, name: &str) -> Vec<Box<str>> {
         if let Some(absolute) = name.strip_suffix('.') {
             return vec![absolute.into()];
@@ -109,8 +109,8 @@ impl ResolvConf {
     }
 }
 
-/// An address, with a port in OpenBSD's spelling (`[::1]:5353`) or `10.0.0.1:5353` where it is not 53, or with its zone's
-/// number (`fe80::1%2`).
+/// An address alone, or with a port in OpenBSD's spelling (`[::1]:5353`) or as `10.0.0.1:5353` if it is not 53, or with
+/// its zone's number (`fe80::1%2`).
 fn server(word: &str) -> Option<SocketAddr> {
     let alone = word
         .parse()

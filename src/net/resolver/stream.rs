@@ -1,10 +1,10 @@
-//! One query and its answer on a TCP stream, where each message has its length before it. It knows no socket.
+//! One query and its answer on a TCP stream, where each message is preceded by its length. It knows no socket.
 
-/// A query that is sent and an answer that is gathered, piece by piece.
+/// A query being sent and an answer being received, piece by piece.
 pub struct Framed {
     output: Vec<u8>,
     sent: usize,
-    /// At most two bytes of length and the 65,535 that they can promise.
+    /// At most two bytes of length and the 65,535 bytes that they can announce.
     input: Vec<u8>,
 }
 
@@ -25,12 +25,12 @@ impl Framed {
         &self.output[self.sent..]
     }
 
-    /// The stream took `count` bytes of what was unsent.
+    /// The stream took `count` of the unsent bytes.
     pub fn advance(&mut self, count: usize) {
         self.sent += count;
     }
 
-    /// Takes a piece of the stream; the answer, once it is there whole. What comes behind it is nobody's.
+    /// Takes a piece of the stream; returns the answer once it is complete. Bytes after it are ignored.
     pub fn receive(&mut self, piece: &[u8]) -> Option<&mut [u8]> {
         let wanted = match self.length() {
             Some(length) => LENGTH_BYTES + length - self.input.len(),

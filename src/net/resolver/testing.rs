@@ -1,11 +1,11 @@
-//! Replies written as text, for the tables of the tests beside it.
+//! Replies written as text, for the tables in this folder's tests.
 
 use simple_dns::rdata::{CNAME, NULL, RData, SOA};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, RCODE, ResourceRecord};
 
-/// A reply to `query`: items parted by `;`. `NAME TYPE VALUE TTL` is an answer (`A`, `AAAA`, `CNAME`, or `RRSIG` as a
-/// type that is not understood), `SOA TTL MINIMUM` stands among the name servers, and one word spoils the reply or sets
-/// its code.
+/// A reply to `query`: items separated by `;`. `NAME TYPE VALUE TTL` is an answer (`A`, `AAAA`, `CNAME`, or `RRSIG` for
+/// a type that is not understood), `SOA TTL MINIMUM` goes into the authority section, and a single word corrupts the
+/// reply or sets its code.
 pub fn reply(query: &[u8], items: &str) -> Vec<u8> {
     let asked = Packet::parse(query).expect("a query of ours");
     let mut packet = Packet::new_query(asked.id());
@@ -89,7 +89,7 @@ fn zone(ttl: u32, minimum: u32) -> ResourceRecord<'static> {
     ResourceRecord::new(name(), CLASS::IN, ttl, RData::SOA(rdata))
 }
 
-/// Type and class of the question.
+/// The bytes of the question's type and class.
 fn question_end(bytes: &mut [u8]) -> &mut [u8] {
     let root = 12
         + bytes[12..]
