@@ -55,8 +55,7 @@ const FLAGS_AT: u32 = 13;
 const SYN: u32 = 0x02;
 const ACK: u32 = 0x10;
 
-/// A filter (classic BPF) that the kernel runs on each packet for the listening socket: it drops those that begin a
-/// handshake.
+/// A classic BPF filter that the kernel runs on each packet for the listener: those that begin a handshake are dropped.
 const DROP_FIRST_PACKETS: [SockFilter; 5] = [
     SockFilter::new(0x30, 0, 0, FLAGS_AT),
     SockFilter::new(0x54, 0, 0, SYN | ACK),

@@ -24,7 +24,7 @@ pub struct BlockPool {
 }
 
 impl BlockPool {
-    /// An initialised block of at least `bytes_min` bytes, which must not exceed `BUFFER_BYTES`. It holds leftovers of
+    /// An initialised block of at least `bytes_min` bytes, which are no more than `BUFFER_BYTES`. It holds leftovers of
     /// former use.
     #[inline]
     pub fn take(&mut self, bytes_min: usize) -> Vec<u8> {

@@ -1,5 +1,4 @@
-//! Ids for requests, unique in practice. They are not secrets: from one of them all others of the same seed can be
-//! computed.
+//! Ids for requests, unique in practice. Not secrets: from one of them all others of the same seed can be computed.
 
 use super::text::Text;
 

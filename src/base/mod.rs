@@ -1,5 +1,5 @@
-//! What every layer uses: buffers, deadlines, time, secrets, client keys, ids, files. It knows nothing of HTTP, sockets or
-//! configuration.
+//! What every layer uses: buffers, deadlines, time, secrets, client keys, ids, files. It knows nothing of HTTP, sockets
+//! or configuration.
 
 pub mod buffer;
 pub mod client;

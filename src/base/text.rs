@@ -37,8 +37,7 @@ impl<const N: usize> Text<N> {
         self.length += 16;
     }
 
-    /// Appends a number's digits, several times faster than the formatting machinery; the caller ensures that there is
-    /// room.
+    /// Appends a number's digits, several times faster than the formatting machinery; the caller ensures there is room.
     pub fn push_decimal(&mut self, mut number: u64) {
         let start = usize::from(self.length);
         let count = number.checked_ilog10().unwrap_or(0) as usize + 1;

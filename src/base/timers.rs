@@ -104,8 +104,7 @@ mod tests {
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let mut timers = Timers::default();
         for step in 0..100_000 {
-            // The client's deadline for a head passes while a request's is far off; then another client takes the same
-            // slot.
+            // The client's deadline for a head passes, a request's is far off; then another client takes the same slot.
             let slot = step as usize % SLOTS;
             while timers.pop(at(step)).is_some() {}
             timers.set(slot, at(step + 300_000));

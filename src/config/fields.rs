@@ -184,8 +184,7 @@ impl<'j, 'f> Fields<'j, 'f> {
         text
     }
 
-    /// A list of texts, each with the end of its path (`name[2]`); an item that is no text is a problem and is left
-    /// out.
+    /// A list of texts, each with the end of its path (`name[2]`); an item that is no text is a problem and left out.
     pub fn texts(&mut self, name: &'static str) -> Option<Vec<(String, &'j str)>> {
         let items = match self.value(name)? {
             Json::List(items) => items,

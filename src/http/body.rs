@@ -23,8 +23,7 @@ pub enum Decoded<'b> {
     Data { consumed: usize, data: &'b [u8] },
     /// Framing only.
     Skip { consumed: usize },
-    /// The end of a chunked body. `section` has its trailer fields, well-formed lines each with its line end, or is
-    /// empty.
+    /// The end of a chunked body. `section` holds its trailer fields, well-formed lines with line ends, or is empty.
     Trailers { consumed: usize, section: &'b [u8] },
     /// Nothing can be decoded before more bytes come.
     NeedMore,

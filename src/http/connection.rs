@@ -36,7 +36,7 @@ pub struct ConnectionOptions<'b> {
 impl<'b> ConnectionOptions<'b> {
     /// Takes a line. Options that are no tokens name nothing.
     ///
-    /// Adds a line. Options that are not tokens have no effect.
+    /// Adds a line. Options that are not tokens name no field.
     /// The lines name too many fields.
     pub fn add(&mut self, value: &'b [u8]) -> Result<(), Malformed> {
         for option in list_items(value) {

@@ -93,8 +93,7 @@ impl Codings {
             .next()
             .unwrap_or_default();
         let is_chunked = name.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        // A quoted parameter could contain a comma, at which the list would be split wrongly. No coding has such a
-        // parameter.
+        // A quoted parameter could contain a comma, at which the list would be split wrongly. No coding has one.
         if !is_token(name.trim_ascii()) || coding.contains(&b'"') || is_chunked && name != coding {
             return Err(Malformed::Coding);
         }

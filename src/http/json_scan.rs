@@ -21,7 +21,7 @@ pub struct JsonScan<const TEXT_BYTES: usize> {
 /// Where the walk stopped. The text of a key, a string or a scalar can be read until the walk goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// An object begins: the outermost one, or the value of the last key. It is skipped unless the caller enters it.
+    /// An object begins: an outermost one, or the value of the last key. It is skipped unless the caller enters it.
     Open,
     /// The object that was entered last ends.
     Close,
@@ -179,8 +179,7 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
             *input = rest;
             match byte {
                 b'"' => {
-                    // Most strings in here end in the same piece without an escape, and then there is no need to leave
-                    // the loop.
+                    // Most strings in here end in the same piece without an escape: no need to leave the loop.
                     let length = until_quote_or_backslash(rest);
                     if rest.get(length) != Some(&b'"') {
                         self.state = State::InText(Role::Passed(depth));

@@ -6,8 +6,7 @@ use memchr::{memchr, memchr2};
 /// instructions, which passes long strings several times faster than byte by byte.
 const STEP_BYTES: usize = 32;
 
-/// Most brackets and quotes come within this many bytes, where going byte by byte is faster; long lists of numbers have
-/// none.
+/// Most brackets and quotes come within this many bytes, where byte by byte is faster; long lists of numbers have none.
 const NEAR_BYTES: usize = 16;
 
 /// The length of `bytes` up to the first quote or backslash: the search within a JSON string.
@@ -23,8 +22,8 @@ pub fn until_quote_or_backslash(bytes: &[u8]) -> usize {
     memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
 }
 
-/// Sets the highest bit of the first of the eight bytes that equals `byte` and of none before it; later bytes may have
-/// it too.
+/// Sets the highest bit of the first byte of the eight that equals `byte` and of none before it; later ones may have
+/// it.
 fn equal_bytes(word: u64, byte: u8) -> u64 {
     const LOWEST: u64 = u64::from_le_bytes([1; 8]);
     let zero_where_equal = word ^ (LOWEST * u64::from(byte));

@@ -34,7 +34,7 @@ const LEFT_OUT: [&str; 39] = [
     "if-none-match",
     "if-range",
     "if-unmodified-since",
-    // Who sends it: the standard's fields, and those in which AI platforms look for a key.
+    // Who sends it: the standard's fields, those in which AI platforms look for a key, and three that the proxy sets.
     "api-key",
     "authentication-info",
     "authorization",

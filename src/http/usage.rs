@@ -178,8 +178,8 @@ impl UsageSieve {
 }
 
 impl UsageScan {
-    /// What has been reported so far. Platforms that repeat the usage in a stream give the sum up to that point: the
-    /// last counts.
+    /// What has been reported so far. Platforms that repeat the usage in a stream give the sum so far: the last one
+    /// counts.
     pub fn tokens(&self) -> Tokens {
         self.tokens
     }

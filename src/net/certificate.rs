@@ -1,5 +1,4 @@
-//! Reads the one fact of an X.509 certificate that no other library in use gives: when it expires (RFC 5280 section
-//! 4.1).
+//! Reads the one fact of an X.509 certificate that no library here gives: when it expires (RFC 5280 section 4.1).
 
 /// DER tags (X.690).
 const INTEGER: u8 = 0x02;

@@ -288,8 +288,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the peer ends its direction with a message, which comes before the end of the socket's stream or without
-    /// it.
+    /// Whether the peer ends its direction with a message, which comes before the socket's end of stream or without it.
     pub fn ends_by_message(&self) -> bool {
         matches!(self.transport, Transport::Tls(_))
     }

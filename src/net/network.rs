@@ -279,8 +279,7 @@ impl Network for Sockets {
     }
 }
 
-/// Most reads of an idle connection in one turn. TLS's own messages are few; a peer that sends more than this is given
-/// up.
+/// Most reads of an idle connection in one turn. TLS's own messages are few; a peer that sends more is given up.
 const IDLE_READS_MAX: usize = 4;
 
 /// Most bytes kept of an incomplete TLS message. A session ticket is shorter; the beginning of something long would be
@@ -389,8 +388,7 @@ mod tests {
     fn a_connection_stays_idle_as_long_as_nothing_moves_on_it() {
         let now = now();
         let closed = Hints::new(false, false, true);
-        // (bytes that came, whether the peer has ended, what the poll reports, bytes still to be sent, whether it
-        // stays)
+        // (bytes that came, whether the peer has ended, what the poll says, bytes still to be sent, whether it stays)
         for (came, has_ended, news, unsent, want) in [
             ("", false, Hints::NONE, "", true),
             ("", false, Hints::FRESH, "", true),

@@ -59,8 +59,7 @@ impl Pool {
         }
     }
 
-    /// The connection that was used last, if `reuse` allows it: it is the likeliest to be alive, and the others may
-    /// expire.
+    /// The connection used last, if `reuse` allows it: it is the likeliest to be alive, and the others may expire.
     pub fn take(&mut self, endpoint: usize, reuse: Reuse, now: Now) -> Option<Connection> {
         let stack = self.stacks.get_mut(endpoint)?;
         let last = stack.back()?;

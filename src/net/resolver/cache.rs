@@ -29,8 +29,7 @@ const STALE_MAX: Duration = Duration::from_secs(300);
 /// How long stale addresses are used before the servers are asked once more (RFC 8767 section 5).
 const STALE_RECHECK: Duration = Duration::from_secs(30);
 
-/// The age below which an answer cannot be doubted: while a platform is down, its name is not asked for more often than
-/// this.
+/// The age below which an answer cannot be doubted: while a platform is down, its name is not asked for more often.
 const DOUBT_AFTER: Duration = Duration::from_secs(5);
 
 /// The result of a lookup.
@@ -44,7 +43,7 @@ pub struct Cache {
 
 struct Entry {
     answer: Answer,
-    /// When it came, or its renewal last failed.
+    /// When it came, or when it last could not be renewed.
     asked_at: Instant,
     fresh_until: Instant,
     /// Until when a failure to renew the answer does not replace it.

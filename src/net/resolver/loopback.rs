@@ -189,8 +189,7 @@ fn lookups_end_at_once_when_no_socket_can_be_had() {
         "who has the answer is not woken"
     );
 
-    // Twice as many names as places and one more: the last takes a place that becomes free while sockets are being
-    // opened.
+    // Twice as many names as places and one more: the last takes a place that becomes free while sockets open.
     resolver.configure("", &format!("nameserver {}", silent.local_addr().unwrap()));
     let names = SOCKETS_MAX + 1;
     for number in 0..names {

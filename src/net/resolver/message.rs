@@ -99,8 +99,7 @@ impl Query {
             bytes: packet
                 .build_bytes_vec()
                 .expect("writing to memory does not fail"),
-            // Length bytes of the labels replace the dots, with one more in front and the root's at the end; type and
-            // class.
+            // The labels' length bytes replace the dots, with one more in front and the root's at the end; type, class.
             question_end: HEADER_BYTES + name.len() + 2 + 4,
             family,
         }

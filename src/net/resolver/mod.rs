@@ -176,8 +176,7 @@ impl Resolver {
                 Ok(socket) => self.sockets[slot] = Some(socket),
                 Err(error) => {
                     self.core.on_fault(slot, &error, now);
-                    // If this ended a lookup, another may have taken its place, whose first slot may lie before this
-                    // one.
+                    // If this ended a lookup, another may have taken its place; that one's first slot may lie before.
                     slot = 0;
                 }
             }

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     /// Plays `6: REPLY`, `4: REPLY` and `+MILLISECONDS`, separated by `|`; returns how the lookup ended, or what it
-    /// asks now.
+    /// asks.
     fn play(conf: &str, host: &str, script: &str) -> String {
         let mut ids = Ids::new(1);
         let mut now = Instant::now();

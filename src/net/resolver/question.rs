@@ -187,8 +187,7 @@ impl Question {
     }
 
     fn ask(&mut self, carrier: Carrier, ids: &mut Ids, now: Instant) {
-        // SplitMix64 yields each number once: as a whole it identifies the transmission, its low bits are the message's
-        // id.
+        // SplitMix64 yields each number once: it identifies the transmission, and its low bits are the message's id.
         self.nonce = ids.next_u64();
         self.query = Query::new(&self.name, self.family, self.form, self.nonce as u16);
         self.carrier = carrier;
