@@ -1,5 +1,5 @@
-//! What applies to one connection only: the Connection field, and the fields that end at the next hop (RFC 9110 section
-//! 7.6.1).
+//! What applies to one connection only: the Connection field, and the fields that end at the next hop (RFC 9110
+//! section 7.6.1).
 
 use super::Version;
 use super::field::{is_one_of, list_items};
@@ -34,9 +34,9 @@ pub struct ConnectionOptions<'b> {
 }
 
 impl<'b> ConnectionOptions<'b> {
-    /// Takes a line. Options that are no tokens name nothing.
-    ///
     /// Adds a line. Options that are not tokens name no field.
+    ///
+    /// # Errors
     /// The lines name too many fields.
     pub fn add(&mut self, value: &'b [u8]) -> Result<(), Malformed> {
         for option in list_items(value) {

@@ -42,9 +42,9 @@ impl HeadScan {
     /// The range of a request's head in `input`, with its empty line; `None` if it has not ended yet. A few empty lines
     /// before it are skipped.
     ///
+    /// # Errors
     /// A first byte that begins no request, a line that does not end in CRLF, a version other than HTTP/1.x, or a line
     /// or head that is too long.
-    /// a head that is too long.
     pub fn request(&mut self, input: &[u8]) -> Result<Option<Range<usize>>, Malformed> {
         while let Stage::FirstLine { empty_lines } = self.stage {
             let start = self.lines.start;
