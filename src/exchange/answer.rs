@@ -15,11 +15,11 @@ use super::request::{Afterwards, Cors, Request};
 use super::transfer::Coding;
 
 /// Room that a head may need: 64 KiB from a platform and what is added to it. A request begins only while the client's
-/// output has this much room, and after an interim answer nothing is passed on before it has it again. So no other state
-/// needs to look at it.
+/// output has this much room, and after an interim answer nothing is passed on before it has it again. So no other
+/// state needs to check.
 pub const HEAD_ROOM_BYTES: usize = 72 * 1024;
 
-/// Fields that a browser's script may read besides the ones that every script may.
+/// Fields that a browser's script may read besides the CORS-safelisted ones.
 const EXPOSED: [&str; 4] = [
     "x-request-id",
     "x-proxy-error",
@@ -27,11 +27,11 @@ const EXPOSED: [&str; 4] = [
     "retry-after-ms",
 ];
 
-/// A field with a longer name is not taken for one that tells a limit. The names of those that are stand in an answer a
-/// second time, in the list of fields that a browser's script may read, and as many as a head may have must find room there.
+/// A field with a longer name does not count as a rate-limit field. The names of those that do are repeated in the
+/// answer, in the list of fields that a browser's script may read, and as many as a head may have must fit there.
 const LIMIT_NAME_BYTES_MAX: usize = 64;
 
-/// The limits' fields, which a platform may have sent itself.
+/// The fields that tell a client's own limits, which a platform may have sent itself.
 static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
@@ -48,8 +48,8 @@ pub enum Extent {
     Stream,
 }
 
-/// Writes the head of one of the proxy's own answers, with the status and the fields of `reply`, and tells how its body is to
-/// be written.
+/// Writes the head of one of the proxy's own answers, with the status and the fields of `reply`. Returns how its body
+/// is to be written.
 pub fn write_own_head(
     out: &mut Buffer,
     core: &mut Core,
@@ -89,7 +89,7 @@ pub fn write_own_head(
     coding
 }
 
-/// Writes a platform's final head for the client and tells how its body is to be written.
+/// Writes a platform's final head for the client. Returns how its body is to be written.
 pub fn relay_head(
     out: &mut Buffer,
     core: &mut Core,
@@ -122,9 +122,9 @@ pub fn relay_head(
     if !seen_id {
         put_field(out, "x-request-id", request.id.as_bytes());
     }
-    // A page of a platform comes from the same origin as the program's own pages, and must not act as one of them. Every
-    // answer has this field, whoever asked for it: a browser may show it later from its cache. If the platform sends a
-    // policy of its own, both hold.
+    // A platform's page has the same origin as the program's own pages, and must not act as one of them. Every answer
+    // has this field, whoever asked for it: a browser may show the answer later from its cache. If the platform sends a
+    // policy of its own, both apply.
     put_field(out, "content-security-policy", b"sandbox");
     let own_limits = put_quota(out, quota_beside(request, head));
     let limits = head
@@ -178,7 +178,7 @@ pub fn relay_switch(out: &mut Buffer, request: &mut Request, head: &ResponseHead
     out.put(b"\r\n");
 }
 
-/// Takes a platform's id for the request's, unless it is surplus: the first one counts, and an empty one is none.
+/// Takes a platform's request id as the request's own; false drops the field. Only the first non-empty id counts.
 fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
     if id.is_empty() || std::mem::replace(seen_id, true) {
         return false;
@@ -189,7 +189,7 @@ fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
     true
 }
 
-/// What is told of the client's limits beside a platform's answer, which may tell its own.
+/// The client's limits to be told beside a platform's answer; none if the answer tells limits of its own.
 fn quota_beside(request: &Request, head: &ResponseHead<'_, '_>) -> Option<Quota> {
     let sends_quota = head.fields.iter().any(|field| is_quota(field.name));
     request.quota.filter(|_| !sends_quota)
@@ -239,7 +239,7 @@ fn put_connection(out: &mut Buffer, request: &Request) {
     }
 }
 
-/// Tells the client where it stands in its limits, and the names of the fields that do.
+/// Tells the client where it stands within its limits. Returns the names of the fields that do.
 fn put_quota(out: &mut Buffer, quota: Option<Quota>) -> &'static [&'static str] {
     let Some(quota) = quota else {
         return &[];
@@ -285,7 +285,8 @@ fn is_quota(name: &str) -> bool {
     is_one_of(name, &QUOTA_FIELDS)
 }
 
-/// Whether a platform's field makes room for what the proxy says of CORS. What it exposes stays beside the proxy's own.
+/// Whether a platform's field is dropped in favour of the proxy's own CORS fields. Unless the origin is refused, the
+/// list of fields that the platform exposes stays beside the proxy's own.
 fn gives_way(name: &str, cors: &Cors) -> bool {
     let is = |other| name.eq_ignore_ascii_case(other);
     match cors {
@@ -301,7 +302,7 @@ fn put_status_line(out: &mut Buffer, status: u16, reason: &[u8]) {
     put_pieces(out, [b"HTTP/1.1 ", &digits, b" ", reason, b"\r\n"]);
 }
 
-/// As [`Buffer::put`] for each of them, with one look at the room.
+/// As [`Buffer::put`] for each piece, with a single check of the room.
 fn put_pieces<const COUNT: usize>(out: &mut Buffer, pieces: [&[u8]; COUNT]) {
     let space = out.space();
     let mut end = 0;
@@ -322,7 +323,7 @@ fn put_number(out: &mut Buffer, name: &str, number: u64) {
     put_field(out, name, decimal(number).as_bytes());
 }
 
-/// The usual words for the statuses that the proxy itself sends (RFC 9110 section 15, RFC 6585).
+/// The standard reason phrases of the statuses that the proxy itself sends (RFC 9110 section 15, RFC 6585).
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

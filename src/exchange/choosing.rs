@@ -1,4 +1,4 @@
-//! Picks a key for the first try, once the request is counted in the journal. It takes no more than the turn.
+//! Picks a key for the first try, once the request is counted in the journal: as a rule within the turn.
 
 use crate::base::now::Now;
 use crate::policy::keyring::{KeyId, NoKey};
@@ -45,8 +45,8 @@ impl Choosing {
 
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if cx.core.ledger.holds_back() {
-            // Counted in the file first, in one write for all requests of the turn. It goes on before the turn ends, or
-            // some milliseconds later, if another process compacts the file just then.
+            // The request is counted in the file first, in one write for all requests of the turn. It goes on before
+            // the turn ends, or some milliseconds later if another process is compacting the file just then.
             cx.core.await_ledger(cx.session);
             return (Exchange::Choosing(self), Step::Wait);
         }

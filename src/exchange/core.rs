@@ -31,7 +31,7 @@ use super::upload::{RetryMemory, Upload};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Serving,
-    /// A stop was asked for then: requests in flight are the last ones.
+    /// A stop was requested then: requests in flight are the last ones.
     Draining {
         since: Instant,
     },
@@ -57,11 +57,11 @@ pub struct Core {
     round_waiters: Vec<usize>,
     /// Sessions whose requests go on once the ledger has been written.
     held_back: Vec<usize>,
-    /// Sessions to be run although nothing of their own has happened.
+    /// Sessions to be driven although nothing has happened on their own connections.
     woken: Vec<usize>,
     /// Why the newest configuration is not in force.
     pub config_error: Option<String>,
-    /// Memory for a head while it is written anew.
+    /// Memory for a head while it is rewritten.
     pub draft: Vec<u8>,
     pub uploads: Spares<Upload>,
     requests: Spares<Request>,
@@ -105,7 +105,7 @@ impl Core {
         }
     }
 
-    /// Takes a new version of the configuration up. Requests in flight keep the one with which they began.
+    /// Puts a new configuration in force. Requests in flight keep the one they began with.
     pub fn take_site(&mut self, site: Rc<Site>, now: Now) {
         let period = site.settings.unhealthy_key_retry;
         self.probes.reload(&site.probed(), period, now);
@@ -118,23 +118,23 @@ impl Core {
             |client| clients.is_listed(ClientId(client)),
             |label| labels.contains(label),
         );
-        // What is left of a request keeps the configuration with which it began, and the keys in it.
+        // A spare request would keep the configuration that it began with alive, and the keys in it.
         self.requests = Spares::default();
         self.site = site;
     }
 
-    /// A new request's facts, in memory that a former one has left.
+    /// A new request, in memory left over from a former one.
     pub fn new_request(&mut self, role: Role, now: Now) -> Box<Request> {
         let request = Request::new(Rc::clone(&self.site), role, self.ids.request_id(), now);
         self.requests.hold(request)
     }
 
-    /// Writes a request's line into the figures and takes its memory back. Only what clients ask of platforms counts.
+    /// Writes a request's line into the figures and takes its memory back. Only clients' requests to platforms count.
     pub fn finish(&mut self, request: Box<Request>, end: End, now: Now) {
         if let (Role::Proxy, Some(place)) = (request.role, request.route) {
             let tokens = request.usage.tokens();
             let since = |at: Instant| at.duration_since(request.started.instant);
-            // What a key counts that has gone meanwhile would be forgotten by the next reload.
+            // If the key has been removed meanwhile, the next reload would forget what is counted for it.
             let key = request.key.filter(|key| self.keyring.is_listed(*key));
             let client = |client: ClientId| figures::Client {
                 id: client.0,
@@ -166,7 +166,7 @@ impl Core {
         }
     }
 
-    /// Takes back all memory of an upload; how far the client's body has been read.
+    /// Takes back all memory of an upload. Returns how far the client's body has been read.
     pub fn discard(&mut self, mut upload: Box<Upload>) -> Decoder {
         let decoder = upload.discard(&mut self.blocks);
         self.uploads.give(upload);
@@ -186,8 +186,8 @@ impl Core {
         self.figures.retry(request.route().id.0, key.0, reason);
     }
 
-    /// Writes what must be in the file before this turn's requests go on, and wakes them; or nobody, when it could not
-    /// be written yet.
+    /// Writes what must be in the file before this turn's requests go on, and wakes their sessions; none if it could
+    /// not be written yet.
     pub fn write_ledger(&mut self, now: Now) {
         self.ledger.write(&mut self.keyring, now);
         if !self.ledger.holds_back() {
@@ -212,18 +212,18 @@ impl Core {
         }
     }
 
-    /// Awaits the [`Core::write_ledger`] that succeeds.
+    /// Has `session` woken by the next [`Core::write_ledger`] that succeeds.
     pub fn await_ledger(&mut self, session: usize) {
         self.held_back.push(session);
     }
 
-    /// Awaits the end of the round of probes, or joins it.
+    /// Has `session` woken when the round of probes ends.
     pub fn await_round(&mut self, session: usize) {
         self.round_waiters.push(session);
     }
 
-    /// Moves the sessions whose waiting has ended into `queue`: they run before requests that begin, which could make
-    /// them wait for the ledger once more.
+    /// Moves the sessions whose wait has ended into `queue`, ahead of requests that begin: those could make them wait
+    /// for the ledger once more.
     pub fn wake(&mut self, queue: &mut RunQueue) {
         if self.probes.round() == Round::Finished {
             self.woken.append(&mut self.round_waiters);
@@ -233,7 +233,7 @@ impl Core {
         }
     }
 
-    /// The latest event of `/events`; rendered now when there is none that is fresh.
+    /// The latest event of `/events`, rendered now unless there is a fresh one.
     pub fn fresh_event(&mut self, now: Now) -> Rc<[u8]> {
         if let Some(event) = self.feed.latest(now) {
             return event;
@@ -242,14 +242,14 @@ impl Core {
         self.feed.latest(now).expect("it was just published")
     }
 
-    /// Renders the figures for all who listen.
+    /// Renders the figures for all listeners, and wakes them.
     pub fn publish(&mut self, now: Now) {
         let stats = stats::render(&self.view(now).stats());
         let listeners = self.feed.publish(stats.as_bytes(), now);
         self.woken.extend(listeners);
     }
 
-    /// Whether a stream of figures goes on that `peer` and its root key, if one was needed, have opened.
+    /// Whether the stream of figures that `peer` opened, with the root key `root` if one was needed, may go on.
     pub fn may_listen(&self, peer: Peer, root: Option<ClientId>) -> bool {
         let settings = &self.site.settings;
         let counts = |client| settings.enable_key_validation && self.clients.is_root(client);
@@ -259,13 +259,13 @@ impl Core {
             && root.is_none_or(counts)
     }
 
-    /// A stop was asked for. There will be no further event: who listens would hold the stop up to its end.
+    /// Begins a stop. No further event will come: listeners that were not woken would hold it up until its deadline.
     pub fn drain(&mut self, now: Now) {
         self.phase = Phase::Draining { since: now.instant };
         self.woken.append(&mut self.feed.take_listeners());
     }
 
-    /// Whether probes begin. During a stop a round that somebody awaits goes on; nothing else is worth one any more.
+    /// Whether probes may begin. During a stop a round that somebody awaits goes on; nothing else is worth a probe.
     pub fn begins_probes(&self) -> bool {
         match self.phase {
             Phase::Serving => true,
@@ -273,8 +273,8 @@ impl Core {
         }
     }
 
-    /// Takes note of what became of a try, and tells the log when a key's state changes by it. The permit is released
-    /// when the answer's body has ended, too.
+    /// Records the outcome of a try, and logs it if the key's state changes. The permit is released later, once the
+    /// answer's body has ended too.
     pub fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
         let key = permit.key();
         let before = self.keyring.condition(key, now);
@@ -326,7 +326,7 @@ impl Core {
         self.probes.done(key, is_unhealthy, now);
     }
 
-    /// As [`Core::learn`], at the end of a try.
+    /// As [`Core::learn`], at the end of a try: releases the permit as well.
     pub fn settle(&mut self, request: &Request, permit: Permit, outcome: Outcome, now: Now) {
         self.learn(request, &permit, outcome, now);
         self.keyring.release(permit);
@@ -347,7 +347,7 @@ impl Core {
         }
     }
 
-    /// The value of `Date` (RFC 9110 section 5.6.7), written once a second.
+    /// The value of `Date` (RFC 9110 section 5.6.7), formatted at most once a second.
     pub fn date(&mut self, now: Now) -> &[u8] {
         if self.date.unix_seconds != now.unix_seconds() {
             let time = UNIX_EPOCH + Duration::from_secs(now.unix_seconds());

@@ -1,4 +1,4 @@
-//! `/events`: one rendering a second for all who listen, and none while nobody does.
+//! `/events`: one rendering a second for all listeners, and none while there are none.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ struct Latest {
 }
 
 impl Feed {
-    /// The latest event, if it is not too old to begin with.
+    /// The latest event, unless it is too old to begin a stream with.
     pub fn latest(&self, now: Now) -> Option<Rc<[u8]>> {
         let latest = self.latest.as_ref()?;
         (now.instant < latest.rendered_at + PERIOD).then(|| Rc::clone(&latest.event))
@@ -42,7 +42,7 @@ impl Feed {
         Some(latest.rendered_at + PERIOD)
     }
 
-    /// Publishes the figures as a `stats` event. The sessions that awaited it are to be woken.
+    /// Publishes the figures as a `stats` event. Returns the sessions that awaited it, which are to be woken.
     pub fn publish(&mut self, stats: &[u8], now: Now) -> Vec<usize> {
         let event = [b"event: stats\ndata: ", stats, b"\n\n"].concat();
         self.latest = Some(Latest {
@@ -52,7 +52,7 @@ impl Feed {
         self.take_listeners()
     }
 
-    /// The sessions that await an event, which are to be woken; from now on they do not.
+    /// Takes the sessions that await an event, which are to be woken and no longer await one.
     pub fn take_listeners(&mut self) -> Vec<usize> {
         let mut listeners = Vec::new();
         self.listeners.take_first_into(&mut listeners);
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(feed.deadline(), None);
     }
 
-    /// It would take minutes if each looked at all others.
+    /// This would take minutes if each listener looked at all others.
     #[test]
     fn a_multitude_listens() {
         let mut feed = Feed::default();

@@ -1,5 +1,5 @@
-//! A request as it can be sent again: its head and what came of its body, in the form in which they are sent. It lies in
-//! blocks of the pool, so that a body that grows is not copied for it, and needs no large piece of memory.
+//! A request kept to be sent again: its head and what has arrived of its body, in the form in which they are sent. It
+//! is stored in blocks of the pool, so that a growing body is not copied, and needs no large piece of memory.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,11 +10,11 @@ use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer};
 use super::transfer::{ROOM_MIN, Sink};
 use super::upload::RetryMemory;
 
-/// A head and the beginning of a body. The body is counted as long as it is here, whatever ends it.
+/// A head and the beginning of a body. The body is counted as long as it is stored, whatever ends that.
 pub struct Kept {
-    /// It begins with the head.
+    /// The first block, which begins with the head.
     first: Vec<u8>,
-    /// There are others only when all before them are full.
+    /// Further blocks: each is there only if all before it are full.
     others: Vec<Vec<u8>>,
     head_end: usize,
     end: usize,
@@ -24,7 +24,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// A request of which the head is there, `BUFFER_BYTES` at most.
+    /// A request of which only the head is there, `BUFFER_BYTES` at most.
     pub fn new(head: &[u8], blocks: &mut BlockPool, memory: &RetryMemory) -> Kept {
         let mut first = blocks.take(head.len());
         first[..head.len()].copy_from_slice(head);
@@ -116,7 +116,7 @@ impl Kept {
         (self.end, self.sent_end) = (self.head_end, self.head_end);
     }
 
-    /// What lies in one piece from this place on.
+    /// The contiguous bytes from this offset on.
     fn piece(&self, from: usize) -> &[u8] {
         let (place, offset) = (from / BUFFER_BYTES, from % BUFFER_BYTES);
         let length = (self.end - from).min(BUFFER_BYTES - offset);
@@ -134,7 +134,7 @@ impl Drop for Kept {
     }
 }
 
-/// A kept body while it grows, and the way to the platform, if there is one.
+/// A kept body while it grows, and the output to the platform, if there is one.
 pub struct Keeper<'k> {
     pub kept: &'k mut Kept,
     pub blocks: &'k mut BlockPool,
@@ -142,7 +142,7 @@ pub struct Keeper<'k> {
 }
 
 impl Sink for Keeper<'_> {
-    /// Whether a body has outgrown its bound is looked at after each piece: it may be overstepped by one piece.
+    /// There is always room: whether the body has outgrown its bound is checked between transfers.
     fn room(&self) -> usize {
         ROOM_MIN * 8
     }
@@ -151,7 +151,7 @@ impl Sink for Keeper<'_> {
         self.kept.put(bytes, self.blocks);
     }
 
-    /// What is the next to be handed on goes on without a further copy.
+    /// Bytes that are the next to be handed on go to the output without a further copy.
     fn take(&mut self, input: &mut Buffer, count: usize) {
         let is_next = self.kept.is_sent();
         self.put(&input.unread()[..count]);

@@ -6,7 +6,7 @@
 //!    |-> Collecting -> Replying -> Reading | Discarding | Closing
 //! ```
 //!
-//! `Choosing`, `Trying` and `Interim` go over to `Replying` with an error, as long as the client has not got a final head.
+//! An error in `Choosing`, `Trying` or `Interim` leads to `Replying`: the client has not received a final head yet.
 
 pub mod admission;
 pub mod answer;
@@ -65,13 +65,13 @@ use self::upload::Upload;
 
 const _: () = assert!(HEAD_BYTES_MAX <= UNFINISHED_BYTES_MAX);
 
-/// Where a client's connection stands. Each state holds its data.
+/// The state of a client's connection. Each state holds its own data.
 pub enum Exchange {
     /// Awaits a request's head.
     Reading(Reading),
     /// Picks a key for the first try.
     Choosing(Choosing),
-    /// Has sent a request, or sends it, and awaits the answer's head. The client has not got a byte of an answer.
+    /// Sends a request, or has sent it, and awaits the answer's head. The client has not received any of an answer.
     Trying(Trying),
     /// Passes interim answers on and awaits the final one.
     Interim(Interim),
@@ -81,7 +81,7 @@ pub enum Exchange {
     Tunnel(Tunnel),
     /// Awaits the body of a request that the program itself answers.
     Collecting(Collecting),
-    /// Sends an answer of the program's own.
+    /// Sends an answer that the program itself generates.
     Replying(Box<Replying>),
     /// The answer has left; the rest of the request is read and dropped.
     Discarding(Discarding),
@@ -91,33 +91,33 @@ pub enum Exchange {
     Closed,
 }
 
-/// It is taken out of its session and put back with each step: a few vector instructions move so much.
+/// An exchange is moved out of its session and back at each step: at this size that takes a few vector instructions.
 const _: () = assert!(size_of::<Exchange>() <= 128);
 
-/// What an exchange wants of its session.
+/// What an exchange asks its session to do.
 pub enum Step {
     /// Nothing more can be done until bytes move or time passes.
     Wait,
-    /// As `Wait`, and only what comes can change that: what is sent does not.
+    /// Like `Wait`, but only input, or time, can change that: sending output does not.
     Starve,
-    /// The next state has work at once.
+    /// The next state has work to do at once.
     Again,
-    /// A connection to this endpoint, in place of the one that there may be.
+    /// Get a connection to this endpoint, in place of any existing one.
     Dial {
         endpoint: Rc<Endpoint>,
         reuse: Reuse,
     },
-    /// The upstream connection closed, whose answer was whole, and then to go on.
+    /// Close the upstream connection, whose answer is complete, then go on.
     Hangup,
-    /// The upstream connection given up in the midst of things, and then to go on.
+    /// Give up the upstream connection midway, then go on.
     Abandon,
-    /// The upstream connection kept for another request, and then to go on.
+    /// Keep the upstream connection for another request, then go on.
     Release,
-    /// Our direction to the client ended; everything has been sent.
+    /// End our direction to the client: everything has been sent.
     Shutdown,
     /// The same towards the platform.
     ShutdownUpstream,
-    /// Everything closed.
+    /// Close everything.
     Close(Reason),
 }
 
@@ -125,7 +125,7 @@ pub enum Step {
 pub struct Cx<'s> {
     pub now: Now,
     pub core: &'s mut Core,
-    /// The session's number, by which it is woken when something happens that is not its own.
+    /// The session's slot, by which it is woken for events other than those of its own connections.
     pub session: usize,
     pub role: Role,
     /// The address at the other end of the client's socket.
@@ -145,11 +145,11 @@ impl Cx<'_> {
 pub struct Ends<'s> {
     pub input: &'s mut Buffer,
     pub output: &'s mut Buffer,
-    /// TLS holds records that the kernel has not taken: what they carry is no longer in `output`.
+    /// TLS holds records that the kernel has not accepted yet: their content is no longer in `output`.
     pub holds_records: bool,
-    /// How the peer's direction has ended, once it has and all that came before has been read.
+    /// How the peer's direction ended, once it has and everything before its end has been read.
     pub ended: Option<Ended>,
-    /// When bytes last moved, either way.
+    /// When bytes last moved, in either direction.
     pub active_at: Instant,
 }
 
@@ -160,7 +160,7 @@ impl Ends<'_> {
     }
 }
 
-/// The way to the platform.
+/// The connection to the platform.
 #[derive(Default)]
 pub enum Upstream<'s> {
     #[default]
@@ -190,8 +190,8 @@ impl Exchange {
         Exchange::Choosing(Choosing::probe(request, upload, key))
     }
 
-    /// A connection on which the client did not begin with TLS, although it had to: that is answered. `unread`: what has
-    /// come of its request.
+    /// A connection on which the client sent plain text although TLS is required: it gets an error answer. `unread` is
+    /// what has arrived of its request.
     pub fn refuse_plain_text(unread: &[u8], role: Role, core: &mut Core, now: Now) -> Exchange {
         let (reason, asked) = (
             Reason::Malformed(Malformed::NotTls),
@@ -200,12 +200,12 @@ impl Exchange {
         Exchange::last_words(&reason, asked, role, core, now)
     }
 
-    /// A connection whose request a defect has swallowed before a byte of its answer had left: that is answered.
+    /// A connection whose request was lost to a defect before a byte of its answer was sent: it gets an error answer.
     pub fn after_defect(role: Role, core: &mut Core, now: Now) -> Exchange {
         Exchange::last_words(&Reason::Bug, Asked::Other, role, core, now)
     }
 
-    /// The answer to a request of which nothing else is known. The connection ends with it.
+    /// The answer to a request about which nothing else is known. The connection ends with it.
     fn last_words(
         reason: &Reason,
         asked: Asked,
@@ -219,7 +219,7 @@ impl Exchange {
         Exchange::Replying(Replying::new(request, reply, Decoder::Done, now))
     }
 
-    /// Goes one step on.
+    /// Takes one step.
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match self {
             Exchange::Reading(state) => state.step(cx),
@@ -236,21 +236,21 @@ impl Exchange {
         }
     }
 
-    /// All that was written for the client has left.
+    /// Everything written for the client has been sent.
     pub fn on_sent_to_client(&mut self, now: Now) {
         if let Exchange::Reading(state) = self {
             state.on_sent(now);
         }
     }
 
-    /// All that was written for the platform has left.
+    /// Everything written for the platform has been sent.
     pub fn on_sent_upstream(&mut self, now: Now) {
         if let Exchange::Trying(state) = self {
             state.on_sent(now);
         }
     }
 
-    /// When the state ends by itself. `client_at` and `upstream_at` say when bytes last moved on either side.
+    /// When the state times out. `client_at` and `upstream_at` say when bytes last moved on each side.
     pub fn deadline(
         &self,
         core: &Core,
@@ -273,7 +273,7 @@ impl Exchange {
         }
     }
 
-    /// Whether bytes of the client are of use now.
+    /// Whether bytes from the client are of use now.
     pub fn wants_client(&self) -> bool {
         match self {
             Exchange::Reading(_) | Exchange::Discarding(_) | Exchange::Tunnel(_) => true,
@@ -286,7 +286,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a step may write what goes to the platform.
+    /// Whether a step may write output for the platform.
     pub fn writes_upstream(&self) -> bool {
         match self {
             Exchange::Trying(_) | Exchange::Tunnel(_) => true,
@@ -302,8 +302,8 @@ impl Exchange {
         }
     }
 
-    /// Whether bytes of the platform are of use now. What a client that has not taken all of the former ones would not
-    /// take either is better left with the kernel.
+    /// Whether bytes from the platform are of use now. While the client has not taken all earlier ones, further ones
+    /// are better left with the kernel.
     pub fn wants_upstream(&self, client_is_behind: bool) -> bool {
         match self {
             Exchange::Trying(_) | Exchange::Interim(_) => true,
@@ -335,7 +335,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a request is under way of whose answer the client has not got a byte. `has_input`: bytes of the client wait.
+    /// Whether a request is under way with no byte of its answer sent. `has_input`: unread bytes of the client wait.
     pub fn owes_answer(&self, has_input: bool) -> bool {
         match self {
             Exchange::Reading(_) => has_input,
@@ -350,7 +350,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a request is under way whose client may leave while none of its bytes are awaited.
+    /// Whether a request is under way during which the client may leave while no bytes from it are awaited.
     pub fn serves_client(&self) -> bool {
         match self {
             Exchange::Choosing(_)
@@ -367,7 +367,7 @@ impl Exchange {
         }
     }
 
-    /// Whether bytes of an answer, or of a tunnel, are passed on as they come.
+    /// Whether bytes of an answer, or of a tunnel, are passed on as they arrive.
     pub fn is_relaying(&self) -> bool {
         match self {
             Exchange::Interim(_) | Exchange::Relaying(_) | Exchange::Tunnel(_) => true,
@@ -382,7 +382,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a client that has ended its direction is still there: in a tunnel only, everywhere else it has gone.
+    /// Whether a client that has ended its direction is still there: in a tunnel only; everywhere else it has gone.
     pub fn outlives_half_close(&self) -> bool {
         match self {
             Exchange::Tunnel(_) => true,
@@ -399,11 +399,11 @@ impl Exchange {
         }
     }
 
-    /// Whether an answer is under way that the client would take for whole if its connection ended in order now.
-    /// `has_output`: not all that was written has been sent.
+    /// Whether an answer is under way that the client would take for complete if its connection were now closed in
+    /// order. `has_output`: some of what was written has not been sent.
     pub fn ends_with_connection(&self, has_output: bool) -> bool {
         match self {
-            // The last answer may be one that lasts until the end, as a tunnel does.
+            // The last answer may be delimited by the end of the connection, as a tunnel is.
             Exchange::Closing(_) | Exchange::Closed | Exchange::Tunnel(_) => has_output,
             Exchange::Relaying(state) => state.ends_with_connection(),
             Exchange::Replying(state) => state.ends_with_connection(),
@@ -416,7 +416,7 @@ impl Exchange {
         }
     }
 
-    /// Ends whatever is under way: the permit is settled, memory is given back, the figures get their line.
+    /// Ends whatever is under way: settles the permit, gives memory back, writes the request's line into the figures.
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
         match self {
             Exchange::Choosing(state) => state.abort(reason, core, now),
@@ -434,8 +434,8 @@ impl Exchange {
     }
 }
 
-/// The state after the answer to `request` has been handed over whole; `decoder` stands in the request's body. A stop ends
-/// a connection that was to be kept as any other that is idle, as soon as the answer has left.
+/// The state after the whole answer to `request` has been handed over; `decoder` tells how far its body has been read.
+/// During a stop a connection that was to be kept alive ends like any idle one, once the answer has left.
 fn after_answer(request: &Request, decoder: Decoder, now: Now) -> Exchange {
     match (request.role, request.afterwards) {
         (Role::Probe(_), _) => Exchange::Closed,
@@ -445,7 +445,7 @@ fn after_answer(request: &Request, decoder: Decoder, now: Now) -> Exchange {
     }
 }
 
-/// What a request that ended so counts as.
+/// How a request that ended for this reason is counted.
 fn class_of(reason: &Reason) -> Class {
     match reason {
         Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
@@ -479,7 +479,7 @@ impl End {
         }
     }
 
-    /// An answer whose head had been delivered: the client has got this status, whatever cut the body.
+    /// An answer cut off after its head was delivered: the client has received this status, whatever cut the body off.
     fn cut_off(status: u16, reason: &Reason) -> End {
         End {
             status: Some(status),

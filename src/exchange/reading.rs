@@ -34,7 +34,7 @@ use super::request::{Afterwards, Cors, Request, Role};
 use super::upload::{Limits, Upload};
 use super::{Cx, Exchange, Step};
 
-/// The methods that a platform's path takes, for the answer to the others.
+/// The methods that a platform's path accepts, listed in the answer to any other method.
 const PROXIED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -46,11 +46,11 @@ pub struct Reading {
     stage: Stage,
     since: Instant,
     scan: HeadScan,
-    /// Answers before are still on their way to the client: the wait for the next request has not begun.
+    /// Earlier answers have been on their way to the client since then: the wait for the next request has not begun.
     leaving_since: Option<Instant>,
 }
 
-/// What has come so far.
+/// What has arrived so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Nothing on a new connection.
@@ -61,14 +61,14 @@ enum Stage {
     Head,
 }
 
-/// What is to be done about a request whose head was read.
+/// What to do with a request whose head has been read.
 enum Decision {
     Refuse(Reason),
     Reply(Reply),
     Forward(Box<Upload>),
     /// `/health`, once the round of probes has ended.
     AwaitRound,
-    /// `/events`, to whom.
+    /// `/events`, for this peer.
     Listen(Peer),
     /// The body is needed first.
     Collect {
@@ -94,12 +94,12 @@ impl Reading {
         }
     }
 
-    /// Whether not a byte of a request has come: at most empty lines.
+    /// Whether no byte of a request has arrived, empty lines aside.
     pub fn is_idle(&self) -> bool {
         self.stage != Stage::Head
     }
 
-    /// `client_at` says when bytes of the client last moved.
+    /// `client_at` says when bytes last moved on the client's connection.
     pub fn deadline(&self, core: &Core, client_at: Instant) -> Instant {
         let settings = &core.site.settings;
         if let Some(since) = self.leaving_since {
@@ -112,7 +112,7 @@ impl Reading {
             };
         match (core.phase, self.stage) {
             (Phase::Serving, _) | (Phase::Draining { .. }, Stage::Head) => usual,
-            // Who has just come is about to ask, and would take the close for a failure.
+            // A client that has just connected is about to send a request, and would take the close for a failure.
             (Phase::Draining { since }, Stage::Opening) => {
                 usual.min(since.max(self.since) + LAST_REQUEST_PATIENCE)
             }
@@ -120,7 +120,7 @@ impl Reading {
         }
     }
 
-    /// The answers before have left: the wait for the next request begins.
+    /// The earlier answers have left: the wait for the next request begins.
     pub fn on_sent(&mut self, now: Now) {
         if self.leaving_since.take().is_some() {
             self.since = now.instant;
@@ -176,7 +176,7 @@ impl Reading {
     }
 }
 
-/// Answers what is not understood as a request. Where it ends is not known, so that the connection ends with it.
+/// Answers bytes that are not understood as a request. Their end is unknown, so the connection ends with the answer.
 fn refuse_unread(reason: Reason, id: Option<RequestId>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let mut request = cx.core.new_request(cx.role, cx.now);
     request.id = id.unwrap_or(request.id);
@@ -186,8 +186,8 @@ fn refuse_unread(reason: Reason, id: Option<RequestId>, cx: &mut Cx<'_>) -> (Exc
     (Exchange::Replying(replying), Step::Again)
 }
 
-/// What a request that is not understood asks. Empty lines may stand before it. Whatever else is wrong, HEAD gets no body
-/// (RFC 9110 section 9.3.2).
+/// What a request that cannot be understood asks for. Empty lines may precede it. Whatever else is wrong with it, HEAD
+/// gets no body (RFC 9110 section 9.3.2).
 pub(super) fn asked_by(unread: &[u8]) -> Asked {
     match unread.trim_ascii_start().starts_with(b"HEAD ") {
         true => Asked::Head,
@@ -221,7 +221,8 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let decoder = Decoder::new(head.framing);
     let continues =
         head.expects_continue && !matches!(head.framing, Framing::None | Framing::Length(0));
-    // The client may send its body or not, and what comes next could be either; or it is more than is read to be dropped.
+    // After `Expect: 100-continue` the client may or may not send its body, so what comes next could be either; or the
+    // body is larger than what is read and dropped.
     let is_last = continues
         || matches!(head.framing, Framing::Length(length) if length > DROPPED_BYTES_MAX as u64);
     let reads_body = matches!(decision, Decision::Forward(_) | Decision::Collect { .. });
@@ -262,7 +263,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     }
 }
 
-/// Takes down the facts that are needed after the head is gone.
+/// Records the facts that are needed after the head is gone.
 fn note(request: &mut Request, head: &RequestHead<'_, '_>) {
     request.method = Method::new(head.method);
     request.path = Path::new(head.target.path);
@@ -277,7 +278,7 @@ fn note(request: &mut Request, head: &RequestHead<'_, '_>) {
     }
 }
 
-/// The client's own id for its request, if it is a sane one.
+/// The client's own id for its request, if it is acceptable.
 fn own_id(value: Option<&[u8]>) -> Option<RequestId> {
     let id = std::str::from_utf8(value?).ok()?;
     let is_sane = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())

@@ -1,5 +1,5 @@
-//! Passes the platform's answer on to the client, piece by piece as it comes. There is no way back from here to
-//! another key: what a retry would need is gone.
+//! Passes the platform's answer on to the client, piece by piece as it arrives. From here no other key can be tried:
+//! what a retry would need is gone.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use super::rest::Rest;
 use super::transfer::{Coding, Stopped, nothing_withheld, transfer};
 use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
 
-/// The body of the final answer. All that a piece of it touches is here and not in the request: with a thousand streams
-/// each line of memory is one that the processor waits for.
+/// The body of the final answer. What each piece of it touches is here rather than in the request: with a thousand
+/// streams, each cache line is one that the processor waits for.
 pub struct Relaying {
     request: Box<Request>,
     pub(super) rest: Rest,
@@ -27,7 +27,7 @@ pub struct Relaying {
     decoder: Decoder,
     coding: Coding,
     sieve: UsageSieve,
-    /// Bytes of content.
+    /// Bytes of content passed on so far.
     passed: u64,
     patience: Patience,
     status: u16,
@@ -37,14 +37,14 @@ pub struct Relaying {
 
 /// How long the rest of a body may take.
 enum Patience {
-    /// For ever, while no more than this passes without a byte.
+    /// For ever, as long as no pause without a byte exceeds this.
     Idle(Duration),
-    /// Until then, whatever comes: the answer to a probe.
+    /// Until then, whatever arrives: the answer to a probe.
     Until(Instant),
 }
 
 impl Relaying {
-    /// Writes the final head for the client, which has room for it. What a retry would need has been given up.
+    /// Writes the final head for the client, whose output has room for it. What a retry would need has been given up.
     pub fn begin(
         mut request: Box<Request>,
         rest: Rest,
@@ -85,7 +85,7 @@ impl Relaying {
         self.go_on(upstream, cx)
     }
 
-    /// Passes on what is there, both ways.
+    /// Passes on what there is, in both directions.
     pub fn go_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let sent = self.rest.send_on(upstream.output, &mut self.request, cx);
         let stopped = match sent {
@@ -152,7 +152,7 @@ impl Relaying {
         }
     }
 
-    /// The answer has been handed over whole.
+    /// The whole answer has been handed over.
     fn complete(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         self.request.bytes_out = self.passed;
         let reusable = self.afterwards == Afterwards::KeepAlive
@@ -175,7 +175,7 @@ impl Relaying {
         )
     }
 
-    /// The answer broke off: the client must not take what it has for the whole.
+    /// The answer broke off: the client must not take what it has received for the whole answer.
     fn cut_off(self, what: String) -> (Exchange, Step) {
         let reason = Reason::AnswerCutOff {
             host: self.request.route().authority.clone(),

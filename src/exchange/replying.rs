@@ -1,4 +1,4 @@
-//! Sends an answer of the program's own: a page, an error, the demo platform's words.
+//! Sends an answer that the program itself generates: a page, an error, or the demo platform's text.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -24,10 +24,10 @@ use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN, put_piece};
 use super::{Cx, End, Exchange, Step, after_answer};
 
-/// How long a listener of `/events` may take nothing.
+/// How long a listener of `/events` may go without reading.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The demo platform's events find room, with what frames them.
+/// The demo platform's events fit into the room that is required, framing included.
 const _: () = assert!(EVENTS_BYTES_MAX + 64 <= ROOM_MIN);
 
 const CHUNK_END: &[u8] = b"\r\n";
@@ -38,20 +38,20 @@ pub struct Replying {
     end: End,
     decoder: Decoder,
     stage: Stage,
-    /// When the stage began: the client cannot have been idle before.
+    /// When the stage began: time before that does not count as the client's idleness.
     since: Instant,
 }
 
 enum Stage {
     /// No byte of the answer has been written.
     Before(Before),
-    /// The head has been written, and this follows.
+    /// The head has been written, and this body follows.
     Body(Body),
 }
 
-/// What an answer waits for. There is room for its head.
+/// What an answer waits for before its head is written, for which there is room.
 enum Before {
-    /// It is held back until then.
+    /// The answer is held back until then.
     Held(Instant, Reply),
     /// `/health`: the round of probes is under way.
     Round,
@@ -67,7 +67,7 @@ enum Body {
     Demo {
         stream: DemoStream,
         coding: Coding,
-        /// The client must take what was said before there is more.
+        /// The client must take what has been written before more is produced.
         is_behind: bool,
     },
     /// `/events`: this event is being sent.
@@ -80,14 +80,14 @@ enum Body {
 }
 
 impl Replying {
-    /// Answers `request` with `reply`; `decoder` stands in the request's body.
+    /// Answers `request` with `reply`; `decoder` tells how far the request's body has been read.
     pub fn new(request: Box<Request>, reply: Reply, decoder: Decoder, now: Now) -> Box<Replying> {
         let end = End::answered(reply.status);
         let held = Before::Held(now.instant + reply.delay, reply);
         Replying::before(held, end, request, decoder, now)
     }
 
-    /// Answers `request` with the error that `reason` is.
+    /// Answers `request` with the error for `reason`.
     pub fn refuse(
         request: Box<Request>,
         reason: Reason,
@@ -115,7 +115,7 @@ impl Replying {
         Replying::before(Before::Round, End::answered(200), request, decoder, cx.now)
     }
 
-    /// Answers `peer` with the figures, again and again.
+    /// Answers `peer` with the figures, again and again, as a stream.
     pub fn listen(request: Box<Request>, peer: Peer, decoder: Decoder, now: Now) -> Box<Replying> {
         let listening = Before::Listening(peer);
         Replying::before(listening, End::answered(200), request, decoder, now)
@@ -176,7 +176,7 @@ impl Replying {
         }
     }
 
-    /// Waits for the client, or for what the stage needs besides.
+    /// Waits for the client, or for whatever else the stage needs.
     fn wait(self: Box<Self>, cx: &Cx<'_>) -> (Exchange, Step) {
         match self.has_begun() && self.stalls_at(cx.client.active_at) <= cx.now.instant {
             true => (Exchange::Replying(self), Step::Close(Reason::Idle)),
@@ -189,7 +189,7 @@ impl Replying {
         matches!(self.stage, Stage::Body(_))
     }
 
-    /// None where something else than time ends the waiting.
+    /// None where something other than time ends the wait.
     pub fn deadline(&self, client_at: Instant) -> Option<Instant> {
         let stalls_at = self.stalls_at(client_at);
         match &self.stage {
@@ -218,7 +218,7 @@ impl Replying {
         client_at.max(self.since) + self.patience()
     }
 
-    /// How long the client may take nothing. Who listens and does not read is dropped, not waited for.
+    /// How long the client may go without reading. A listener that does not read is dropped, not waited for.
     fn patience(&self) -> Duration {
         match &self.stage {
             Stage::Before(Before::Listening(_)) | Stage::Body(Body::Event { .. }) => {
@@ -250,7 +250,7 @@ impl Body {
 }
 
 impl Before {
-    /// Whether what it waits for is there.
+    /// Whether what it waits for has happened.
     fn is_over(&self, cx: &Cx<'_>) -> bool {
         match self {
             Before::Held(until, _) => *until <= cx.now.instant,
@@ -313,8 +313,8 @@ fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Body {
     }
 }
 
-/// Sends what there is room for, and goes over to the next event once this one has been taken; whether the stream has
-/// ended. It ends behind the present event where it may not go on.
+/// Sends what there is room for, and moves on to the next event once this one has been handed over. Returns whether the
+/// stream has ended: it ends after the present event if it may not go on.
 fn send_event(
     event: &mut Rc<[u8]>,
     sent: &mut usize,
@@ -361,7 +361,7 @@ fn put_chunk_head(out: &mut Buffer, coding: Coding, length: usize) {
     }
 }
 
-/// Writes the events that are due; whether the stream has ended.
+/// Writes the events that are due. Returns whether the stream has ended.
 fn produce(stream: &mut DemoStream, coding: Coding, out: &mut Buffer, now: Now) -> bool {
     let mut events = Vec::new();
     let is_over = stream.produce(now, &mut events);
@@ -382,7 +382,7 @@ pub fn error_reply(reason: &Reason) -> Reply {
             "code": reason.code(),
         }
     });
-    // One without a status is of nobody who could be answered.
+    // A reason without a status has no client left to be answered.
     let status = reason.status().unwrap_or(500);
     let mut reply = Reply::json(status, &body).with("x-proxy-error", reason.code());
     if let Some(seconds) = reason.retry_after_seconds() {
@@ -395,13 +395,13 @@ pub fn error_reply(reason: &Reason) -> Reply {
         reply = reply.with("allow", *allow);
     }
     if status == 401 {
-        // RFC 9110 section 11.6.1: it names the scheme.
+        // RFC 9110 section 11.6.1: a 401 names the scheme.
         reply = reply.with("www-authenticate", "Bearer");
     }
     reply
 }
 
-/// The answer to a browser's question whether its script may call (Fetch standard, CORS preflight).
+/// The answer to a CORS preflight request (Fetch standard), if this is one.
 pub fn preflight_reply(request: &Request, head: &RequestHead<'_, '_>) -> Option<Reply> {
     let text = |name| {
         head.field(name)
@@ -420,7 +420,7 @@ pub fn preflight_reply(request: &Request, head: &RequestHead<'_, '_>) -> Option<
     let others =
         names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("authorization"));
     let allowed: Vec<&str> = std::iter::once("authorization").chain(others).collect();
-    // Without blanks the answer is no longer than the question, for which a head has room.
+    // Without spaces the list is hardly longer than the one asked for, which fitted into a head.
     Some(
         reply
             .with("access-control-allow-headers", allowed.join(","))

@@ -1,5 +1,5 @@
-//! What is left to be sent of a request that will not be sent again. Whoever has made one has given up the way back to
-//! another key.
+//! What is left to be sent of a request that will not be sent again. Whoever makes a `Rest` gives up the possibility of
+//! trying another key.
 
 use crate::base::buffer::Buffer;
 use crate::http::body::Decoder;
@@ -11,7 +11,7 @@ use super::request::Request;
 use super::transfer::Stopped;
 use super::upload::Upload;
 
-/// None once all of the request has been handed on, which it has been before most answers.
+/// None once the whole request has been handed on, as it has been before most answers.
 pub struct Rest(Option<Box<Upload>>);
 
 impl Rest {
@@ -54,7 +54,7 @@ impl Rest {
         self.0.as_ref().is_some_and(|upload| !upload.is_received())
     }
 
-    /// Gives back its memory; how far the client's body has been read.
+    /// Gives its memory back. Returns how far the client's body has been read.
     pub fn discard(self, core: &mut Core) -> Decoder {
         self.0.map_or(Decoder::Done, |upload| core.discard(upload))
     }

@@ -1,5 +1,5 @@
-//! One try: the request goes to the platform with one key, and the answer's head is awaited. As long as a request is
-//! here the client has not got a byte of an answer, so that another key may still be tried.
+//! One try: sends the request to the platform with one key, and awaits the answer's head. As long as a request is in
+//! this state, the client has not received a byte of an answer, so that another key may still be tried.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -30,11 +30,11 @@ use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::Upload;
 use super::{Cx, End, Ends, Exchange, Step, Upstream};
 
-/// A platform that ends a connection after it has waited so long for the client's next byte is taken to have lost its
-/// patience with the client. Most platforms wait 10 seconds or more; one with a fault of its own does not wait for that.
+/// A platform that ends the connection after waiting this long for the client's next byte is taken to have timed out on
+/// the client. Most platforms wait 10 seconds or more; one with a fault of its own does not wait that long.
 const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// Interim answers to one request; a platform that sends more makes no sense.
+/// The most interim answers to one request; a platform that sends more is taken to be faulty.
 pub(super) const INTERIM_MAX: u32 = 32;
 pub(super) const ENDLESS_INTERIMS: &str = "it sent interim answers without end";
 
@@ -52,12 +52,12 @@ pub struct Trying {
 enum Stage {
     /// Connecting since then.
     Dialing(Instant),
-    /// The request is on its way since then. Silence counts from then on only: before, the request may have waited behind
+    /// The request is being sent since then. Silence before that does not count: the request may have waited behind
     /// another one, and the connection in the pool.
     Sending(Instant),
     /// The request's last byte left then.
     Awaiting(Instant),
-    /// The head is there, and what it means depends on the beginning of the body.
+    /// The head has arrived; what it means depends on the beginning of the body.
     Looking,
 }
 
@@ -65,12 +65,12 @@ enum Stage {
 enum Failure {
     Unreachable(String),
     TimedOut(&'static str),
-    /// The proxy's own doing: neither is the key to blame, nor would another one do better.
+    /// The proxy's own failure: the key is not to blame, and another one would do no better.
     Own(String),
 }
 
 impl Trying {
-    /// A try with this permit, the first one or a further one.
+    /// Begins a try with this permit, the first one or a later one.
     pub fn begin(
         mut request: Box<Request>,
         upload: Box<Upload>,
@@ -135,7 +135,7 @@ impl Trying {
         }
     }
 
-    /// All that was written for the platform has left.
+    /// Everything written for the platform has been sent.
     pub fn on_sent(&mut self, now: Now) {
         if let Stage::Sending(_) = self.stage
             && self.upload.is_done()
@@ -187,14 +187,14 @@ impl Trying {
         )
     }
 
-    /// There is no whole head yet.
+    /// The head is not complete yet.
     fn on_silence(self, upstream: Ends<'_>, origin: Origin, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let is_silent = upstream.input.is_empty() && self.request.interims == 0;
         let died_unused = origin == Origin::Pooled && is_silent && self.upload.is_repeatable();
         match upstream.ended {
             Some(_) if died_unused => {
-                // The platform closed it while it waited in the pool: nobody's failure, and no try. The next one must
-                // be fresh: a request that makes the platform close would else go to every connection of the pool.
+                // The platform closed the connection while it was pooled: that is nobody's failure and not a try. The
+                // next one must be fresh: a request that makes the platform close would otherwise use up the pool.
                 let endpoint = Rc::clone(&self.request.route().endpoint);
                 let fresh = Trying::new(self.request, self.upload, self.tried, self.permit, cx.now);
                 let reuse = Reuse::No;
@@ -264,7 +264,7 @@ impl Trying {
             return self.pass_over(range.end, upstream, cx);
         }
         if head.status < 200 {
-            // The client gets it, so that there is no way back to another key.
+            // The client gets this interim answer, so no other key can be tried any more.
             let rest = Rest::of(self.upload);
             let interim = Interim::begin(self.request, rest, self.permit, cx.now);
             return (Exchange::Interim(interim), Step::Again);
@@ -295,7 +295,7 @@ impl Trying {
         relaying.go_on(upstream, cx)
     }
 
-    /// An interim answer of so many bytes that an HTTP/1.0 client does not get: another key may still be tried.
+    /// Skips an interim answer of `bytes` bytes, which HTTP/1.0 clients do not get: another key may still be tried.
     fn pass_over(mut self, bytes: usize, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if self.request.interims == INTERIM_MAX {
             return self.fail(Failure::Unreachable(ENDLESS_INTERIMS.into()), cx);
@@ -306,8 +306,8 @@ impl Trying {
         (Exchange::Trying(self), Step::Again)
     }
 
-    /// The permit for one more try, if there may be one. It is taken here and now: by the time that others have run, the
-    /// last key that is left may be unhealthy, and this answer gone, which the client would have got.
+    /// The permit for one more try, if one is allowed. It is taken at once: after other sessions have run, the last key
+    /// left might be unhealthy, and this answer, which the client could have received, would be gone.
     fn next_permit(&self, outcome: &Outcome, cx: &mut Cx<'_>) -> Option<Permit> {
         let route = self.request.route();
         let is_probe = matches!(self.request.role, Role::Probe(_));
@@ -368,7 +368,7 @@ impl Trying {
         cx.core
             .settle(&self.request, self.permit, Outcome::Canceled, cx.now);
         let rest = cx.core.discard(self.upload);
-        // A body that is only too large has an end, up to which most clients send before they read.
+        // A body that is merely too large has an end that can be found; most clients send up to it before they read.
         let decoder = match matches!(reason, Reason::BodyTooLarge { .. }) {
             true => rest,
             false => Decoder::Done,
@@ -385,8 +385,8 @@ impl Trying {
     }
 }
 
-/// Whether all that came of an unfinished request is with the platform, and the patience for the rest of it is over: ours,
-/// which `ours_ends`, or the platform's. What was silence before `since` does not count.
+/// Whether the platform has been sent all that has arrived of an unfinished request, and the patience for the rest of
+/// it is over: ours, at `ours_ends`, or the platform's. Silence before `since` does not count.
 pub(super) fn has_waited_for_client(
     since: Instant,
     ours_ends: Instant,
@@ -400,7 +400,7 @@ pub(super) fn has_waited_for_client(
     upstream.has_sent_all() && until <= cx.now.instant
 }
 
-/// What a head says of when to come again.
+/// What a head says about when to retry.
 pub fn waits<'b>(head: &ResponseHead<'_, 'b>) -> Waits<'b> {
     let mut resets = [None; RESETS_MAX];
     let fields = head.fields.iter();
@@ -438,7 +438,7 @@ fn invalid_key(head: &ResponseHead<'_, '_>, mut bytes: &[u8], ended: Option<Ende
         }
     }
     body.truncate(INVALID_KEY_BODY_BYTES_MAX);
-    // Google's front ends encode it for clients that take that, and the official SDKs do.
+    // Google's front ends compress the body for clients that accept that, as the official SDKs do.
     let coding = head.field("content-encoding");
     match names_invalid_key(&decoded(coding, body, INVALID_KEY_BODY_BYTES_MAX)) {
         true => Look::Invalid,

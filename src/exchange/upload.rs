@@ -1,4 +1,4 @@
-//! The request on its way to the platform: its head written anew, its body kept for a retry or streamed through.
+//! The request on its way to the platform: its head rewritten, its body kept for a retry or streamed through.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -15,7 +15,7 @@ use super::reason::Reason;
 use super::request::Request;
 use super::transfer::{Coding, Sink, Stopped, transfer};
 
-/// A body from this size on that is not kept is large.
+/// A body of at least this size that is not kept counts as large.
 const LARGE_BYTES_MIN: u64 = 256 * 1024;
 
 /// What one request sends.
@@ -24,7 +24,7 @@ pub struct Upload {
     coding: Coding,
     kept: Kept,
     keeps: Keeps,
-    /// Bytes of content that came from the client.
+    /// Bytes of content received from the client.
     received: u64,
     limits: Limits,
 }
@@ -38,26 +38,26 @@ enum Keeps {
     Unsent,
 }
 
-/// All that is kept for retries, against its bound.
+/// The memory of all bodies kept for retries, and its bound.
 #[derive(Debug)]
 pub struct RetryMemory {
     used: Rc<Cell<u64>>,
     pub max: u64,
 }
 
-/// How much of one request is taken.
+/// How much of one request's body is accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// A body up to this size is kept.
     pub kept_bytes_max: u64,
     /// A larger body is refused.
     pub content_bytes_max: u64,
-    /// Whose bound that is.
+    /// Whose bound that is, as the client is told.
     pub bound: &'static str,
 }
 
 impl Limits {
-    /// Those of a request that goes to a platform.
+    /// The limits of a request to a platform.
     pub fn of(site: &Site) -> Limits {
         Limits {
             kept_bytes_max: site.settings.retry_buffer_bytes,
@@ -66,7 +66,7 @@ impl Limits {
         }
     }
 
-    /// What the client is told whose body is larger.
+    /// What a client whose body is larger is told.
     pub fn exceeded(self) -> Reason {
         Reason::BodyTooLarge {
             bytes_max: self.content_bytes_max,
@@ -76,7 +76,7 @@ impl Limits {
 }
 
 impl Upload {
-    /// An upload of `head`, complete but for the key's lines and the empty line.
+    /// An upload of `head`, which lacks only the key's lines and the empty line.
     pub fn new(
         head: &[u8],
         framing: Framing,
@@ -118,7 +118,7 @@ impl Upload {
         }
     }
 
-    /// An upload of a request that is known whole: a probe's.
+    /// An upload of a request that is known completely: a probe's.
     pub fn complete(
         head: &[u8],
         body: &[u8],
@@ -141,7 +141,7 @@ impl Upload {
         }
     }
 
-    /// Whether all that came of the body is still there.
+    /// Whether everything received of the body is still there.
     fn is_kept(&self) -> bool {
         match self.keeps {
             Keeps::All => true,
@@ -149,8 +149,8 @@ impl Upload {
         }
     }
 
-    /// Whether a connection that others have used may take it. One that the platform is just closing loses a body that is
-    /// not kept; against a large one a handshake costs little.
+    /// Whether a connection that has been used before may carry this upload. If the platform is just closing it, a body
+    /// that is not kept is lost; compared with a large one, a handshake costs little.
     pub fn connection_reuse(&self) -> Reuse {
         match self.decoder {
             Decoder::Length(left) if left >= LARGE_BYTES_MIN && !self.is_kept() => Reuse::Recent,
@@ -162,8 +162,8 @@ impl Upload {
     pub fn is_repeatable(&self) -> bool {
         match self.keeps {
             Keeps::All => true,
-            // The end of an empty chunked body is part of the body, too: without it the next request on the platform's
-            // connection would be read as a chunk.
+            // An empty chunked body still has a last chunk, which is not kept: without it the next request on the
+            // platform's connection would be read as a chunk.
             Keeps::Unsent => {
                 let end_is_gone = self.coding == Coding::Chunked && self.decoder.is_done();
                 self.received == 0 && !end_is_gone
@@ -191,13 +191,13 @@ impl Upload {
         self.kept.body()
     }
 
-    /// Writes the head with the key's `lines` and begins the body anew.
+    /// Writes the head with the key's `lines` and restarts the body from its beginning.
     pub fn begin_try(&mut self, lines: &[u8], output: &mut Buffer) {
         self.kept.begin_try(lines, output);
     }
 
-    /// Takes what the client has sent and hands on what `output` has room for. Without an output the body is only kept, and
-    /// what is not handed on counts as full. It is done once all has been handed on.
+    /// Takes what the client has sent and hands on what `output` has room for. Without an output the body is only kept,
+    /// and what cannot be handed on counts as `Full`. It is `Done` once everything has been handed on.
     ///
     /// # Errors
     /// The body is malformed or too large. Nothing more of the client's connection can be understood then.
@@ -223,7 +223,7 @@ impl Upload {
             stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
             self.check_size()?;
         }
-        // What comes before there is a connection stays whole: that one may come to nothing.
+        // What arrives before there is a connection is kept whole: that connection may come to nothing.
         if output.is_some() && !self.keeps_more(input, memory) {
             self.stop_keeping();
         }
@@ -240,7 +240,7 @@ impl Upload {
                 let (decoder, received) = (&mut self.decoder, &mut self.received);
                 let stopped = receive(decoder, received, input, output, self.coding, request)?;
                 if self.received > 0 {
-                    // It cannot be sent again, and much may still come.
+                    // The request cannot be sent again, and much of its body may still arrive.
                     self.forget_sent(blocks);
                 }
                 self.check_size()?;
@@ -249,7 +249,7 @@ impl Upload {
         }
     }
 
-    /// Gives up the possibility of sending it again: an answer has begun, or it has become too large.
+    /// Gives up the possibility of sending the request again: an answer has begun, or the body has become too large.
     pub fn stop_keeping(&mut self) {
         self.keeps = Keeps::Unsent;
     }
@@ -262,14 +262,14 @@ impl Upload {
         }
     }
 
-    /// Gives all memory back; how far the client's body has been read.
+    /// Gives all memory back. Returns how far the client's body has been read.
     pub fn discard(&mut self, blocks: &mut BlockPool) -> Decoder {
         self.kept.clear(blocks);
         std::mem::replace(&mut self.decoder, Decoder::Done)
     }
 
-    /// Whether it is kept and may grow by what waits in `input`. The bound of all bodies together holds whatever one read
-    /// has brought; its own it may overstep by that.
+    /// Whether the body is kept and may grow by what waits in `input`. The bound on all bodies together is never
+    /// exceeded; the body's own bound may be, by what one read has brought.
     fn keeps_more(&self, input: &Buffer, memory: &RetryMemory) -> bool {
         match self.keeps {
             Keeps::All => {
@@ -280,7 +280,7 @@ impl Upload {
         }
     }
 
-    /// What is announced counts as if it had come.
+    /// Bytes that are announced count as if they had been received.
     fn check_size(&self) -> Result<(), Reason> {
         let size = self.received.saturating_add(self.decoder.announced());
         match size > self.limits.content_bytes_max {
@@ -325,7 +325,7 @@ impl RetryMemory {
         Rc::clone(&self.used)
     }
 
-    /// Nothing always fits.
+    /// Zero bytes always fit.
     fn has_room(&self, bytes: u64) -> bool {
         bytes == 0 || self.used() + bytes <= self.max
     }
