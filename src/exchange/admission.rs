@@ -20,11 +20,11 @@ const KEY_FIELDS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "
 /// Where browsers' Realtime clients show a key, since they can set no other field of a WebSocket's request.
 pub const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 
-/// From where a request came.
+/// Where a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub address: IpAddr,
-    /// A process of this machine that speaks for itself.
+    /// Whether it is a process on this machine that speaks for itself.
     pub is_loopback: bool,
 }
 
@@ -35,14 +35,14 @@ pub struct Shown {
     pub fields: u128,
     /// The query's parameter `key` showed one.
     pub in_query: bool,
-    /// The key, once one was known.
+    /// The first known client key that was shown.
     pub client: Option<ClientId>,
     /// Something was shown that might have been a key.
     pub any: bool,
 }
 
 impl Peer {
-    /// The client behind `socket_address`: itself, or whom a trusted proxy names.
+    /// The client behind `socket_address`: that address itself, or the one that a trusted proxy names.
     pub fn of(socket_address: IpAddr, head: &RequestHead<'_, '_>, site: &Site) -> Peer {
         let socket_address = socket_address.to_canonical();
         let trusted = |address: &IpAddr| {
@@ -62,8 +62,8 @@ impl Peer {
         }
         let mut client = None;
         let mut outermost_trusted = None;
-        // The client counts as a process of this machine only if it comes by way of this machine alone: else any trusted
-        // proxy could pose as one.
+        // The client counts as a process on this machine only if it comes by way of this machine alone: otherwise any
+        // trusted proxy could pose as one.
         let mut is_local = socket_address.is_loopback();
         for hop in values(head.fields, "x-forwarded-for").flat_map(list_items) {
             match parse_address(hop) {
@@ -75,7 +75,7 @@ impl Peer {
                     client = Some(address);
                     is_local = socket_address.is_loopback() && address.is_loopback();
                 }
-                // It cannot be read: the peer's own address counts, but not as that of a process that speaks for itself.
+                // The hop cannot be read: the socket's own address counts, but not as a process that speaks for itself.
                 None => {
                     client = Some(socket_address);
                     is_local = false;
@@ -84,8 +84,8 @@ impl Peer {
         }
         Peer {
             address: client.or(outermost_trusted).unwrap_or(socket_address),
-            // What other fields say of a client is not read, but that they are there tells that the peer speaks for somebody
-            // else.
+            // What other fields say about a client is not read, but their presence shows that the peer speaks for
+            // somebody else.
             is_loopback: is_local && (forwarded || !is_forwarded),
         }
     }
@@ -202,7 +202,7 @@ pub fn subprotocol_key(item: &[u8]) -> Option<&[u8]> {
     item.strip_prefix(b"openai-insecure-api-key.")
 }
 
-/// The key in `Bearer KEY`, or the value itself. A key holds no space, so that only one of the two can be one.
+/// The key in `Bearer KEY`, or the value itself. A key contains no space, so only one of the two can be a key.
 fn without_bearer(value: &[u8]) -> &[u8] {
     const SCHEME: &[u8] = b"bearer";
     match value.split_at_checked(SCHEME.len()) {
@@ -225,14 +225,14 @@ fn without_format<'v>(value: &'v [u8], route: &Route) -> &'v [u8] {
     stripped.unwrap_or(value)
 }
 
-/// The values of the query's parameter `key`: a leftover one does not hide the real one.
+/// The values of the query's `key` parameters: a leftover one does not hide the real one.
 fn query_keys(query: &str) -> impl Iterator<Item = &str> {
     query
         .split('&')
         .filter_map(|pair| pair.strip_prefix("key="))
 }
 
-/// The query without its parameter `key`, in pieces that are joined by `&`.
+/// The query without its `key` parameters, in pieces that are to be joined by `&`.
 pub fn query_without_key(query: &str) -> impl Iterator<Item = &str> {
     query.split('&').filter(|pair| !pair.starts_with("key="))
 }

@@ -1,6 +1,6 @@
-//! The connection's last answer is on its way. Closing at once, with bytes of the client unread, would reset the
-//! connection and could cost the client that answer (RFC 9112 section 9.6): so the sending direction ends first, and
-//! for a while what still comes is dropped: many a client reads its answer once it has sent its body.
+//! The connection's last answer is on its way. Closing at once, with bytes from the client unread, would reset the
+//! connection and could cost the client that answer (RFC 9112 section 9.6). So the sending direction ends first, and
+//! for a while what still arrives is dropped: many clients read the answer only once they have sent their body.
 
 use std::time::{Duration, Instant};
 
@@ -11,26 +11,26 @@ use super::core::Core;
 use super::reason::Reason;
 use super::{Cx, Exchange, Step};
 
-/// How long the client may send nothing while it reads its answer, before it is closed.
+/// How long the client may send nothing while it reads its answer, before the connection is closed.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How long it may take for that, however it sends.
+/// How long that may take in all, however the client sends.
 const LINGER_MAX: Duration = Duration::from_secs(30);
 
-/// What is read and dropped at most of a request's body: more than a usual one has, pictures and files included.
+/// How much of a request's body is read and dropped at most: more than usual ones have, pictures and files included.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The same where no body is under way, or where nobody knows where it ends.
+/// The same where no body is under way, or where its end is not known.
 const REST_BYTES_MAX: usize = 256 * 1024;
 
 pub struct Closing {
     since: Instant,
     stage: Stage,
-    /// What may still be dropped.
+    /// How many more bytes may be dropped.
     patience_bytes: usize,
 }
 
-/// Which of the two directions still lives.
+/// Which of the two directions is still to end.
 #[derive(Clone, Copy)]
 enum Stage {
     Sending,
@@ -39,7 +39,7 @@ enum Stage {
 }
 
 impl Closing {
-    /// `decoder` stands in the request's body.
+    /// `decoder` tells how far the request's body has been read.
     pub(super) fn new(decoder: &Decoder, now: Now) -> Closing {
         Closing {
             since: now.instant,
@@ -72,7 +72,7 @@ impl Closing {
         }
     }
 
-    /// Whether there is patience for more that is dropped.
+    /// Whether more bytes may still be read and dropped.
     pub fn wants_client(&self) -> bool {
         self.patience_bytes > 0
     }

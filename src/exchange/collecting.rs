@@ -15,7 +15,7 @@ use super::transfer::Stopped;
 use super::upload::{Limits, Upload};
 use super::{Cx, End, Exchange, Step};
 
-/// What the demo platform takes; it only echoes a little of it.
+/// What the demo platform accepts; it echoes only a little of it.
 pub const LIMITS: Limits = Limits {
     kept_bytes_max: 1024 * 1024,
     content_bytes_max: 1024 * 1024,
@@ -66,7 +66,7 @@ impl Collecting {
     }
 
     pub fn deadline(&self, client_at: Instant) -> Instant {
-        // What is here of it may have come behind another request, long before.
+        // What is here of the request may have arrived long before, behind another request.
         client_at.max(self.request.started.instant) + self.request.site.settings.idle_timeout
     }
 

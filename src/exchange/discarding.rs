@@ -12,9 +12,9 @@ use super::reading::Reading;
 use super::transfer::{Coding, ROOM_MIN, Sink, Stopped, nothing_withheld, transfer};
 use super::{Cx, Exchange, Step};
 
-/// How long is read before the connection is given up instead.
+/// How long to read before the connection is given up instead.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How much is read before the same. A connection whose client announces more ends with its answer.
+/// How much to read before that. If the client announces more, the connection ends with the answer.
 pub const DROPPED_BYTES_MAX: usize = 256 * 1024;
 
 pub struct Discarding {
@@ -90,7 +90,7 @@ mod tests {
     fn no_more_is_dropped_than_its_bound() {
         const PIECE: usize = 1024;
         let mut core = core("{}", PLATFORM);
-        // Both have the same time for it: none passes.
+        // No time passes for either.
         for (bytes, is_too_long) in [
             (DROPPED_BYTES_MAX, false),
             (DROPPED_BYTES_MAX + PIECE, true),

@@ -1,5 +1,5 @@
-//! Writes a client's head anew for the platform: what is between two hops removed, the platform's key in place of the
-//! client's, all else unchanged and in order.
+//! Rewrites a client's head for the platform: hop-by-hop fields removed, the platform's key in place of the client's,
+//! all else unchanged and in order.
 
 use crate::base::text::decimal;
 use crate::http::field::{begins_with, is_framing, is_one_of, list_items, values};
@@ -9,7 +9,7 @@ use crate::site::Route;
 
 use super::admission::{SUBPROTOCOLS, Shown, query_without_key, subprotocol_key};
 
-/// What of `path` lies below the platform's API path: `/name/v1/models` and `/name/models` both give `/models`.
+/// The part of `path` below the platform's API path: `/name/v1/models` and `/name/models` both give `/models`.
 pub fn tail_below<'p>(path: &'p str, route: &Route) -> &'p str {
     let below_name = &path[(1 + route.platform.name.len()).min(path.len())..];
     match below_name.strip_prefix(route.platform.api_path.as_str()) {
@@ -58,7 +58,7 @@ pub fn write_head(
 }
 
 /// The protocols to which a client offers to switch, as they are passed on. A request with a body keeps to HTTP/1.1,
-/// and nobody is offered HTTP/2.
+/// and HTTP/2 is never offered.
 pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
     if !head.upgrade || !matches!(head.framing, Framing::None | Framing::Length(0)) {
         return None;
@@ -68,7 +68,7 @@ pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
         .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
         .filter_map(|protocol| std::str::from_utf8(protocol).ok())
         .collect();
-    // Without blanks: a list of short items would outgrow the room that a head has.
+    // Without spaces: with them, a list of short items could outgrow the room that a head has.
     (!protocols.is_empty()).then(|| protocols.join(",").into())
 }
 
@@ -115,10 +115,10 @@ fn write_request_line(
     draft.extend_from_slice(b" HTTP/1.1\r\n");
 }
 
-/// Fields that are the proxy's business.
+/// Fields that the proxy handles itself.
 const OWN: [&str; 3] = ["host", "expect", "authorization"];
 
-/// Fields in which servers in front of this one tell of whom they serve.
+/// Fields in which servers in front of this one identify the client that they serve.
 const OF_CLIENT: [&str; 10] = [
     "forwarded",
     "via",
@@ -132,7 +132,7 @@ const OF_CLIENT: [&str; 10] = [
     "cf-connecting-ipv6",
 ];
 
-/// Whether a field of this name tells of somebody for whom its sender speaks.
+/// Whether a field of this name identifies a client for whom its sender speaks.
 pub(super) fn tells_of_client(name: &str) -> bool {
     begins_with(name, "x-forwarded-") || is_one_of(name, &OF_CLIENT)
 }

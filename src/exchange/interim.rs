@@ -1,5 +1,5 @@
-//! Passes interim answers on, and awaits the final one. The client has got, or gets at once, bytes of an answer to this
-//! try, so that there is no way back to another key.
+//! Passes interim answers on, and awaits the final one. The client has received, or is about to receive, bytes of an
+//! answer to this try, so that no other key can be tried.
 
 use std::time::Instant;
 
@@ -26,15 +26,15 @@ pub struct Interim {
     pub(super) rest: Rest,
     permit: Permit,
     scan: HeadScan,
-    /// The platform's time began then: with the first interim answer, or when the client had taken what it was sent, or when
-    /// the request had been sent.
+    /// When the platform's time to answer began: with the first interim answer, or when the client had taken what was
+    /// sent to it, or when the request had been sent.
     since: Instant,
-    /// The client must take what was sent before.
+    /// Nothing is passed on until the client has taken what was written before.
     is_blocked: bool,
 }
 
 impl Interim {
-    /// The first interim answer stands in the platform's input.
+    /// The first interim answer is still unread in the platform's input.
     pub fn begin(request: Box<Request>, rest: Rest, permit: Permit, now: Now) -> Interim {
         Interim {
             request,
@@ -79,7 +79,7 @@ impl Interim {
     fn go_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let is_blocked = cx.client.output.room() < HEAD_ROOM_BYTES;
         if std::mem::replace(&mut self.is_blocked, is_blocked) {
-            // The platform's time has stood still until here.
+            // The platform's time to answer has stood still until now.
             self.since = cx.now.instant;
         }
         let due_at = self.deadline(cx.active_at(&upstream));
@@ -114,7 +114,7 @@ impl Interim {
             Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
         };
         if head.status >= 200 {
-            // A body that would have to be read for it is on its way to the client, read or not.
+            // For a 400, the body that would decide goes to the client in any case: nothing is learnt of the key.
             let outcome = judge(head.status, &|| waits(&head), cx.now).unwrap_or(Outcome::Canceled);
             let (request, rest, permit) = (self.request, self.rest, self.permit);
             let relaying = Relaying::begin(request, rest, permit, &head, outcome, cx);

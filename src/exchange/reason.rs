@@ -1,5 +1,5 @@
-//! Why a request or a connection ends otherwise than by a platform's answer. The answer, the log line and the counter
-//! all come from here.
+//! Why a request or a connection ends other than with a platform's answer. The answer, the log line and the counter all
+//! come from here.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use crate::http::malformed::{Kind, Malformed};
 use crate::policy::access::Refusal;
 
-/// Every fault that the proxy itself tells of.
+/// Every fault that the proxy itself reports.
 #[derive(Debug)]
 pub enum Reason {
-    /// The bytes are no HTTP that may be served.
+    /// The bytes are not HTTP that may be served.
     Malformed(Malformed),
     /// A path that would leave the platform's `api_path`.
     PathClimbs,
     /// The client's head, or the rest of its body, did not come in time.
     RequestTimeout,
-    /// Larger than this, and whose bound that is.
+    /// The body is larger than this many bytes; `bound` says whose bound that is.
     BodyTooLarge {
         bytes_max: u64,
         bound: &'static str,
     },
     IpNotAllowed,
-    /// No platform of that name; the routes that there are.
+    /// No platform of that name; `routes` lists those that exist.
     UnknownPlatform {
         routes: String,
     },
@@ -35,15 +35,15 @@ pub enum Reason {
     },
     MissingApiKey,
     InvalidApiKey,
-    /// A private page was asked for with another key than a root key.
+    /// A private page was asked for with a key that is not a root key.
     NoRootKey,
-    /// A private page was asked for from elsewhere, and no key counts.
+    /// A private page was asked for from another machine, and no key can open it.
     LocalOnly,
     Refused(Refusal),
     /// A page that the configuration switches off, and the setting's name.
     PageDisabled(&'static str),
     NotFound,
-    /// The methods that the path has.
+    /// The methods that the path accepts.
     MethodNotAllowed(&'static str),
     /// Every usable key is rate-limited.
     KeysRateLimited {
@@ -52,7 +52,7 @@ pub enum Reason {
     NoHealthyKeys {
         retry_after: Option<Duration>,
     },
-    /// The platform could not be reached or made no sense; which and where.
+    /// The platform could not be reached or did not behave as HTTP demands; its host, and what happened.
     Upstream {
         host: String,
         what: String,
@@ -63,7 +63,7 @@ pub enum Reason {
     },
     /// A defect of the proxy's own.
     Bug,
-    /// The client closed, half-closed or reset.
+    /// The client closed, half-closed or reset its connection.
     ClientGone,
     /// The platform's answer broke off after its head.
     AnswerCutOff {
@@ -81,7 +81,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The status of the answer; none where nobody is left to answer.
+    /// The status of the answer; none where no client is left to be answered.
     pub fn status(&self) -> Option<u16> {
         self.row().0
     }
@@ -272,7 +272,7 @@ fn refusal_message(refusal: &Refusal) -> Cow<'static, str> {
     }
 }
 
-/// Rounded up, at least 1: a client that waits so long finds a key.
+/// Rounded up, at least 1: a client that waits that long finds a key.
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_millis().div_ceil(1000) as u64).max(1)
 }

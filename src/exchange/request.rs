@@ -14,7 +14,7 @@ use crate::policy::access::{ClientId, Quota};
 use crate::policy::keyring::KeyId;
 use crate::site::{Route, Site};
 
-/// For whom a session works.
+/// Whom a session serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A client of the proxy.
@@ -35,7 +35,7 @@ pub enum Afterwards {
 /// What a browser's origin may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cors {
-    /// No `Origin` was sent: the answer is nobody's business but the client's.
+    /// No `Origin` was sent: CORS does not apply.
     NotAsked,
     /// A foreign origin, or CORS is off.
     Refused,
@@ -65,12 +65,12 @@ pub struct Request {
     /// The platform's key of the last try.
     pub key: Option<KeyId>,
     pub tries: u32,
-    /// Interim answers that came in that try.
+    /// Interim answers received in that try.
     pub interims: u32,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub first_byte_at: Option<Instant>,
-    /// What the request's body is, as far as its model is looked for.
+    /// The format of the request's body, for finding the model that it names.
     pub body_format: Format,
     pub model: ModelScan,
     pub usage: UsageScan,
@@ -80,7 +80,7 @@ pub struct Request {
 const PROBE_PATIENCE: Duration = Duration::from_secs(20);
 
 impl Request {
-    /// A request of which nothing is known yet, and which therefore ends its connection.
+    /// A request about which nothing is known yet, and which therefore ends its connection.
     pub fn new(site: Rc<Site>, role: Role, id: RequestId, started: Now) -> Request {
         Request {
             site,
@@ -109,7 +109,7 @@ impl Request {
         }
     }
 
-    /// When it ends at the latest, whatever the platform sends; none for what is no probe.
+    /// When a probe ends at the latest, whatever the platform sends; none for other requests.
     pub fn probe_ends_at(&self) -> Option<Instant> {
         match self.role {
             Role::Probe(_) => Some(self.started.instant + PROBE_PATIENCE),
@@ -125,7 +125,7 @@ impl Request {
         &self.site.routes[place]
     }
 
-    /// Tells the fields that the platform's own replace, wherever in the request they stand.
+    /// A test for the fields that the platform's own replace, wherever in the request they stand.
     pub fn replaced_fields(&self) -> impl Fn(&str) -> bool + use<> {
         let (site, place) = (Rc::clone(&self.site), self.route);
         move |name| place.is_some_and(|place| site.routes[place].platform.sets_field(name))
@@ -140,7 +140,7 @@ impl Request {
         self.model.model().or_else(in_path)
     }
 
-    /// Takes note of a piece of its body.
+    /// Records a piece of the request's body.
     pub fn on_request_content(&mut self, data: &[u8]) {
         self.bytes_in += data.len() as u64;
         if self.body_format == Format::Json {

@@ -22,7 +22,7 @@ use super::core::Core;
 use super::request::{Request, Role};
 use super::{Cx, Ends, Exchange, Step, Upstream};
 
-/// The fields of a platform of which nothing is particular.
+/// The fields of a platform with nothing particular about it.
 pub const PLATFORM: &str = r#""base_url": "http://platform.example""#;
 
 /// A core with these files. The platform `p` has the key `sk-1`; `platform` holds its other fields.
@@ -63,7 +63,7 @@ fn config(settings: &str, platforms: &str, keys: &str) -> Config {
     }
 }
 
-/// A client's request of which nothing is known yet.
+/// A client's request about which nothing is known yet.
 pub fn request(core: &mut Core) -> Box<Request> {
     core.new_request(Role::Proxy, now())
 }
@@ -77,7 +77,7 @@ pub fn permitted(core: &mut Core, begun: Now) -> (Box<Request>, Permit) {
     (request, permit.expect("its keys are new"))
 }
 
-/// Calls `tell` with the head of `line` and `fields` (which end in CRLF each).
+/// Calls `tell` with the head of `line` and `fields` (each of which ends in CRLF).
 pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_, '_>) -> T) -> T {
     let text = format!("{line}\r\nHost: proxy.example\r\n{fields}\r\n");
     let mut storage = Storage::EMPTY;
@@ -85,7 +85,7 @@ pub fn with_head<T>(line: &str, fields: &str, tell: impl FnOnce(&RequestHead<'_,
     tell(&head.expect("a well-formed head"))
 }
 
-/// A connection that is well, on which bytes moved last at `active_at`.
+/// A healthy connection, on which bytes last moved at `active_at`.
 pub fn ends<'b>(input: &'b mut Buffer, output: &'b mut Buffer, active_at: Now) -> Ends<'b> {
     Ends {
         input,
@@ -96,7 +96,7 @@ pub fn ends<'b>(input: &'b mut Buffer, output: &'b mut Buffer, active_at: Now) -
     }
 }
 
-/// A step of an exchange whose client has sent `sent`; what the client gets by it.
+/// A step of an exchange whose client has sent `sent`. Returns also what the client gets from it.
 pub fn step(exchange: Exchange, sent: &[u8], core: &mut Core, now: Now) -> (Exchange, Vec<u8>) {
     step_behind(b"", exchange, sent, core, now)
 }

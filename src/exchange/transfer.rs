@@ -20,13 +20,13 @@ pub enum Coding {
 /// Room that must be there before a piece is decoded: the longest chunk line or trailer section and what frames it.
 pub const ROOM_MIN: usize = 16 * 1024;
 
-/// Pieces that one call moves: tens of thousands, of a byte each, may wait.
+/// The most pieces that one call moves: tens of thousands of one byte each may be waiting.
 const PIECES_MAX: usize = 16;
 
 /// The most that framing adds to one piece: size line, and the line end after it.
 const FRAMING_BYTES_MAX: usize = 32;
 
-/// For bodies of which no trailer fields are withheld but those that may never go on.
+/// For bodies whose trailer fields are all passed on, except those that never are.
 pub fn nothing_withheld(_: &str) -> bool {
     false
 }
@@ -71,7 +71,7 @@ pub enum Stopped {
 }
 
 impl Stopped {
-    /// What an exchange does that wants `step`: it does not wait while more can be moved.
+    /// `step`, but without waiting while more can be moved.
     pub fn unless_paused(self, step: Step) -> Step {
         match (self, step) {
             (Stopped::Paused, Step::Wait | Step::Starve) => Step::Again,
@@ -80,7 +80,7 @@ impl Stopped {
     }
 }
 
-/// Moves what can be moved. `watch` sees each piece of content; trailer fields that are `withheld` do not go on.
+/// Moves what can be moved. `watch` sees each piece of content; trailer fields that are `withheld` are not passed on.
 ///
 /// # Errors
 /// The framing is broken; what came before has been moved.
@@ -128,7 +128,7 @@ pub fn transfer(
     Ok(Stopped::Paused)
 }
 
-/// Whether `piece`, of which `data` is the content, came just as it is put.
+/// Whether `piece`, whose content is `data`, arrived in exactly the form in which it is put.
 fn is_as_put(coding: Coding, data: &[u8], piece: &[u8]) -> bool {
     match coding {
         Coding::Identity => piece.len() == data.len(),

@@ -1,5 +1,6 @@
-//! After a 101 both sides speak a protocol of their own: bytes pass both ways as they come, until both have ended. Where
-//! one breaks off, the other gets what came before; whether that is the whole is for their protocol to tell.
+//! After a 101 both sides speak a protocol of their own: bytes are passed on in both directions as they arrive, until
+//! both have ended. If one breaks off, the other gets what came before; whether that is complete is for their protocol
+//! to tell.
 
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ enum Flow {
 
 /// What one direction needs next.
 enum Moved {
-    /// Nothing until bytes or room come.
+    /// Nothing until there are bytes or room.
     Waits,
     /// Everything has been passed on, and the sender has ended.
     Ends,
@@ -43,7 +44,7 @@ enum Moved {
 }
 
 impl Tunnel {
-    /// Writes the 101 for the client, which has room for it. The rest of `head`'s buffer belongs to the tunnel.
+    /// Writes the 101 for the client, which has room for it. What follows `head` in its buffer belongs to the tunnel.
     pub fn begin(
         mut request: Box<Request>,
         permit: Permit,
@@ -164,7 +165,7 @@ mod tests {
         })
     }
 
-    /// What a tunnel does whose one side has said something and ended, once the other side has taken it.
+    /// What a tunnel does when one side has said something and ended, once the other side has taken that.
     fn what_follows_last_words(of_client: bool, ended: Ended) -> Step {
         let (mut core, now) = (core("{}", PLATFORM), now());
         let mut exchange = tunnel(&mut core, now);
@@ -214,7 +215,7 @@ mod tests {
         let (mut core, begun) = (core("{}", PLATFORM), now());
         let idle_timeout = core.site.settings.idle_timeout;
         let now = begun.after(idle_timeout);
-        // (when client and platform were heard last, whether the tunnel ends)
+        // (when bytes of client and platform last moved, whether the tunnel ends)
         let rows = [
             (begun, now, false),
             (now, begun, false),

@@ -11,12 +11,12 @@ use crate::net::dial::Origin;
 use crate::policy::keyring::{KeyId, KeyState};
 use std::time::Duration;
 
-/// An exchange to which an interim answer has come, behind the whole request.
+/// An exchange that has received an interim answer, after the whole request was sent.
 fn begin(role: Role, core: &mut Core, begun: Now) -> Exchange {
     begin_within(Framing::None, role, core, begun)
 }
 
-/// The same before a body has come.
+/// The same before a body has arrived.
 fn begin_within(framing: Framing, role: Role, core: &mut Core, begun: Now) -> Exchange {
     let mut request = core.new_request(role, begun);
     request.route = Some(0);
@@ -27,7 +27,7 @@ fn begin_within(framing: Framing, role: Role, core: &mut Core, begun: Now) -> Ex
     Exchange::Interim(Interim::begin(request, rest, permit, begun))
 }
 
-/// A step at which `answer` has come of the platform.
+/// A step at which `answer` has arrived from the platform.
 fn step(
     exchange: Exchange,
     answer: &[u8],
@@ -85,8 +85,8 @@ fn a_head_is_looked_for_while_the_client_is_behind() {
 #[test]
 fn the_platforms_time_does_not_pass_while_the_request_is_sent() {
     let settings = r#"{"response_timeout_seconds": 2, "idle_timeout_seconds": 10}"#;
-    // (when each byte of a body of four has come, whether the platform has taken them, when it is looked at, whether the
-    // platform has closed then, what the client is told, whether the key is to blame)
+    // (when each byte of a body of four arrives, whether the platform has taken them, when the exchange is looked at,
+    // whether the platform has closed by then, what the client is told, whether the key is to blame)
     let (some, all) = (vec![5, 14], vec![5, 14, 20, 25]);
     let rows = [
         (&all, true, 26, false, None, false),

@@ -10,7 +10,7 @@ fn the_time_of_a_head_begins_with_its_first_byte() {
     let begun = now();
     let after = |seconds| begun.after(Duration::from_secs(seconds));
     let mut exchange = Exchange::Reading(Reading::idle(begun));
-    // (seconds since the answer before, what has come, whether it is late)
+    // (seconds since the previous answer, what has arrived, whether it is late)
     let rows: [(u64, &[u8], bool); 5] = [
         (0, b"", false),
         (1, b"\r\n", false),
@@ -33,7 +33,7 @@ fn a_connection_with_empty_lines_alone_is_idle() {
     let mut core = core(settings, PLATFORM);
     let begun = now();
     let mut exchange = Exchange::Reading(Reading::idle(begun));
-    // (seconds since the answer before, what has come, whether the connection ends)
+    // (seconds since the previous answer, what has arrived, whether the connection ends)
     let rows: [(u64, &[u8], bool); 4] = [
         (0, b"\r", false),
         (2, b"\r\n", false),

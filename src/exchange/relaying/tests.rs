@@ -9,7 +9,7 @@ use super::*;
 use crate::net::dial::Origin;
 use crate::policy::keyring::KeyId;
 
-/// A probe that is shown `answer` and then nothing.
+/// A probe that gets `answer` and then nothing.
 fn probed(answer: &str, core: &mut Core, begun: Now) -> (Exchange, Step) {
     let (_, key) = core.probes.next(begun).expect("a new key is probed");
     let mut exchange = Exchange::probe(0, key, core, begun);
@@ -45,7 +45,7 @@ fn a_probe_ends_in_time_whatever_comes() {
         let begun = now();
         let (exchange, step) = probed(answer, &mut core, begun);
         assert_eq!(core.keyring.last_error(KeyId(0)), error, "{answer:?}");
-        // Nobody awaits what it may still say.
+        // Nobody awaits what the platform may still send.
         let is_given_up = matches!(step, Step::Abandon | Step::Close(Reason::Idle));
         assert!(is_given_up, "{answer:?}");
         exchange.abort(&Reason::Idle, &mut core, begun);

@@ -1,4 +1,4 @@
-//! Bodies from one framing to the other, in every split.
+//! Bodies transferred from one framing to another, in every split.
 
 use super::*;
 use crate::exchange::testing::{buffer, drain, shown};
@@ -13,7 +13,7 @@ fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> Moved {
     let (mut input, mut output) = (buffer(b""), buffer(b""));
     let (mut out, mut watched) = (Vec::new(), Vec::new());
     let mut stopped = Ok(Stopped::Starved);
-    // The first look comes before any byte, as for a request without a body.
+    // The first look comes before any byte has arrived, as for a request without a body.
     for piece in std::iter::once(&&b""[..]).chain(pieces) {
         input.put(piece);
         if stopped.is_ok() {
@@ -68,7 +68,7 @@ fn bodies_that_keep_their_bytes() {
         let found = every_split(input.as_bytes(), |pieces| {
             let (out, watched, left, end) = moved(framing, Coding::Identity, pieces);
             assert_eq!(out, watched);
-            // The line that has not ended stays, or not, as it was cut.
+            // Whether a line that has not ended is left depends on how it was cut.
             (out, if end == done { left } else { String::new() }, end)
         });
         assert_eq!(
@@ -106,7 +106,7 @@ fn chunks_as_they_come() {
             "0\r\n\r\n",
             "",
         ),
-        // As long as what is written for it, but another line.
+        // As long as the line that is written for it, but different.
         (Framing::Chunked, "3;x\r\nabc", "3\r\nabc\r\n", "abc"),
         (Framing::Close, "abc", "3\r\nabc\r\n", "abc"),
     ] {

@@ -5,12 +5,12 @@ use crate::base::buffer::Buffer;
 use crate::exchange::testing::{self, PLATFORM, buffer, drain, ends, step_between};
 use crate::policy::testing::rejected;
 
-/// A step whose output the platform does not take. It may have answered.
+/// A step while the platform takes no output. It may have answered.
 fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {
     step_at_end(trying, output, answer, None, core, now).0
 }
 
-/// The same where the platform may have ended the connection behind its answer.
+/// The same where the platform may have ended the connection after its answer.
 fn step_at_end(
     trying: Trying,
     output: &mut Buffer,
@@ -30,7 +30,7 @@ fn step_at_end(
     step_between(Exchange::Trying(trying), client, upstream, core, now)
 }
 
-/// The first try of a request that has come whole.
+/// The first try of a request that has arrived completely.
 fn begin(core: &mut Core, begun: Now) -> Trying {
     let (request, permit) = testing::permitted(core, begun);
     let upload = Upload::complete(b"", b"{}", &mut core.blocks, &core.retry_memory);
@@ -71,7 +71,7 @@ fn the_key_of_the_next_try_cannot_be_lost_to_others() {
     let trying = begin(&mut core, now);
     let answer = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
     let next = step(trying, &mut buffer(b""), answer, &mut core, now);
-    // Now another request has its turn, to which the platform refuses the last key that is left.
+    // Now another request runs, for which the platform rejects the last key that is left.
     let last = core.site.routes[0].keys[1];
     let permit = core.keyring.permit(last, now);
     core.keyring.learn(&permit, rejected(), now);
@@ -121,7 +121,7 @@ fn interim_answers_that_the_client_does_not_get_leave_the_way_to_other_keys() {
 fn a_connection_is_used_again_if_nothing_is_left_on_it_either_way() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".as_slice();
     let with_more = &[answer, b"HTTP"].concat();
-    // (whether the request has left, what comes and how that ends, whether the connection is kept)
+    // (whether the request has been sent, what arrives and how that ends, whether the connection is kept)
     for (is_taken, answer, ended, is_kept) in [
         (true, answer, None, true),
         (false, answer, None, false),
@@ -169,7 +169,7 @@ fn a_pooled_connection_that_died_unused_is_replaced_by_a_fresh_one() {
 fn a_try_that_failed_counts_as_one_and_not_as_a_refusal() {
     let mut core = testing::core("{}", PLATFORM);
     let now = testing::now();
-    // A pooled connection, too, on which something came was not closed unused.
+    // Even a pooled connection was not closed unused if something arrived on it.
     let (trying, ended) = (begin(&mut core, now), Some(Ended::Cleanly));
     let mut output = buffer(b"");
     let (mut next, _) = step_at_end(trying, &mut output, b"HTTP", ended, &mut core, now);

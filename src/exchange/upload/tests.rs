@@ -42,7 +42,7 @@ impl Bench {
         }
     }
 
-    /// Pumps with a platform there.
+    /// Pumps with a connection to the platform.
     fn pump(&mut self) -> Result<Stopped, Reason> {
         let (blocks, memory) = (&mut self.core.blocks, &self.core.retry_memory);
         let output = Some(&mut self.output);
@@ -65,12 +65,12 @@ impl Bench {
         self.upload.forget_sent(&mut self.core.blocks);
     }
 
-    /// The bytes of the block that is held.
+    /// The bytes of memory that the upload holds.
     fn held_bytes(&self) -> usize {
         self.upload.kept.held_bytes()
     }
 
-    /// Gives the memory back and looks whether nothing is left counted.
+    /// Gives the memory back and checks that nothing is left counted.
     fn discard(mut self) {
         let _ = self.upload.discard(&mut self.core.blocks);
         assert_eq!(self.core.retry_memory.used(), 0);
@@ -84,7 +84,7 @@ fn limits(kept_bytes_max: u64) -> Limits {
     }
 }
 
-/// Framing, limits, memory, what the client sends; the body that goes out, what is left, whether it can be repeated.
+/// Framing, limits, memory, what the client sends; the body that is sent, what is left, whether it can be sent again.
 const ROWS: [(Framing, u64, u64, &str, &str, &str, bool); 12] = [
     (Framing::None, 100, 100, "GET", "", "GET", true),
     (Framing::Length(0), 100, 100, "", "", "", true),
@@ -140,7 +140,7 @@ const ROWS: [(Framing, u64, u64, &str, &str, &str, bool); 12] = [
     ),
 ];
 
-/// What went out after the head, with the chunks taken apart.
+/// What was sent after the head, with the chunks decoded.
 fn body_of(framing: Framing, sent: &[u8]) -> String {
     let sent = shown(sent);
     let body = sent.strip_prefix(SENT_HEAD).expect("the head comes first");
@@ -181,7 +181,7 @@ fn each_piece_goes_on_at_once_and_again_in_a_retry() {
             assert_eq!(shown(bench.input.unread()), left, "{framing:?} {sent:?}");
             assert_eq!(bench.request.bytes_in, body.len() as u64);
             if !is_repeatable {
-                // The pieces decide whether a chunked body outgrows its bound before its end.
+                // How it is cut decides whether a chunked body outgrows its bound before its end.
                 assert!(
                     !bench.upload.is_repeatable() || framing == Framing::Chunked,
                     "{sent:?}"

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Much may still come of a body that has outgrown its bound, and slowly.
+/// Much more of a body that has outgrown its bound may still arrive, and slowly.
 #[test]
 fn what_streams_through_holds_no_memory() {
     for kept_bytes_max in [1_000_000, 100_000] {
@@ -52,7 +52,7 @@ fn all_kept_bodies_together_stay_within_their_bound() {
 
 #[test]
 fn a_large_body_that_is_not_kept_needs_a_connection_that_is_alive() {
-    // (framing, how much is kept, what connection will do)
+    // (framing, how much may be kept, which connection will do)
     let rows = [
         (Framing::None, 0, Reuse::Yes),
         (Framing::Length(1), 0, Reuse::Yes),
@@ -72,7 +72,7 @@ fn a_large_body_that_is_not_kept_needs_a_connection_that_is_alive() {
 
 #[test]
 fn what_came_before_a_connection_outlasts_one_that_comes_to_nothing() {
-    // (how much may be kept of it, of all together)
+    // (how much may be kept of this body, and of all together)
     for (kept_bytes_max, memory_max) in [(5, 1000), (1000, 5)] {
         let mut bench = Bench::new(Framing::Chunked, limits(kept_bytes_max), memory_max);
         for piece in ["3\r\nabc\r\n", "3\r\ndef\r\n", "3\r\nghi\r\n0\r\n\r\n"] {
