@@ -31,13 +31,13 @@ use scheduler::Scheduler;
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// Connections accepted before those that exist get their turn.
+/// Connections accepted before the existing ones get their turn.
 const ACCEPTS_PER_TURN: usize = 4;
 
 /// The same while there are streams, which wait meanwhile: an accept takes the kernel as long as a stream's event does.
 const ACCEPTS_BESIDE_STREAMS: usize = 1;
 
-/// Connections accepted as the door closes; no more can wait for that.
+/// Connections accepted as the door closes; no more can be waiting by then.
 const LAST_ACCEPTS_MAX: usize = listen::BACKLOG as usize;
 
 /// The resolver's tokens lie above those of all slabs.
@@ -83,7 +83,7 @@ pub struct Doors {
     pub demo: std::net::TcpListener,
 }
 
-/// Pipes that become readable when a signal came: a byte each.
+/// Pipes that become readable when a signal arrives: one byte for each.
 pub struct Signals {
     pub stop: std::os::unix::net::UnixStream,
     pub reload: std::os::unix::net::UnixStream,
@@ -100,7 +100,7 @@ pub fn read_clock() -> Now {
     }
 }
 
-/// Reads the clock that a turn's length is measured with; nothing else is decided by it.
+/// Reads the monotonic clock. Apart from [`read_clock`], it only measures how long a turn takes.
 fn moment() -> Instant {
     Instant::now()
 }
@@ -152,7 +152,7 @@ impl Server {
         Ok(server)
     }
 
-    /// How many clients may be connected: as configured, or fewer, if there are not descriptors for so many.
+    /// How many clients may be connected: as configured, or fewer, if there are too few descriptors for that many.
     fn set_limits(&mut self) {
         let configured = self.core.site.settings.max_connections as usize;
         let open_max = self.capacity.clients_max(configured);
@@ -219,7 +219,7 @@ impl Server {
         Ok(self.is_drained().then_some(Stopped::Drained))
     }
 
-    /// Lets clients in and drives sessions that are no streams, for as long as that may take.
+    /// Accepts clients and drives sessions that are not streams, for as long as that may take.
     fn work_on_rest(&mut self) {
         let rest_max = match self.scheduler.streams() {
             0 => REST_MAX,
@@ -244,7 +244,7 @@ impl Server {
             .drive_rest(core, network, self.now, || until <= moment());
     }
 
-    /// Clients that have gone make room for others, and a descriptor is free again.
+    /// Clients that have gone make room for others and leave descriptors free.
     fn make_room(&mut self) {
         let ended = self.scheduler.take_ended();
         if ended.proxy + ended.demo > 0 {
@@ -255,12 +255,12 @@ impl Server {
         }
     }
 
-    /// Whether a client may wait at a door.
+    /// Whether accepting is worth an attempt at some door.
     fn is_open(&self) -> bool {
         self.clients.is_open(self.now) || self.demo.is_open(self.now)
     }
 
-    /// How long the poll may sleep: until the next deadline, not at all while somebody can go on.
+    /// How long the poll may sleep: until the next deadline, or not at all while some session can go on.
     fn timeout(&self) -> Option<Duration> {
         if self.scheduler.has_work() || self.is_open() {
             return Some(Duration::ZERO);
@@ -288,7 +288,7 @@ impl Server {
         Some(next.saturating_duration_since(self.now.instant))
     }
 
-    /// Gives an event to whom it belongs.
+    /// Passes an event to its owner.
     fn dispatch(&mut self, event: &Event) {
         let token = event.token();
         if (RESOLVER_TOKEN..RESOLVER_TOKEN + SOCKETS_MAX).contains(&token.0) {
@@ -352,7 +352,7 @@ impl Server {
         self.count_connections();
     }
 
-    /// Takes note of how many there are, for the pages that show it.
+    /// Counts the connections, for the pages that show them.
     fn count_connections(&mut self) {
         self.core.connections.clients = self.clients.open as u64;
         let idle = self.network.idle_upstreams();
@@ -362,7 +362,7 @@ impl Server {
         self.core.connections.upstreams = (self.network.owners.len() - others) as u64;
     }
 
-    /// Publishes the figures when it is time, and wakes the sessions that wait for something else than their own
+    /// Publishes the figures when it is time, and wakes the sessions that wait for something other than their own
     /// connections.
     fn wake(&mut self) {
         self.count_connections();
@@ -396,8 +396,8 @@ impl Server {
         None
     }
 
-    /// Closes the clients' door once it has been ajar. Who waits there is let in first: the kernel would reset these
-    /// connections, although another process may listen already.
+    /// Closes the clients' door once it has been ajar. Connections that wait there are accepted first: the kernel would
+    /// reset them, even if another process is listening already.
     fn close_door(&mut self) {
         if self
             .clients
@@ -421,7 +421,7 @@ impl Server {
     fn after_reload(&mut self) {
         self.set_limits();
         if let (Some(former), Some(new)) = (&mut self.clients.tls, &self.core.site.tls) {
-            // Whether clients speak TLS at all cannot change under them.
+            // A reload cannot change whether clients speak TLS at all.
             former.clone_from(new);
         }
     }
@@ -433,7 +433,7 @@ impl Server {
     }
 }
 
-/// How many bytes a pipe has.
+/// Reads what a pipe has. Returns the number of bytes.
 fn read_count(pipe: &mut UnixStream) -> usize {
     io::Read::read(pipe, &mut [0; 64]).unwrap_or(0)
 }

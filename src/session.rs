@@ -1,5 +1,5 @@
-//! Both ends of one client and the exchange between them. It moves bytes until nothing moves any more, and knows
-//! neither HTTP nor the poll.
+//! A client's connection, its upstream connection and the exchange between them. It moves bytes until nothing moves any
+//! more, and knows neither HTTP nor the poll.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -29,7 +29,7 @@ const LATER_BYTES_MAX: usize = 16 * 1024;
 /// An open stream on which nothing moves holds a session, its request and little else: no buffer, no kept body.
 const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
 
-/// A client's connection with everything that hangs on it.
+/// A client's connection with everything that belongs to it.
 pub struct Session {
     client: Connection,
     peer: IpAddr,
@@ -38,7 +38,7 @@ pub struct Session {
     exchange: Exchange,
     owed: Owed,
     turn: Turn,
-    /// What the last turn moved, and other work in its measure.
+    /// Bytes moved in the last turn, with other work expressed in bytes.
     worked_bytes: usize,
     /// The same for earlier turns, halved each turn.
     former_bytes: usize,
@@ -48,12 +48,12 @@ pub struct Session {
 enum Turn {
     /// The next drive begins one.
     Over,
-    /// The next drive sends what is there for the client, and goes on with what is left of this share, unless nothing is
-    /// left to be done then.
+    /// The next drive sends what is waiting for the client, then goes on with what is left of this share, unless
+    /// nothing is left to be done.
     Sending { share_bytes: usize, is_last: bool },
 }
 
-/// What the client could still be told if the present step failed by a defect.
+/// What the client could still be sent if a defect ended the present step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
     /// Bytes of an answer may have left, or no request is under way.
@@ -68,7 +68,7 @@ pub enum Driven {
     Waiting(Option<Instant>),
     /// It has used up its share; more can be done at once.
     Again,
-    /// It has a little for its client, which leaves when it is driven again, in the same turn, after some others.
+    /// It has a little output for its client, sent when it is driven again, in the same turn, after some others.
     Sending,
     Close(Reason),
 }
@@ -116,25 +116,25 @@ impl Session {
         !self.is_idle() && (!is_answered || self.client.has_output())
     }
 
-    /// Whether an answer is under way that comes little by little, and whose client keeps up: a client that is behind has
-    /// only itself to wait for.
+    /// Whether an answer is under way that arrives little by little and whose client keeps up: a client that is behind
+    /// has only itself to wait for.
     pub fn is_stream(&self) -> bool {
         self.former_bytes + self.worked_bytes <= STREAM_RECENT_BYTES_MAX
             && self.exchange.is_relaying()
             && !self.client.has_output()
     }
 
-    /// The poll reported something of the client.
+    /// The poll reported an event on the client's socket.
     pub fn hint_client(&mut self, news: Hints) {
         self.client.hint(news);
     }
 
-    /// The poll reported something of a socket of the upstream side.
+    /// The poll reported an event on a socket of the upstream side.
     pub fn hint_upstream(&mut self, token: Token, news: Hints) {
         self.upstream.hint(token, news);
     }
 
-    /// Moves bytes until nothing moves, the share of this turn is used up, or something is there to be sent to the client.
+    /// Moves bytes until nothing moves, the share of this turn is used up, or there is something to send to the client.
     pub fn drive(
         &mut self,
         slot: usize,
@@ -164,7 +164,7 @@ impl Session {
         driven
     }
 
-    /// The share of the turn that begins, or how it has ended at once.
+    /// Begins a turn. Returns its share, or how it has ended already.
     fn begin(
         &mut self,
         slot: usize,
@@ -190,7 +190,7 @@ impl Session {
         Ok(share_bytes)
     }
 
-    /// Sends what is there for the client. The share of the turn that goes on, or how it has ended.
+    /// Sends what is waiting for the client. Returns the share of the turn, if that goes on, or how it has ended.
     fn send(
         &mut self,
         share_bytes: usize,
@@ -200,7 +200,7 @@ impl Session {
     ) -> Result<usize, Driven> {
         let flushed = self.flush_client(core, now);
         self.worked_bytes += flushed.ok_or(Driven::Close(Reason::ClientGone))?;
-        // During a stop this is over already: an idle client is not waited for.
+        // During a stop this time has passed already: an idle client is not waited for.
         let until = self.deadline(core).filter(|at| *at > now.instant);
         if is_last && until.is_some() && !self.could_move() {
             return Err(Driven::Waiting(until));
@@ -211,7 +211,7 @@ impl Session {
         }
     }
 
-    /// Goes on after a defect has ended the step that was under way, and lost what it had in its hands.
+    /// Goes on after a defect has ended the step that was under way, and lost the state that the step held.
     pub fn recover(
         &mut self,
         slot: usize,
@@ -225,7 +225,7 @@ impl Session {
                 let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
                 exchange.abort(&Reason::Bug, core, now);
                 self.upstream.abandon(slot, &mut core.blocks, network);
-                // What the step has written of an answer goes with it.
+                // What the step has written of an answer is dropped.
                 self.client.output.consume(self.client.output.len());
                 self.exchange = Exchange::after_defect(self.role, core, now);
                 Driven::Again
@@ -255,7 +255,7 @@ impl Session {
             }
             self.worked_bytes += filled + STEP_BYTES;
             if goes_on && self.worked_bytes <= share_bytes {
-                // What the next step adds leaves in the same write.
+                // What the next step adds is sent in the same write.
                 continue;
             }
             if self.client.may_write() && self.client.output.len() <= LATER_BYTES_MAX {
@@ -269,7 +269,7 @@ impl Session {
                 return Driven::Close(Reason::ClientGone);
             };
             self.worked_bytes += flushed;
-            // A step that emptied a full buffer has made room for what no event will tell of again.
+            // A step that emptied a full buffer has made room for bytes that no further event will announce.
             let is_at_rest = is_starved || (!goes_on && filled + flushed == 0);
             if is_at_rest && !self.could_move() {
                 return Driven::Waiting(self.deadline(core));
@@ -302,14 +302,14 @@ impl Session {
         }
     }
 
-    /// Reads what is wanted and there, `bytes_max` at most of each side; the number of bytes, and one for news without bytes.
+    /// Reads what is wanted and available, at most `bytes_max` per side. Returns the bytes, counting other news as 1.
     fn fill(&mut self, bytes_max: usize, core: &mut Core, now: Now) -> usize {
         let blocks = &mut core.blocks;
         let mut filled = 0;
         if self.listens_to_client() && self.client.may_read() {
             let at = match self.exchange.wants_client() {
                 true => now,
-                // Bytes that are of no use yet are no reason to put a deadline off.
+                // Bytes that are of no use yet are no reason to postpone a deadline.
                 false => Now {
                     instant: self.client.active_at(),
                     ..now
@@ -323,8 +323,8 @@ impl Session {
         filled
     }
 
-    /// Whether the client is read: where its bytes are of use, and over TLS, whose end is a message among others that only
-    /// a read finds, also while it is served, as long as nothing else waits.
+    /// Whether the client is read: when its bytes are of use; and over TLS also while a request is served, as long as
+    /// nothing else waits, because TLS ends with a message that only a read finds.
     fn listens_to_client(&self) -> bool {
         let may_tell = self.client.ends_by_message() && self.client.input.is_empty();
         self.exchange.wants_client() || (may_tell && self.exchange.serves_client())
@@ -355,7 +355,7 @@ impl Session {
         step
     }
 
-    /// Does what the exchange asks for; a reason when it asks for the end.
+    /// Does what the exchange asks for. Returns a reason if that is to close.
     fn obey(
         &mut self,
         step: Step,
@@ -394,12 +394,12 @@ impl Session {
         }
     }
 
-    /// A client that ends its direction has gone, unless both sides speak a protocol of their own.
+    /// A client that ends its direction has gone, except in a tunnel.
     fn client_has_gone(&self) -> bool {
         self.client.peer_closed() && !self.exchange.outlives_half_close()
     }
 
-    /// Sends what can be sent; the number of bytes, or nothing when the client has gone.
+    /// Sends what can be sent. Returns the number of bytes, or none if the client has gone.
     fn flush(&mut self, core: &mut Core, now: Now) -> Option<usize> {
         let flushed = self.upstream.flush(&mut core.blocks, now);
         if flushed > 0 && !self.upstream.has_output() {
@@ -431,7 +431,7 @@ impl Session {
         exchange_at.into_iter().chain(dial_at).min()
     }
 
-    /// Whether some connection is to move bytes and can: the session must not wait then.
+    /// Whether some connection has bytes to move and can move them: the session must not wait then.
     fn could_move(&self) -> bool {
         let is_wanted = self.exchange.wants_upstream(self.client.has_output());
         self.upstream.could_move(is_wanted)
@@ -451,13 +451,13 @@ impl Session {
         let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
         let is_cut = exchange.ends_with_connection(self.client.has_output());
         if is_cut || matches!(reason, Reason::Bug) {
-            // The client must not take what it got for the whole.
+            // The client must not take what it has received for the whole answer.
             self.client.reset();
         } else {
             self.client.notify_of_close(&mut core.blocks);
         }
         match exchange.outlives_half_close() {
-            // What was sent last is still to arrive.
+            // What was sent last must still arrive.
             true => self.upstream.hang_up(slot, &mut core.blocks, network),
             false => self.upstream.abandon(slot, &mut core.blocks, network),
         }
@@ -484,7 +484,7 @@ fn ends(connection: &mut Connection) -> Ends<'_> {
 
 fn count(filled: Filled) -> usize {
     match filled {
-        // A read that brought no plaintext has brought the next one nearer.
+        // A read that yields no plaintext is progress all the same.
         Filled::Bytes(count) => count.max(1),
         Filled::Blocked => 0,
         Filled::End | Filled::Failed(_) => 1,

@@ -23,33 +23,33 @@ use crate::session::Session;
 /// How long accepting pauses when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A pause that begins so soon after the former one is no news.
+/// A pause that begins this soon after the previous one is not reported again.
 const SAME_LACK: Duration = Duration::from_secs(60);
 
-/// How long a door stays ajar at a stop: a round trip over a network, in which handshakes that have begun come to their
-/// end. The kernel resets those that are under way at the close; a first packet that is dropped meanwhile is only late.
+/// How long a door stays ajar at a stop: a network round trip, in which TCP handshakes that have begun can complete.
+/// The kernel resets those that are still under way at the close; a SYN that is dropped meanwhile is only late.
 pub(super) const AJAR: Duration = Duration::from_millis(100);
 
 /// A listening socket and what is known of it.
 pub(super) struct Door {
     pub(super) listener: Option<TcpListener>,
     pub(super) role: Role,
-    /// What clients are served with; none: without TLS.
+    /// How clients are served with TLS; none: without TLS.
     pub(super) tls: Option<Arc<ServerConfig>>,
     /// Sticky, as for connections: only `WouldBlock` clears it.
     pub(super) readable: bool,
     /// Open connections that came in here.
     pub(super) open: usize,
     pub(super) open_max: usize,
-    /// No descriptor was free once: not before then.
+    /// Accepting failed, as a rule for want of a descriptor: no attempt before then.
     paused_until: Option<Instant>,
     /// When the door is to be closed; set at a stop. Until then it is ajar: no handshake begins any more.
     pub(super) closes_at: Option<Instant>,
 }
 
 impl Door {
-    /// From now on the poll tells of visitors, as `owner`'s, and the kernel asks whether those who came in are still there.
-    /// Nobody comes in before the door's limit is set.
+    /// From now on the poll reports waiting connections, as `owner`'s, and the kernel probes whether accepted peers are
+    /// still there (keep-alive). Nothing is accepted before the door's limit is set.
     pub(super) fn new(
         listener: std::net::TcpListener,
         role: Role,
@@ -86,7 +86,7 @@ impl Door {
                 self.readable = false;
                 None
             }
-            // A connection that nobody uses makes room for a client that waits.
+            // An idle connection to a platform makes room for a client that waits.
             Err(error) if is_out_of_descriptors(&error) && network.close_idle() => {
                 self.accept(network, now)
             }
@@ -107,18 +107,18 @@ impl Door {
         }
     }
 
-    /// Has accepting pause; whether that is news. Pauses follow each other as long as what lacks is lacking.
+    /// Pauses accepting. Returns whether that is news: pauses follow one another as long as the shortage lasts.
     fn pause(&mut self, now: Now) -> bool {
         let former = self.paused_until.replace(now.instant + ACCEPT_PAUSE);
         former.is_none_or(|until| now.instant >= until + SAME_LACK)
     }
 
-    /// A descriptor has become free, perhaps.
+    /// A descriptor may have become free.
     pub(super) fn end_pause(&mut self, now: Now) {
         self.paused_until = self.paused_until.map(|until| until.min(now.instant));
     }
 
-    /// From now on only who has begun to connect may come in.
+    /// From now on only clients that have begun to connect are accepted.
     pub(super) fn leave_ajar(&mut self, now: Now) {
         if let Some(Err(error)) = self.listener.as_ref().map(listen::begin_no_more) {
             log::debug!("clients that connect as it closes may be reset: {error}");
@@ -131,12 +131,12 @@ impl Door {
         self.has_visitors() && self.paused_until.is_none_or(|until| until <= now.instant)
     }
 
-    /// When a pause is over that keeps somebody waiting.
+    /// When a pause that keeps a client waiting is over.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.paused_until.filter(|_| self.has_visitors())
     }
 
-    /// Whether somebody may wait for whom there is room.
+    /// Whether a client for which there is room may be waiting.
     fn has_visitors(&self) -> bool {
         self.listener.is_some() && self.readable && self.open < self.open_max
     }
@@ -180,7 +180,7 @@ mod tests {
     use crate::base::testing::now;
     use crate::net::resolver::Resolver;
 
-    /// A door, where it is, and what it needs.
+    /// A door, its address, and what it needs.
     fn door() -> (Door, SocketAddr, Sockets, mio::Poll) {
         let poll = mio::Poll::new().expect("there are descriptors");
         let registry = poll.registry().try_clone().expect("there are descriptors");
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn pauses_that_follow_each_other_are_told_once() {
         let (mut now, (mut door, ..)) = (now(), door());
-        // (what passes before the pause, whether it is news)
+        // (the time that passes before the pause, whether it is news)
         let rows = [
             (Duration::ZERO, true),
             (ACCEPT_PAUSE, false),

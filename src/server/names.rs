@@ -9,7 +9,7 @@ use crate::base::file::{self, is_out_of_descriptors};
 use crate::base::now::Now;
 use crate::config::watch::Watch;
 
-/// Where the kernel tells of each interface.
+/// Where the kernel describes each network interface.
 const INTERFACES: &str = "/sys/class/net";
 
 /// The two files, and whether they have changed.
@@ -20,7 +20,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Watches the files of `folder`, which is `/etc` but in tests.
+    /// Watches the files of `folder`, which is `/etc` except in tests.
     pub(super) fn new(folder: &Path, now: Now) -> Names {
         let [hosts, resolv_conf] = ["hosts", "resolv.conf"].map(|name| folder.join(name));
         Names {
@@ -30,8 +30,8 @@ impl Names {
         }
     }
 
-    /// Both texts as they are now, with interfaces as numbers; a file that cannot be read says nothing, and what is not
-    /// UTF-8 spoils its own word alone. None when no file can be opened just now: the next look finds them new.
+    /// Both texts as they are now, with interfaces as numbers. An unreadable file counts as empty, and bytes that are
+    /// not UTF-8 spoil only their own word. None when no descriptor is free: the next look takes the files for new.
     pub(super) fn read(&mut self) -> Option<(String, String)> {
         self.read_by(file::read)
     }
@@ -71,7 +71,7 @@ impl Names {
     }
 }
 
-/// A text whose addresses have numbers for the interfaces that they belong to: `fe80::1%2` for `fe80::1%eth0`.
+/// `text` with interface numbers in place of names in its addresses: `fe80::1%2` for `fe80::1%eth0`.
 fn number_zones(text: &str, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> String {
     let mut parts = text.split('%');
     let mut numbered = parts.next().unwrap_or_default().to_string();

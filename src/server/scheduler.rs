@@ -1,5 +1,5 @@
-//! The sessions: who is driven in a turn, in which order, and how much of it. Streams come first, then a bounded part of all
-//! others. What is little is sent for several clients at a time. It knows neither the poll nor the clock.
+//! The sessions: which are driven in a turn, in which order, and how far. Streams come first, then a bounded part of
+//! all others. Small outputs are sent for several clients at a time. It knows neither the poll nor the clock.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,20 +20,20 @@ use crate::net::connection::Hints;
 use crate::net::network::{Network, Owner};
 use crate::session::{Driven, Session};
 
-/// At most this many clients' writes are batched. Many reads and then many writes take the kernel less time than the same by
-/// turns: a request takes 4 % less with 16, and no less with more.
+/// At most this many clients' writes are batched. Many reads followed by many writes take the kernel less time than
+/// reads and writes by turns: a request takes 4 % less with 16, and no less with more.
 const SENDING_MAX: usize = 16;
 
 /// The same for streams, in a turn without other work: an event takes 5 % less with 4, and no less with more. Beside other
 /// work each stream sends at once.
 const STREAMS_SENDING_MAX: usize = 4;
 
-/// While there are no streams, the clock is read once for so many sessions. Once for each took 0.7 % of a short request's
-/// time.
+/// While there are no streams, the clock is read once for this many sessions. Reading it for each took 0.7 % of a short
+/// request's time.
 const DRIVEN_PER_LOOK: usize = 8;
 
-/// Deadlines that are looked at before the others get their turn: thousands may be due at once, each with a connection
-/// to be closed.
+/// Deadlines handled before other work gets its turn: thousands may have passed at once, each with a connection to be
+/// closed.
 const TIMERS_PER_TURN: usize = 256;
 
 /// All sessions, by slot, and what each of them waits for.
@@ -45,7 +45,7 @@ pub struct Scheduler {
     timers: Timers,
     queue: RunQueue,
     running: Vec<usize>,
-    /// Sessions for whose clients something waits to be sent.
+    /// Sessions with output waiting to be sent to their clients.
     sending: VecDeque<usize>,
     ended: Ended,
     defects: u64,
@@ -87,7 +87,7 @@ impl Scheduler {
         self.timers.next()
     }
 
-    /// Adds the session that `begin` makes for its slot, if it makes one; whether it did.
+    /// Adds the session that `begin` makes for its slot, if it makes one. Returns whether it did.
     pub fn begin(&mut self, begin: impl FnOnce(usize) -> Option<Session>) -> bool {
         let entry = self.sessions.vacant_entry();
         let slot = entry.key();
@@ -113,19 +113,19 @@ impl Scheduler {
         }
     }
 
-    /// The poll reported something of a session's client.
+    /// The poll reported an event on the socket of a session's client.
     pub fn hint_client(&mut self, slot: usize, news: Hints) {
         self.sessions[slot].hint_client(news);
         self.queue_up(slot);
     }
 
-    /// The poll reported something of a socket of a session's upstream side.
+    /// The poll reported an event on a socket of a session's upstream side.
     pub fn hint_upstream(&mut self, slot: usize, token: Token, news: Hints) {
         self.sessions[slot].hint_upstream(token, news);
         self.queue_up(slot);
     }
 
-    /// A session has news. Of a stream there is little to do, and somebody waits for it.
+    /// Queues a session that has news. A stream goes first: it needs little work, and somebody is waiting for it.
     fn queue_up(&mut self, slot: usize) {
         match self.sessions[slot].is_stream() {
             true => self.queue.push_first(slot),
@@ -133,19 +133,19 @@ impl Scheduler {
         }
     }
 
-    /// What a session waited for has come, if it is there still.
+    /// Queues a session whose wait is over, if it still exists.
     pub fn wake(&mut self, slot: usize) {
         if self.sessions.contains(slot) {
             self.queue.push(slot);
         }
     }
 
-    /// Wakes those that the core has news for.
+    /// Wakes the sessions for which the core has news.
     pub fn wake_by(&mut self, core: &mut Core) {
         core.wake(&mut self.queue);
     }
 
-    /// Wakes those whose time has come.
+    /// Wakes sessions whose deadlines have passed.
     pub fn fire_timers(&mut self, now: Now) {
         for _ in 0..TIMERS_PER_TURN {
             let Some(slot) = self.timers.pop(now.instant) else {
@@ -155,7 +155,7 @@ impl Scheduler {
         }
     }
 
-    /// Has clients without a request end, at a stop; one whose request has come just now is served.
+    /// Ends the connections of clients without a request, at a stop. A request that has just arrived is still served.
     pub fn end_idle_clients(&mut self) {
         for (slot, session) in &mut self.sessions {
             if session.role() == Role::Proxy && session.is_idle() {
@@ -183,7 +183,7 @@ impl Scheduler {
         self.send(core, network, now);
     }
 
-    /// Drives sessions that are no streams until `is_over`, each at most once and one at least.
+    /// Drives sessions that are not streams until `is_over`: each at most once, and at least one of them.
     pub fn drive_rest(
         &mut self,
         core: &mut Core,
@@ -207,14 +207,14 @@ impl Scheduler {
         self.send(core, network, now);
     }
 
-    /// Drives those for whose clients something waits to be sent.
+    /// Drives the sessions with output waiting to be sent to their clients.
     fn send(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
         while let Some(slot) = self.sending.pop_front() {
             self.drive(slot, core, network, now);
         }
     }
 
-    /// Drives one on.
+    /// Drives one session.
     fn drive(&mut self, slot: usize, core: &mut Core, network: &mut impl Network, now: Now) {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
@@ -262,7 +262,7 @@ impl Scheduler {
         session.close(slot, reason, core, network, now);
     }
 
-    /// Ends all sessions. Returns how many clients had not got a whole answer.
+    /// Ends all sessions. Returns how many clients had not received a whole answer.
     pub fn close_all(
         &mut self,
         reason: &Reason,
@@ -280,7 +280,7 @@ impl Scheduler {
         cut
     }
 
-    /// Sessions that have ended since this was asked last.
+    /// Sessions that have ended since this was last asked.
     pub fn take_ended(&mut self) -> Ended {
         std::mem::take(&mut self.ended)
     }

@@ -1,4 +1,4 @@
-//! What a session does where something fails: a defect in its network, means that lack, clients that wait or read late.
+//! What a session does on failures: a defect in its network, a lack of resources, clients that wait or read late.
 
 mod defects;
 mod ends;
@@ -36,7 +36,7 @@ struct Pipe(UnixStream, Rc<Seen>);
 struct Seen {
     reads: Cell<usize>,
     read_bytes: Cell<usize>,
-    /// Its close is to be a reset.
+    /// Whether its close is to be a reset.
     is_reset: Cell<bool>,
 }
 
@@ -70,7 +70,7 @@ impl Link for Pipe {
     }
 }
 
-/// Fails at whatever it is asked for, but for the one connection that it may have.
+/// Fails at whatever it is asked for, except for the one connection that it may have.
 struct Defective(Option<Connection>);
 
 impl Network for Defective {
@@ -94,7 +94,7 @@ impl Network for Defective {
     fn abandon(&mut self, _: Dial, _: usize) {}
 }
 
-/// Has one connection to the platform, before it is dialed and after it is released.
+/// Has one connection to the platform, before it is dialed and again after it is released.
 struct Wired(Option<Connection>);
 
 impl Network for Wired {
@@ -115,7 +115,7 @@ impl Network for Wired {
     fn abandon(&mut self, _: Dial, _: usize) {}
 }
 
-/// Cannot begin a connection, for this reason.
+/// Cannot make a connection, for this reason.
 struct Exhausted(fn() -> Fault);
 
 impl Network for Exhausted {
@@ -165,7 +165,7 @@ fn in_flight(core: &Core, now: Now) -> u32 {
     keys.map(|key| key.in_flight).sum()
 }
 
-/// Drives a session as the server does; how often a defect was caught, and why the session is to be closed, if it is.
+/// Drives a session as the server does. Returns how many defects were caught, and why it is to be closed, if so.
 fn drive(
     session: &mut Session,
     core: &mut Core,
@@ -192,7 +192,7 @@ fn drive(
 #[test]
 fn a_stop_waits_for_no_client_that_has_its_answer() {
     let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
-    // (what came behind the request that the stop ends, the answers)
+    // (what follows the request that the stop ends, the number of answers)
     for (behind, answers) in [(String::new(), 1), (ask("/routes"), 2)] {
         let (mut core, now) = (core("{}", PLATFORM), now());
         let (mut session, mut theirs) = client(now);
@@ -205,7 +205,7 @@ fn a_stop_waits_for_no_client_that_has_its_answer() {
         assert!(session.awaits_answer(), "the stream goes on");
         core.drain(now);
         let (defects, closed) = drive(&mut session, &mut core, &mut Defective(None), now);
-        // Who was told that the connection ends may still send: it is read until the client has gone.
+        // A client that was told that the connection ends may still send: it is read until the client has gone.
         assert_eq!((defects, closed.is_some()), (0, answers == 1), "{closed:?}");
         assert!(!session.awaits_answer());
         drop(session);
@@ -217,7 +217,7 @@ fn a_stop_waits_for_no_client_that_has_its_answer() {
     }
 }
 
-/// A connected pair of which neither end holds much.
+/// A connected pair of sockets with small buffers.
 fn narrow_sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has one");
@@ -232,7 +232,7 @@ fn narrow_sockets() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
-/// Sends what the client's TLS has to say and gives it what has come; whether anything has.
+/// Sends what the client's TLS has to send and gives it what has arrived. Returns whether anything has.
 fn exchange_records(tls: &mut ClientConnection, socket: &mut TcpStream) -> bool {
     while tls.wants_write() {
         tls.write_tls(socket).expect("there is room");
@@ -242,7 +242,7 @@ fn exchange_records(tls: &mut ClientConnection, socket: &mut TcpStream) -> bool 
     has_come
 }
 
-/// What TLS has encrypted and the kernel does not take is part of the answer, too: here it is all that is left of it.
+/// What TLS has encrypted and the kernel has not taken is part of the answer, too: here it is all that is left of it.
 #[test]
 fn the_last_answer_over_tls_reaches_a_client_that_reads_late() {
     let (client_config, server_config) = tls_configs();
@@ -263,7 +263,7 @@ fn the_last_answer_over_tls_reaches_a_client_that_reads_late() {
         let request = b"GET /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
             Connection: close\r\n\r\n";
         tls.writer().write_all(request).expect("there is room");
-        // It reads nothing more once it has asked.
+        // The client reads nothing more once it has sent its request.
         while session.is_idle() {
             exchange_records(&mut tls, &mut theirs);
             session.hint_client(Hints::FRESH);
@@ -324,7 +324,7 @@ fn no_key_is_to_blame_for(fault: fn() -> Fault) {
 
 #[test]
 fn no_key_is_to_blame_for_a_client_that_keeps_its_platform_waiting() {
-    // (for how many seconds nothing has come of the body when the platform closes, the answer, why the key failed)
+    // (for how many seconds none of the body has arrived when the platform closes, the answer, why the key failed)
     let rows = [
         (1, "HTTP/1.1 502 ", Some("it closed without an answer")),
         (5, "HTTP/1.1 408 ", None),
@@ -381,7 +381,7 @@ fn a_connection_on_which_more_came_than_an_answer_is_not_used_again() {
                 break;
             }
             if seen.read_bytes.get() == answer.len() {
-                // All has been read, and some of it waits for the client, which takes a little each time.
+                // All of the answer has been read, and some of it waits for the client, which takes a little each time.
                 came_in_time += 1;
                 outgoing = stray;
             }

@@ -1,4 +1,4 @@
-//! A session's other end: no connection, one that is being made, or one that is open. It moves bytes when it is told to.
+//! A session's upstream side: no connection, one that is being made, or an open one. It moves bytes when told to.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::net::network::{Network, stays_idle};
 
 use super::{count, ends};
 
-/// It is there exactly while the exchange tries, relays or tunnels.
+/// A connection is there exactly while the exchange tries, relays (interim answers included) or tunnels.
 pub enum Upstream {
     None,
     Dialing(Dial),
@@ -46,7 +46,7 @@ impl Upstream {
         std::mem::replace(self, Upstream::None)
     }
 
-    /// The poll reported something of one of its sockets.
+    /// The poll reported an event on one of its sockets.
     pub fn hint(&mut self, token: Token, news: Hints) {
         match self {
             Upstream::Dialing(dial) => dial.hint(token, news),
@@ -67,7 +67,7 @@ impl Upstream {
         }
     }
 
-    /// Reads what is there, `bytes_max` at most; the number of bytes, and one for news without bytes.
+    /// Reads what is available, at most `bytes_max`. Returns the number of bytes, counting other news as 1.
     pub fn fill(&mut self, bytes_max: usize, blocks: &mut BlockPool, now: Now) -> usize {
         match self.connection() {
             Some(connection) if connection.may_read() => {
@@ -77,10 +77,10 @@ impl Upstream {
         }
     }
 
-    /// Sends what can be sent; the number of bytes.
+    /// Sends what can be sent. Returns the number of bytes, counting a failure as 1.
     pub fn flush(&mut self, blocks: &mut BlockPool, now: Now) -> usize {
         match self.connection() {
-            // A platform that takes no more may have answered before: reading finds out.
+            // A platform that takes no more may have answered before that: reading finds out.
             Some(connection) if connection.may_write() => match connection.flush(blocks, now) {
                 Flushed::All(count) | Flushed::Blocked(count) => count,
                 Flushed::Failed(_) => 1,
@@ -97,7 +97,7 @@ impl Upstream {
         }
     }
 
-    /// Whether bytes can move; `is_wanted` says whether those that come are.
+    /// Whether bytes can move; `is_wanted` says whether incoming ones are wanted.
     pub fn could_move(&self, is_wanted: bool) -> bool {
         match self {
             Upstream::Open { connection, .. } => {
@@ -115,7 +115,7 @@ impl Upstream {
         }
     }
 
-    /// When a dial goes on by itself.
+    /// When a dial must be resumed even without an event.
     pub fn dial_deadline(&self) -> Option<Instant> {
         match self {
             Upstream::Dialing(dial) => dial.deadline(),
@@ -123,14 +123,14 @@ impl Upstream {
         }
     }
 
-    /// Our direction ends once all has been sent.
+    /// Ends our direction once everything has been sent.
     pub fn shutdown(&mut self, blocks: &mut BlockPool) {
         if let Some(connection) = self.connection() {
             connection.shutdown(blocks);
         }
     }
 
-    /// Keeps the connection for another request, if nothing more has come of it: while the client was behind nobody looked.
+    /// Keeps the connection for another request, unless more has arrived: while the client was behind, nobody looked.
     pub fn release(&mut self, blocks: &mut BlockPool, network: &mut impl Network, now: Now) {
         if let Upstream::Open {
             mut connection,
@@ -157,9 +157,9 @@ impl Upstream {
         }
     }
 
-    /// The same by a reset: the platform learns at once that nobody awaits its answer, and no port waits for what it may
-    /// send (TIME_WAIT). Thousands of clients that come and go would use the ports up, and before that each connect would
-    /// search for milliseconds for a free one.
+    /// The same by a reset: the platform learns at once that nobody awaits its answer, and no port stays in TIME_WAIT
+    /// for what it may still send. Otherwise thousands of clients that come and go would use the ports up, and before
+    /// that each connect would take milliseconds to find a free one.
     pub fn abandon(&mut self, slot: usize, blocks: &mut BlockPool, network: &mut impl Network) {
         if let Some(connection) = self.connection() {
             connection.reset();
@@ -167,7 +167,7 @@ impl Upstream {
         self.hang_up(slot, blocks, network);
     }
 
-    /// Gives what is to be sent its whole room.
+    /// Gives the output its whole capacity.
     pub fn open_output(&mut self, blocks: &mut BlockPool) {
         if let Some(connection) = self.connection() {
             connection.output.open(blocks);

@@ -1,11 +1,11 @@
-//! From where a request comes and which key it shows.
+//! Where a request comes from, and which key it shows.
 
 use super::*;
 use crate::exchange::testing::{core, now, request, with_head};
 
 const PLATFORM: &str = r#""base_url": "http://h.example", "api_path": "/v1""#;
 
-/// `X-Forwarded-For` lines or others, the socket's address; who it is, and whether it is a process of this machine.
+/// `X-Forwarded-For` lines or others, the socket's address; the client's address, and whether it is on this machine.
 fn expect_peers(settings: &str, rows: &[(&str, &str, &str, bool)]) {
     let core = core(settings, PLATFORM);
     for (fields, socket_address, address, is_loopback) in rows {
@@ -232,7 +232,7 @@ fn peers_behind_trusted_proxies() {
     );
 }
 
-/// What of a head was found to be a key: the fields by place (Host is 0), the query, the client, anything at all.
+/// What was found to be a key in a head: the fields by place (Host is 0), the query, the client, anything at all.
 type Found = (u128, bool, Option<u32>, bool);
 
 fn expect_shown(platform: &str, rows: &[(&str, &str, Found)]) {
@@ -397,7 +397,7 @@ fn queries_without_the_key() {
     }
 }
 
-/// The code of the refusal, or nothing.
+/// The code of the refusal, or an empty one.
 fn admitted(
     settings: &str,
     platform: &str,
@@ -405,7 +405,7 @@ fn admitted(
     shown: Shown,
     is_loopback: bool,
 ) -> &'static str {
-    // The route of a core of its own, so that its keys can be taken away.
+    // The route comes from a core of its own, so that its keys can be taken away.
     let mut other = core(settings, platform);
     let site = std::rc::Rc::get_mut(&mut other.site).expect("nobody shares it yet");
     let mut route = site.routes.remove(0);

@@ -14,7 +14,7 @@ const SANDBOX: &str = "content-security-policy: sandbox\r\n";
 const QUOTA: &str = "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\n\
                      x-ratelimit-reset-requests: 6m0s\r\n";
 
-/// What is particular about a request.
+/// What is special about a request.
 type Change = fn(&mut Request);
 
 fn plain(_: &mut Request) {}
@@ -66,8 +66,8 @@ fn asked(change: Change) -> (Core, Box<Request>) {
     (core, request)
 }
 
-/// The head for the client of a platform's but for the field that each has, how its body is written, and what becomes of
-/// the connection.
+/// A platform's head as the client gets it, without the field that every answer has; how its body is written, and what
+/// becomes of the connection.
 fn relayed(head: &str, change: Change) -> (String, Coding, Afterwards) {
     let (head, coding, afterwards) = relayed_whole(head, change);
     (head.replacen(SANDBOX, "", 1), coding, afterwards)

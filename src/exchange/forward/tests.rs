@@ -267,7 +267,7 @@ fn what_stands_in_for_a_client_s_own_fields() {
     }
 }
 
-/// A platform of which everything that is written into a head is as long as it may be.
+/// A platform for which everything that is written into a head is as long as it may be.
 fn largest_platform() -> String {
     let fill = |before: &str, bytes: usize| format!("{before}{}", "x".repeat(bytes - before.len()));
     let label = "h".repeat(63);

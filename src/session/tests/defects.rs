@@ -1,4 +1,4 @@
-//! What becomes of a request when a defect of the program ends its step.
+//! What becomes of a request when a defect in the program ends its step.
 
 use super::*;
 
@@ -20,21 +20,21 @@ fn a_request_that_a_defect_ends_is_answered_and_its_permit_settled() {
         assert!(answer.contains(part), "{answer}");
     }
     assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
-    // The answer has left: nothing more can be said.
+    // The answer has been sent: nothing more can be said.
     let driven = session.recover(0, &mut core, &mut Defective(None), now);
     assert!(matches!(driven, Driven::Close(Reason::Bug)));
 }
 
 #[test]
 fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
-    // (whether the step itself fails and takes the whole exchange with it, or the network that it asks)
+    // (whether the step itself fails and takes the whole exchange with it, or the network that it uses)
     for is_in_step in [false, true] {
         let (mut core, now) = (core("{}", PLATFORM), now());
         assert_eq!(core.probes.begin_round(now), Round::Running);
         let (place, key) = core.probes.next(now).expect("it is due");
         let exchange = Exchange::probe(place, key, &mut core, now);
         let mut session = Session::probe(Token(0), key, exchange, now);
-        // An empty keyring knows no key: to ask it for this one is a defect.
+        // An empty keyring knows no key: asking it for this one is a defect.
         let keyring = is_in_step.then(|| std::mem::take(&mut core.keyring));
         let (defects, closed) = drive(&mut session, &mut core, &mut Defective(None), now);
         assert_eq!(defects, 1);
@@ -61,7 +61,7 @@ fn what_a_defect_swallows_is_no_longer_counted() {
     let answer = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n";
     platform.write_all(answer).expect("there is room");
     session.hint_upstream(Token(1), Hints::FRESH);
-    // To ask an empty keyring for another key is a defect; the step has body and permit in its hands then.
+    // Asking an empty keyring for another key is a defect, at a moment when the step holds body and permit.
     let keyring = std::mem::take(&mut core.keyring);
     let (defects, closed) = drive(&mut session, &mut core, network, now);
     assert!(defects == 1 && closed.is_none(), "{closed:?}");
@@ -69,8 +69,8 @@ fn what_a_defect_swallows_is_no_longer_counted() {
     assert_eq!((in_flight(&core, now), core.retry_memory.used()), (0, 0));
 }
 
-/// A platform's connection that fails by a defect once as much of this has been read as there is room for, which comes
-/// when something has been asked.
+/// A platform's connection that gives as much of `answer` as a first read takes, once something has been written to it;
+/// any later read is a defect.
 struct Collapsing {
     answer: Option<Vec<u8>>,
     is_asked: bool,
@@ -103,7 +103,7 @@ impl Link for Collapsing {
     fn reset(&mut self) {}
 }
 
-/// What a client gets that sends this, with this network; and why its connection is to be closed, if it is.
+/// What a client gets that sends `sent`, with this network; and why its connection is to be closed, if it is.
 fn answers(sent: &[u8], network: &mut impl Network, now: Now) -> (String, Option<Reason>) {
     let mut core = core("{}", PLATFORM);
     let (mut session, mut theirs, seen) = seen_client(now);
@@ -130,7 +130,7 @@ fn what_a_defect_leaves_of_an_answer_is_replaced_until_some_of_it_has_left() {
     let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec();
     let mut begun = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec();
     begun.resize(BUFFER_BYTES, b'x');
-    // (what the platform sends before the defect, or with it; whether some of that has left)
+    // (what the platform sends before the defect, if anything; whether some of that has been sent on)
     for (answer, is_cut) in [(None, false), (Some(whole), false), (Some(begun), true)] {
         let is_asked = false;
         let link = Transport::Link(Box::new(Collapsing { answer, is_asked }));

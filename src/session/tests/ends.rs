@@ -8,7 +8,7 @@ const SWITCH: &[u8] = b"GET /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer cl
 const SWITCHED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-/// More than the kernel holds of one connection.
+/// More than the kernel holds for one connection.
 const MUCH: usize = 1_000_000;
 
 /// What ends a session.
@@ -18,7 +18,7 @@ enum By {
     BothSides,
     /// The client has gone.
     Client,
-    /// A stop, while the client has so much to take still.
+    /// A stop, while the client still has this much to take.
     Stop { behind_bytes: usize },
 }
 
@@ -71,7 +71,7 @@ fn resets(request: &[u8], answer: &[u8], by: By) -> (bool, bool) {
     (client.is_reset.get(), upstream.is_reset.get())
 }
 
-/// The request, the answer, what ends them, whether client and platform are reset.
+/// The request, the answer, what ends them, whether client and platform get a reset.
 type Row = (&'static [u8], &'static [u8], By, (bool, bool));
 
 #[test]
@@ -93,7 +93,7 @@ fn nobody_takes_for_whole_what_was_cut_off_and_what_was_said_last_arrives() {
     }
 }
 
-/// No event tells of the answer but the write that failed.
+/// The only news of the answer is the write that failed.
 #[test]
 fn the_answer_of_a_platform_that_takes_no_request_is_read() {
     let (mut core, now) = (core("{}", PLATFORM), now());

@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::buffer::ROOM_BYTES_MIN;
 
-/// A chunk of so many bytes.
+/// A chunk of this many bytes.
 fn chunk(length: usize) -> Vec<u8> {
     format!("{length:x}\r\n{}\r\n", "x".repeat(length)).into_bytes()
 }
