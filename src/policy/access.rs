@@ -26,9 +26,9 @@ pub struct ClientId(pub u32);
 pub struct Clients {
     clients: Vec<Client>,
     by_digest: HashMap<Digest, ClientId>,
-    /// Each key of the present configuration by the hash of its text, in their order.
+    /// Each key of the present configuration with the hash of its text, in the order of the hashes.
     by_hash: Vec<(u64, ClientId)>,
-    /// The hash's seed. It is secret, so that the time that a search in `by_hash` takes tells nothing of the keys.
+    /// The hash's seed. It is secret, so that the time that a search in `by_hash` takes reveals nothing about the keys.
     seed: RandomState,
 }
 
@@ -38,7 +38,7 @@ struct Client {
     key_label: KeyLabel,
     label: Rc<str>,
     is_sample: bool,
-    /// Whether the present configuration has it. Numbers are not given to other keys, since figures bear them.
+    /// Whether the present configuration has it. Numbers are never reused for other keys, since figures refer to them.
     listed: bool,
     used: Used,
 }
@@ -52,7 +52,7 @@ pub struct Used {
     pub last_unix_ms: u64,
 }
 
-/// What is left of the limit that is nearer its end.
+/// What is left of the limit that is closer to being used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     pub limit: u64,
@@ -76,12 +76,12 @@ pub struct WindowUsage {
     pub resets_at_unix_seconds: u64,
 }
 
-/// What a client key has used of its limits, as it is kept and shared: the numbers of an hour and a day since 1970 and
-/// the requests that count in each. They add up.
+/// What a client key has used of its limits, as it is stored and shared: the numbers of an hour and a day since 1970
+/// and the requests that count in each. Several are added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
     pub client: Digest,
-    /// When the last of them was admitted.
+    /// When the last of these requests was admitted.
     pub unix_ms: u64,
     pub hour: u32,
     pub hour_used: u32,
@@ -115,7 +115,7 @@ impl Clients {
         clients
     }
 
-    /// Takes a new list; what a key that stays has used stays. Returns those that were never known before.
+    /// Takes a new list; a key that stays keeps what it has used. Returns those that were never known before.
     pub fn reload(&mut self, specs: Vec<ClientSpec>) -> Vec<Digest> {
         let mut added = Vec::new();
         for client in &mut self.clients {
@@ -152,7 +152,7 @@ impl Clients {
         added
     }
 
-    /// Whose key was shown. Only a key whose hash is the same is compared, in a time that does not tell where both differ.
+    /// The client whose key was shown. Only a key with the same hash is compared, and in constant time.
     pub fn identify(&self, shown: &[u8]) -> Option<ClientId> {
         let hash = self.seed.hash_one(shown);
         let from = self.by_hash.partition_point(|(other, _)| *other < hash);
@@ -179,20 +179,20 @@ impl Clients {
         self.clients[id.0 as usize].admit(platform, peer_is_loopback, now)
     }
 
-    /// The request that was just admitted, as it is to be kept.
+    /// The request that was just admitted, in the form in which it is stored.
     pub fn admission(&self, id: ClientId) -> Spent {
         let client = self.client(id);
         client.used.spent(client.digest).times(1)
     }
 
-    /// Takes back what was counted elsewhere and did not come.
+    /// Takes back what was counted elsewhere for requests that did not come.
     pub fn take_back(&mut self, unused: &Spent, now: Now) {
         if let Some(id) = self.by_digest.get(&unused.client) {
             self.clients[id.0 as usize].used.take(unused, now);
         }
     }
 
-    /// Adds what was kept or admitted elsewhere. A key that is not known has nothing added.
+    /// Adds what was stored or was admitted elsewhere. Nothing is added for an unknown key.
     pub fn restore(&mut self, spent: &Spent, now: Now) {
         if let Some(id) = self.by_digest.get(&spent.client) {
             self.clients[id.0 as usize].used.add(spent, now);
@@ -218,7 +218,7 @@ impl Clients {
         self.client(id).key_label
     }
 
-    /// What names it on every page, and others that have the same name: never its key.
+    /// What the client is called on every page, as others of the same name are: never its key.
     pub fn label(&self, id: ClientId) -> &Rc<str> {
         &self.client(id).label
     }
@@ -238,7 +238,7 @@ impl Clients {
         listed.map(|(place, _)| ClientId(place as u32))
     }
 
-    /// A root key has no limits and no pause, whatever is written beside it.
+    /// A root key has no limits and no pause, whatever else is configured for it.
     pub fn usage(&self, id: ClientId, now: Now) -> Usage {
         let client = self.client(id);
         let is_bound = !client.spec.is_root;
@@ -265,7 +265,7 @@ impl Clients {
     }
 }
 
-/// Its name, or else what its key is called.
+/// The client's name, or else its key's label.
 fn label(spec: &ClientSpec, digest: &Digest) -> Rc<str> {
     match &spec.name {
         Some(name) => name.as_str().into(),
@@ -286,8 +286,8 @@ impl Client {
         }
     }
 
-    /// What nobody can show any more is not kept in memory, nor what it allowed; its requests in flight and what it has
-    /// used still have its name.
+    /// Removes a key that nobody can use any more from memory, and what it allowed. Its requests in flight and what it
+    /// has used still have its name.
     fn forget_key(&mut self) {
         self.spec.key = Secret::new(String::new());
         self.spec.platforms = Some(Vec::new());
@@ -349,8 +349,8 @@ impl Client {
         Ok(())
     }
 
-    /// How much is left of the pause after its last request. More than the whole pause would be only if the clock was set
-    /// back: that locks nobody out.
+    /// How much is left of the pause after its last request. More than the whole pause can be left only if the clock
+    /// was set back: then nobody is locked out.
     fn pause_left_ms(&self, now: Now) -> Option<u64> {
         let pause_ms = self.spec.cooldown_seconds * 1000;
         let left_ms = (self.used.last_unix_ms + pause_ms).checked_sub(now.unix_ms)?;
@@ -374,7 +374,7 @@ impl Client {
 }
 
 impl Used {
-    /// Goes over to the present hour and day.
+    /// Moves on to the present hour and day.
     pub fn roll(&mut self, now: Now) {
         self.hour.roll(HOUR_SECONDS, now.unix_seconds());
         self.day.roll(DAY_SECONDS, now.unix_seconds());
@@ -387,7 +387,7 @@ impl Used {
         self.last_unix_ms = now.unix_ms;
     }
 
-    /// Adds what was kept or admitted elsewhere.
+    /// Adds what was stored or was admitted elsewhere.
     pub fn add(&mut self, spent: &Spent, now: Now) {
         let (hour, day, seconds) = (spent.hour.into(), spent.day.into(), now.unix_seconds());
         self.hour
@@ -397,7 +397,7 @@ impl Used {
         self.last_unix_ms = latest_unix_ms(self.last_unix_ms, spent.unix_ms, now.unix_ms);
     }
 
-    /// Takes back what was counted and did not come.
+    /// Takes back what was counted for requests that did not come.
     pub fn take(&mut self, unused: &Spent, now: Now) {
         let (hour, day, seconds) = (unused.hour.into(), unused.day.into(), now.unix_seconds());
         self.hour
@@ -406,7 +406,7 @@ impl Used {
             .take(DAY_SECONDS, day, unused.day_used.into(), seconds);
     }
 
-    /// The same as it is kept, of `client`. Numbers that do not fit are as many as fit.
+    /// The same in the form in which it is stored, for `client`. Numbers that are too large are capped.
     pub fn spent(&self, client: Digest) -> Spent {
         let fit = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Spent {
@@ -421,7 +421,7 @@ impl Used {
 }
 
 impl Spent {
-    /// Both as one, if they are of one key, and of the same hour and day.
+    /// Both in one, if they are of the same key, hour and day.
     pub fn join(&self, later: &Spent) -> Option<Spent> {
         let place = |spent: &Spent| (spent.client, spent.hour, spent.day);
         (place(self) == place(later)).then(|| Spent {
@@ -432,7 +432,7 @@ impl Spent {
         })
     }
 
-    /// So many requests of the same hour and day.
+    /// This many requests of the same hour and day.
     pub fn times(&self, requests: u32) -> Spent {
         Spent {
             hour_used: requests,
@@ -454,7 +454,7 @@ impl Quota {
         let first = parts.iter().position(|(number, _)| *number > 0);
         let mut text = Text::default();
         for (number, unit) in &parts[first.unwrap_or(2)..] {
-            // The longest fits.
+            // Even the longest text fits.
             text.push_decimal(*number);
             let _ = text.write_str(unit);
         }

@@ -19,7 +19,7 @@ impl Digest {
         Digest(bytes)
     }
 
-    /// One that was kept elsewhere.
+    /// A digest that was stored elsewhere.
     pub fn from_bytes(bytes: [u8; 32]) -> Digest {
         Digest(bytes)
     }

@@ -31,7 +31,7 @@ pub struct KeyId(pub u32);
 pub struct Keyring {
     rings: Vec<Ring>,
     keys: Vec<Key>,
-    /// By what stands for a key and its platform.
+    /// Keys by their marks, which identify a key and its platform.
     by_mark: HashMap<Digest, KeyId>,
     /// Keys whose standing has changed since it was last asked for, each change once.
     changed: Vec<KeyId>,
@@ -41,7 +41,7 @@ struct Ring {
     name: String,
     /// The keys of the present configuration, in its order.
     keys: Vec<KeyId>,
-    /// Keys of former ones with which something was in flight when they went.
+    /// Keys of earlier configurations that had something in flight when they were removed.
     leaving: Vec<KeyId>,
     /// Where the next pick begins.
     next: usize,
@@ -76,7 +76,7 @@ impl KeyState {
     }
 }
 
-/// Whether a key serves, in one word.
+/// Whether a key can serve, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Healthy, or not tried yet.
@@ -95,7 +95,7 @@ impl fmt::Display for Condition {
     }
 }
 
-/// The right to use a key for one try. Its outcome is told and it is released exactly once.
+/// The right to use a key for one try. Its outcome is reported and it is released exactly once.
 #[must_use]
 #[derive(Debug)]
 pub struct Permit {
@@ -135,8 +135,8 @@ pub struct KeyView<'k> {
 }
 
 impl Keyring {
-    /// Takes a new configuration: names and keys of all platforms. States stay for what stays. The numbers are
-    /// returned in the same order.
+    /// Takes a new configuration: names and keys of all platforms. What stays keeps its state. The numbers are returned
+    /// in the same order.
     pub fn reload(&mut self, platforms: &[(&str, &[Secret])]) -> Vec<(PlatformId, Vec<KeyId>)> {
         for ring in &mut self.rings {
             ring.leaving.append(&mut ring.keys);
@@ -164,7 +164,7 @@ impl Keyring {
         }
         for (place, was_listed) in known.into_iter().enumerate() {
             if self.keys[place].listed && !was_listed {
-                // It was gone: nothing of its former life is known.
+                // It had been removed: its earlier state is forgotten.
                 self.keys[place].forget();
                 self.changed.push(KeyId(place as u32));
             }
@@ -201,10 +201,9 @@ impl Keyring {
         id
     }
 
-    /// Picks the next usable one of `keys` that is not among `tried`. They are the platform's as the request knows them: a
-    /// configuration that came after it may have others. For a first try (`tried` is empty) there is a way out when
-    /// none is usable: keys that cool only because the platform failed are tried all the same, since an outage must
-    /// not lock everybody out.
+    /// Picks the next usable one of `keys` that is not among `tried`. `keys` are the platform's as the request knows
+    /// them: a later configuration may have others. If none is usable, a first try (`tried` is empty) may still use a
+    /// key that cools only because the platform failed, since an outage must not lock everybody out.
     ///
     /// # Errors
     /// Why there is none, and when there may be one.
@@ -220,7 +219,7 @@ impl Keyring {
         let mut places = (0..count).map(|offset| (next + offset) % count.max(1));
         let usable = |id: &KeyId| {
             let key = &self.keys[id.0 as usize];
-            // A request that a reload overtakes may begin with a key of its time; no further try of it does.
+            // A request overtaken by a reload may begin with a key removed since, but makes no further try with one.
             let is_meant = key.listed || tried.is_empty();
             is_meant && !tried.contains(id) && key.is_usable(now)
         };
@@ -234,7 +233,7 @@ impl Keyring {
         }
     }
 
-    /// The right to use this very key, whatever its state, as a probe does.
+    /// The right to use this very key, whatever its state: for a probe.
     pub fn permit(&mut self, key: KeyId, now: Now) -> Permit {
         let key_state = &self.keys[key.0 as usize];
         key_state.in_flight.set(key_state.in_flight.get() + 1);
@@ -245,7 +244,7 @@ impl Keyring {
         }
     }
 
-    /// Takes note of what became of a try. The permit is released when the answer's body has ended, too.
+    /// Records the outcome of a try. The permit is released later, once the answer's body has ended too.
     pub fn learn(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
         let key = &mut self.keys[permit.key.0 as usize];
         let former = key.summary();
@@ -255,7 +254,7 @@ impl Keyring {
         }
     }
 
-    /// As [`Keyring::learn`], for a probe: one that reached nobody says nothing of the key, and a 403 here does.
+    /// As [`Keyring::learn`], for a probe: no answer says nothing about the key, whereas a 403 does.
     pub fn learn_by_probe(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
         let key = &mut self.keys[permit.key.0 as usize];
         key.probe_ms = Some(now.instant.duration_since(permit.given_at).as_millis() as u64);
@@ -276,7 +275,7 @@ impl Keyring {
         }
     }
 
-    /// Takes back a permit whose outcome has been told.
+    /// Takes back a permit whose outcome has been reported.
     pub fn release(&mut self, mut permit: Permit) {
         permit.give_back();
     }
@@ -290,7 +289,7 @@ impl Keyring {
         matches!(self.keys[key.0 as usize].health, Health::Unhealthy { .. })
     }
 
-    /// The unhealthy ones of the present configuration.
+    /// The unhealthy keys of the present configuration.
     pub fn unhealthy(&self) -> impl Iterator<Item = KeyId> {
         let listed = self.rings.iter().flat_map(|ring| &ring.keys).copied();
         listed.filter(|key| self.is_unhealthy(*key))
@@ -324,7 +323,7 @@ impl Keyring {
             .map(move |id| self.keys[id.0 as usize].view(*id, now))
     }
 
-    /// How much of a platform is in flight with keys that its configuration no longer has.
+    /// How many of a platform's requests are in flight with keys that its configuration no longer has.
     pub fn in_flight_leaving(&self, platform: PlatformId) -> u32 {
         let leaving = self.rings[platform.0 as usize].leaving.iter();
         leaving

@@ -4,15 +4,15 @@
 pub const HOUR_SECONDS: u64 = 3600;
 pub const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
-/// A clock that is set back by no more than this was right before. So is the clock of another process that is ahead by no
-/// more: its turn began later.
+/// A clock that is set back by no more than this was right before. So is the clock of another process that is ahead by
+/// no more than this: its turn began later.
 const AHEAD_SECONDS_MAX: u64 = 60;
 
 /// A count within fixed windows of one length.
 ///
 /// The window only moves forward: a clock that is set back a little goes on counting in the window that had begun, so
-/// that nothing is forgotten. A clock that is set back by more was wrong before, and counting begins anew in the present
-/// window, so that nobody is locked out for longer than that, or counted for what is yet to come.
+/// that nothing is forgotten. A clock that is set back by more was wrong before: counting restarts in the present
+/// window, so that nobody is locked out for longer than that, or charged for a time that is yet to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The number of the window since 1970.
@@ -21,8 +21,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Adds requests that were counted elsewhere, in the window with the number `index`. What is past adds nothing, nor
-    /// what lies ahead: that clock was wrong.
+    /// Adds requests that were counted elsewhere, in the window with the number `index`. A past window adds nothing,
+    /// nor does one that lies ahead: its clock was wrong.
     pub fn add(&mut self, seconds: u64, index: u64, used: u64, unix_seconds: u64) {
         self.roll(seconds, unix_seconds);
         if !is_present(index, seconds, unix_seconds) {
@@ -34,7 +34,7 @@ impl Window {
         self.used += used;
     }
 
-    /// Takes requests back that were counted in the window with the number `index`, if that is not over.
+    /// Takes back requests that were counted in the window with the number `index`, if it is not over.
     pub fn take(&mut self, seconds: u64, index: u64, unused: u64, unix_seconds: u64) {
         self.roll(seconds, unix_seconds);
         if index == self.index {
@@ -47,7 +47,7 @@ impl Window {
         self.index
     }
 
-    /// Goes over to the window of `unix_seconds`, of length `seconds`.
+    /// Moves on to the window of `unix_seconds`, of length `seconds`.
     pub fn roll(&mut self, seconds: u64, unix_seconds: u64) {
         if !is_present(self.index, seconds, unix_seconds) {
             let index = unix_seconds / seconds;
@@ -66,7 +66,7 @@ fn is_present(index: u64, seconds: u64, unix_seconds: u64) -> bool {
     index >= unix_seconds / seconds && index * seconds <= unix_seconds + AHEAD_SECONDS_MAX
 }
 
-/// The later of two times, of those that do not lie ahead: their clock was wrong. 0 if both do.
+/// The later of two times, ignoring those that lie ahead: their clock was wrong. 0 if both do.
 pub fn latest_unix_ms(one: u64, other: u64, now_unix_ms: u64) -> u64 {
     let bound = now_unix_ms.saturating_add(AHEAD_SECONDS_MAX * 1000);
     let times = [one, other].into_iter().filter(|time| *time <= bound);

@@ -1,6 +1,6 @@
-//! When which key is probed without a client asking for it: once after the start, again while it is unhealthy, by timer
-//! and with a new configuration, at once after a 403, and all of them in a round of `GET /health`. It is told outcomes and
-//! time; it sends nothing itself.
+//! When each key is probed without a client asking for it: once after the start; again while it is unhealthy, by timer
+//! and with a new configuration; at once after a 403; and all of them in a round of `GET /health`. It is told outcomes
+//! and time; it sends nothing itself.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::base::timers::Timers;
 /// Probes of one platform under way at once.
 pub const IN_FLIGHT_MAX: usize = 8;
 
-/// How long a finished round is answered again without new probes.
+/// How long a finished round serves as an answer without new probes.
 const ROUND_KEPT: Duration = Duration::from_secs(5);
 
-/// The pause after a probe that reached nobody, doubled with each further one up to the maximum. Probes that were under way
-/// together met the same outage and count as one.
+/// The pause after a probe that got no answer, doubled with each further one up to the maximum. Probes that were under
+/// way together met the same outage and count as one.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(60);
 const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// Unhealthy keys come up again within this part of their period after it, each at a place of its own.
+/// After their period, unhealthy keys come up again within one part in this many of it, each at its own place.
 const SPREAD_PARTS: u32 = 8;
 
 /// A platform whose keys are probed.
@@ -43,19 +43,19 @@ pub enum Round {
 pub struct Probes {
     keys: BTreeMap<KeyId, Schedule>,
     platforms: BTreeMap<PlatformId, Line>,
-    /// When keys come up by timer, by their numbers.
+    /// When keys come due by timer, by their numbers.
     timers: Timers,
     round: RoundState,
     /// How often unhealthy keys are probed again; zero: never by timer.
     period: Duration,
-    /// When a probe may begin next; kept, so that asking costs nothing.
+    /// When a probe may begin next; stored, so that asking costs nothing.
     next_at: Option<Instant>,
 }
 
-/// One key's.
+/// One key's schedule.
 struct Schedule {
     platform: PlatformId,
-    /// Where that stands in the configuration, as long as this key is there.
+    /// Where the platform stands in the configuration, as long as this key is there.
     place: usize,
     due: Due,
     /// Whether the platform has answered the probe that is under way.
@@ -69,30 +69,30 @@ struct Schedule {
 enum Due {
     /// Not by timer.
     Never,
-    /// It was found unhealthy then: a period later.
+    /// A period after this time, when it was found unhealthy.
     Again {
         since: Instant,
     },
-    /// At this time: at once, where it is new, or unhealthy and the configuration is new; where its last probe reached
-    /// nobody, when the platform's pause was to end.
+    /// At this time: at once for a new key, or for an unhealthy one with a new configuration; for a key whose last
+    /// probe got no answer, when the platform's pause was to end.
     At(Instant),
-    /// In its turn: its time has come.
+    /// Its time has come: it waits for its turn in the platform's line.
     InTurn,
-    /// Before those, whatever the platform's pause: somebody waits for it.
+    /// Ahead of those, despite any pause of the platform: somebody waits for it.
     AtOnce,
     UnderWay,
     /// Under way, and no longer part of the configuration.
     Leaving,
 }
 
-/// One platform's.
+/// One platform's line of probes.
 #[derive(Default)]
 struct Line {
     /// The keys that are due, in the order in which they begin.
     waiting: VecDeque<KeyId>,
     in_flight: usize,
     unreachable_times: u32,
-    /// Who is not due at once waits until then.
+    /// Keys that are not due at once wait until then.
     paused_until: Option<Instant>,
 }
 
@@ -100,7 +100,7 @@ struct Line {
 enum RoundState {
     #[default]
     None,
-    /// So many keys are still to be probed.
+    /// This many keys are still to be probed.
     Running {
         left: usize,
     },
@@ -110,8 +110,8 @@ enum RoundState {
 }
 
 impl Probes {
-    /// Takes a new configuration: the enabled platforms with their places and keys, and how often unhealthy ones are probed
-    /// again; zero: never by timer. New keys are probed once, and unhealthy ones again: what was wrong may be mended.
+    /// Takes a new configuration: the enabled platforms with their places and keys, and how often unhealthy ones are
+    /// probed again; zero: never by timer. New keys are probed once, and unhealthy ones again: they may work by now.
     pub fn reload(&mut self, platforms: &[Probed], period: Duration, now: Now) {
         self.period = period;
         let listed: HashSet<KeyId> = platforms
@@ -176,12 +176,12 @@ impl Probes {
         found
     }
 
-    /// Has the keys whose time has come wait in their platforms' lines.
+    /// Puts the keys whose time has come into their platforms' lines.
     fn line_up(&mut self, now: Now) {
         while let Some(slot) = self.timers.pop(now.instant) {
             let key = KeyId(slot as u32);
             match self.timed_at(key) {
-                // It was probed since the timer was set.
+                // It has been probed since the timer was set.
                 Some(at) if at > now.instant => self.timers.set(slot, at),
                 Some(_) => self.set_due(key, Due::InTurn),
                 None => {}
@@ -205,7 +205,7 @@ impl Probes {
         }
     }
 
-    /// Changes when `key` is due, and has it wait for that.
+    /// Changes when `key` is due, and sets its timer or its place in the line accordingly.
     fn set_due(&mut self, key: KeyId, due: Due) {
         let Some(schedule) = self.keys.get_mut(&key) else {
             return;
@@ -236,7 +236,7 @@ impl Probes {
         self.next_at = begins_at.chain(self.timers.next()).min();
     }
 
-    /// The probe of `key` has its verdict: a round waits for no more than that. `answered`: whether the platform has.
+    /// The probe of `key` has its verdict: a round waits for no more. `answered`: whether the platform answered.
     pub fn judged(&mut self, key: KeyId, answered: bool, now: Now) {
         if let Some(schedule) = self.keys.get_mut(&key) {
             schedule.answered = answered;
@@ -244,7 +244,7 @@ impl Probes {
         self.leave_round(key, now);
     }
 
-    /// The session of the probe of `key` has ended, whatever ended it. Each call takes one [`Probes::next`] back.
+    /// The session of the probe of `key` has ended, whatever ended it: one call for each [`Probes::next`].
     pub fn done(&mut self, key: KeyId, is_unhealthy: bool, now: Now) {
         let Some(schedule) = self.keys.get_mut(&key) else {
             return;
@@ -285,8 +285,8 @@ impl Probes {
         self.end_round(now);
     }
 
-    /// The key has become unhealthy otherwise than by a probe. What is to be done at once, and what waits for its time
-    /// already, stays.
+    /// The key has become unhealthy other than by a probe. A probe that is due at once, under way, or waiting out its
+    /// period already stays as it is.
     pub fn on_unhealthy(&mut self, key: KeyId, now: Now) {
         if let Some(schedule) = self.keys.get(&key)
             && matches!(schedule.due(), Due::Never | Due::At(_) | Due::InTurn)
@@ -296,8 +296,8 @@ impl Probes {
         }
     }
 
-    /// Another process has found the key unhealthy, at some time. Whoever did may be gone when it is to be probed again;
-    /// whatever waits for its time already comes sooner.
+    /// Another process has found the key unhealthy, at some time. It may be gone when the key is to be probed again. A
+    /// probe that is scheduled here already stays: it comes sooner.
     pub fn on_unhealthy_elsewhere(&mut self, key: KeyId, now: Now) {
         if let Some(schedule) = self.keys.get(&key)
             && schedule.due() == Due::Never
@@ -351,7 +351,7 @@ impl Probes {
         }
     }
 
-    /// Ends a round of which nothing is left to be done, and plans anew.
+    /// Ends a round in which nothing is left to be done, and plans anew.
     fn end_round(&mut self, now: Now) {
         if matches!(self.round, RoundState::Running { left: 0 }) {
             self.round = RoundState::Kept {
@@ -371,7 +371,7 @@ impl Schedule {
 }
 
 impl Line {
-    /// When the first key that waits may begin; never while there is no room: a probe that ends makes some.
+    /// When the first waiting key may begin; none while there is no room: a probe that ends makes some.
     fn begins_at(&self, keys: &BTreeMap<KeyId, Schedule>, now: Now) -> Option<Instant> {
         if self.in_flight >= IN_FLIGHT_MAX {
             return None;

@@ -1,11 +1,11 @@
-//! For tests: keys of clients and platforms, and a platform's word against one.
+//! For tests: keys of clients and platforms, and a platform's rejection of one.
 
 use crate::base::client::ClientSpec;
 use crate::base::secret::Secret;
 
 use super::keyring::Outcome;
 
-/// A client's key that nothing binds.
+/// A client's key without any limits.
 pub fn unlimited(key: &str) -> ClientSpec {
     ClientSpec {
         key: Secret::new(key),

@@ -5,17 +5,17 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::keyring::Outcome;
 use crate::base::now::Now;
 
-/// Reset values of one answer that are looked at.
+/// How many reset values of one answer are looked at.
 pub const RESETS_MAX: usize = 8;
 
-/// So much of a 400's body is looked at.
+/// How much of a 400's body is looked at.
 pub const INVALID_KEY_BODY_BYTES_MAX: usize = 8 * 1024;
 
 /// Plain numbers above this are points in time since 1970, in seconds; above the next one, in milliseconds.
 const EPOCH_SECONDS_MIN: f64 = 1e9;
 const EPOCH_MILLISECONDS_MIN: f64 = 1e12;
 
-/// What an answer's head says of when to come again.
+/// What an answer's head says about when to retry.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits<'b> {
     pub retry_after_ms: Option<&'b [u8]>,
@@ -24,8 +24,8 @@ pub struct Waits<'b> {
     pub resets: [Option<&'b [u8]>; RESETS_MAX],
 }
 
-/// What an answer with this status means for its key; none where the beginning of its body decides. Its `waits` are looked
-/// for only where they matter.
+/// What an answer with this status means for its key; none where the beginning of its body decides. `waits` is called
+/// only where it matters.
 pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Option<Outcome> {
     Some(match status {
         400 => return None,
@@ -50,7 +50,7 @@ pub fn names_invalid_key(body: &[u8]) -> bool {
     body.windows(CODE.len()).any(|place| place == CODE)
 }
 
-/// How long to wait, by the first of the fields that says so.
+/// How long to wait, according to the first of the fields that says so.
 fn stated_wait(waits: &Waits<'_>, now: Now) -> Option<Duration> {
     let milliseconds = text(waits.retry_after_ms).and_then(|text| text.parse().ok());
     if let Some(wait) = milliseconds.and_then(|value: f64| from_seconds(value / 1000.0)) {
@@ -153,7 +153,7 @@ fn go_duration(mut text: &str) -> Option<Duration> {
     from_seconds(seconds)
 }
 
-/// No negative, endless or absurd time.
+/// Rejects negative, infinite and absurd times.
 fn from_seconds(seconds: f64) -> Option<Duration> {
     const SECONDS_MAX: f64 = 1e9;
     (0.0..=SECONDS_MAX)

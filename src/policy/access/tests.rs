@@ -157,7 +157,7 @@ fn what_was_noted_by_a_clock_that_was_ahead() {
         let ends = usage.day.resets_at_unix_seconds;
         assert_eq!(ends, MIDNIGHT + DAY_SECONDS, "{noted:?}");
     }
-    // A process whose turn began a little later is right.
+    // A process whose turn began a little later has a clock that is right.
     let mut clients = Clients::new(vec![limited]);
     clients.restore(&spent(now_ms + 50), at(now_ms));
     assert_eq!(ask(&mut clients, at(now_ms + 50)), cooldown(10));
@@ -244,7 +244,7 @@ fn whitelists() {
     }
 }
 
-/// A key that everything speaks against, of which `mend` takes away the first reasons.
+/// A key with every reason for a refusal; later rows take the first reasons away.
 #[test]
 fn the_first_reason_counts() {
     let worst = ClientSpec {
@@ -451,7 +451,7 @@ fn a_key_that_was_removed_is_not_kept_in_memory() {
     for shown in ["first-key", ""] {
         assert_eq!(clients.identify(shown.as_bytes()), None, "{shown}");
     }
-    // It comes back.
+    // The key comes back.
     let named = ClientSpec {
         name: Some("first".to_string()),
         ..unlimited("first-key")

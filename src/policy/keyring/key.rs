@@ -7,28 +7,28 @@ use std::time::{Duration, Instant};
 use super::{Cause, Digest, KeyId, KeyLabel, KeyState, KeyView, Outcome};
 use crate::base::now::Now;
 
-/// A rate limit without a time cools a key for this long, doubling up to the maximum.
+/// A rate limit without a stated time cools a key for this long, doubling up to the maximum.
 const RATE_LIMIT_COOLING: Duration = Duration::from_secs(30);
 /// Failures in a row cool a key for this long, doubling up to the maximum.
 const FAILURE_COOLING: Duration = Duration::from_secs(10);
 const COOLING_MAX: Duration = Duration::from_secs(600);
-/// So many failures in a row cool a key.
+/// This many failures in a row cool a key.
 const FAILURES_MAX: u32 = 5;
-/// A platform's own time is believed up to here: a date far off is likelier a wrong clock than a plan.
+/// A wait that a platform states is believed up to this: a date further off is likelier a wrong clock than a plan.
 pub(super) const STATED_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// A key and all that is known of it.
 pub(super) struct Key {
-    /// What stands for platform and key where states are kept.
+    /// What identifies platform and key where states are stored.
     pub(super) mark: Digest,
     pub(super) label: KeyLabel,
     pub(super) preview: String,
-    /// Whether the present configuration has it. Numbers are not given to other keys, since requests in flight and
-    /// figures bear them.
+    /// Whether the present configuration has it. Numbers are never reused for other keys, since requests in flight and
+    /// figures refer to them.
     pub(super) listed: bool,
     pub(super) health: Health,
     pub(super) cooling: Option<Cooling>,
-    /// How often a rate limit, and failing, have cooled it since its last success.
+    /// How often rate limits, and failures, have cooled it since its last success.
     pub(super) rate_limited_times: u32,
     pub(super) failed_times: u32,
     pub(super) failures_in_a_row: u32,
@@ -75,7 +75,7 @@ impl Key {
         }
     }
 
-    /// Begins anew; what is in flight stays counted.
+    /// Resets the state; what is in flight stays counted.
     pub(super) fn forget(&mut self) {
         let preview = std::mem::take(&mut self.preview);
         let in_flight = Rc::clone(&self.in_flight);
@@ -85,7 +85,7 @@ impl Key {
         };
     }
 
-    /// An unhealthy key does not cool: no time makes it well.
+    /// An unhealthy key does not cool: no wait makes it usable.
     pub(super) fn cooling_now(&self, now: Now) -> Option<Cooling> {
         match self.health {
             Health::Unhealthy { .. } => None,
@@ -129,8 +129,8 @@ impl Key {
         self.last_check_unix_ms = Some(now.unix_ms);
     }
 
-    /// An answer to a try that began before the present cooling does not end it: it left before the limit was met. So
-    /// with a key that was rejected meanwhile: the first probe, most of all, is easily overtaken by a request.
+    /// An answer to a try that began before the present cooling does not end it: the try was sent before the limit was
+    /// met. The same holds for a key rejected meanwhile: the first probe, above all, is easily overtaken by a request.
     fn succeed(&mut self, given_at: Instant) {
         match self.health {
             Health::Unhealthy { since, .. } if given_at < since => return,
@@ -174,8 +174,8 @@ impl Key {
         }
         self.failures_in_a_row += 1;
         if self.failures_in_a_row >= FAILURES_MAX {
-            // A try that was made although the key cools puts the end off, so that other keys are tried next. It says nothing
-            // of whether the pause was long enough.
+            // A try made in spite of the cooling puts its end off, so that other keys are tried next. It says nothing
+            // about whether the pause was long enough.
             if self.cooling_now(now).is_none() {
                 self.failed_times += 1;
             }

@@ -1,20 +1,20 @@
-//! What can become of a try.
+//! The possible outcomes of a try.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What became of a try.
+/// The outcome of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// An answer that the key has earned: 2xx, 3xx, or a 4xx that is the client's doing.
+    /// An answer that speaks for the key: 2xx, 3xx, or a 4xx that is the client's doing.
     Answered,
     /// The platform does not accept the key, and why.
     Rejected {
         reason: String,
     },
-    /// 403: the key may be to blame or the request.
+    /// 403: the key or the request may be to blame.
     Forbidden,
-    /// 429, with the time that the platform gave.
+    /// 429, with the wait that the platform stated, if any.
     RateLimited {
         wait: Option<Duration>,
     },
@@ -29,12 +29,12 @@ pub enum Outcome {
     Timeout {
         what: &'static str,
     },
-    /// Nothing was learnt of the key: the client went away or sent no body, or the proxy's own means failed.
+    /// Nothing was learnt about the key: the client went away or sent no body, or the proxy's own resources failed.
     Canceled,
 }
 
 impl Outcome {
-    /// Whether the platform spoke as one that works, whatever it said.
+    /// Whether the outcome shows that the platform works, whatever it said.
     pub(super) fn breaks_a_row_of_failures(&self) -> bool {
         match self {
             Outcome::Answered

@@ -1,4 +1,4 @@
-//! A key's state as it is kept over a restart and shared with other processes.
+//! A key's state as it is stored across restarts and shared with other processes.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::key::STATED_WAIT_MAX;
 use super::{Cause, Cooling, Digest, Health, Key, Keyring, Outcome};
 use crate::base::now::Now;
 
-/// What a key is good for.
+/// Whether a key can be used, and why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     Usable,
@@ -15,15 +15,15 @@ pub enum Standing {
 }
 
 impl Keyring {
-    /// The next key whose standing has changed since this was last asked, by what stands for it and its platform.
+    /// The next key whose standing has changed since this was last asked, named by its mark.
     pub fn next_change(&mut self) -> Option<(Digest, Standing)> {
         let key = self.changed.pop()?;
         let key = &self.keys[key.0 as usize];
         Some((key.mark, key.standing()))
     }
 
-    /// Takes over what was learnt of a key before the start or by another process, as it stood when it was noted. That
-    /// is no change of its own, and a key that is not known is passed over.
+    /// Takes over what was learnt about a key before the start or by another process, as it stood at `noted_unix_ms`.
+    /// That does not count as a change here, and an unknown key is passed over.
     pub fn restore(&mut self, mark: &Digest, standing: &Standing, noted_unix_ms: u64, now: Now) {
         if let Some(key) = self.by_mark.get(mark) {
             self.keys[key.0 as usize].restore(standing, noted_unix_ms, now);
@@ -32,7 +32,7 @@ impl Keyring {
 }
 
 impl Key {
-    /// What makes one standing differ from another, at the price of no allocation.
+    /// What distinguishes one standing from another, without an allocation.
     pub(super) fn summary(&self) -> (bool, Option<u64>) {
         let is_unhealthy = matches!(self.health, Health::Unhealthy { .. });
         (
@@ -75,7 +75,7 @@ impl Key {
                     Cause::RateLimited => Outcome::RateLimited { wait: None }.to_string(),
                     Cause::Failing => "the platform failed".to_string(),
                 });
-                // If the clock was set back since, as long as it was to last when it was noted.
+                // If the clock was set back since, the key cools as long as it was to when that was noted.
                 let since_unix_ms = noted_unix_ms.max(now.unix_ms);
                 let left = Duration::from_millis(until_unix_ms.saturating_sub(since_unix_ms));
                 let left = left.min(STATED_WAIT_MAX);
@@ -97,7 +97,7 @@ impl Key {
     }
 }
 
-/// What stands for a key of a platform: the same key at another platform is another.
+/// What identifies a key of a platform: the same key at another platform has another mark.
 pub(super) fn mark(platform: &str, key: &Digest) -> Digest {
     let mut text = platform.as_bytes().to_vec();
     text.push(0);

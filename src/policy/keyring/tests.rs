@@ -1,4 +1,4 @@
-//! Scripts of tries of requests: which key is picked, and what a response does to it.
+//! Scripts of requests' tries: which key is picked, and what an outcome does to it.
 
 mod answers;
 mod property;
@@ -19,16 +19,16 @@ struct Bench {
 /// What a script does; keys are named by their place.
 #[derive(Clone, Debug)]
 enum Do {
-    /// A first try gets this key, and this becomes of it.
+    /// A first try gets this key, and has this outcome.
     Try(usize, Outcome),
     /// A first try gets no key.
     Refused(NoKey),
-    /// A probe of this key ends so.
+    /// A probe of this key has this outcome.
     Probe(usize, Outcome),
-    /// So many seconds pass.
+    /// This many seconds pass.
     Pass(u64),
-    /// The key is in this state: `u`nknown, `h`ealthy, `c`ooling (rate-limited), `f` (cooling for failures), or
-    /// `x` (unhealthy).
+    /// The keys are in these states: `u`nknown, `h`ealthy, `c`ooling (rate-limited), `f` (cooling for failures), or `x`
+    /// (unhealthy).
     States(&'static str),
 }
 

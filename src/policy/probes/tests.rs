@@ -30,7 +30,7 @@ thread_local! {
     static LOOKS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// It was looked at when one key is due.
+/// Counts a look at when one key is due.
 pub fn count_look() {
     LOOKS.set(LOOKS.get() + 1);
 }
@@ -42,12 +42,12 @@ fn begin(probes: &mut Probes, now: Now) -> Vec<u32> {
 
 const NONE: [u32; 0] = [];
 
-/// What becomes of a probe.
+/// How a probe ends.
 #[derive(Clone, Copy)]
 enum Found {
     Usable,
     Unhealthy,
-    /// Nobody answered, and the key was fine before.
+    /// Nobody answered, and the key was not unhealthy before.
     Unreachable,
 }
 
@@ -120,7 +120,7 @@ fn a_platform_that_is_down_is_asked_less_and_less() {
         now = now.after(next.duration_since(now.instant));
     }
     assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
-    // Somebody who asks is answered all the same.
+    // A probe that somebody waits for begins all the same.
     probes.on_doubt(KeyId(0), now);
     assert_eq!(begin(&mut probes, now), [0]);
     end(&mut probes, &[0], Found::Usable, now);
@@ -172,7 +172,7 @@ fn a_round_waits_for_verdicts_and_the_next_probe_for_sessions() {
     assert_eq!(begin(&mut probes, now), NONE, "their answers still come");
     probes.done(KeyId(3), false, now);
     assert_eq!(begin(&mut probes, now), [8]);
-    // One that ends without a verdict ends all the same.
+    // A probe that ends without a verdict ends for the round all the same.
     probes.done(KeyId(8), false, now);
     assert_eq!(probes.round(), Round::Finished);
     assert_eq!(probes.deadline(), Some(now.instant + UNREACHABLE_PAUSE));
@@ -184,7 +184,7 @@ fn a_key_s_platform_is_where_the_newest_configuration_has_it() {
     let mut probes = probes(1, now);
     probes.reload(&listed_at(3, 2), PERIOD, now);
     assert_eq!(probes.next(now), Some((3, KeyId(0))));
-    // One that is under way loses nothing by it, and begins there the next time.
+    // A probe that is under way is not lost by a reload, and the next one begins at the new place.
     probes.reload(&listed_at(1, 2), PERIOD, now);
     end(&mut probes, &[0], Found::Usable, now);
     probes.on_doubt(KeyId(0), now);
@@ -220,7 +220,7 @@ fn an_outage_that_many_probes_meet_together_doubles_the_pause_once() {
         assert_eq!(probes.deadline(), Some(next.instant));
         now = next;
     }
-    // Once somebody answers, all others are probed without a pause.
+    // Once the platform answers, all other keys are probed without a pause.
     let begun = begin(&mut probes, now);
     end(&mut probes, &begun, Found::Usable, now);
     assert_eq!(begin(&mut probes, now).len(), IN_FLIGHT_MAX);
@@ -232,7 +232,7 @@ fn a_rejection_during_a_round_does_not_hold_it_up() {
     let mut probes = probes(9, now);
     assert_eq!(probes.begin_round(now), Round::Running);
     let begun = begin(&mut probes, now);
-    // The one under way, and the one that still waits for room.
+    // A key that is being probed, and the one that still waits for room.
     probes.on_unhealthy(KeyId(0), now);
     probes.on_unhealthy(KeyId(8), now);
     end(&mut probes, &begun, Found::Unhealthy, now);
@@ -260,7 +260,7 @@ fn a_new_configuration_may_have_mended_what_is_unhealthy() {
         end(&mut probes, &[0], Found::Unhealthy, later);
         assert_eq!(probes.deadline(), due.map(|due| later.after(due).instant));
     }
-    // A second rejection, of a request that was under way, moves nothing.
+    // A second rejection, of a request that was under way, changes nothing.
     probes.on_unhealthy(KeyId(0), later.after(minute));
     assert_eq!(probes.deadline(), Some(later.after(PERIOD).instant));
 }
@@ -273,7 +273,7 @@ fn what_another_process_found_unhealthy_is_probed_in_its_turn_or_a_period_later(
     end(&mut probes, &begun[..7], Found::Usable, now);
     end(&mut probes, &begun[7..], Found::Unreachable, now);
     let later = now.after(PERIOD / 2);
-    // Two wait for room, one until the platform's pause ends; the others were probed.
+    // Two keys wait for room, one until the platform's pause ends; the others were probed.
     for at in [now, later] {
         for key in 0..10 {
             probes.on_unhealthy_elsewhere(KeyId(key), at);
@@ -290,7 +290,7 @@ fn period_zero_means_never() {
     probes.reload(&listed(2), Duration::ZERO, now);
     assert_eq!(begin(&mut probes, now), [0, 1]);
     end(&mut probes, &[0], Found::Unhealthy, now);
-    // Nobody answered this one, and it was unhealthy before.
+    // Nobody answered this probe, and the key was unhealthy before.
     probes.done(KeyId(1), true, now);
     probes.on_unhealthy(KeyId(0), now);
     assert_eq!(probes.deadline(), None);
@@ -305,7 +305,7 @@ fn a_probe_that_nobody_answers_is_told_from_the_one_before() {
         assert_eq!(begin(&mut probes, now), [0]);
         match found {
             Found::Usable | Found::Unhealthy => end(&mut probes, &[0], found, now),
-            // It ends without a verdict.
+            // The probe ends without a verdict.
             Found::Unreachable => probes.done(KeyId(0), false, now),
         }
     }
@@ -334,7 +334,7 @@ fn an_outage_that_is_over_leaves_no_pause() {
     }
     assert_eq!(begin(&mut probes, now), [0, 1]);
     end(&mut probes, &[0, 1], Found::Unreachable, now);
-    // Somebody asks, and the platform answers for one of its keys: the other one comes up when the pause was to end.
+    // Somebody waits, and the platform answers for one of its keys: the other one comes up when the pause was to end.
     probes.on_doubt(KeyId(0), now);
     assert_eq!(begin(&mut probes, now), [0]);
     end(&mut probes, &[0], Found::Usable, now);
@@ -379,10 +379,10 @@ fn who_waits_for_room_is_asked_once_and_who_is_doubted_first() {
     let begun = begin(&mut probes, now);
     probes.on_doubt(KeyId(15), now);
     probes.on_doubt(KeyId(15), now);
-    // They are gone before their turn, and one comes anew.
+    // Both are removed before their turn, and one of them is added again.
     probes.reload(&listed(18), PERIOD, now);
     probes.reload(&listed(19), PERIOD, now);
-    // It comes up a period later instead.
+    // This one comes up a period later instead.
     probes.on_unhealthy(KeyId(10), now);
     let mut all = Vec::new();
     let mut ended = begun;
@@ -395,7 +395,7 @@ fn who_waits_for_room_is_asked_once_and_who_is_doubted_first() {
     assert_eq!(begin(&mut probes, now.after(PERIOD * 2)), [10]);
 }
 
-/// Ends all that is under way, and begins what may begin, until nothing does. How many have begun.
+/// Ends all that is under way, and begins what may begin, until nothing does. Returns how many have begun.
 fn run(probes: &mut Probes, found: Found, now: Now) -> usize {
     let begun = std::iter::from_fn(|| {
         let begun = begin(probes, now);

@@ -16,7 +16,7 @@ fn rate_limits_without_a_time_cool_longer_each_time() {
         ]);
     }
     script.extend([Try(0, Answered), Try(0, LIMITED), free_in(30), Pass(30)]);
-    // A stated time neither counts as one of them nor begins them anew.
+    // A stated time neither counts as one of them nor restarts their doubling.
     script.extend([
         Try(0, limited_for(7)),
         free_in(7),

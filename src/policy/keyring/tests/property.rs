@@ -78,7 +78,7 @@ fn reload(bench: &mut Bench, random: &mut Random) {
         .1;
 }
 
-/// Permits held for each key are the ones that its page shows.
+/// The permits held for each key are as many as the pages show.
 fn check(bench: &Bench, held: &[Permit], seed: u64) {
     for view in bench.keyring.views(bench.platform, bench.now) {
         let count = held.iter().filter(|permit| permit.key() == view.id).count();

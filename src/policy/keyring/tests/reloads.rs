@@ -1,4 +1,4 @@
-//! What stays of a key over reloads, and what pages show of it.
+//! What remains of a key across reloads, and what pages show of it.
 
 use super::*;
 
@@ -158,7 +158,7 @@ fn what_is_in_flight_with_removed_keys_is_the_platform_s_still() {
     let mut bench = Bench::new(2);
     let permits = [bench.pick(), bench.pick()];
     let (platform, both) = (bench.platform, secrets(&["sk-0", "sk-1"]));
-    // (keys of a new configuration, in flight with others)
+    // (keys of a new configuration, requests in flight with other keys)
     for (keys, want) in [
         (0..2, 0),
         (1..2, 1),
@@ -176,8 +176,8 @@ fn what_is_in_flight_with_removed_keys_is_the_platform_s_still() {
     assert_eq!(bench.keyring.in_flight_leaving(platform), 0);
 }
 
-/// What befell a key here, what befell it at another process, its state here afterwards and the error that is shown, what
-/// happens then, and its state in the end.
+/// What happened to a key here, what happened to it at another process, its state here afterwards and the error shown,
+/// what happens then, and its state in the end.
 type Heard = (
     Vec<Do>,
     Vec<Do>,
@@ -277,7 +277,7 @@ fn what_is_noted_of_a_key_is_what_changes_it() {
     );
     let unhealthy = Standing::Unhealthy { reason };
     assert_eq!(is_noted(&mut bench, &[Try(0, rejected())]), Some(unhealthy));
-    // One that goes and comes back begins anew, for the next start as well.
+    // A key that is removed and comes back starts afresh, for the next start as well.
     bench.keyring.reload(&[("p", &[])]);
     assert_eq!(is_noted(&mut bench, &[]), None);
     bench.keyring.reload(&[("p", &secrets(&["sk-0"]))]);
