@@ -66,11 +66,11 @@ pub struct Server {
     clients: Door,
     demo: Door,
     capacity: Capacity,
-    /// A byte comes for each signal.
+    /// One byte arrives for each signal.
     stop: UnixStream,
     reload: UnixStream,
     reloader: Reloader,
-    /// Signals to stop that have come.
+    /// Stop signals received so far.
     stop_signals: usize,
     /// When a stop in progress ends whatever happens.
     drained_by: Option<Instant>,
@@ -100,7 +100,7 @@ pub fn read_clock() -> Now {
     }
 }
 
-/// Reads the monotonic clock. Apart from [`read_clock`], it only measures how long a turn takes.
+/// Reads the monotonic clock. Apart from `read_clock`, it only measures how long a turn takes.
 fn moment() -> Instant {
     Instant::now()
 }
@@ -152,7 +152,7 @@ impl Server {
         Ok(server)
     }
 
-    /// How many clients may be connected: as configured, or fewer, if there are too few descriptors for that many.
+    /// Sets how many clients may be connected: as configured, or fewer, if there are too few descriptors.
     fn set_limits(&mut self) {
         let configured = self.core.site.settings.max_connections as usize;
         let open_max = self.capacity.clients_max(configured);
@@ -244,7 +244,7 @@ impl Server {
             .drive_rest(core, network, self.now, || until <= moment());
     }
 
-    /// Clients that have gone make room for others and leave descriptors free.
+    /// Takes note of clients that have gone: there is room for others, and a descriptor is free again.
     fn make_room(&mut self) {
         let ended = self.scheduler.take_ended();
         if ended.proxy + ended.demo > 0 {

@@ -355,7 +355,7 @@ impl Session {
         step
     }
 
-    /// Does what the exchange asks for. Returns a reason if that is to close.
+    /// Does what the exchange asks for. Returns a reason if the session is to be closed.
     fn obey(
         &mut self,
         step: Step,
@@ -394,7 +394,7 @@ impl Session {
         }
     }
 
-    /// A client that ends its direction has gone, except in a tunnel.
+    /// Whether the client has gone: that it has ended its direction means so, except in a tunnel.
     fn client_has_gone(&self) -> bool {
         self.client.peer_closed() && !self.exchange.outlives_half_close()
     }

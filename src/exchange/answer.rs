@@ -15,8 +15,8 @@ use super::request::{Afterwards, Cors, Request};
 use super::transfer::Coding;
 
 /// Room that a head may need: 64 KiB from a platform and what is added to it. A request begins only while the client's
-/// output has this much room, and after an interim answer nothing is passed on before it has it again. So no other
-/// state needs to check.
+/// output has this much room, and after an interim answer nothing is passed on until it has that much again. So no
+/// other state needs to check.
 pub const HEAD_ROOM_BYTES: usize = 72 * 1024;
 
 /// Fields that a browser's script may read besides the CORS-safelisted ones.
@@ -31,7 +31,7 @@ const EXPOSED: [&str; 4] = [
 /// answer, in the list of fields that a browser's script may read, and as many as a head may have must fit there.
 const LIMIT_NAME_BYTES_MAX: usize = 64;
 
-/// The fields that tell a client's own limits, which a platform may have sent itself.
+/// The fields that state a client's limits, which a platform may have sent itself.
 static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
@@ -189,7 +189,7 @@ fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
     true
 }
 
-/// The client's limits to be told beside a platform's answer; none if the answer tells limits of its own.
+/// The client's limits to be stated in a platform's answer; none if the answer states limits of its own.
 fn quota_beside(request: &Request, head: &ResponseHead<'_, '_>) -> Option<Quota> {
     let sends_quota = head.fields.iter().any(|field| is_quota(field.name));
     request.quota.filter(|_| !sends_quota)
@@ -239,7 +239,7 @@ fn put_connection(out: &mut Buffer, request: &Request) {
     }
 }
 
-/// Tells the client where it stands within its limits. Returns the names of the fields that do.
+/// Tells the client where it stands within its limits. Returns the names of the fields written.
 fn put_quota(out: &mut Buffer, quota: Option<Quota>) -> &'static [&'static str] {
     let Some(quota) = quota else {
         return &[];

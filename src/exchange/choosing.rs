@@ -1,4 +1,4 @@
-//! Picks a key for the first try, once the request is counted in the journal: as a rule within the turn.
+//! Picks a key for the first try, once the request is counted in the journal: as a rule within the same turn.
 
 use crate::base::now::Now;
 use crate::policy::keyring::{KeyId, NoKey};

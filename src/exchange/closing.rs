@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn who_still_sends_is_waited_for_longer() {
-        // (when bytes of the client come, when the connection is closed), in seconds
+        // (when bytes from the client arrive, when the connection is closed), in seconds
         let rows: [(&[u64], u64); 4] = [
             (&[], 5),
             (&[4], 9),

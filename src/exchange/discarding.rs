@@ -90,7 +90,7 @@ mod tests {
     fn no_more_is_dropped_than_its_bound() {
         const PIECE: usize = 1024;
         let mut core = core("{}", PLATFORM);
-        // No time passes for either.
+        // No time passes in either case.
         for (bytes, is_too_long) in [
             (DROPPED_BYTES_MAX, false),
             (DROPPED_BYTES_MAX + PIECE, true),

@@ -33,7 +33,7 @@ impl Feed {
         self.listeners.push_first(session);
     }
 
-    /// When the next event is due; never while nobody listens.
+    /// When the next event is due; none while nobody listens.
     pub fn deadline(&self) -> Option<Instant> {
         let latest = self
             .latest

@@ -152,7 +152,7 @@ impl Interim {
         self.end(Outcome::Timeout { what }, reason, cx)
     }
 
-    /// The client's body does not come. The key is not to blame.
+    /// The client's body does not arrive. The key is not to blame.
     fn give_up(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         self.request.afterwards = Afterwards::Close;
         self.end(Outcome::Canceled, Reason::RequestTimeout, cx)

@@ -14,7 +14,7 @@ pub enum Reason {
     Malformed(Malformed),
     /// A path that would leave the platform's `api_path`.
     PathClimbs,
-    /// The client's head, or the rest of its body, did not come in time.
+    /// The client's head, or the rest of its body, did not arrive in time.
     RequestTimeout,
     /// The body is larger than this many bytes; `bound` says whose bound that is.
     BodyTooLarge {

@@ -117,7 +117,7 @@ impl Request {
         }
     }
 
-    /// The platform that it is for.
+    /// The platform that the request is for.
     pub fn route(&self) -> &Route {
         let place = self
             .route

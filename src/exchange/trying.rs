@@ -363,7 +363,7 @@ impl Trying {
         (Exchange::Replying(replying), Step::Abandon)
     }
 
-    /// The client's body cannot be passed on, or does not come. The key is not to blame.
+    /// The client's body cannot be passed on, or does not arrive. The key is not to blame.
     fn give_up(mut self, reason: Reason, cx: &mut Cx<'_>) -> (Exchange, Step) {
         cx.core
             .settle(&self.request, self.permit, Outcome::Canceled, cx.now);

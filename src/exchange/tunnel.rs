@@ -1,6 +1,5 @@
-//! After a 101 both sides speak a protocol of their own: bytes are passed on in both directions as they arrive, until
-//! both have ended. If one breaks off, the other gets what came before; whether that is complete is for their protocol
-//! to tell.
+//! After a 101 both sides speak a protocol of their own: bytes pass in both directions as they arrive, until both have
+//! ended. If one breaks off, the other gets what came before; their protocol tells whether that is complete.
 
 use std::time::Instant;
 

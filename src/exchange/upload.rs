@@ -268,8 +268,8 @@ impl Upload {
         std::mem::replace(&mut self.decoder, Decoder::Done)
     }
 
-    /// Whether the body is kept and may grow by what waits in `input`. The bound on all bodies together is never
-    /// exceeded; the body's own bound may be, by what one read has brought.
+    /// Whether the body is kept and may grow by what waits in `input`. The bound on all bodies together holds whatever
+    /// one read has brought; the body's own bound may be exceeded by that much.
     fn keeps_more(&self, input: &Buffer, memory: &RetryMemory) -> bool {
         match self.keeps {
             Keeps::All => {

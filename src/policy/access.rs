@@ -185,7 +185,7 @@ impl Clients {
         client.used.spent(client.digest).times(1)
     }
 
-    /// Takes back what was counted elsewhere for requests that did not come.
+    /// Takes back what was counted elsewhere, in advance, for requests that did not come.
     pub fn take_back(&mut self, unused: &Spent, now: Now) {
         if let Some(id) = self.by_digest.get(&unused.client) {
             self.clients[id.0 as usize].used.take(unused, now);
@@ -218,7 +218,7 @@ impl Clients {
         self.client(id).key_label
     }
 
-    /// What the client is called on every page, as others of the same name are: never its key.
+    /// What the client is called on every page, never its key. Others may have the same name.
     pub fn label(&self, id: ClientId) -> &Rc<str> {
         &self.client(id).label
     }
@@ -286,8 +286,8 @@ impl Client {
         }
     }
 
-    /// Removes a key that nobody can use any more from memory, and what it allowed. Its requests in flight and what it
-    /// has used still have its name.
+    /// Removes a key that is no longer valid from memory, and what it allowed. Its requests in flight and what it has
+    /// used keep its name.
     fn forget_key(&mut self) {
         self.spec.key = Secret::new(String::new());
         self.spec.platforms = Some(Vec::new());
@@ -397,7 +397,7 @@ impl Used {
         self.last_unix_ms = latest_unix_ms(self.last_unix_ms, spent.unix_ms, now.unix_ms);
     }
 
-    /// Takes back what was counted for requests that did not come.
+    /// Takes back what was counted in advance for requests that did not come.
     pub fn take(&mut self, unused: &Spent, now: Now) {
         let (hour, day, seconds) = (unused.hour.into(), unused.day.into(), now.unix_seconds());
         self.hour

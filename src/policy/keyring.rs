@@ -125,7 +125,7 @@ pub struct KeyView<'k> {
     pub label: KeyLabel,
     pub preview: &'k str,
     pub state: KeyState,
-    /// Why it is not healthy, or what its last probe met.
+    /// Why it is not healthy, or what went wrong with its last probe.
     pub error: Option<&'k str>,
     pub last_check_unix_ms: Option<u64>,
     pub last_used_unix_ms: Option<u64>,
@@ -254,7 +254,7 @@ impl Keyring {
         }
     }
 
-    /// As [`Keyring::learn`], for a probe: no answer says nothing about the key, whereas a 403 does.
+    /// As [`Keyring::learn`], for a probe: a missing answer says nothing about the key, whereas a 403 does.
     pub fn learn_by_probe(&mut self, permit: &Permit, outcome: Outcome, now: Now) {
         let key = &mut self.keys[permit.key.0 as usize];
         key.probe_ms = Some(now.instant.duration_since(permit.given_at).as_millis() as u64);

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_back_is_of_the_window_that_goes_on() {
-        // (hour of it, requests, when, used after them)
+        // (hour in which they were counted, requests, when, used after them)
         let rows = [
             (10, 2, 36_000, 3),
             (9, 1, 36_000, 3),
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn counts_of_elsewhere_add_to_the_window_that_they_were_counted_in() {
-        // (hour of it, requests, when, used after them)
+        // (hour in which they were counted, requests, when, used after them)
         let rows = [
             (10, 2, 36_000, 2),
             (10, 3, 36_000, 5),

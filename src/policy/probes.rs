@@ -20,7 +20,7 @@ const ROUND_KEPT: Duration = Duration::from_secs(5);
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(60);
 const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// After their period, unhealthy keys come up again within one part in this many of it, each at its own place.
+/// After their period, unhealthy keys come up again spread over a fraction of it: one part in this many.
 const SPREAD_PARTS: u32 = 8;
 
 /// A platform whose keys are probed.

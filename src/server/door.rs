@@ -30,7 +30,7 @@ const SAME_LACK: Duration = Duration::from_secs(60);
 /// The kernel resets those that are still under way at the close; a SYN that is dropped meanwhile is only late.
 pub(super) const AJAR: Duration = Duration::from_millis(100);
 
-/// A listening socket and what is known of it.
+/// A listening socket and what is known about it.
 pub(super) struct Door {
     pub(super) listener: Option<TcpListener>,
     pub(super) role: Role,

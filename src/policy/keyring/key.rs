@@ -17,7 +17,7 @@ const FAILURES_MAX: u32 = 5;
 /// A wait that a platform states is believed up to this: a date further off is likelier a wrong clock than a plan.
 pub(super) const STATED_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// A key and all that is known of it.
+/// A key and all that is known about it.
 pub(super) struct Key {
     /// What identifies platform and key where states are stored.
     pub(super) mark: Digest,

@@ -6,7 +6,7 @@ use super::key::STATED_WAIT_MAX;
 use super::{Cause, Cooling, Digest, Health, Key, Keyring, Outcome};
 use crate::base::now::Now;
 
-/// Whether a key can be used, and why not.
+/// Whether a key can be used, or why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     Usable,
@@ -75,7 +75,7 @@ impl Key {
                     Cause::RateLimited => Outcome::RateLimited { wait: None }.to_string(),
                     Cause::Failing => "the platform failed".to_string(),
                 });
-                // If the clock was set back since, the key cools as long as it was to when that was noted.
+                // If the clock was set back since, the key cools for as long as was left when this was noted.
                 let since_unix_ms = noted_unix_ms.max(now.unix_ms);
                 let left = Duration::from_millis(until_unix_ms.saturating_sub(since_unix_ms));
                 let left = left.min(STATED_WAIT_MAX);

@@ -232,7 +232,7 @@ fn a_rejection_during_a_round_does_not_hold_it_up() {
     let mut probes = probes(9, now);
     assert_eq!(probes.begin_round(now), Round::Running);
     let begun = begin(&mut probes, now);
-    // A key that is being probed, and the one that still waits for room.
+    // A key that is being probed, and the one that still waits for room to be probed.
     probes.on_unhealthy(KeyId(0), now);
     probes.on_unhealthy(KeyId(8), now);
     end(&mut probes, &begun, Found::Unhealthy, now);
@@ -379,10 +379,10 @@ fn who_waits_for_room_is_asked_once_and_who_is_doubted_first() {
     let begun = begin(&mut probes, now);
     probes.on_doubt(KeyId(15), now);
     probes.on_doubt(KeyId(15), now);
-    // Both are removed before their turn, and one of them is added again.
+    // Keys 18 and 19 are removed before their turn, and 18 is added again.
     probes.reload(&listed(18), PERIOD, now);
     probes.reload(&listed(19), PERIOD, now);
-    // This one comes up a period later instead.
+    // Key 10 comes up a period later instead.
     probes.on_unhealthy(KeyId(10), now);
     let mut all = Vec::new();
     let mut ended = begun;

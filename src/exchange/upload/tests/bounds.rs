@@ -31,7 +31,7 @@ fn others_keep(bytes: usize, core: &mut Core) -> Upload {
     Upload::complete(HEAD, &body, &mut core.blocks, &core.retry_memory)
 }
 
-/// Others have used the memory up while this body was on its way.
+/// Other requests use up the memory while this body is on its way.
 #[test]
 fn all_kept_bodies_together_stay_within_their_bound() {
     let mut bench = Bench::new(Framing::Length(60_000), limits(100_000), 70_000);
