@@ -394,7 +394,7 @@ impl Session {
         }
     }
 
-    /// Whether the client has gone: that it has ended its direction means so, except in a tunnel.
+    /// Whether the client has gone. Ending its direction counts as that, except in a tunnel.
     fn client_has_gone(&self) -> bool {
         self.client.peer_closed() && !self.exchange.outlives_half_close()
     }

@@ -77,7 +77,7 @@ pub struct WindowUsage {
 }
 
 /// What a client key has used of its limits, as it is stored and shared: the numbers of an hour and a day since 1970
-/// and the requests that count in each. Several are added up.
+/// and the requests that count in each. Several records are added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
     pub client: Digest,
@@ -192,7 +192,7 @@ impl Clients {
         }
     }
 
-    /// Adds what was stored or was admitted elsewhere. Nothing is added for an unknown key.
+    /// Adds what was stored, or admitted elsewhere. Nothing is added for an unknown key.
     pub fn restore(&mut self, spent: &Spent, now: Now) {
         if let Some(id) = self.by_digest.get(&spent.client) {
             self.clients[id.0 as usize].used.add(spent, now);
@@ -286,8 +286,8 @@ impl Client {
         }
     }
 
-    /// Removes a key that is no longer valid from memory, and what it allowed. Its requests in flight and what it has
-    /// used keep its name.
+    /// A removed key is not kept in memory, nor what it allowed. Its requests in flight and what it has used keep its
+    /// name.
     fn forget_key(&mut self) {
         self.spec.key = Secret::new(String::new());
         self.spec.platforms = Some(Vec::new());
@@ -387,7 +387,7 @@ impl Used {
         self.last_unix_ms = now.unix_ms;
     }
 
-    /// Adds what was stored or was admitted elsewhere.
+    /// Adds what was stored, or admitted elsewhere.
     pub fn add(&mut self, spent: &Spent, now: Now) {
         let (hour, day, seconds) = (spent.hour.into(), spent.day.into(), now.unix_seconds());
         self.hour

@@ -12,7 +12,7 @@ const AHEAD_SECONDS_MAX: u64 = 60;
 ///
 /// The window only moves forward: a clock that is set back a little goes on counting in the window that had begun, so
 /// that nothing is forgotten. A clock that is set back by more was wrong before: counting restarts in the present
-/// window, so that nobody is locked out for longer than that, or charged for a time that is yet to come.
+/// window, so that nobody is locked out for longer than that, or charged for a time yet to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// The number of the window since 1970.
