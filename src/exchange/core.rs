@@ -24,8 +24,9 @@ use crate::site::Site;
 use super::End;
 use super::admission::Peer;
 use super::feed::Feed;
+use super::kept::RetryMemory;
 use super::request::{Request, Role};
-use super::upload::{RetryMemory, Upload};
+use super::upload::Upload;
 
 /// Whether new requests are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

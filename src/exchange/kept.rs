@@ -8,7 +8,32 @@ use std::rc::Rc;
 use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer};
 
 use super::transfer::{ROOM_MIN, Sink};
-use super::upload::RetryMemory;
+
+/// The memory of all bodies kept for retries, and its bound.
+#[derive(Debug)]
+pub struct RetryMemory {
+    used: Rc<Cell<u64>>,
+    pub max: u64,
+}
+
+impl RetryMemory {
+    pub fn new(max: u64) -> RetryMemory {
+        RetryMemory {
+            used: Rc::default(),
+            max,
+        }
+    }
+
+    /// The bytes of all bodies that are kept now.
+    pub fn used(&self) -> u64 {
+        self.used.get()
+    }
+
+    /// Whether this many more may be kept; zero bytes always may.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        bytes == 0 || self.used() + bytes <= self.max
+    }
+}
 
 /// A head and the beginning of a body. The body is counted as long as it is stored, whatever ends that.
 pub struct Kept {
@@ -34,7 +59,7 @@ impl Kept {
             head_end: head.len(),
             end: head.len(),
             sent_end: head.len(),
-            counted: memory.counter(),
+            counted: Rc::clone(&memory.used),
         }
     }
 

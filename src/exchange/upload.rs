@@ -1,8 +1,6 @@
 //! The request on its way to the platform: its head rewritten, its body kept for a retry or streamed through.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::rc::Rc;
 
 use crate::base::buffer::{BlockPool, Buffer};
 use crate::http::Framing;
@@ -10,7 +8,7 @@ use crate::http::body::Decoder;
 use crate::net::dial::Reuse;
 use crate::site::Site;
 
-use super::kept::{Keeper, Kept};
+use super::kept::{Keeper, Kept, RetryMemory};
 use super::reason::Reason;
 use super::request::Request;
 use super::transfer::{Coding, Sink, Stopped, transfer};
@@ -36,13 +34,6 @@ enum Keeps {
     All,
     /// The head, and of the body what the platform has not taken yet.
     Unsent,
-}
-
-/// The memory of all bodies kept for retries, and its bound.
-#[derive(Debug)]
-pub struct RetryMemory {
-    used: Rc<Cell<u64>>,
-    pub max: u64,
 }
 
 /// How much of one request's body is accepted.
@@ -305,30 +296,6 @@ fn receive(
         request.on_request_content(data);
     });
     moved.map_err(Reason::Malformed)
-}
-
-impl RetryMemory {
-    pub fn new(max: u64) -> RetryMemory {
-        RetryMemory {
-            used: Rc::default(),
-            max,
-        }
-    }
-
-    /// The bytes of all bodies that are kept now.
-    pub fn used(&self) -> u64 {
-        self.used.get()
-    }
-
-    /// What counts the bytes of one more body.
-    pub(super) fn counter(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.used)
-    }
-
-    /// Zero bytes always fit.
-    fn has_room(&self, bytes: u64) -> bool {
-        bytes == 0 || self.used() + bytes <= self.max
-    }
 }
 
 #[cfg(test)]
