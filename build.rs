@@ -1,5 +1,5 @@
-//! Packs the dashboard's files for the binary: each plain and gzipped, with an entity tag of its content. The table names
-//! them beside itself, so that a checkout that is moved together with what was built still builds.
+//! Packs the dashboard's files for the binary: each plain and gzipped, with an entity tag of its content. The generated
+//! table includes them by relative path, so that a checkout that is moved together with its build output still builds.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

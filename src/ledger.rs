@@ -1,4 +1,4 @@
-//! Carries what must survive between policy and the journal. It knows no request and no socket.
+//! Carries what must survive a restart between policy and the journal. It knows no request and no socket.
 
 mod ahead;
 
@@ -12,7 +12,7 @@ use crate::policy::digest::Digest;
 use crate::policy::keyring::Keyring;
 use ahead::Ahead;
 
-/// How often it is looked what other processes have counted.
+/// How often other processes' records are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is kept on disk, if anything is.
@@ -21,20 +21,20 @@ pub struct Ledger {
     journal: Option<Journal>,
     /// When other processes' records are read next.
     look_at: Option<Instant>,
-    /// The last request of this turn that was admitted, and those of the same client right before it: they become one
+    /// The last request admitted in this turn, together with those of the same client right before it: they become one
     /// record.
     last_admitted: Option<Spent>,
     ahead: Ahead,
-    /// Set while another process keeps them from being written: when it is tried again.
+    /// Set while another process's lock delays the write: when it is tried again.
     write_at: Option<Instant>,
 }
 
 impl Ledger {
-    /// Opens the journal at `path` and takes over what it holds. `writer` is a random number. Returns lines for the
-    /// log, too: what was damaged, and why nothing is kept.
+    /// Opens the journal at `path` and takes over what it holds. `writer` is a random number. Also returns lines for
+    /// the log: what was damaged, and why counts are not kept.
     ///
     /// # Errors
-    /// A file of a newer version or of another program, which stays as it is.
+    /// A file of a newer version or of another program, which is left as it is.
     pub fn open(
         path: &Path,
         writer: u32,
@@ -60,16 +60,16 @@ impl Ledger {
         Ok((ledger, findings))
     }
 
-    /// What [`Ledger::open`] would say, of a file that stays as it is.
+    /// What [`Ledger::open`] would report, without changing the file.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Ledger::open`].
     pub fn check(path: &Path, now: Now) -> Result<Vec<String>, String> {
         Journal::check(path, now)
     }
 
-    /// Takes note of the request of `client` that was just admitted, which has left it `quota`. It may go upstream once
-    /// nothing is held back any more.
+    /// Counts the request of `client` that was just admitted, which has left it `quota`. It may go upstream once
+    /// [`Ledger::holds_back`] is false.
     pub fn admitted(
         &mut self,
         client: ClientId,
@@ -94,14 +94,14 @@ impl Ledger {
         self.last_admitted = joined.or(Some(admission));
     }
 
-    /// Whether requests that were admitted wait until a [`Ledger::write`] has succeeded.
+    /// Whether admitted requests wait until a [`Ledger::write`] has succeeded.
     pub fn holds_back(&self) -> bool {
         self.last_admitted.is_some() || self.write_at.is_some()
     }
 
-    /// Writes what this turn has brought, with one write. Afterwards nothing holds its requests back, even if the
-    /// write failed, unless another process holds the file's lock: then it is called again at [`Ledger::deadline`], or
-    /// before, and for no longer than some 20 ms.
+    /// Writes what this turn has brought, with one write. Afterwards its requests are no longer held back, even if the
+    /// write failed, unless another process holds the file's lock: then it is to be called again at
+    /// [`Ledger::deadline`] or earlier, and the requests wait for no longer than some 20 ms.
     pub fn write(&mut self, keyring: &mut Keyring, now: Now) {
         self.note(keyring, now);
         let journal = self.journal.as_mut();
@@ -114,7 +114,7 @@ impl Ledger {
     /// The last [`Ledger::write`], after which no request is admitted.
     ///
     /// # Errors
-    /// A line for the log: what is lost by it.
+    /// A line for the log: what is lost.
     pub fn finish(&mut self, keyring: &mut Keyring, now: Now) -> Result<(), String> {
         self.ahead.end(now.instant);
         self.note(keyring, now);
@@ -122,7 +122,7 @@ impl Ledger {
         journal.map_or(Ok(()), |journal| journal.finish(now))
     }
 
-    /// Hands the journal what this turn has brought.
+    /// Passes what this turn has brought to the journal.
     fn note(&mut self, keyring: &mut Keyring, now: Now) {
         while let Some((key, standing)) = keyring.next_change() {
             if let Some(journal) = &mut self.journal {
@@ -151,7 +151,7 @@ impl Ledger {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Takes over what other processes have written, and compacts the file, if it is time. How many records there were.
+    /// Takes over what other processes have written, and compacts the file when needed. Returns the number of records.
     pub fn look(&mut self, clients: &mut Clients, keyring: &mut Keyring, now: Now) -> usize {
         let Some(journal) = &mut self.journal else {
             return 0;
@@ -171,7 +171,7 @@ impl Ledger {
         records
     }
 
-    /// Gives client keys that a new configuration brought what they have used before.
+    /// Restores the earlier usage of client keys that a new configuration has added.
     pub fn restore_added(&self, added: &[Digest], clients: &mut Clients, now: Now) {
         let journal = self.journal.iter();
         for spent in journal.flat_map(|journal| added.iter().filter_map(|key| journal.used_by(key)))
@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// What a process begins with whose configuration has this client's key alone.
+    /// The state of a new process whose configuration has only this client's key.
     fn open(
         path: &Path,
         writer: u32,
@@ -282,7 +282,7 @@ mod tests {
             }
             ledger.write(&mut keyring, now);
             assert!(!ledger.holds_back() && keyring.next_change().is_none());
-            // A configuration that brings the key back while the program runs finds the same.
+            // A configuration that adds the key again while the program runs restores the same usage.
             let (mut clients, key) = (Clients::default(), Digest::of(CLIENT.as_bytes()));
             assert_eq!(clients.reload(vec![limited()]), [key]);
             ledger.restore_added(&[key], &mut clients, now);
@@ -300,7 +300,7 @@ mod tests {
             open(path, writer, unlimited(CLIENT), keyring, now)
         };
         let later = now.after(Duration::from_millis(20));
-        // (how the process ends, and whether more may be counted than came)
+        // (how the process ends, whether more requests may be counted than came)
         type End = fn(&mut Ledger, Now, Now);
         let ends: [(End, bool); 3] = [
             (|_, _, _| {}, true),
@@ -350,7 +350,7 @@ mod tests {
             ..unlimited(key)
         });
         let known = || Clients::new(specs.to_vec());
-        // (who asks in one turn, records)
+        // (who asks in one turn, number of records)
         let rows: [(&[usize], u64); 4] = [
             (&[0], 1),
             (&[0, 0, 0], 1),

@@ -1,4 +1,4 @@
-//! Takes a new version of the configuration up while the proxy runs, or refuses it whole.
+//! Takes up a new version of the configuration while the proxy runs, or refuses all of it.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,14 +17,14 @@ pub struct Reloader {
     dir: PathBuf,
     watch: Watch,
     lasting: Lasting,
-    /// What the process began with, and in part cannot change.
+    /// The settings with which the process started, some of which cannot change while it runs.
     started_with: Settings,
     /// Where the built-in platform listens.
     demo_port: u16,
 }
 
 impl Reloader {
-    /// `watch` is older than the configuration that is compiled first: a change since then is not missed.
+    /// `watch` must be older than the configuration that is compiled first, so that no change in between is missed.
     pub fn new(dir: &Path, watch: Watch, started_with: Settings, demo_port: u16) -> Reloader {
         Reloader {
             dir: dir.to_path_buf(),
@@ -35,7 +35,7 @@ impl Reloader {
         }
     }
 
-    /// Compiles a configuration; idle connections stay for the endpoints that it still has.
+    /// Compiles a configuration; endpoints that it still has keep their idle connections.
     ///
     /// # Errors
     /// As [`Site::compile`].
@@ -49,12 +49,12 @@ impl Reloader {
         Site::compile(config, keyring, &mut self.lasting, self.demo_port, now)
     }
 
-    /// When the files are looked at next.
+    /// When the files are next checked.
     pub fn deadline(&self) -> Instant {
         self.watch.deadline()
     }
 
-    /// Looks at the files, if it is time, and takes a new version up; whether there was one.
+    /// Checks the files if it is time, and takes up a new version. Returns whether there was one.
     pub fn look(&mut self, core: &mut Core, now: Now) -> bool {
         let is_new = self.watch.look(now);
         if is_new {
@@ -63,18 +63,18 @@ impl Reloader {
         is_new
     }
 
-    /// Reads the files and takes them up. When anything is wrong, what is in force stays so.
+    /// Reads the files and takes them up. If anything is wrong, the configuration in force stays.
     pub fn reload(&mut self, core: &mut Core, now: Now) {
         self.watch.take();
         let config = config::load(&self.dir, &|name| std::env::var(name).ok());
         let outcome = match config {
             Ok(config) => self.take_up(config, core, now),
             Err(findings) => {
-                // One that is missing may come.
+                // A file that is missing may appear.
                 self.watch.follow(&findings.named_files);
                 let text = lines(&findings.problems);
                 if findings.lacks_descriptors {
-                    // Nothing is known of what the files hold: the next look reads them again. It is told once.
+                    // The content of the files is unknown: the next look reads them again. The problem is logged once.
                     self.watch.give_back();
                     if core.config_error.as_ref() == Some(&text) {
                         return;
@@ -121,7 +121,7 @@ impl Reloader {
         Ok(())
     }
 
-    /// What the next start would say of another `state_file`; the present one is open.
+    /// What the next start would report on another `state_file`; the present one is open.
     fn check_state_file(&self, new: &Settings, now: Now) -> Findings {
         match new.state_file == self.started_with.state_file {
             true => Findings::default(),
@@ -130,7 +130,7 @@ impl Reloader {
     }
 }
 
-/// What the start says of the `state_file` that `settings` name.
+/// What a start would report on the `state_file` that `settings` name.
 pub fn of_state_file(settings: &Settings, now: Now) -> Findings {
     let mut findings = Findings::of(settings::FILE);
     if let Some(path) = &settings.state_file {
@@ -149,7 +149,7 @@ fn lines(problems: &[Finding]) -> String {
     lines.join("\n")
 }
 
-/// What differs from what the process began with, and a running process cannot change.
+/// The settings that differ from those at the start and that a running process cannot change.
 fn needing_restart(started_with: &Settings, new: &Settings) -> Vec<&'static str> {
     let (former_tls, new_tls) = (started_with.tls.is_some(), new.tls.is_some());
     let changes = [
@@ -208,7 +208,7 @@ mod tests {
             std::fs::write(folder.at(name), text).expect("a file can be written");
         };
         write("platform.json", "[]");
-        // Each process begins without the key. (its number, what the key has used when it comes)
+        // Each process starts without the key. (its number, what the key has used when it is added)
         for (writer, used) in [(1, 0), (2, 1)] {
             let mut core = core("{}", r#""base_url": "http://h.example""#);
             let (clients, keyring) = (&mut core.clients, &mut core.keyring);

@@ -23,20 +23,20 @@ use crate::policy::probes::Probed;
 pub struct Site {
     pub settings: Settings,
     pub routes: Vec<Route>,
-    /// How clients connect; none: without TLS.
+    /// The proxy's own TLS configuration; none when clients connect without TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What is doubtful in the files that the configuration names.
+    /// Warnings about the files that the configuration names.
     pub warnings: Vec<Finding>,
     by_name: HashMap<String, usize>,
 }
 
-/// A platform as the way of a request needs it.
+/// A platform as forwarding a request needs it.
 pub struct Route {
     pub platform: Platform,
     pub id: PlatformId,
     /// Each key's number, in the configuration's order.
     pub keys: Vec<KeyId>,
-    /// The field lines that show each key, in the order of the numbers: there may be thousands.
+    /// The field lines that carry each key, sorted by key number: there may be thousands.
     key_lines: Vec<(KeyId, Box<[u8]>)>,
     pub endpoint: Rc<Endpoint>,
     /// What the path below the platform's name is appended to: `base_url`'s path and `api_path`.
@@ -47,14 +47,14 @@ pub struct Route {
     pub probe_head: Vec<u8>,
 }
 
-/// What stays over new versions of the configuration.
+/// What outlives a version of the configuration.
 #[derive(Default)]
 pub struct Lasting {
-    /// Endpoints by what makes them differ, so that idle connections stay for one that a new version still has.
+    /// Endpoints by what distinguishes them, so that one that a new version still has keeps its idle connections.
     endpoints: Vec<(EndpointKey, Rc<Endpoint>)>,
-    /// How many there have been: their numbers are not given again.
+    /// How many endpoints have been made: their numbers are not reused.
     endpoints_made: usize,
-    /// The proxy's own certificate as compiled, with the sessions that clients may resume.
+    /// The proxy's own certificate as compiled, with the TLS sessions that clients may resume.
     tls: Option<(TlsFiles, Arc<ServerConfig>)>,
 }
 
@@ -107,10 +107,9 @@ impl Site {
         })
     }
 
-    /// What [`Site::compile`] would say of a field with which nothing is wrong so far; `config` may have problems of its
-    /// own.
+    /// What [`Site::compile`] would report, apart from the fields for which `config` already has a problem.
     pub fn check(config: &Config, now: Now) -> Findings {
-        // The port of the built-in platform matters only to who runs it.
+        // The built-in platform's port does not matter to a check.
         let secured = Lasting::default().secure(config, 0);
         let mut problems = secured.err().unwrap_or_default();
         let known = &config.findings.problems;
@@ -167,7 +166,7 @@ impl Route {
     fn new(platform: Platform, id: PlatformId, keys: Vec<KeyId>, endpoint: Rc<Endpoint>) -> Route {
         let mut lines = Vec::new();
         for (id, key) in keys.iter().zip(&platform.keys) {
-            // Numbers are given in the configuration's order: it is seldom another place than the end.
+            // Numbers are assigned in the configuration's order, so this nearly always appends.
             let place = lines.partition_point(|(known, _)| known < id);
             lines.insert(place, (*id, key_lines(&platform, key.expose())));
         }
@@ -195,7 +194,7 @@ impl Route {
         }
     }
 
-    /// The field lines that show `key`, rendered once: its own and the platform's fixed ones.
+    /// The field lines that carry `key`, rendered once: its own and the platform's fixed ones.
     pub fn key_lines(&self, key: KeyId) -> &[u8] {
         let place = self.key_lines.binary_search_by_key(&key, |(id, _)| *id);
         &self.key_lines[place.expect("a request tries the keys of its own site")].1
@@ -222,7 +221,7 @@ fn key_lines(platform: &Platform, key: &str) -> Box<[u8]> {
     lines.into_bytes().into_boxed_slice()
 }
 
-/// The head of a probe up to the fields that the platform's configuration adds, which stand in place of the usual ones.
+/// The head of a probe up to the `key_lines`. The fields that the platform configures replace the usual ones.
 fn probe_head(platform: &Platform, authority: &str) -> Vec<u8> {
     let (method, base) = (&platform.health_method, &platform.base_path);
     let path = &platform.health_path;
@@ -268,7 +267,7 @@ impl EndpointKey {
     }
 }
 
-/// How each platform is reached, and how clients connect.
+/// The endpoint of each platform, and the proxy's own TLS configuration.
 type Secured = (Vec<Rc<Endpoint>>, Option<Arc<ServerConfig>>);
 
 impl Lasting {
@@ -292,13 +291,13 @@ impl Lasting {
         Err(problems)
     }
 
-    /// Forgets the endpoints that neither the version in force nor a request in flight has.
+    /// Forgets the endpoints that neither the version in force nor a request in flight uses.
     fn forget_unused(&mut self) {
         self.endpoints
             .retain(|(_, endpoint)| Rc::strong_count(endpoint) > 1);
     }
 
-    /// Or which fields of the platform are wrong, and why.
+    /// The endpoint for `key`, or which fields of the platform are wrong, and why.
     fn endpoint(&mut self, key: EndpointKey) -> Result<Rc<Endpoint>, Vec<(&'static str, String)>> {
         if let Some((_, endpoint)) = self.endpoints.iter().find(|(known, _)| *known == key) {
             return Ok(Rc::clone(endpoint));
@@ -404,7 +403,7 @@ mod tests {
         let keys = r#"["sk-a", "sk-b", "sk-c"]"#;
         let core = core_with_keys("{}", keys, r#""base_url": "http://h.example""#);
         let route = &core.site.routes[0];
-        // As after reloads that put a key in front and took another away.
+        // As after reloads that put a key in front and removed another.
         let ids = [5, 0, 3].map(KeyId);
         let (platform, endpoint) = (route.platform.clone(), Rc::clone(&route.endpoint));
         let route = Route::new(platform, route.id, ids.to_vec(), endpoint);

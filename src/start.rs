@@ -1,4 +1,4 @@
-//! From the files to a running server: what is printed, and what ends it before it begins.
+//! From the configuration files to a running server: what is printed, and what prevents a start.
 
 mod lines;
 
@@ -26,10 +26,10 @@ use crate::site::Site;
 
 use lines::Lines;
 
-/// Says what is doubtful in `dir`'s files, and at the place of the `state_file`.
+/// Reports the warnings about `dir`'s files and about the `state_file`.
 ///
 /// # Errors
-/// Everything that is wrong in them, and what is doubtful.
+/// All problems of these files, followed by the warnings.
 pub fn check(dir: &Path) -> Result<String, String> {
     let config = read(dir)?;
     let certificates = Site::check(&config, read_clock());
@@ -43,7 +43,7 @@ pub fn check(dir: &Path) -> Result<String, String> {
     Ok(format!("{warnings}the configuration in {shown} is valid\n"))
 }
 
-/// What the start would say of the `state_file`, if it is known where that is.
+/// What a start would report on the `state_file`, if its path is known.
 fn check_state_file(config: &Config) -> Findings {
     let hides = |problem: &Finding| {
         problem.file == settings::FILE && matches!(problem.path.as_str(), "" | "state_file")
@@ -58,20 +58,20 @@ fn check_state_file(config: &Config) -> Findings {
 /// Starts the proxy and runs it until it is stopped.
 ///
 /// # Errors
-/// In words, with what to do.
+/// A message that says what to do.
 pub fn run(dir: &Path) -> Result<Stopped, String> {
     let watch = Watch::new(dir, read_clock());
     let config = read(dir)?;
     refuse_problems(dir, &config.findings)?;
     log::set_boxed_logger(Box::new(Lines::new()))
         .map_err(|error| format!("logging cannot begin: {error}"))?;
-    // A file that may grow no further is then an error of the write, and not the end of the program.
+    // With SIGXFSZ caught, a file at its size limit makes the write fail and does not end the program.
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(failed)?;
-    // The level is set here alone, so that a new configuration can change it.
+    // Only this level filters, so that a new configuration can change it.
     log::set_max_level(config.settings.log_level);
     lines::log_panics();
     let (host, port) = (config.settings.host, config.settings.port);
-    // Before anybody can connect, and take it for running.
+    // Registered before any client can connect and take the proxy for running.
     let signals = Signals {
         stop: catch(&[SIGTERM, SIGINT]).map_err(failed)?,
         reload: catch(&[SIGHUP]).map_err(failed)?,
@@ -81,7 +81,7 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         demo: listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?,
     };
     let (mut server, banner) = prepare(dir, watch, config, doors, signals)?;
-    // Nobody may be there to read it.
+    // Standard output may have no reader.
     let _ = io::stdout().write_all(banner.as_bytes());
     server
         .run()
@@ -94,7 +94,7 @@ fn failed(error: io::Error) -> String {
 
 fn read(dir: &Path) -> Result<Config, String> {
     let shown = dir.display();
-    // The folder's own place in it: entering it is what takes a right.
+    // `dir/.` and not `dir`: resolving it takes search permission on the folder.
     match std::fs::metadata(dir.join(".")) {
         Ok(_) => Ok(config::read(dir, &|name| std::env::var(name).ok())),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
@@ -127,7 +127,7 @@ fn warning_lines(warnings: &[Finding]) -> String {
     warnings.iter().map(line).collect()
 }
 
-/// What runs, and what an operator wants to see of it.
+/// The server, and the banner for the operator.
 fn prepare(
     dir: &Path,
     watch: Watch,
@@ -162,14 +162,14 @@ fn prepare(
         .map_err(|error| format!("the limit of file descriptors is not known: {error}"))?;
     let address = doors.clients.local_addr().map_err(failed)?;
     let banner = banner(&site, &address, capacity, &warnings);
-    // Clients see request ids: those of DNS messages must not follow from them.
+    // Clients see request ids, so the ids of DNS messages must not be derivable from them.
     let (id_seed, dns_seed) = (seed()?, seed()?);
     let core = Core::new(Rc::new(site), clients, keyring, ledger, id_seed, now);
     let server = Server::new(core, reloader, doors, capacity, signals, dns_seed, now);
     Ok((server.map_err(failed)?, banner))
 }
 
-/// The end of a pipe that gets a byte for each of these signals.
+/// The receiving end of a socket pair that gets a byte for each of these signals.
 fn catch(signals: &[i32]) -> io::Result<UnixStream> {
     let (receiver, sender) = UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
@@ -179,7 +179,7 @@ fn catch(signals: &[i32]) -> io::Result<UnixStream> {
     Ok(receiver)
 }
 
-/// What an operator wants to see at the start.
+/// The startup message for the operator.
 fn banner(site: &Site, address: &SocketAddr, capacity: Capacity, warnings: &[Finding]) -> String {
     let host = match address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_string(),

@@ -1,4 +1,4 @@
-//! What is counted of requests, and the kinds of their ends. It does not know whose requests they are.
+//! What is counted of requests, and how they can end. It does not know whose requests they are.
 
 use super::Finished;
 use super::histogram::Histogram;
@@ -18,7 +18,7 @@ pub struct Counts {
     pub first_byte: Histogram,
 }
 
-/// How a request ended, as `/metrics` tells it.
+/// How a request ended, as `/metrics` reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     Success,
@@ -32,10 +32,10 @@ pub enum Class {
     Canceled,
 }
 
-/// What went wrong, as `/stats` tells it.
+/// What went wrong, as `/stats` reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// 4xx besides those named below.
+    /// 4xx other than those named below.
     Client,
     /// 429.
     RateLimited,
@@ -118,7 +118,7 @@ impl ErrorKind {
         ErrorKind::Canceled,
     ];
 
-    /// The error that an end is, if it is one. `status` is what the client was sent.
+    /// The kind of error with which a request ended, if any. `status` is what the client was sent.
     pub fn of(class: Class, status: Option<u16>) -> Option<ErrorKind> {
         match class {
             Class::Success | Class::Redirect => None,
@@ -188,7 +188,7 @@ mod tests {
             );
         }
         for class in [Class::Network, Class::Timeout, Class::Canceled] {
-            // The answer's status does not matter where the answer is not what went wrong.
+            // The answer's status does not matter when the failure was not the answer itself.
             for status in [None, Some(200), Some(502), Some(429)] {
                 assert_eq!(
                     ErrorKind::of(class, status).map(ErrorKind::label),

@@ -1,9 +1,9 @@
-//! How long things took, in fixed buckets. It does not know what was measured.
+//! Durations in fixed buckets. It does not know what was measured.
 
 use std::time::Duration;
 
-/// Upper ends of the buckets in microseconds, included: eight to a decade from 1 ms to 10 minutes, so that a quantile read
-/// from them is off by 40 % at worst and by far less mostly. What took longer is in one more bucket without an end.
+/// Upper bounds of the buckets in microseconds, inclusive: eight per decade from 1 ms to 10 minutes, so that a quantile
+/// above 1 ms is off by at most 40 %, and mostly by far less. Longer durations go to one more bucket without a bound.
 const BOUNDS_MICROSECONDS: [u64; 48] = [
     1_000,
     1_300,
@@ -57,7 +57,7 @@ const BOUNDS_MICROSECONDS: [u64; 48] = [
 
 const BUCKETS: usize = BOUNDS_MICROSECONDS.len() + 1;
 
-/// Counts of durations by bucket, and their sum. About 400 bytes, never more.
+/// Counts of durations by bucket, and their sum. It takes about 400 bytes, never more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
@@ -90,7 +90,7 @@ impl Histogram {
         Duration::from_micros(self.sum_microseconds)
     }
 
-    /// Each bucket's upper end with the number of durations up to it, the bucket without an end left out.
+    /// Each bucket's upper bound with the number of durations up to it; the bucket without a bound is left out.
     pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let mut below = 0;
         BOUNDS_MICROSECONDS
@@ -102,8 +102,8 @@ impl Histogram {
             })
     }
 
-    /// The duration that `share` (0 to 1) of the observed ones do not exceed, taken as spread evenly over its bucket; the
-    /// last bound where it lies beyond all bounds; `None` if nothing was observed.
+    /// The duration that `share` (0 to 1) of the observed ones do not exceed, assuming an even distribution within its
+    /// bucket; the last bound if it lies beyond all bounds; `None` if nothing was observed.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let rank = self.count() as f64 * share.clamp(0.0, 1.0);
         let mut below = 0.0;
@@ -213,7 +213,7 @@ mod tests {
                     seed = seed
                         .wrapping_mul(6364136223846793005)
                         .wrapping_add(1442695040888963407);
-                    // Spread over the magnitudes, as latencies are.
+                    // Spread over the orders of magnitude, as latencies are.
                     let shift = (seed >> 58) % 20;
                     (seed >> 20) % (600_000_000 >> shift)
                 })

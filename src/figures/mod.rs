@@ -1,9 +1,9 @@
-//! What happened so far, in plain integers: counts, durations, the last requests. It knows ids, not names, and renders
-//! nothing.
+//! What has happened so far, in plain integers: counts, durations, the last requests. It knows ids, not names, and
+//! renders nothing.
 //!
-//! Ids are the caller's: a number stays with its platform, key or client key as long as that is configured, and is unique
-//! among its kind over all platforms. So everything here is bounded by the configuration; nothing grows by what clients
-//! send. Only a series bears its client's label, which several clients may share.
+//! Ids are assigned by the caller: a number stays with its platform, key or client key as long as that is configured,
+//! and is unique among its kind across all platforms. So everything here is bounded by the configuration and does not
+//! grow with what clients send. Only a series holds its client's label, which several clients may share.
 
 pub mod counts;
 pub mod histogram;
@@ -30,23 +30,23 @@ pub struct Figures {
     recent: Recent,
 }
 
-/// The facts of one request when it has ended. What is unknown is `None`.
+/// The facts of a request that has ended. What is unknown is `None`.
 #[derive(Clone, Debug)]
 pub struct Finished<'r> {
     pub platform: u32,
-    /// The platform's key of the last try.
+    /// The platform's key that the last try used.
     pub key: Option<u32>,
     pub client: Option<Client>,
     pub request_id: &'r RequestId,
     pub method: &'r Method,
     pub path: &'r Path,
     pub model: Option<&'r str>,
-    /// What the client was sent, or would have been.
+    /// The status that the client was sent, or would have been.
     pub status: Option<u16>,
-    /// The proxy's own error, if the answer was one or was cut by one.
+    /// The code of the proxy's own error, if the answer was one or was cut short by one.
     pub code: Option<&'static str>,
     pub class: Class,
-    /// How often a platform was asked.
+    /// How many times a platform was asked.
     pub tries: u32,
     /// From the request's beginning to the first byte of its answer's body.
     pub first_byte: Option<Duration>,
@@ -65,7 +65,7 @@ pub struct Finished<'r> {
 #[derive(Clone, Debug)]
 pub struct Client {
     pub id: u32,
-    /// What it is called.
+    /// Its display name.
     pub label: Rc<str>,
 }
 
@@ -84,13 +84,13 @@ pub enum RetryReason {
 #[derive(Clone, Debug, Default)]
 pub struct PlatformFigures {
     pub counts: Counts,
-    /// Whole durations of its requests.
+    /// The total durations of its requests.
     pub total: Histogram,
     retries: [u64; RetryReason::ALL.len()],
 }
 
-/// Which requests are counted together for `/metrics`. Clients of one label are: what is counted there must not fall when
-/// one of them goes, or is called otherwise.
+/// Which requests are counted together for `/metrics`. Clients with the same label share a series: its counts must not
+/// fall when one of them is removed or renamed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesId {
     pub platform: u32,
@@ -98,7 +98,7 @@ pub struct SeriesId {
     pub client: Option<Rc<str>>,
 }
 
-/// What is counted of them.
+/// The counts of one [`SeriesId`].
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     requests: [u64; Class::ALL.len()],
@@ -129,21 +129,21 @@ impl Figures {
         self.recent.push(finished);
     }
 
-    /// Counts that a platform is asked again, and an error of the key whose try failed. The last try's error comes with
-    /// [`Figures::finish`].
+    /// Counts that a platform is asked again, and an error of the key with which the try failed. The last try's error
+    /// is counted by [`Figures::finish`].
     pub fn retry(&mut self, platform: u32, key: u32, reason: RetryReason) {
         self.platforms.entry(platform).or_default().retries[reason as usize] += 1;
         let errors = &mut self.keys.entry(key).or_default().errors;
         errors.add(reason.error_kind());
     }
 
-    /// Counts a refusal at admission, besides what [`Figures::finish`] counts of it.
+    /// Counts a refusal at admission, in addition to what [`Figures::finish`] counts of it.
     pub fn refused(&mut self, code: &'static str) {
         *self.refused.entry(code).or_default() += 1;
     }
 
-    /// Forgets the figures of ids that are no more, which nobody else gets, and of labels that no client bears any more; the
-    /// totals keep what they counted.
+    /// Forgets the figures of ids that no longer exist, which are never reused, and of labels that no client has any
+    /// more; the totals keep what they counted.
     pub fn retain(
         &mut self,
         platforms: impl Fn(u32) -> bool,
@@ -164,7 +164,7 @@ impl Figures {
         &self.totals
     }
 
-    /// `None` where nothing was counted yet; so are the next two.
+    /// `None` where nothing was counted yet; the same holds for the next two.
     pub fn platform(&self, id: u32) -> Option<&PlatformFigures> {
         self.platforms.get(&id)
     }
@@ -181,7 +181,7 @@ impl Figures {
         self.series.iter()
     }
 
-    /// Refusals by code, in its order.
+    /// Refusals by code, sorted by code.
     pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.refused.iter().map(|(&code, &count)| (code, count))
     }
@@ -200,7 +200,7 @@ impl RetryReason {
         RetryReason::Timeout,
     ];
 
-    /// The error of the key whose try failed so.
+    /// The kind of error that such a try counts as for its key.
     fn error_kind(self) -> ErrorKind {
         match self {
             RetryReason::Auth => ErrorKind::Auth,

@@ -1,4 +1,4 @@
-//! The last requests, to be shown one by one. It knows ids, not names: those are looked up when it is shown.
+//! The last requests, to be shown one by one. It knows ids, not names: those are looked up when a request is shown.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Finished;
 use crate::base::ids::RequestId;
 use crate::base::text::Text;
 
-/// How many requests are remembered: what a person looks through, in about 60 KB.
+/// How many requests are remembered: as many as a person looks through, in about 60 KB.
 pub const REQUESTS_MAX: usize = 100;
 
 /// A request's method; a longer one is cut.
@@ -22,11 +22,11 @@ pub type Model = Text<128>;
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
     requests: Vec<Request>,
-    /// Where the oldest one stands once the ring is full.
+    /// The position of the oldest one once the ring is full.
     oldest: usize,
 }
 
-/// One request that has ended; its fields are those of [`Finished`], with the texts in place.
+/// One request that has ended; its fields are those of [`Finished`], with owned texts.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub started_unix_ms: u64,

@@ -1,14 +1,14 @@
-//! Who is counted when a request ends, and what a reload forgets.
+//! For whom a finished request counts, and what a reload forgets.
 
 use super::*;
 
-/// A client of that number and name.
+/// A client with this id and label.
 pub fn client(id: u32, label: &str) -> Option<Client> {
     let label = label.into();
     Some(Client { id, label })
 }
 
-/// A plain request that went well, to be varied.
+/// A plain successful request, to be varied.
 pub fn finished() -> Finished<'static> {
     Finished {
         platform: 1,
@@ -185,7 +185,7 @@ fn a_series_of_several_clients_does_not_fall_when_one_goes() {
     figures.retain(|_| true, |_| true, |id| id == 4, |label| label == "team");
     assert!(figures.client(3).is_none() && figures.client(4).is_some());
     assert_eq!(series(&figures), [2]);
-    // The other one is called otherwise.
+    // The remaining client has been renamed.
     figures.retain(|_| true, |_| true, |id| id == 4, |label| label == "others");
     assert!(series(&figures).is_empty());
 }

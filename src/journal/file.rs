@@ -1,4 +1,4 @@
-//! The journal's file: opening, locking, appending, replacing. It knows bytes; what the records mean it does not know.
+//! The journal's file: opening, locking, appending, replacing. It knows bytes, and not what the records mean.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -7,27 +7,27 @@ use std::path::{Path, PathBuf};
 
 use super::record::{self, Damage, Record, Scan};
 
-/// What a file of this program begins with; the version follows, and the line's end.
+/// What a file of this program begins with; the version and the end of the line follow.
 const MAGIC: &str = "ai-api-proxy journal ";
 /// The header of the version that this program knows.
 pub const HEADER: &[u8] = b"ai-api-proxy journal 1\n";
 
-/// What is read at once, however large a file is.
+/// How much is read at once, however large a file is.
 const PIECE_BYTES_MAX: usize = 1024 * 1024;
 
-/// The owner alone reads and writes it.
+/// Only the owner reads and writes it.
 const MODE: u32 = 0o600;
 
 /// An open journal.
 pub struct JournalFile {
     file: File,
-    /// Device and inode: another one at the same path is another file.
+    /// Device and inode number: they tell whether another file has taken this one's place.
     identity: (u64, u64),
     permissions: fs::Permissions,
-    /// Up to where its records are known.
+    /// The position up to which its records are known.
     pub read_to: u64,
-    /// What this process has appended since, by writes that succeeded: if the file is no longer than that, nobody else has
-    /// written, and nothing need be read.
+    /// How many bytes this process has appended since, in writes that succeeded. If the file has grown by no more than
+    /// that, no other process has written, and nothing need be read.
     own_bytes: u64,
     /// Last known length; a shorter file has lost data.
     pub length_min: u64,
@@ -36,17 +36,17 @@ pub struct JournalFile {
 /// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is there, and not a journal that this program may write to.
+    /// It exists, and is not a journal that this program may write to.
     Refused(String),
-    /// The operating system did not let it be done.
+    /// The operating system reported an error.
     Failed(String),
-    /// Another process holds the lock: for a compaction, which takes a few milliseconds, or for ever, if it was stopped
-    /// in the midst of it.
+    /// Another process holds the lock: for a compaction, which takes a few milliseconds, or indefinitely, if it was
+    /// stopped during one.
     Busy,
 }
 
 impl Fault {
-    /// In words, for the log.
+    /// The reason in words, for the log.
     pub fn why(self) -> String {
         match self {
             Fault::Refused(why) | Fault::Failed(why) => why,
@@ -60,11 +60,11 @@ impl Fault {
 pub enum Opening {
     /// A journal of this version; the records follow the header.
     Known,
-    /// Empty, or a header that was not written to its end.
+    /// Empty, or an incomplete header.
     Unbegun,
-    /// Records from the first byte on: it was emptied while a process wrote to it.
+    /// Records from the first byte on: the file was emptied while a process wrote to it.
     Headless,
-    /// Nothing that this program may touch, and why.
+    /// A file that this program must not touch, and why.
     Foreign(&'static str),
 }
 
@@ -81,7 +81,7 @@ impl Opening {
 /// Which lock is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// To append: many may, while nobody replaces the file.
+    /// To append: many processes may, while none replaces the file.
     Shared,
     /// To replace it, or to write its header.
     Exclusive,
@@ -91,7 +91,7 @@ impl JournalFile {
     /// Opens the file, or creates an empty one.
     ///
     /// # Errors
-    /// What the operating system says; refused if it is neither a file nor a device.
+    /// What the operating system says; [`Fault::Refused`] if it is neither a regular file nor a character device.
     pub fn open(path: &Path) -> Result<JournalFile, Fault> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(MODE);
@@ -101,10 +101,10 @@ impl JournalFile {
         JournalFile::around(file)
     }
 
-    /// Opens a file that can be read, but not written to.
+    /// Opens a file to be read only.
     ///
     /// # Errors
-    /// What the operating system says. Nothing else is opened: a pipe would keep the program waiting.
+    /// What the operating system says. Only a regular file is opened: a pipe would block the program.
     pub fn open_to_read(path: &Path) -> Result<JournalFile, Fault> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => {
@@ -116,7 +116,7 @@ impl JournalFile {
         }
     }
 
-    /// Whether [`JournalFile::open`] could open the file, or create it. Nothing comes or changes by it.
+    /// Whether [`JournalFile::open`] could open the file, or create it. It creates and changes nothing.
     ///
     /// # Errors
     /// As there.
@@ -147,7 +147,7 @@ impl JournalFile {
         })
     }
 
-    /// Whether the path still leads to this very file, and nothing was cut off it.
+    /// Whether the path still leads to this very file, and the file has not become shorter.
     pub fn stands_at(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|metadata| {
             identity(&metadata) == self.identity && metadata.len() >= self.length_min
@@ -161,7 +161,7 @@ impl JournalFile {
         }
     }
 
-    /// What the start of the file says; nothing has been read of it so far.
+    /// What the start of the file says. Nothing of it must have been read before.
     ///
     /// # Errors
     /// What the operating system says.
@@ -169,8 +169,8 @@ impl JournalFile {
         self.read_piece().map(|bytes| opening(&bytes))
     }
 
-    /// Gives `take` the records from `read_to` on, with who wrote each, unless all of them are this process's own. Returns the
-    /// damage between them, and how many bytes follow the last whole one.
+    /// Passes the records from `read_to` on to `take`, each with its writer, unless all of them are this process's own.
+    /// Returns the damage between them, and how many bytes follow the last whole record.
     ///
     /// # Errors
     /// What the operating system says.
@@ -190,7 +190,7 @@ impl JournalFile {
         }
     }
 
-    /// As much of what is still to be read as is read at once.
+    /// The next piece of what is still to be read.
     fn read_piece(&mut self) -> Result<Vec<u8>, Fault> {
         self.length_min = self.size()?;
         if self.length_min == self.read_to + self.own_bytes {
@@ -205,10 +205,10 @@ impl JournalFile {
         Ok(bytes)
     }
 
-    /// Takes a lock without waiting. It ends with [`JournalFile::unlock`] or with the file.
+    /// Takes a lock without waiting. It lasts until [`JournalFile::unlock`] or until the file is closed.
     ///
     /// # Errors
-    /// `Busy` when another process holds it; failed when the file system has no locks.
+    /// [`Fault::Busy`] when another process holds it; [`Fault::Failed`] when the file system has no locks.
     pub fn lock(&self, lock: Lock) -> Result<(), Fault> {
         let locked = match lock {
             Lock::Shared => self.file.try_lock_shared(),
@@ -221,7 +221,7 @@ impl JournalFile {
     }
 
     pub fn unlock(&self) {
-        // Nothing is known that fails here; should it, the lock ends with the file.
+        // No reason is known why this could fail; should it, the lock ends when the file is closed.
         let _ = self.file.unlock();
     }
 
@@ -248,8 +248,8 @@ impl JournalFile {
         (written, Ok(()))
     }
 
-    /// Takes the last `bytes` off again, which this process alone has written, unless another one has written since. A lock
-    /// that was held is another one afterwards, or none.
+    /// Cuts off the last `bytes`, all of them written by this process, unless another process has written since. A
+    /// shared lock that was held has become an exclusive one afterwards, or is lost.
     pub fn cut_off(&mut self, bytes: usize) {
         let length = self.length_min.saturating_sub(bytes as u64);
         if bytes > 0
@@ -261,10 +261,11 @@ impl JournalFile {
         }
     }
 
-    /// Writes `content` into a file that has no header; what stands in it goes. The caller holds the exclusive lock.
+    /// Writes `content` into a file without a header; its former content is dropped. The caller holds the exclusive
+    /// lock.
     ///
     /// # Errors
-    /// What the operating system says; the header is torn then, at worst.
+    /// What the operating system says; at worst the header is then incomplete.
     pub fn begin(&mut self, content: &[u8]) -> Result<(), Fault> {
         if self.size()? > 0 {
             let emptied = self.file.set_len(0);
@@ -273,7 +274,7 @@ impl JournalFile {
         self.length_min = 0;
         let (_, outcome) = self.append(content);
         if outcome.is_err() {
-            // What was written of it ends within a record: the next try begins anew.
+            // What was written may end within a record: the next attempt starts over.
             let _ = self.file.set_len(0);
         }
         self.read_to = content.len() as u64;
@@ -281,11 +282,11 @@ impl JournalFile {
         outcome
     }
 
-    /// Puts a file with `content` in this one's place, and opens it. The caller holds the exclusive lock on this one,
+    /// Replaces this file by a new one with `content`, and opens that. The caller holds the exclusive lock on this one,
     /// which stands at `path`.
     ///
     /// # Errors
-    /// What the operating system says; this file stays in its place then.
+    /// What the operating system says; this file then stays in its place.
     pub fn replace(&self, path: &Path, content: &[u8]) -> Result<JournalFile, Fault> {
         let aside = aside(path);
         let written = self.write_aside(&aside, content).and_then(|new| {
@@ -319,7 +320,7 @@ impl JournalFile {
     }
 }
 
-/// What the start of a file says that begins with `bytes`.
+/// What a file says that begins with `bytes`.
 fn opening(bytes: &[u8]) -> Opening {
     let magic = MAGIC.as_bytes();
     if bytes.starts_with(HEADER) {
@@ -337,12 +338,12 @@ fn opening(bytes: &[u8]) -> Opening {
     }
 }
 
-/// Whether a file can be created there: one without a name, which ends when it is closed.
+/// Whether a file can be created in `folder`, tried with an unnamed one, which ceases to exist when it is closed.
 fn probe_folder(folder: &Path) -> Result<(), Fault> {
     let mut options = OpenOptions::new();
     options.write(true).mode(MODE).custom_flags(libc::O_TMPFILE);
     match options.open(folder).map_err(|error| (error.kind(), error)) {
-        // A file system without such files leaves it to the start.
+        // On a file system without unnamed files, only the start itself finds out.
         Ok(_) | Err((ErrorKind::Unsupported | ErrorKind::IsADirectory, _)) => Ok(()),
         Err((_, error)) => Err(failed("opened", &error)),
     }

@@ -1,18 +1,18 @@
 //! Usage counts and key states that survive: a file to which records are appended. It knows no socket and no request.
 //!
 //! What is appended is with the kernel when [`Journal::flush`] returns. It survives the end of the process, kill -9
-//! too; nothing waits for the disk (no fsync), so that a power cut may lose the last seconds.
+//! included; nothing waits for the disk (no fsync), so a power cut may lose the last seconds.
 //!
 //! Several processes may share the file. Each appends increments with one write, holding a shared lock on the file;
-//! [`Journal::catch_up`] reads what the others have appended. Who compacts holds the exclusive lock on the file while
-//! it reads the rest, writes the sums to a new file and renames that over the old one. Hence nobody appends between
-//! the last read and the rename. A process that writes alone keeps its lock, so that a write is all it needs; it gives
-//! the lock back after each write once it has seen another's records. A writer that takes the lock looks whether the
-//! file still stands at its path, and opens the new one if not: a file that was replaced gets no more records, and no
-//! record is in two files.
+//! [`Journal::catch_up`] reads what the others have appended. A process that compacts holds the exclusive lock on the
+//! file while it reads the rest, writes the sums to a new file and renames that over the old one. Hence no process
+//! appends between the last read and the rename. A process that writes alone keeps its lock, so that each write is a
+//! single system call; once it has seen another process's records, it releases the lock after each write. A writer that
+//! takes the lock checks whether the file still stands at its path, and opens the new one if not: a file that was
+//! replaced gets no more records, and no record is in two files.
 //!
-//! What the records come to is kept in memory as well (the `Tally`: the file's records and those that are still to be
-//! written). Who opens a file that took another's place compares both sums and reports what is new to it.
+//! The sums of the records are kept in memory as well (the `Tally`: the file's records and those that are still to be
+//! written). A process that opens a file that has replaced another compares both sums and reports what is new to it.
 
 mod file;
 mod patience;
@@ -33,31 +33,31 @@ use record::{Damage, NOBODY, Scan};
 pub use record::{Record, USED_BYTES};
 use tally::Tally;
 
-/// A file is compacted when it is larger than this, and than so many times its content.
+/// A file is compacted when it is larger than this, and larger than its content by this factor.
 const COMPACT_ABOVE_BYTES: u64 = 64 * 1024;
 const COMPACT_ABOVE_TIMES: u64 = 4;
 
-/// After a failure the disk is left alone for so long.
+/// How long the disk is left alone after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// How long a lock is tried for that another process holds, and after which pause. Nothing is written then for a
-/// while, as after any failure: a process that was stopped while it had the lock holds nobody up for ever.
+/// How long a lock that another process holds is retried, and at which intervals. After that nothing is written for a
+/// while, as after any failure: a process that was stopped while it held the lock does not block the others for ever.
 const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
-/// After a failed compaction appending goes on, and the next try has time.
+/// After a failed compaction appending goes on; the next attempt comes this much later.
 const COMPACT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What waits while nothing can be written. More is summed up, to one record for each key.
+/// How many bytes may wait while nothing can be written. Beyond that they are summed up, to one record for each key.
 const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long the file counts as shared after another process has written to it.
 const SHARED_FOR: Duration = Duration::from_secs(60);
 
-/// A larger file is not looked through by [`Journal::check`]: a running proxy stands still meanwhile, and the next start
-/// reads it all the same.
+/// [`Journal::check`] does not read a larger file through: a running proxy would stand still meanwhile, and the next
+/// start reads it anyway.
 const CHECKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// A file that is replaced more often while one write waits is left alone for a while. Processes look once a second
-/// whether to compact; so many of them are not on one port.
+/// If the file is replaced more often than this during one write, it is left alone for a while. Processes consider
+/// compacting once a second, and one port is never shared by this many.
 const REOPENS_MAX: usize = 64;
 
 /// The journal of one process.
@@ -69,29 +69,29 @@ pub struct Journal {
     tally: Tally,
     /// Records that are still to be written.
     pending: Vec<u8>,
-    /// They are summed up when they take more than this. It is set to more than their sums take.
+    /// `pending` is summed up when it is longer than this. The value is raised where the sums themselves are long.
     pending_bytes_max: usize,
-    /// Records of other processes, to be taken over.
+    /// Records of other processes, to be handed out.
     news: Vec<Record>,
-    /// Set while writing fails: when it is tried again.
+    /// Set while writing fails: when it is next attempted.
     retry_at: Option<Instant>,
-    /// Set while another process holds the lock: when that is a failure.
+    /// Set while another process holds the lock: when that becomes a failure.
     busy_until: Option<Instant>,
-    /// The file holds damage.
+    /// The file contains damage.
     is_damaged: bool,
-    /// Set while compacting fails: when it is tried again.
+    /// Set while compacting fails: when it is next attempted.
     compact_at: Option<Instant>,
     hold: Hold,
-    /// Until then it counts as shared: another process has written not long ago.
+    /// The file counts as shared until then: another process has written recently.
     shared_until: Option<Instant>,
 }
 
-/// What became of records that were noted.
+/// The outcome of [`Journal::flush`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
-    /// They are written; or they cannot be, and nobody need wait for them.
+    /// The records are written; or they cannot be, and nobody need wait for them.
     Done,
-    /// Another process holds the lock: to be tried again after this pause.
+    /// Another process holds the lock: to be called again after this pause.
     Later(Duration),
 }
 
@@ -102,21 +102,21 @@ enum Hold {
     Released,
 }
 
-/// What was found at the start.
+/// What opening a journal found.
 pub struct Opened {
     pub journal: Journal,
-    /// What was kept, summed up.
+    /// The records of the file, summed up.
     pub records: Vec<Record>,
-    /// Lines for the log: damage, and why nothing is kept.
+    /// Lines for the log: damage, and why counts are not kept.
     pub findings: Vec<String>,
 }
 
 impl Journal {
     /// Opens the journal at `path`, or creates it. `writer` is this process's number, drawn at random. A file that
-    /// cannot be opened or written to is a finding: the counts are in memory only until it can.
+    /// cannot be opened or written to is a finding: the counts stay in memory until it can.
     ///
     /// # Errors
-    /// A file of a newer version or of another program, which stays as it is.
+    /// A file of a newer version or of another program, which is left as it is.
     pub fn open(path: &Path, writer: u32, now: Now) -> Result<Opened, String> {
         let mut journal = Journal::at(path, writer);
         let mut findings = Vec::new();
@@ -133,11 +133,11 @@ impl Journal {
         })
     }
 
-    /// What [`Journal::open`] would say, of a file that stays as it is. Of one that is very large the beginning alone is
-    /// looked at.
+    /// What [`Journal::open`] would report, without changing the file. Of a very large file only the beginning is
+    /// examined.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Journal::open`].
     pub fn check(path: &Path, now: Now) -> Result<Vec<String>, String> {
         let mut journal = Journal::at(path, NOBODY);
         match JournalFile::probe(&journal.path) {
@@ -148,10 +148,10 @@ impl Journal {
         }
     }
 
-    /// What is known without its file.
+    /// A journal whose file has not been opened.
     fn at(path: &Path, writer: u32) -> Journal {
         Journal {
-            // A symbolic link stays one when the file that it leads to is replaced.
+            // A symbolic link is kept when the file that it leads to is replaced.
             path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
             writer: writer.max(NOBODY + 1),
             file: None,
@@ -168,7 +168,7 @@ impl Journal {
         }
     }
 
-    /// What to say of a file that cannot be written to.
+    /// What to report of a file that cannot be written to.
     fn go_without(
         &mut self,
         fault: Fault,
@@ -197,7 +197,7 @@ impl Journal {
     }
 
     /// Writes what was noted, with one write. It never waits: while another process holds the lock, it is to be called
-    /// again. When writing fails, it is told once and tried again, at most once a second.
+    /// again. A failure to write is logged once, and the write is attempted again at most once a second.
     pub fn flush(&mut self, now: Now) -> Flushed {
         if !self.pending.is_empty() && !self.rests(now) {
             let outcome = self.write_pending(now);
@@ -213,11 +213,11 @@ impl Journal {
         Flushed::Done
     }
 
-    /// Reads what other processes have appended, for instance once a second, and hands it out.
+    /// Reads what other processes have appended, and hands it out. To be called regularly, for instance once a second.
     pub fn catch_up(&mut self, now: Now) -> impl Iterator<Item = Record> + '_ {
         if self.file.is_some() || !self.rests(now) {
             match self.read_news(now) {
-                // Another process holds the lock, and is about to write the file's beginning: the next look finds it.
+                // Another process holds the lock and is about to write the header: the next call finds it.
                 Ok(()) | Err(Fault::Busy) => {}
                 failure @ Err(_) => self.settle(failure, now),
             }
@@ -226,7 +226,7 @@ impl Journal {
         self.news.drain(..)
     }
 
-    /// Whether the file is much larger than what it says, or damaged.
+    /// Whether the file is much larger than its content, or damaged.
     pub fn wants_compaction(&self) -> bool {
         let Some(file) = &self.file else {
             return false;
@@ -236,22 +236,22 @@ impl Journal {
         is_large || self.is_damaged
     }
 
-    /// Puts the sums in the place of the records, unless another process is about to write or to compact. A failure
-    /// is told, and the file stays as it is.
+    /// Replaces the records by their sums, unless another process is about to write or to compact. A failure is logged,
+    /// and the file stays as it is.
     pub fn compact(&mut self, now: Now) {
         if self.compact_at.is_some_and(|at| now.instant < at) {
             return;
         }
         let file = self.file.as_ref();
         let outcome = match file.map(|file| file.lock(Lock::Exclusive)) {
-            // What was held before has gone by the attempt.
+            // The failed attempt has dropped the lock that was held before.
             None | Some(Err(Fault::Busy)) => return self.release(),
             Some(Ok(())) => self.compact_locked(now),
             Some(Err(fault)) => Err(fault),
         };
         self.release();
         match outcome {
-            // Nothing waits any more, however writing went before.
+            // The new file holds all that was pending, so that an earlier failure to write is over.
             Ok(true) => {
                 self.compact_at = None;
                 self.settle(Ok(()), now);
@@ -267,7 +267,7 @@ impl Journal {
         }
     }
 
-    /// What a client key has used: for one that was not known when its records were handed out.
+    /// What a client key has used: for a key that was not yet configured when its records were handed out.
     pub fn used_by(&self, client: &Digest) -> Option<Spent> {
         self.tally.used_by(client)
     }
@@ -276,7 +276,7 @@ impl Journal {
         self.retry_at.is_some_and(|at| now.instant < at)
     }
 
-    /// Tells when writing begins to fail, and when it works again.
+    /// Logs when writing begins to fail, and when it works again.
     fn settle(&mut self, outcome: Result<(), Fault>, now: Now) {
         match outcome {
             Ok(()) => {
@@ -293,7 +293,7 @@ impl Journal {
         }
     }
 
-    /// Opens what stands at the path, begins it if it is empty, and takes its records in. Returns findings.
+    /// Opens the file at the path, begins it if it is empty, and takes in its records. Returns findings.
     fn open_file(&mut self, now: Now) -> Result<Option<String>, Fault> {
         self.file = None;
         self.hold = Hold::Released;
@@ -306,7 +306,7 @@ impl Journal {
                 self.take_in_others(&mut file, now)?;
                 file.begin(&self.snapshot(now))?;
                 file.unlock();
-                // The sums hold what waited.
+                // The sums include what was pending.
                 self.pending.clear();
                 self.is_damaged = false;
                 self.file = Some(file);
@@ -319,7 +319,7 @@ impl Journal {
         Ok(finding)
     }
 
-    /// Makes a whole file, which begins so, what is known; what is new goes to the news.
+    /// Takes over a complete file, which begins with `opening`, as the current state; what is new in it goes to `news`.
     fn take_over(
         &mut self,
         file: &mut JournalFile,
@@ -341,7 +341,7 @@ impl Journal {
         Ok(words::finding(&self.path, damage, torn_bytes))
     }
 
-    /// Takes the records of a file in that can be read at least, if it has no more bytes than these.
+    /// Takes in the file's records as far as it can be read, unless it is longer than `bytes_max`.
     fn read_without_writing(&mut self, bytes_max: u64, now: Now) -> Result<Option<String>, String> {
         let Ok(mut file) = JournalFile::open_to_read(&self.path) else {
             return Ok(None);
@@ -370,7 +370,7 @@ impl Journal {
                         self.pending.clear();
                         self.let_go_if_shared(now);
                     }
-                    // The record that was torn is written again, whole.
+                    // The torn record is written again as a whole.
                     Err(_) => {
                         let mut scan = Scan::new(&self.pending[..written]);
                         scan.by_ref().for_each(drop);
@@ -390,9 +390,9 @@ impl Journal {
         Err(Fault::Failed("is replaced all the time".to_string()))
     }
 
-    /// Takes the shared lock, unless it is held, and keeps it if the file still stands at its path: as long as it is
-    /// kept, no process of this program puts another file there. That somebody else did is found by the next look, and
-    /// what was written meanwhile is in the sums.
+    /// Takes the shared lock, unless it is held, and keeps it if the file still stands at its path: while it is held,
+    /// no process of this program replaces the file. If something else does, the next [`Journal::catch_up`] notices it,
+    /// and the sums include what was written meanwhile.
     fn take_hold(&mut self) -> Result<(), Fault> {
         if let (Some(file), Hold::Released) = (&self.file, self.hold) {
             file.lock(Lock::Shared)?;
@@ -410,7 +410,7 @@ impl Journal {
         self.hold = Hold::Released;
     }
 
-    /// Gives the lock back while other processes write too, so that one of them may compact.
+    /// Releases the lock while other processes write too, so that one of them may compact.
     fn let_go_if_shared(&mut self, now: Now) {
         if self.shared_until.is_some_and(|until| now.instant < until) {
             self.release();
@@ -432,7 +432,7 @@ impl Journal {
         }
     }
 
-    /// Whether the open file is the one at the path, and has lost nothing.
+    /// Whether the open file is the one at the path, and has not become shorter.
     fn is_current(&self) -> bool {
         let file = self.file.as_ref();
         file.is_some_and(|file| file.stands_at(&self.path))
@@ -450,8 +450,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes in what other processes wrote since the last look; this process's own records are in the tally already. Returns
-    /// the damage among it.
+    /// Takes in what other processes have written since the last read; this process's own records are in the tally
+    /// already. Returns the damage found.
     fn take_in_others(&mut self, file: &mut JournalFile, now: Now) -> Result<Damage, Fault> {
         let (damage, _) = file.read_rest(&mut |writer, record| {
             if writer != self.writer {
@@ -463,10 +463,10 @@ impl Journal {
         Ok(damage)
     }
 
-    /// As [`Journal::compact`], with the exclusive lock held. Returns whether it was done.
+    /// As [`Journal::compact`], with the exclusive lock held. Returns whether the file was compacted.
     fn compact_locked(&mut self, now: Now) -> Result<bool, Fault> {
         if !self.is_current() {
-            // Another process was faster; the next look opens the new file.
+            // Another process was faster; the next [`Journal::catch_up`] opens the new file.
             return Ok(false);
         }
         self.read_appended(now)?;
@@ -475,12 +475,12 @@ impl Journal {
         let new = file.replace(&self.path, &content)?;
         self.pending.clear();
         self.is_damaged = false;
-        // The old file's lock ends with it.
+        // Closing the old file releases its lock.
         self.file = Some(new);
         Ok(true)
     }
 
-    /// A whole file that says what is known.
+    /// A complete file that holds the current state.
     fn snapshot(&mut self, now: Now) -> Vec<u8> {
         self.tally.prune(now);
         let mut content = HEADER.to_vec();

@@ -1,4 +1,4 @@
-//! The only places that wait for a lock: the start and the stop, where nobody is served meanwhile. While the loop runs, a
+//! The only places that wait for a lock: the start and the stop, when no client is being served. While the loop runs, a
 //! lock that another process holds is tried again later ([`Journal::flush`]).
 
 use super::file::Fault;
@@ -7,7 +7,7 @@ use super::{Journal, LOCK_PATIENCE, LOCK_PAUSE, Record};
 use crate::base::now::Now;
 
 impl Journal {
-    /// The last [`Journal::flush`]: it is tried at once, however writing went before.
+    /// The last [`Journal::flush`]: it is attempted at once, even right after a failure.
     ///
     /// # Errors
     /// A line for the log: what is lost, and why.
@@ -28,7 +28,7 @@ impl Journal {
         patiently(|| self.open_file(now))
     }
 
-    /// How many requests the records come to that are still to be written.
+    /// How many requests the pending records stand for.
     fn pending_requests(&self) -> u64 {
         let (mut used, mut unused) = (0, 0);
         for (_, record) in &mut Scan::new(&self.pending) {

@@ -1,40 +1,40 @@
-//! The journal's records as bytes: how each is written, recognised and found again behind a damaged one. It knows no
+//! The journal's records as bytes: how each is written, recognised, and found again after a damaged one. It knows no
 //! file.
 //!
 //! A record is the mark `A1 9E`, a kind (one byte), the payload's length (two bytes), the payload, and the CRC-32 of
-//! kind, length and payload. Numbers are little-endian. Each payload begins with the number of who wrote it.
+//! kind, length and payload. Numbers are little-endian. Each payload begins with its writer's number.
 
 use crate::policy::access::Spent;
 use crate::policy::digest::Digest;
 use crate::policy::keyring::{Cause, Standing};
 
-/// Begins each record. Neither byte is ASCII, so that no text in a record looks like a mark.
+/// Begins each record. Neither byte is ASCII, so no text in a record looks like a mark.
 const MARK: [u8; 2] = [0xA1, 0x9E];
 const HEAD_BYTES: usize = MARK.len() + 3;
 const CRC_BYTES: usize = 4;
-/// No kind has a payload of so many: a greater length is damage.
+/// Longer than the payload of any kind: a greater length is damage.
 const PAYLOAD_BYTES_MAX: usize = 256;
 /// No record is longer.
 const RECORD_BYTES_MAX: usize = HEAD_BYTES + PAYLOAD_BYTES_MAX + CRC_BYTES;
-/// What is kept of the reason why a key is unhealthy.
+/// How much is kept of the reason why a key is unhealthy.
 const REASON_BYTES_MAX: usize = 200;
 
 /// The size of a record of [`Record::Used`].
 pub const USED_BYTES: usize = HEAD_BYTES + 4 + 56 + CRC_BYTES;
 
-/// The writer of what no process may take for its own.
+/// The writer of records that no process takes for its own.
 pub const NOBODY: u32 = 0;
 
 /// What the journal remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A client key used its limits: by one request, or by many that were summed up.
+    /// A client key used its limits: with one request, or with many that were summed up.
     Used(Spent),
-    /// Requests that a record before has counted did not come.
+    /// Requests that an earlier record counted, and that did not come.
     Unused(Spent),
-    /// A platform's key became something else.
+    /// The state of a platform's key changed.
     Key {
-        /// What stands for platform and key: the keyring's mark.
+        /// Identifies platform and key: the keyring's mark.
         key: Digest,
         /// When.
         unix_ms: u64,
@@ -52,8 +52,8 @@ enum Kind {
     Unused = 5,
 }
 
-/// Goes through the records of a stretch of bytes. When it has ended, `at` is where the last whole record ended: what
-/// follows is torn, or not yet all there.
+/// Iterates over the records in `bytes`. At the end, `at` is where the last whole record ended: what follows is torn,
+/// or not complete yet.
 pub struct Scan<'b> {
     bytes: &'b [u8],
     pub at: usize,
@@ -112,7 +112,7 @@ impl Record {
         }
     }
 
-    /// The writer and the record of a payload; none if it is of no known kind.
+    /// The writer and the record of a payload; none if its kind is unknown.
     fn decode(kind: u8, mut payload: &[u8]) -> Option<(u32, Record)> {
         let from = &mut payload;
         let writer = u32::from_le_bytes(take(from)?);
@@ -140,7 +140,7 @@ impl Record {
             })
         } else if kind == Kind::Unhealthy as u8 {
             let reason = std::str::from_utf8(std::mem::take(from)).ok()?;
-            // No other is written, and the next compaction would change it.
+            // No other reason is ever written, and the next compaction would change it.
             if !reason.is_ascii() || reason.len() > REASON_BYTES_MAX {
                 return None;
             }
@@ -261,7 +261,7 @@ impl Iterator for Scan<'_> {
                     }
                 }
                 None => {
-                    // A record that is not all there is shorter than the longest: what stands before it is damage.
+                    // An incomplete record is shorter than the longest: anything before where it may start is damage.
                     let torn_at = self.bytes.len().saturating_sub(RECORD_BYTES_MAX - 1);
                     let place = self.next_whole().unwrap_or(torn_at);
                     if place <= self.at {
@@ -274,7 +274,7 @@ impl Iterator for Scan<'_> {
     }
 }
 
-/// The CRC-32 of zlib and Ethernet.
+/// The CRC-32 that zlib and Ethernet use.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut check = flate2::Crc::new();
     check.update(bytes);
@@ -364,7 +364,7 @@ mod tests {
             reason: "4011".to_string(),
         });
         let usable = key(Standing::Usable);
-        // What is put where: another kind, and a reason that is not ASCII.
+        // What is overwritten: an unknown kind, and a reason that is not ASCII.
         let reason_place = HEAD_BYTES + 4 + 32 + 8;
         let rows: [(&Record, usize, &[u8]); 2] = [
             (&usable, MARK.len(), &[99]),

@@ -1,5 +1,4 @@
-//! What the records of a journal come to: a sum for each client key, the last state of each platform's key. It knows
-//! no file.
+//! The sums of a journal's records: usage for each client key, the last state of each platform's key. It knows no file.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +9,11 @@ use crate::policy::digest::Digest;
 use crate::policy::keyring::Standing;
 use crate::policy::limits::{DAY_SECONDS, latest_unix_ms};
 
-/// What is older says nothing any more: the last use of a client key (pauses between two requests are shorter), and
-/// that a platform did not accept a key.
+/// What is older no longer matters: the last use of a client key (cooldowns are shorter), and that a platform rejected
+/// a key.
 const KEPT_MS: u64 = 7 * DAY_SECONDS * 1000;
 
-/// What a record of a platform's key is counted as: more than one with a usual reason has.
+/// The assumed size of a record of a platform's key: larger than one with a usual reason.
 const KEY_BYTES: usize = 128;
 
 /// The sums and states.
@@ -25,7 +24,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes one more record in. That a key can be used again is kept, too, until the next [`Tally::prune`].
+    /// Takes in one more record. A key that has become usable again is kept, too, until the next [`Tally::prune`].
     pub fn add(&mut self, record: &Record, now: Now) {
         match record {
             Record::Used(spent) => self
@@ -48,8 +47,8 @@ impl Tally {
         }
     }
 
-    /// Takes the rest of `scan` in.
-    // A copy of it in each place that asks would make the program grow.
+    /// Takes in the rest of `scan`.
+    // Inlined at each call, it would make the binary larger.
     #[inline(never)]
     pub fn add_all(&mut self, scan: &mut Scan<'_>, now: Now) {
         for (_, record) in scan {
@@ -57,7 +56,7 @@ impl Tally {
         }
     }
 
-    /// Forgets what is over.
+    /// Forgets what has expired.
     pub fn prune(&mut self, now: Now) {
         self.clients.retain(|_, used| {
             roll(used, now);
@@ -97,8 +96,8 @@ impl Tally {
         self.clients.get(client).map(|used| used.spent(*client))
     }
 
-    /// What would have to be added to `former` to have at least this. It takes nothing back: where another process did,
-    /// and compacted the file at once, a few requests are counted too much.
+    /// What must be added to `former` to reach at least this tally. Nothing is taken back: where another process gave
+    /// requests back and compacted the file at once, a few requests too many are counted.
     pub fn beyond(&self, former: &Tally, now: Now) -> Vec<Record> {
         let mut records = Vec::new();
         for (client, used) in &self.clients {
@@ -128,13 +127,13 @@ impl Tally {
         records
     }
 
-    /// About how many bytes [`Tally::records`] take.
+    /// About how many bytes the [`Tally::records`] take.
     pub fn bytes(&self) -> usize {
         self.clients.len() * USED_BYTES + self.keys.len() * KEY_BYTES
     }
 }
 
-/// Makes `records` one for each key, written by `writer`.
+/// Sums `records` up, to one for each key, written by `writer`.
 pub fn sum_up(records: &mut Vec<u8>, writer: u32, now: Now) {
     let mut sums = Tally::default();
     sums.add_all(&mut Scan::new(records), now);
@@ -142,13 +141,13 @@ pub fn sum_up(records: &mut Vec<u8>, writer: u32, now: Now) {
     sums.encode(writer, records);
 }
 
-/// Forgets a last use that lies ahead, too: its clock was wrong.
+/// Also forgets a last use that lies in the future: the clock was wrong.
 fn roll(used: &mut Used, now: Now) {
     used.roll(now);
     used.last_unix_ms = latest_unix_ms(used.last_unix_ms, 0, now.unix_ms);
 }
 
-/// What `used` has more than `former`; none if nothing.
+/// By how much `used` exceeds `former`; none if by nothing.
 fn more_than(mut used: Used, mut former: Used, now: Now) -> Option<Used> {
     roll(&mut used, now);
     roll(&mut former, now);

@@ -81,7 +81,7 @@ fn open(path: &Path, writer: u32, now: Now) -> Opened {
     Journal::open(path, writer, now).expect("it is a journal")
 }
 
-/// What a start finds counted.
+/// What a start finds counted in the file.
 fn kept(folder: &Folder, now: Now) -> Counts {
     counts(&open(&folder.file(), 999, now).records)
 }
@@ -92,7 +92,7 @@ fn replay(folder: &Folder, content: &[u8], now: Now) -> Result<(Vec<Record>, Vec
     Journal::open(&folder.file(), 9, now).map(|opened| (opened.records, opened.findings))
 }
 
-/// A journal of five records of as many clients, and where each ends.
+/// A journal of five records, each of another client, and where each ends.
 fn sample(folder: &Folder, now: Now) -> (Vec<u8>, Vec<usize>) {
     let mut journal = open(&folder.file(), 1, now).journal;
     let mut ends = Vec::new();
@@ -119,7 +119,7 @@ fn a_journal_cut_anywhere_keeps_its_whole_records() {
         }
         let is_torn = length > HEADER.len() && !ends.contains(&length);
         assert_eq!(findings.len(), usize::from(is_torn), "cut at {length}");
-        // It goes on behind the torn one, and mends it.
+        // The next process appends after the torn record, and compacting removes it.
         let mut opened = open(&folder.file(), 2, now);
         assert_eq!(opened.journal.wants_compaction(), is_torn);
         opened.journal.note(&used(0, 7, now), now);
@@ -175,7 +175,7 @@ fn what_is_not_ours_is_refused_and_stays() {
         assert_eq!(fs::read(folder.file()).expect("it is there"), content);
     }
     assert!(Journal::open(&folder.at("usage.journal/x"), 1, now).is_ok());
-    // It comes while the program runs: nothing is written to it either.
+    // Such a file appears while the program runs: nothing is written to it either.
     fs::remove_file(folder.file()).expect("it was there");
     let mut journal = open(&folder.file(), 1, now).journal;
     fs::remove_file(folder.file()).expect("it was made");
@@ -190,7 +190,7 @@ fn what_is_not_ours_is_refused_and_stays() {
     assert_eq!(content, b"ai-api-proxy journal 2\n");
 }
 
-/// It is read in pieces: no record between two of them is lost, and nothing is read twice that holds none.
+/// The file is read in pieces: no record across two of them is lost, and no piece without a record is read twice.
 #[test]
 fn a_file_of_any_size_is_read_to_its_end() {
     let (folder, now) = (Folder::new(), start());
@@ -204,7 +204,7 @@ fn a_file_of_any_size_is_read_to_its_end() {
     assert_eq!((found.len(), found[&digest(0)]), (5, 40_000));
     assert_eq!(findings.len(), 1, "{findings:?}");
     let mut journal = open(&folder.file(), 2, now).journal;
-    // What is added while it runs, by whomever.
+    // Records that another process appends while this one runs.
     let added = [&content[..], &hole, &first.repeat(40_000), &hole].concat();
     fs::write(folder.file(), added).expect("it can be written");
     let news: Vec<Record> = journal.catch_up(now).collect();
@@ -313,7 +313,7 @@ fn where_nothing_can_be_written_counting_goes_on() {
         assert_eq!(spent.day_used, 20_000);
         assert!(opened.journal.pending.len() < PENDING_BYTES_MAX + 100);
     }
-    // The folder comes: all that was counted is written.
+    // Once the folder exists, all that was counted is written.
     let path = folder.at("later/usage.journal");
     let mut journal = open(&path, 1, now).journal;
     journal.note(&used(1, 3, now), now);
@@ -361,7 +361,7 @@ fn key_states_come_back_and_end() {
     }
     let week = now.after(Duration::from_secs(8 * 86_400));
     assert!(open(&folder.file(), 2, week).records.is_empty());
-    // Noted by a clock that was wrong: it would cool at each start.
+    // Noted by a clock that was ahead: the key would otherwise cool at each start.
     let set_back = Now {
         unix_ms: now.unix_ms - 8 * 86_400_000,
         ..now
@@ -385,7 +385,7 @@ fn what_was_noted_ahead_of_the_clock_hides_nothing() {
         for is_compacted in [false, true] {
             let mut journal = open(&folder.file(), 2, now).journal;
             let spent = journal.used_by(&digest(1)).expect("it is kept");
-            // That of an hour ahead is of this day.
+            // The request noted an hour ahead falls on the same day.
             let found = (spent.hour_used, spent.day_used, spent.unix_ms);
             assert_eq!(found, (1, 2, now.unix_ms), "{order:?}, {is_compacted}");
             journal.compact(now);
@@ -407,7 +407,7 @@ fn a_file_that_can_only_be_read_still_counts() {
     assert_eq!(counts(&opened.records).len(), 5);
     opened.journal.note(&used(7, 1, now), now);
     opened.journal.flush(now);
-    // Root may write all the same.
+    // Root may write regardless of the mode.
     let is_root = fs::metadata(&folder.0).expect("it is there").uid() == 0;
     assert_eq!(opened.findings.is_empty(), is_root);
     let left = fs::read(folder.file()).expect("it is there");

@@ -1,4 +1,4 @@
-//! What the log is told of a journal. It knows no file.
+//! The log's messages about a journal. It knows no file.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub fn unread(path: &Path, bytes: u64) -> String {
     format!("{path}: it has {bytes} bytes, and was not looked through; the next start reads them")
 }
 
-/// What to tell of a file's damage.
+/// What to report of a file's damage.
 pub fn finding(path: &Path, damage: Damage, torn_bytes: u64) -> Option<String> {
     let path = path.display();
     let Damage { stretches, bytes } = damage;

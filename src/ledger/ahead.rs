@@ -1,5 +1,5 @@
-//! Requests that are counted before they come: the record of one counts the next ones of a busy client key, too, so
-//! that these need no write of their own. What does not come in time is given back. It knows no journal.
+//! Requests that are counted before they come: one record of a busy client key also counts its next requests, so that
+//! these need no write of their own. Those that do not come in time are given back. It knows no journal.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,27 +9,27 @@ use crate::policy::access::{ClientId, Spent};
 /// As many requests are counted ahead as come within this time.
 const AHEAD_US: u32 = 10_000;
 
-/// The most that are counted ahead of a key: when the process is killed, so many may be counted that never came.
+/// The most requests counted ahead for a key: if the process is killed, so many may be counted that never came.
 const AHEAD_MAX: u32 = 31;
 
-/// For each that is counted ahead the key's limits must still allow this many requests: a small limit is exact even then.
+/// For each request counted ahead, the key's limits must still allow this many: small limits stay exact even then.
 const ALLOWED_PER_AHEAD: u64 = 1024;
 
-/// What has not come by then is given back.
+/// What has not come within this time is given back.
 const KEPT_FOR: Duration = Duration::from_millis(20);
 
-/// A longer pause between two requests counts as this one. After it some seventy requests in quick succession are counted
-/// one by one.
+/// A longer pause between two requests counts as this long. After such a pause, some seventy requests in quick
+/// succession are counted one by one.
 const GAP_US_MAX: u32 = 1_000_000;
 
-/// By how much the mean time between two requests follows the last one: the last counts as one part of so many.
+/// The weight of the latest gap in the moving average of the time between two requests: one part in this many.
 const GAP_PARTS: u32 = 16;
 
 /// What is counted ahead of each client key.
 #[derive(Default)]
 pub struct Ahead {
     keys: BTreeMap<ClientId, Pace>,
-    /// When it is looked what has not come; none while nothing is to come.
+    /// When to check for requests that have not come; none while none are expected.
     look_at: Option<Instant>,
 }
 
@@ -37,15 +37,15 @@ pub struct Ahead {
 struct Pace {
     last_at: Instant,
     gap_us: u32,
-    /// Of which hour and day they are.
+    /// The hour and day for which they are counted.
     counted_in: Spent,
     to_come: u32,
     give_back_at: Instant,
 }
 
 impl Ahead {
-    /// Counts a request that was admitted: by the record that is returned, or by a former one. `allowed` is how many more
-    /// the key's limits allow.
+    /// Counts an admitted request: in the record that is returned, or, if none is, in an earlier one. `allowed` is how
+    /// many more requests the key's limits allow.
     pub fn count(
         &mut self,
         client: ClientId,
@@ -62,7 +62,7 @@ impl Ahead {
         });
         pace.on_request(now);
         if pace.to_come > 0 {
-            // Those of an hour that is over are never used, and given back when their time has come.
+            // What was counted ahead for an hour that is over is not used, and given back in time.
             let is_counted = pace.counted_in.join(&admission).is_some();
             pace.to_come -= u32::from(is_counted);
             return (!is_counted).then_some(admission);
@@ -83,7 +83,7 @@ impl Ahead {
         self.look_at
     }
 
-    /// What has not come in time.
+    /// The requests that have not come in time.
     pub fn give_back(&mut self, now: Instant) -> Vec<Spent> {
         let mut unused = Vec::new();
         if self.look_at.is_none_or(|at| at > now) {
@@ -101,7 +101,7 @@ impl Ahead {
         unused
     }
 
-    /// Nothing comes any more: the next [`Ahead::give_back`] returns all of it.
+    /// No more requests come: the next [`Ahead::give_back`] returns all that were counted ahead.
     pub fn end(&mut self, now: Instant) {
         self.look_at = Some(now);
         for pace in self.keys.values_mut() {
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// What is counted of requests that come with these gaps, and the number of records.
+    /// How many requests too many are counted when requests come with these gaps, and the number of records.
     fn count(gaps_us: impl Iterator<Item = u64>, allowed: u64) -> (u32, u32) {
         let (mut ahead, mut now) = (Ahead::default(), Instant::now());
         let (mut came, mut counted, mut records) = (0, 0, 0);
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_busy_key_needs_few_records_and_a_quiet_one_is_exact() {
         const REQUESTS: u64 = 2000;
-        // (a gap, what the limits allow, the most records)
+        // (gap in microseconds, what the limits allow, the most records)
         let rows = [
             (0, NO_LIMIT, 180),
             (100, NO_LIMIT, 180),
@@ -206,7 +206,7 @@ mod tests {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
-            // Gaps of all sizes, quick successions among them.
+            // Gaps of all sizes, with quick successions among them.
             let bits = random >> 60;
             (random >> 40) % (1 << bits)
         });

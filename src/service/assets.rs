@@ -12,7 +12,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub struct Asset {
     pub name: &'static str,
     pub content_type: &'static str,
-    /// Weak, since the packed bytes bear it, too (RFC 9110 section 8.8.3.3).
+    /// Weak, since the gzipped bytes have the same one (RFC 9110 section 8.8.3.3).
     pub etag: &'static str,
     pub bytes: &'static [u8],
     pub gzip: &'static [u8],
@@ -20,7 +20,7 @@ pub struct Asset {
 
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// What a request says of the copies that it can take.
+/// What a request says about the representations that it accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Preferences<'b> {
     pub accept_encoding: Option<&'b [u8]>,
@@ -37,7 +37,7 @@ pub fn find(name: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.name == name)
 }
 
-/// Answers with `asset`, gzipped where the client takes it, or with 304 where it has it already.
+/// Answers with `asset`, gzipped if the client accepts that, or with 304 if the client has it already.
 pub fn reply(asset: &'static Asset, preferences: Preferences<'_>) -> Reply {
     let has_it = preferences
         .if_none_match
@@ -59,18 +59,18 @@ pub fn reply(asset: &'static Asset, preferences: Preferences<'_>) -> Reply {
         .with("referrer-policy", "no-referrer")
 }
 
-/// Whether `If-None-Match` names `etag` or anything (RFC 9110 section 13.1.2).
+/// Whether `If-None-Match` names `etag` or is `*` (RFC 9110 section 13.1.2).
 fn names_tag(tags: &[u8], etag: &str) -> bool {
     let mut tags = tags.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     tags.any(|tag| tag == b"*" || opaque(tag) == opaque(etag.as_bytes()))
 }
 
-/// A tag without the mark that it is weak.
+/// A tag without the prefix that marks it as weak.
 fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// Whether `Accept-Encoding` takes gzip, by its name or by `*`, with a weight above 0 (RFC 9110 section 12.5.3).
+/// Whether `Accept-Encoding` accepts gzip, by its name or by `*`, with a weight above 0 (RFC 9110 section 12.5.3).
 fn accepts_gzip(value: &[u8]) -> bool {
     let weight = |wanted: &str| {
         let text = std::str::from_utf8(value).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Brings policy's states and the figures together for the pages that show them.
+//! Combines policy's states and the figures for the pages that show them.
 
 use super::view::{ClientRow, Connections, PlatformRow, PlatformStatus, StatsView};
 use crate::base::now::Now;
@@ -7,14 +7,14 @@ use crate::policy::access::Clients;
 use crate::policy::keyring::{KeyState, Keyring};
 use crate::site::{Route, Site};
 
-/// All that pages show, as it is at one moment.
+/// Everything that the pages show, at one moment.
 #[derive(Clone, Copy)]
 pub struct View<'v> {
     pub site: &'v Site,
     pub clients: &'v Clients,
     pub keyring: &'v Keyring,
     pub figures: &'v Figures,
-    /// How many connections there are, as the server counted them last.
+    /// The number of connections, as the server last counted them.
     pub connections: Connections,
     pub retry_memory_bytes: u64,
     /// Why the newest version of the configuration is not in force.

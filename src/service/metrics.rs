@@ -1,7 +1,7 @@
-//! The text of `/metrics`: Prometheus' text format 0.0.4. It does not know who asks, nor how its figures come about.
+//! The text of `/metrics`: Prometheus' text format 0.0.4. It does not know who asks, nor where its figures come from.
 //!
-//! Two series may have the same labels, such as those of keys that are no more. They are added up, since a series may stand
-//! in the text once only.
+//! Two series may have the same labels, such as those of keys that no longer exist. They are added up, since a series
+//! may appear in the text only once.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -40,7 +40,7 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
         let Some(platform) = names.platforms.get(&id.platform).copied() else {
             continue;
         };
-        // An empty label is none to Prometheus: this is where no key was picked, or no client was known.
+        // Prometheus treats an empty label as absent: no key was picked, or no client was known.
         let key = id
             .key
             .and_then(|key| names.keys.get(&key).copied())
@@ -282,7 +282,7 @@ impl Text {
         ));
     }
 
-    /// A family of one sample without labels, left out where its value is not known.
+    /// A family with one sample and no labels, omitted where its value is not known.
     fn single(&mut self, name: &str, kind: &str, help: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.family(name, kind, help);

@@ -1,4 +1,4 @@
-//! The paths of the program's own. It renders what it is shown and knows no connection.
+//! The program's own paths. It renders what it is shown and knows no connection.
 
 pub mod assets;
 pub mod demo;

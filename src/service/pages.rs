@@ -1,4 +1,4 @@
-//! The program's own paths: which there are, who may see them, and what they answer.
+//! The program's own paths: which exist, who may see them, and what they answer.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::config::platforms::OWN_SEGMENTS;
 use crate::site::{Route, Site};
 
-/// The feature by which the dashboard knows that keys of `key.json` open something.
+/// The feature that tells the dashboard that the keys of `key.json` open something.
 const CLIENT_KEYS: &str = "client keys with limits";
 
 /// One of the program's own paths.
@@ -20,9 +20,9 @@ pub enum Page {
     Home,
     Info,
     Routes,
-    /// The states as they are known.
+    /// The states as currently known.
     HealthQuick,
-    /// After a round of probes.
+    /// The states after a round of probes.
     Health,
     Stats,
     /// The same as a stream.
@@ -31,11 +31,11 @@ pub enum Page {
     Dashboard,
     /// Below `/static/`: a file, or nothing.
     Static(Option<&'static Asset>),
-    /// Below another of the program's paths, where nothing is.
+    /// Below another of the program's own paths, where there is no page.
     Nothing,
 }
 
-/// What of `path` stands between its first and its second `/`.
+/// The part of `path` between its first and its second `/`.
 pub fn first_segment(path: &str) -> &str {
     let below = path.strip_prefix('/').unwrap_or_default();
     let end = below.bytes().position(|byte| byte == b'/');
@@ -69,7 +69,7 @@ impl Page {
     /// The setting that switches it off, if one does.
     pub fn switched_off_by(self, settings: &Settings) -> Option<&'static str> {
         match self {
-            // It leads to the dashboard, or else stands for `/info`.
+            // It redirects to the dashboard, or else answers as `/info` does.
             Page::Home => {
                 let is_off = !settings.enable_gui && !settings.enable_json;
                 is_off.then_some("enable_json")
@@ -118,7 +118,7 @@ impl Page {
     }
 }
 
-/// The answer of a page that is rendered as a whole; none when nothing is there.
+/// The answer of a page that is rendered as a whole; none if there is no such page.
 pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Option<Reply> {
     match page {
         Page::Home if view.site.settings.enable_gui => {
@@ -148,7 +148,7 @@ pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Optio
     }
 }
 
-/// What the kernel knows of this process. `/proc` is memory: reading it does not wait for a disk.
+/// What the kernel reports about this process. `/proc` is held in memory: reading it does not wait for a disk.
 fn read_process() -> Process {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     Process::read(&ProcTexts {

@@ -1,4 +1,4 @@
-//! What the kernel knows of this process, read from the texts of Linux' `/proc` (proc(5)). It opens no file.
+//! What the kernel reports about this process, read from the texts of Linux's `/proc` (proc(5)). It opens no file.
 
 /// The texts, empty where there are none (not on Linux).
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,14 +29,14 @@ pub struct Process {
 /// Linux counts time for user space in hundredths of a second on every architecture (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-// Fields of `stat`, counted from the one behind the command's name.
+// Fields of `stat`, counted from the one after the command's name.
 const STAT_USER_TICKS: usize = 11;
 const STAT_SYSTEM_TICKS: usize = 12;
 const STAT_START_TICKS: usize = 19;
 
 impl Process {
     pub fn read(texts: &ProcTexts) -> Process {
-        // The command's name may hold blanks and parentheses; what follows its last one does not.
+        // The command's name may contain blanks and parentheses; nothing after its closing parenthesis does.
         let fields = texts.stat.rsplit_once(')').map_or("", |(_, fields)| fields);
         let ticks = |field: usize| {
             fields

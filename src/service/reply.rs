@@ -10,7 +10,7 @@ pub struct Reply {
     pub status: u16,
     pub fields: Vec<(&'static str, Cow<'static, str>)>,
     pub content: Content,
-    /// How long it is held back: the demo platform's slow model.
+    /// How long it is held back: used by the demo platform's slow model.
     pub delay: Duration,
 }
 
@@ -38,7 +38,7 @@ impl Reply {
         }
     }
 
-    /// A JSON answer that nobody keeps: it is true now.
+    /// A JSON answer that must not be cached: it shows the present state.
     pub fn json(status: u16, value: &serde_json::Value) -> Reply {
         Reply::whole(status, "application/json", value.to_string().into_bytes())
             .with("cache-control", "no-store")

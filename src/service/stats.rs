@@ -1,4 +1,5 @@
-//! The JSON of `/stats`, and of the `stats` event of `/events`. It does not know who asks, nor how its figures come about.
+//! The JSON of `/stats`, and of the `stats` event of `/events`. It knows neither who asks nor the source of its
+//! figures.
 
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -122,7 +123,7 @@ struct RequestJson<'v> {
     tokens_out: Option<u64>,
 }
 
-/// What figures name by id.
+/// The names of what figures refer to by id.
 pub struct Names<'v> {
     pub platforms: HashMap<u32, &'v str>,
     pub keys: HashMap<u32, &'v str>,
@@ -250,7 +251,7 @@ impl WindowJson {
         WindowJson {
             limit: window.limit,
             used: window.used,
-            // A limit that was lowered by a reload may already be overdrawn.
+            // A limit that was lowered by a reload may already be exceeded.
             left: (window.limit > 0).then(|| window.limit.saturating_sub(window.used)),
             resets_at: timestamp(window.resets_at_unix_seconds.saturating_mul(1000)),
         }
@@ -308,13 +309,13 @@ fn as_object<S: Serializer>(
 
 /// RFC 3339 in UTC with milliseconds.
 pub fn timestamp(unix_ms: u64) -> String {
-    /// The last one that RFC 3339 can write: 9999-12-31T23:59:59.999Z.
+    /// The last time that RFC 3339 can express: 9999-12-31T23:59:59.999Z.
     const UNIX_MS_MAX: u64 = 253_402_300_799_999;
     let time = UNIX_EPOCH + Duration::from_millis(unix_ms.min(UNIX_MS_MAX));
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// With one decimal: answers of a near platform take less than one millisecond.
+/// With one decimal: answers of a nearby platform take less than one millisecond.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }

@@ -1,5 +1,5 @@
-//! What `/stats`, `/events` and `/metrics` show, gathered by the caller from policy and figures at one moment. It is data:
-//! nothing is computed or rendered here.
+//! What `/stats`, `/events` and `/metrics` show, collected by the caller from policy and figures at one moment. It is
+//! plain data: nothing is computed or rendered here.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct StatsView<'v> {
     pub uptime: Duration,
     pub version: &'v str,
     pub connections: Connections,
-    /// Request bodies that are kept for a retry, all together.
+    /// The total size of the request bodies that are kept for a retry.
     pub retry_memory_bytes: u64,
     /// In the order of the configuration, disabled ones included; so are the keys and the clients.
     pub platforms: Vec<PlatformRow<'v>>,
@@ -28,9 +28,9 @@ pub struct StatsView<'v> {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Connections {
     pub clients: u64,
-    /// Those that serve a request.
+    /// Those that are serving a request.
     pub upstreams: u64,
-    /// Those that wait in the pool.
+    /// Those that are waiting in the pool.
     pub idle_upstreams: u64,
     /// Most clients that may be connected.
     pub max: u64,
@@ -44,7 +44,7 @@ pub struct PlatformRow<'v> {
     pub display_name: &'v str,
     pub status: PlatformStatus,
     pub keys: Vec<KeyView<'v>>,
-    /// Requests in flight with keys that are not among these any more.
+    /// Requests in flight with keys that are no longer configured.
     pub in_flight_leaving: u64,
 }
 
@@ -62,7 +62,7 @@ pub struct ClientRow<'v> {
     /// Its id in [`Figures`].
     pub id: u32,
     pub name: Option<&'v str>,
-    /// What names it where one text must do.
+    /// The client's name where a single text is needed.
     pub label: &'v str,
     pub key_label: KeyLabel,
     pub is_root: bool,
@@ -98,7 +98,7 @@ pub(crate) mod tests {
     /// 2023-11-14T22:13:20Z.
     pub const UNIX_SECONDS: u64 = 1_700_000_000;
 
-    /// One request that was tried twice, first with a key that is no more, and one that was refused.
+    /// One request that was tried twice, first with a key that no longer exists, and one that was refused.
     pub fn figures() -> Figures {
         let mut figures = Figures::default();
         figures.finish(&Finished {
@@ -135,7 +135,7 @@ pub(crate) mod tests {
         Digest::from_bytes(digest).label()
     }
 
-    /// A platform with one key, one that is switched off, and a client whose name needs escapes.
+    /// A platform with one key, a disabled one, and a client whose name needs escapes.
     pub fn view(figures: &Figures) -> StatsView<'_> {
         let unix_ms = UNIX_SECONDS * 1000 + 10_000;
         let key = KeyView {

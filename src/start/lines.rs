@@ -1,4 +1,4 @@
-//! The log: a line on standard error for each record. It waits for nobody who reads it.
+//! The log: a line on standard error for each record. It never waits for a reader.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -17,26 +17,26 @@ use crate::server::read_clock;
 
 const STDERR: RawFd = 2;
 
-/// How much of a record is written: with its level and target it is no more than a pipe with any room at all takes at once
-/// (PIPE_BUF, 4096 bytes). A longer line might wait for its reader.
+/// How much of a record is written: with its level and target it stays within PIPE_BUF (4096 bytes), which a pipe with
+/// any room at all takes at once. A longer line might wait for its reader.
 const TEXT_BYTES_MAX: usize = 3800;
 
-/// Where the lines go. Its lock is never waited for: the loop has one thread.
+/// The logger. Its lock is only tried, never waited for: the loop has one thread.
 pub(super) struct Lines(Mutex<Outlet>);
 
 struct Outlet {
     logger: SimpleLogger,
-    /// Where standard error is a terminal: that terminal, to be written to without waiting.
+    /// If standard error is a terminal: that terminal, opened for non-blocking writes.
     terminal: Option<File>,
-    /// Of the last line, what the terminal has had no room for yet.
+    /// The part of the last line that the terminal has had no room for yet.
     rest: Vec<u8>,
-    /// Tells whether there is room; none where nothing ever waits, as with a file.
+    /// Tells whether there is room; none where a write never waits, as with a file.
     watch: Option<(Poll, Events)>,
-    /// Lines that have found no room since one was written.
+    /// How many lines have found no room since one was last written.
     dropped: usize,
 }
 
-/// From now on a panic is told by the log, which waits for nobody, as a line without what it quotes: that may be anything.
+/// Makes panics go to the log, which never waits, as one line that ends before anything quoted: that may be a secret.
 pub(super) fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();
@@ -50,8 +50,8 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// Standard error, if it is a terminal, opened once more so that its writes do not wait: a terminal counts as writable with
-/// room for a few bytes, and a longer line would wait for its reader. Other programs that write there are not affected.
+/// Standard error, if it is a terminal, reopened so that writes do not block: a terminal polls as writable with room
+/// for a few bytes, and a longer line would wait for its reader. Other programs that write there are not affected.
 fn terminal() -> Option<File> {
     let is_terminal = io::stderr().is_terminal();
     is_terminal.then(|| reopen(STDERR)).flatten()
@@ -88,8 +88,8 @@ impl Log for Lines {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // At the finest level the poll logs its own work, too. What it does here, for a line, would call for another line:
-        // the lock is taken then, and nothing is written.
+        // At the trace level mio logs its own work, too. What it does here to write a line would produce another line:
+        // the lock is then taken, and nothing is written.
         if let Ok(mut outlet) = self.0.try_lock() {
             outlet.put(record);
         }
@@ -113,8 +113,8 @@ impl Outlet {
         }
     }
 
-    /// Writes a line with its time in UTC: simple_logger's own times would double the crates that it brings. It panics
-    /// where nothing can be written, on a full disk or once the reader has gone: such a line is lost, and nothing else.
+    /// Writes a line with its time in UTC: simple_logger's own timestamps would double the crates that it pulls in. It
+    /// panics if nothing can be written, on a full disk or once the reader has gone: only that line is lost.
     fn write(&mut self, record: &Record<'_>) {
         let now = UNIX_EPOCH + Duration::from_millis(read_clock().unix_ms);
         let time = humantime::format_rfc3339_millis(now);
@@ -136,7 +136,7 @@ impl Outlet {
         let _ = catch_unwind(AssertUnwindSafe(print));
     }
 
-    /// A terminal that is gone takes nothing any more: such a line is lost, too.
+    /// A terminal that is gone accepts nothing any more: such a line is lost, too.
     fn write_rest(&mut self) {
         let Some(terminal) = &mut self.terminal else {
             return;
@@ -151,7 +151,7 @@ impl Outlet {
         }
     }
 
-    /// Whether a line can be written at once.
+    /// Whether a line can be written without waiting.
     fn has_room(&mut self) -> bool {
         if self.terminal.is_some() {
             self.write_rest();
@@ -160,7 +160,7 @@ impl Outlet {
         let Some((poll, events)) = &mut self.watch else {
             return true;
         };
-        // Registered anew, the poll tells whether there is room now, and not only when that changes.
+        // Registering again makes the poll report whether there is room now, and not only when that changes.
         let registry = poll.registry();
         let watched = registry.reregister(&mut SourceFd(&STDERR), Token(0), Interest::WRITABLE);
         watched.is_ok() && poll.poll(events, Some(Duration::ZERO)).is_ok() && !events.is_empty()
@@ -200,7 +200,7 @@ mod tests {
             put(&mut outlet, &text);
             written += 1;
         }
-        // What has no room is kept in memory, and once there is some it comes before what follows.
+        // A line that finds no room is kept in memory, and is written before what follows once there is room.
         assert!(!outlet.rest.is_empty());
         let mut read = vec![0; 8192];
         reader.read_exact(&mut read).expect("there is as much");
@@ -218,7 +218,7 @@ mod tests {
         assert!(last.starts_with("INFO  [t] 2") && last.ends_with(" last"));
     }
 
-    /// The hook and the log are a whole process's, so that another one panics.
+    /// The panic hook and the logger are process-wide, so a child process panics.
     #[test]
     fn a_panic_is_a_line_of_the_log_without_what_it_quotes() {
         if env::var_os(IN_CHILD).is_some() {

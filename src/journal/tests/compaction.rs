@@ -1,4 +1,4 @@
-//! When a file is compacted, and what of it stays.
+//! When a file is compacted, and what is kept.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn a_compaction_keeps_the_sums_and_what_is_past_goes() {
     assert_eq!((first.hour_used, first.day_used), (5, 1005));
     let second = spent(1).expect("it is kept");
     assert_eq!((second.hour_used, second.day_used), (0, 1000));
-    // A torn version that was left aside hinders nobody.
+    // A torn new version that was left behind is no obstacle.
     fs::write(file::aside(&folder.file()), b"torn").expect("the folder can be written to");
     let day = now.after(Duration::from_secs(86_400));
     journal.compact(day);

@@ -26,7 +26,7 @@ fn a_file_that_is_taken_away_is_made_anew() {
     assert_eq!(kept(&folder, now)[&digest(1)], 7);
 }
 
-/// What would be found by reading is put there unseen: its own records are not read, until another process has written.
+/// The file is overwritten unnoticed: a process does not read its own records until another process has written.
 #[test]
 fn a_process_does_not_read_what_it_has_written() {
     let (folder, now) = (Folder::new(), start());
@@ -53,7 +53,7 @@ fn a_process_does_not_read_what_it_has_written() {
         counts(&journal.catch_up(now).collect::<Vec<_>>())[&digest(2)],
         3
     );
-    // Damage that has been read is mended.
+    // Damage that has been read is removed by compacting.
     assert!(journal.wants_compaction());
     journal.compact(now);
     assert!(!journal.wants_compaction());
@@ -66,7 +66,7 @@ fn what_another_file_says_in_the_place_of_ours_is_news_as_far_as_it_is_new() {
     let rows = [
         (used(1, 4, now), used(1, 4, now), None),
         (used(1, 4, now), used(1, 6, now), Some(used(1, 2, now))),
-        // A pause begins with the last request.
+        // A cooldown begins with the last request.
         (used(1, 4, now), used(1, 4, later), Some(used(1, 0, later))),
         (key(7, unhealthy(), now), key(7, unhealthy(), later), None),
         (
@@ -74,7 +74,7 @@ fn what_another_file_says_in_the_place_of_ours_is_news_as_far_as_it_is_new() {
             key(7, unhealthy(), now),
             Some(key(7, unhealthy(), now)),
         ),
-        // It is well again.
+        // The key can be used again.
         (
             key(7, unhealthy(), now),
             key(7, Standing::Usable, now),
@@ -95,7 +95,7 @@ fn what_another_file_says_in_the_place_of_ours_is_news_as_far_as_it_is_new() {
     }
 }
 
-/// A process with what it has counted.
+/// A process, and what it has counted.
 struct Process {
     journal: Journal,
     counts: Counts,
@@ -121,8 +121,8 @@ impl Process {
         self.journal.note(&record, now);
     }
 
-    /// Writes what was noted. A lock may be held for longer than its journal lives: a test that starts a program lends it
-    /// all that is open, for a moment. Time stands still here, so that none is given up.
+    /// Writes what was noted. A lock may outlive its journal: a test that starts a program briefly shares all open
+    /// files with it. Time stands still here, so no write is given up.
     fn flush(&mut self, now: Now) {
         while self.journal.flush(now) != Flushed::Done {
             std::thread::yield_now();
@@ -167,7 +167,7 @@ fn processes_that_share_a_file_lose_no_count_whoever_compacts_and_dies() {
                 4 => process.look(now),
                 5 => process.journal.compact(now),
                 6 => {
-                    // Noted, not written yet: a compaction writes it as well.
+                    // Noted, and not written yet: a compaction writes it as well.
                     process.admit(0, now);
                     add(&mut written, [&used(0, 1, now)]);
                     match below(2) {
@@ -208,7 +208,7 @@ fn what_a_process_gives_back_nobody_counts() {
     }
     writer.journal.compact(now);
     assert_eq!(kept(&folder, now)[&digest(0)], 2);
-    // More than was counted comes to nothing.
+    // Giving back more than was counted leaves zero.
     writer.journal.note(&Record::Unused(spent.times(3)), now);
     writer.flush(now);
     assert_eq!(kept(&folder, now)[&digest(0)], 0);
@@ -247,7 +247,7 @@ fn threads_that_write_and_compact_at_once_lose_no_count() {
     assert_eq!(kept(&folder, now), want);
 }
 
-/// Another process writes one record and ends.
+/// Has another process write one record and end.
 fn write_as_another(folder: &Folder, now: Now) {
     let mut other = open(&folder.file(), 2, now).journal;
     other.note(&used(2, 1, now), now);
@@ -295,7 +295,7 @@ fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_
             assert!(journal.pending.is_empty());
             continue;
         }
-        // Nobody waits any longer; it is written when that is possible again.
+        // Requests no longer wait; the record is written when that becomes possible.
         assert_eq!(journal.flush(now), Flushed::Done);
         assert!(!journal.pending.is_empty());
         other.unlock();
@@ -328,7 +328,7 @@ fn the_last_write_is_tried_right_after_a_failure_and_says_what_is_lost() {
     assert_eq!(kept(&folder, now)[&digest(1)], 3);
 }
 
-/// A disk becomes full in the midst of a record: what was written of it is no damage afterwards.
+/// When a disk becomes full within a record, the torn part leaves no damage.
 #[test]
 fn what_was_torn_is_cut_off_unless_another_has_written_since() {
     for is_alone in [true, false] {
@@ -392,7 +392,7 @@ fn records_without_a_header_count_and_get_one() {
     write(1);
     fs::write(folder.file(), b"").expect("the folder can be written to");
     write(2);
-    // It is killed before it has looked at its file.
+    // The process is killed before it has checked its file.
     drop(journal);
     for findings in [1, 0] {
         let opened = open(&folder.file(), 2, now);
@@ -401,7 +401,7 @@ fn records_without_a_header_count_and_get_one() {
     }
 }
 
-/// The file comes late, for instance with the disk that it is on, and holds counts already.
+/// The file appears late, for instance when its disk is mounted, and holds counts already.
 #[test]
 fn what_waited_is_added_to_a_file_that_comes_late() {
     let (folder, mut now) = (Folder::new(), start());

@@ -1,4 +1,4 @@
-//! The demo platform's chat completions: what is asked and what is said. How a stream is paced is not known here.
+//! The demo platform's chat completions: the request and the reply. How a stream is paced is not known here.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::service::reply::{Content, Reply};
 /// How much of the last user message the reply quotes.
 const QUOTE_CHARACTERS_MAX: usize = 200;
 
-/// A reply and what its envelope tells.
+/// A reply and the contents of its envelope.
 pub struct Completion {
     id: String,
     created_unix_seconds: u64,
@@ -60,7 +60,7 @@ enum MessageContent {
     Parts(Vec<Part>),
 }
 
-/// A piece of a message; those without text, as images are, say nothing here.
+/// A part of a message; those without text, such as images, are ignored.
 #[derive(Deserialize)]
 struct Part {
     text: Option<String>,
@@ -141,7 +141,7 @@ impl Completion {
         })
     }
 
-    /// A word is a token here.
+    /// A word counts as a token here.
     pub fn usage(&self) -> Value {
         let completion_tokens = words(&self.text).count();
         json!({
@@ -162,7 +162,7 @@ impl Finish {
 }
 
 impl ChatRequest {
-    /// What the user said last; empty if nothing.
+    /// The text of the user's last message; empty if there is none.
     fn last_user_text(&self) -> &str {
         let from_user = |message: &&Message| message.role == "user";
         let last = self.messages.iter().rev().find(from_user);

@@ -1,4 +1,4 @@
-//! The demo platform's embeddings: vectors that depend on nothing but their input. They mean nothing.
+//! The demo platform's embeddings: vectors that depend only on their input. They mean nothing.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -7,13 +7,13 @@ use super::fault::Fault;
 use super::{DemoRequest, Model, parse};
 use crate::service::reply::Reply;
 
-/// Inputs of one request: with the longest vectors the answer stays below 3 MiB.
+/// The most inputs of one request: with the longest vectors the answer stays below 3 MiB.
 const INPUTS_MAX: usize = 64;
 
 /// The length of a vector, unless the request says otherwise.
 const DIMENSIONS: usize = 256;
 
-/// The longest vector that may be asked for, as OpenAI's small model has it.
+/// The longest vector that may be asked for, as with OpenAI's small model.
 const DIMENSIONS_MAX: usize = 1536;
 
 /// What is read of a request's body; all else is accepted and ignored.
@@ -132,16 +132,16 @@ impl Seed {
 }
 
 impl Vector {
-    /// `dimensions` numbers that follow from `seed`, of length 1 together as OpenAI's are.
+    /// `dimensions` numbers derived from `seed`, normalised to length 1 as OpenAI's are.
     fn new(seed: u64, dimensions: usize, format: EncodingFormat) -> Vector {
         let mut state = seed;
         let mut numbers: Vec<f32> = (0..dimensions)
             .map(|_| {
-                // Knuth's generator; its high half is even enough for a demonstration.
+                // Knuth's generator; its high half is random enough for a demonstration.
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1_442_695_040_888_963_407);
-                // Odd over a power of two: never zero, so that the length is none either.
+                // An odd number over a power of two: never zero, so that the length is not zero either.
                 ((state >> 40) as f32 + 0.5) / (1u32 << 23) as f32 - 1.0
             })
             .collect();
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn inputs_and_dimensions_are_honoured_within_bounds() {
-        // Input, dimensions, vectors (0: refused for `parameter`), their length, tokens.
+        // Input, dimensions, number of vectors (0: refused), their length, tokens.
         let rows = [
             (json!("a b c"), json!(null), 1, 256, 3),
             (json!(" "), json!(null), 1, 256, 1),
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn base64_is_rfc_4648() {
-        // The RFC's own section 10, and the two digits that letters and numbers miss.
+        // The RFC's own test vectors (section 10), and the two digits that are neither letters nor numbers.
         let rows: [(&[u8], &str); 8] = [
             (b"", ""),
             (b"f", "Zg=="),

@@ -1,14 +1,14 @@
-//! The demo platform's errors, in OpenAI's shape. Why they occur is not known here.
+//! The demo platform's errors, in OpenAI's shape. It does not know why they occur.
 
 use serde_json::json;
 
 use super::Model;
 use crate::service::reply::Reply;
 
-/// What `demo-429` tells in `Retry-After`: short, so that whoever tries it sees the key cool and recover.
+/// The value of `Retry-After` for `demo-429`: short, so that whoever tries it sees the key cool and recover.
 const RETRY_AFTER_SECONDS: &str = "2";
 
-/// Why a request gets no answer of a model's. Each is OpenAI's status, type and code for the same mistake.
+/// Why a request gets no answer from a model. Each has OpenAI's status, type and code for the same mistake.
 #[derive(Debug)]
 pub enum Fault {
     UnknownPath,
@@ -16,7 +16,7 @@ pub enum Fault {
         allow: &'static str,
     },
     InvalidKey,
-    /// The body is not what the path takes; `parameter` names the field if it is one.
+    /// The body is not what the path accepts; `parameter` names the field at fault, if it is a single one.
     Invalid {
         parameter: Option<&'static str>,
         message: String,
@@ -27,7 +27,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// A body that is not what the path takes.
+    /// A body that is not what the path accepts.
     pub fn invalid(parameter: Option<&'static str>, message: impl Into<String>) -> Fault {
         Fault::Invalid {
             parameter,
@@ -58,7 +58,7 @@ impl Fault {
         let reply = Reply::json(status, &body);
         match self {
             Fault::WrongMethod { allow } => reply.with("allow", allow),
-            // RFC 9110 section 11.6.1: a 401 names the scheme.
+            // RFC 9110 section 11.6.1: a 401 names the authentication scheme.
             Fault::InvalidKey => reply.with("www-authenticate", "Bearer"),
             Fault::RateLimited => reply.with("retry-after", RETRY_AFTER_SECONDS),
             Fault::UnknownPath

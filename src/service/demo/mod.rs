@@ -26,23 +26,23 @@ pub struct DemoRequest<'r> {
     /// The whole content; whoever reads it bounds it.
     pub body: &'r [u8],
     pub now: Now,
-    /// Becomes the answer's id and its rhythm; it need not be secret.
+    /// Determines the answer's id and its pacing; it need not be secret.
     pub serial: u64,
 }
 
-/// The keys that it accepts. They are published, so that comparing them needs no care about time.
+/// The keys that it accepts. They are public, so comparing them need not take constant time.
 const KEYS: [&[u8]; 2] = [b"demo-key-1", b"demo-key-2"];
 
-/// How long `demo-slow` keeps silent before its answer's head.
+/// How long `demo-slow` waits before it sends its answer's head.
 const SLOW_DELAY: Duration = Duration::from_secs(5);
 
-/// When the models came to be, for the list's sake: 2025-01-01T00:00:00Z.
+/// The models' creation time that the list reports: 2025-01-01T00:00:00Z.
 const MODELS_CREATED_UNIX_SECONDS: u64 = 1_735_689_600;
 
 /// How much of an unknown model's name the error repeats.
 const MODEL_CHARACTERS_MAX: usize = 64;
 
-/// How much of serde's words an error repeats: they quote what does not fit, which may be the whole body.
+/// How much of serde's message an error repeats: it quotes what does not fit, which may be the whole body.
 const PROBLEM_CHARACTERS_MAX: usize = 200;
 
 /// How a model behaves.
@@ -62,7 +62,7 @@ enum Endpoint {
     Embeddings,
 }
 
-/// Answers `request` as OpenAI would: in the same shapes, errors too.
+/// Answers `request` as OpenAI would, in the same shapes, errors included.
 pub fn answer(request: &DemoRequest<'_>) -> Reply {
     respond(request).unwrap_or_else(Fault::reply)
 }
@@ -100,7 +100,7 @@ fn model_list() -> Value {
     json!({"object": "list", "data": models})
 }
 
-/// Reads a JSON body; serde's words say what does not fit and where.
+/// Parses a JSON body; serde's message tells what does not fit and where.
 fn parse<'r, T: serde::Deserialize<'r>>(body: &'r [u8]) -> Result<T, Fault> {
     serde_json::from_slice(body).map_err(|error| {
         let problem = excerpt(&error.to_string(), PROBLEM_CHARACTERS_MAX);
@@ -112,7 +112,7 @@ fn parse<'r, T: serde::Deserialize<'r>>(body: &'r [u8]) -> Result<T, Fault> {
 }
 
 impl Model {
-    /// As the list shows them: the one that works comes first.
+    /// In the order of the list: the one that works comes first.
     const ALL: [Model; 4] = [
         Model::Plain,
         Model::RateLimited,
@@ -129,7 +129,7 @@ impl Model {
         }
     }
 
-    /// The model that a body names. The ones that misbehave do so before the rest of the body is looked at.
+    /// The model that a body names. Those that misbehave do so before the rest of the body is examined.
     fn find(name: Option<&str>) -> Result<Model, Fault> {
         let name = name
             .ok_or_else(|| Fault::invalid(Some("model"), "You must provide a model parameter."))?;
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::base::testing::at;
 
-    /// A request with a good key; tables change what they are about.
+    /// A request with a valid key; each table changes the fields that it tests.
     pub fn request<'r>(method: &'r str, path: &'r str, body: &'r str) -> DemoRequest<'r> {
         DemoRequest {
             method,

@@ -1,4 +1,4 @@
-//! A demo completion as server-sent events at a human pace. It knows no clock: it is told when it is.
+//! A demo completion as server-sent events at a human pace. It knows no clock: it is told the time.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +8,19 @@ use super::Model;
 use super::chat::{Completion, Finish, words};
 use crate::base::now::Now;
 
-/// The most that one call of [`DemoStream::produce`] appends: a few events of a few hundred bytes around one word, the
-/// longest of which is the quotation below with every character escaped.
+/// The most that one call of [`DemoStream::produce`] appends: a few events of a few hundred bytes around one word. The
+/// longest word is the user's quoted text with every character escaped.
 pub const EVENTS_BYTES_MAX: usize = 8 * 1024;
 
-/// Between two words: about what people see of a quick model. The rest, up to the longest, differs from word to word.
+/// The pause between two words: about that of a fast model. It varies from word to word, between these two.
 const WORD_GAP_MS_MIN: u64 = 30;
 const WORD_GAP_MS_MAX: u64 = 50;
 
 /// Between two words of `demo-slow`.
 const SLOW_WORD_GAP: Duration = Duration::from_millis(400);
 
-/// A reply that is being said. It says the next word when it is due and never hurries to catch up, so that a reader who
-/// pauses meets no burst.
+/// A reply that is being streamed. Each word is sent when it is due, and none is hurried to catch up, so that a reader
+/// who pauses gets no burst.
 pub struct DemoStream {
     completion: Completion,
     include_usage: bool,
@@ -32,7 +32,7 @@ pub struct DemoStream {
 #[derive(Clone, Copy)]
 enum Stage {
     Opening,
-    /// The next word and where in the text it begins.
+    /// The next word's number, and where in the text it begins.
     Word {
         number: usize,
         start: usize,
@@ -41,7 +41,7 @@ enum Stage {
 }
 
 impl DemoStream {
-    /// Says `completion` from `now` on. `serial` makes the rhythm.
+    /// Streams `completion` from `now` on. `serial` determines the pacing.
     pub fn new(completion: Completion, include_usage: bool, serial: u64, now: Now) -> DemoStream {
         DemoStream {
             completion,
@@ -52,12 +52,12 @@ impl DemoStream {
         }
     }
 
-    /// When it goes on.
+    /// When the next event is due.
     pub fn due(&self) -> Instant {
         self.due
     }
 
-    /// Appends what is due at `now`, at most [`EVENTS_BYTES_MAX`]; whether all has been said.
+    /// Appends what is due at `now`, at most [`EVENTS_BYTES_MAX`]. Returns whether the stream has ended.
     pub fn produce(&mut self, now: Now, output: &mut Vec<u8>) -> bool {
         if now.instant < self.due {
             return false;
@@ -87,11 +87,11 @@ impl DemoStream {
         false
     }
 
-    /// The finish, the usage and the end mark.
+    /// The finish reason, the usage and the end mark.
     fn close(&self, output: &mut Vec<u8>) {
         self.event(json!({}), Some(self.completion.finish), output);
         if self.include_usage {
-            // OpenAI's form for those who ask: a chunk of its own, without choices.
+            // OpenAI's form for clients that ask for the usage: a chunk of its own, without choices.
             let mut chunk = self.completion.envelope("chat.completion.chunk", json!([]));
             chunk["usage"] = self.completion.usage();
             push(&chunk, output);
@@ -109,17 +109,18 @@ impl DemoStream {
         let mut chunk = self.completion.envelope("chat.completion.chunk", choices);
         match (self.include_usage, finish) {
             (true, _) => chunk["usage"] = Value::Null,
-            // A client that did not ask may not expect a chunk without choices: the usage rides on the last that has one.
+            // A client that did not ask may not expect a chunk without choices: the last one with choices carries
+            // usage.
             (false, Some(_)) => chunk["usage"] = self.completion.usage(),
             (false, None) => {}
         }
         push(&chunk, output);
     }
 
-    /// The silence after word `number`.
+    /// The pause after word `number`.
     fn gap(&self, number: usize) -> Duration {
         let spread = WORD_GAP_MS_MAX - WORD_GAP_MS_MIN + 1;
-        // Fibonacci hashing: neighbours get unlike high bits.
+        // Fibonacci hashing: neighbouring numbers differ in their high bits.
         let mixed = (self.serial ^ number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         match self.completion.model {
             Model::Slow => SLOW_WORD_GAP,
@@ -145,7 +146,7 @@ pub mod tests {
 
     pub const CHAT: &str = "/v1/chat/completions";
 
-    /// All chunks of a stream that is asked for exactly when it wants to be, and the times at which each came.
+    /// All chunks of a stream that is polled exactly when each is due, with the time at which each came.
     pub fn chunks(body: &Value) -> Vec<(Duration, Value)> {
         let body = body.to_string();
         let asked = request("POST", CHAT, &body);

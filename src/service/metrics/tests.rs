@@ -1,4 +1,4 @@
-//! Exact texts, escapes, and series that must stand there once.
+//! Exact texts, escapes, and series that must appear only once.
 
 use super::*;
 use crate::base::ids::RequestId;
@@ -6,7 +6,7 @@ use crate::figures::recent::{Method, Path};
 use crate::service::process::tests::TEXTS;
 use crate::service::view::tests::{TEAM, figures, view};
 
-/// The lines of a text that no histogram bucket stands on, and the buckets of one histogram.
+/// The lines of `text` that are not histogram buckets, and the buckets of one histogram.
 fn split(text: &str) -> (String, Vec<&str>) {
     let (buckets, others): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| line.contains("_bucket{"));
