@@ -1,7 +1,7 @@
 //! The whole program under load, next to HAProxy and nginx where they are installed: `cargo bench --bench end_to_end`,
-//! with `-- --quick` for a first look and `-- --soak MINUTES` for what a long mixed load leaves in memory. Platform and
-//! load generator are its own, everything stays on loopback, and it ends by itself. Entries take turns in rounds: compare
-//! figures of one run only.
+//! with `-- --quick` for a first look and `-- --soak MINUTES` for what a long mixed load leaves in memory. The platform
+//! and the load generator are its own, everything stays on loopback, and it ends by itself. Entries take turns in
+//! rounds: compare only figures of the same run.
 
 #[path = "end_to_end/entry.rs"]
 mod entry;
@@ -29,7 +29,7 @@ use load::{Crowd, Tally};
 use platform::Platform;
 use table::{CROWD, Figure, Sheet};
 
-/// A request such as an SDK sends it.
+/// A request as an SDK sends it.
 const CHAT: &[u8] = br#"{"model":"mock-1","temperature":0.7,"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"What does a reverse proxy do? Answer in two sentences."}]}"#;
 
 const CONNECTIONS: usize = 64;
@@ -41,16 +41,16 @@ const BODY_BYTES: usize = 10 * 1024 * 1024;
 /// A prompt with a picture.
 const PICTURE_BYTES: usize = 512 * 1024;
 const PICTURE_CONNECTIONS: usize = 8;
-/// Files that this program needs besides two for each stream: client's end and platform's end.
+/// Files that this program needs besides two for each stream: the client's end and the platform's end.
 const FILES_BESIDES_STREAMS: usize = 200;
-/// The proxy lets in half as many clients as it may open files.
+/// The proxy admits half as many clients as it may open files.
 const FILES_WANTED: usize = 2 * (CROWD + STREAMS + CONNECTIONS) + FILES_BESIDES_STREAMS;
-/// Set for the program when it was started again with more files.
+/// Set for the program when it has been restarted with more files.
 const FILES_RAISED: &str = "AI_API_PROXY_BENCH_FILES_RAISED";
 /// How long it may take until all streams have begun, or all connections are warm.
 const BEGIN_MAX: Duration = Duration::from_secs(10);
 
-/// How much is done.
+/// How much is measured.
 struct Plan {
     rounds: usize,
     starts: usize,
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     raise_files(&arguments);
     let plan = if has("--quick") { QUICK } else { FULL };
     let outcome = match arguments.iter().position(|argument| argument == "--soak") {
-        // What cargo adds stands behind all others.
+        // What cargo adds comes after all other arguments.
         Some(place) => soak::run(arguments.get(place + 1).filter(|next| *next != "--bench")),
         None => measure(&plan),
     };
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts this program again in its place with more files, for it and for what it starts; goes on when that fails.
+/// Restarts this program in place with more files, for itself and for what it starts; continues if that fails.
 fn raise_files(arguments: &[String]) {
     let (false, Ok(program)) = (
         std::env::var_os(FILES_RAISED).is_some(),
@@ -182,7 +182,7 @@ fn measure_all(entries: Vec<Entry>, around: Surroundings, plan: &Plan) -> io::Re
             for _ in 1..plan.starts {
                 note_start(&entry.start(around)?, &mut sheet);
             }
-            // It ends here: HAProxy keeps what belongs to a silent stream although its client has gone.
+            // It ends here: HAProxy keeps what belongs to a silent stream even after its client has gone.
             measure_memory(&entry.start(around)?, plan, &mut sheet)?;
         }
         let running = entry.start(around)?;
@@ -208,7 +208,7 @@ fn note_start(running: &Running, sheet: &mut Sheet) {
     sheet.note(Figure::Start, running.entry, milliseconds);
 }
 
-/// What a program holds after its first request, and for streams on which nothing happens.
+/// The memory that a program holds after its first request, and for each idle stream.
 fn measure_memory(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Result<()> {
     let limit = process::open_files_max().saturating_sub(FILES_BESIDES_STREAMS) / 2;
     let count = plan.idle_streams.min(limit);
@@ -223,7 +223,7 @@ fn measure_memory(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resu
     Ok(())
 }
 
-/// Streams of which each has brought its first event.
+/// Streams each of which has delivered its first event.
 fn open_streams(running: &Running, path: &str, count: usize) -> io::Result<Crowd> {
     let request = running.request("POST", path, CHAT);
     let mut crowd = Crowd::connect(running.port, &request, count)?;
@@ -292,7 +292,7 @@ fn measure_round(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Resul
     Ok(())
 }
 
-/// What an event takes of the entry, in microseconds.
+/// The entry's CPU time for one event, in microseconds.
 fn event_cpu(running: &Running, plan: &Plan) -> io::Result<f64> {
     let every = 1_000_000 / EVENTS_PER_STREAM_AND_SECOND;
     let mut crowd = open_streams(running, &format!("/events/1000000/{every}"), STREAMS)?;
@@ -300,7 +300,7 @@ fn event_cpu(running: &Running, plan: &Plan) -> io::Result<f64> {
     Ok(cost.cpu_seconds * 1e6 / tally.events() as f64)
 }
 
-/// Requests and events once more, while many clients are connected and have nothing to say: neither may cost more for it.
+/// Requests and events once more, while many idle clients are connected: neither may cost more because of them.
 fn measure_beside_crowd(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io::Result<()> {
     if process::open_files_max() < FILES_WANTED {
         return Ok(());
@@ -315,11 +315,11 @@ fn measure_beside_crowd(running: &Running, plan: &Plan, sheet: &mut Sheet) -> io
     let event_cpu = event_cpu(running, plan)?;
     sheet.note(Figure::EventCpuBesideCrowd, running.entry, event_cpu);
     drop(at_rest);
-    // Letting them go takes time that is not the next one's.
+    // Closing them takes time that must not count for the next measurement.
     await_files(running, |files| files < CROWD / 10)
 }
 
-/// Waits until the entry has as many files open as it should.
+/// Waits until `enough` accepts the number of files that the entry has open.
 fn await_files(running: &Running, enough: impl Fn(usize) -> bool) -> io::Result<()> {
     let asked = Instant::now();
     while !enough(process::open_files(&running.processes)) {
@@ -331,15 +331,15 @@ fn await_files(running: &Running, enough: impl Fn(usize) -> bool) -> io::Result<
     Ok(())
 }
 
-/// What a run took of the entry.
+/// What a run cost the entry.
 struct Cost {
     cpu_seconds: f64,
-    /// Made to the platform.
+    /// Connections made to the platform.
     connections: f64,
 }
 
-/// Each connection sends its next request when it has the answer. Before it counts, every one has got some answers, so
-/// that all connections to the platform are there.
+/// Each connection sends its next request when it has the answer. Before the measurement each has got some answers on
+/// average, so that all connections to the platform exist.
 fn closed_loop(
     running: &Running,
     request: &[u8],

@@ -1,5 +1,5 @@
-//! The leaves through which every request or every streamed byte goes, one by one: `cargo bench --bench leaves`, with a
-//! part of a name behind it for some of them only.
+//! The leaf functions through which every request or every streamed byte goes, one by one: `cargo bench --bench
+//! leaves`, followed by part of a name to run only some of them.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ const QUESTION: &str = concat!(
 const CLIENT_KEY: &str = "sk-client-key-of-the-benchmark";
 const EVENTS: usize = 64;
 
-/// Calls between two looks at the clock, which is only good for tens of nanoseconds.
+/// Calls between two readings of the clock, which is only accurate to tens of nanoseconds.
 const CALLS_PER_SAMPLE: u32 = 500;
 
 fn main() {

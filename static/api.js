@@ -1,9 +1,9 @@
-// Requests to the proxy this page came from. A root key lives in this tab only and travels as a header only.
+// Requests to the proxy that served this page. A root key is kept in this tab only and sent as a header only.
 
 const KEY_PLACE = "root_key";
-/** No event of the proxy is that long: a line that grows beyond it is not one of its answers. */
+/** No event of the proxy is this long: a line that grows beyond it does not come from the proxy. */
 const EVENT_CHARACTERS_MAX = 16 * 1024 * 1024;
-/** How long an answer's end is awaited after its last event: they are hardly further apart. */
+/** How long to await an answer's end after its last event: the two are rarely further apart. */
 const END_MS_MAX = 3000;
 
 export const rootKey = {
@@ -12,7 +12,7 @@ export const rootKey = {
   forget: () => sessionStorage.removeItem(KEY_PLACE),
 };
 
-/** An answer that is no success, in the words of who gave it. */
+/** An answer without success, in the words of its sender. */
 export class Refused extends Error {
   constructor(status, code, message) {
     super(message);
@@ -21,9 +21,9 @@ export class Refused extends Error {
   }
 }
 
-/** A response with a success status; throws `Refused`, with the status 0 where nobody answers. */
+/** A response with a success status; throws `Refused`, with status 0 if there is no answer. */
 export async function request(path, { key = rootKey.read(), headers = {}, ...options } = {}) {
-  // A browser sends no other header, and no key of the proxy holds anything else.
+  // A browser sends no other characters in a header, and no key of the proxy contains any.
   if (key && /[^!-~]/.test(key)) throw new Refused(401, "invalid_api_key", "This is no key: it holds a space, or a letter outside ASCII.");
   const authorization = key ? { authorization: `Bearer ${key}` } : {};
   const all = { cache: "no-store", credentials: "omit", ...options, headers: { ...headers, ...authorization } };
@@ -47,7 +47,7 @@ async function refusal(response) {
     message = typeof error === "string" ? error : (error?.message ?? message);
     code ??= error?.code;
   } catch {
-    // A platform may answer an error with any text: it is shown as it is.
+    // A platform may answer an error with any text, which is shown as it is.
   }
   return new Refused(response.status, code, String(message));
 }
@@ -66,7 +66,7 @@ export async function* events(response) {
       rest.push(value);
       length += value.length;
       if (length > EVENT_CHARACTERS_MAX) throw new Error("an event without end");
-      // A CR at a piece's end may be half of a line's end.
+      // A CR at the end of a piece may be the first half of a line end.
       if (!/[\r\n]/.test(value) && !rest.at(-2)?.endsWith("\r")) continue;
       const lines = rest.join("").split(/\r\n|\n|\r(?!$)/);
       rest = [lines.pop()];
@@ -88,13 +88,13 @@ export async function* events(response) {
   }
 }
 
-/** A reader that needs no more of an answer still awaits its end: the proxy counts one that is left before that as canceled. */
+/** A reader that needs no more of an answer still awaits its end: the proxy counts one that is left earlier as canceled. */
 async function leave(reader) {
   const patience = setTimeout(() => reader.cancel().catch(() => {}), END_MS_MAX);
   try {
     while (!(await reader.read()).done);
   } catch {
-    // It broke off: nothing is left to wait for.
+    // It broke off: there is nothing left to wait for.
   }
   clearTimeout(patience);
 }

@@ -1,4 +1,4 @@
-// The client keys with how much of their limits is used.
+// The client keys, and how much of their limits is used.
 
 import { byId, element, setAttribute, setText } from "./dom.js";
 import { count, instant, many, minute, percent, span } from "./format.js";

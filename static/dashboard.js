@@ -1,4 +1,4 @@
-// The dashboard: takes the figures from the line, hands them to each part of the page, and shows how the line is.
+// The dashboard: takes the figures from the feed, passes them to each part of the page, and shows the connection's state.
 
 import { json, rootKey } from "./api.js";
 import { Clients } from "./clients.js";
@@ -13,11 +13,11 @@ import { Plot } from "./plot.js";
 import { Prompt } from "./prompt.js";
 import { Requests } from "./requests.js";
 
-/** A refused edit of the configuration and the routes come from /info, which is asked for this often. */
+/** A refused configuration and the routes come from /info, which is requested this often. */
 const INFO_MS = 3000;
-/** A page that was just opened has little to show: its plots begin with a shorter time. */
+/** A page that was just opened has little to show: its plots begin with a shorter span. */
 const SPAN_MS_FIRST = 3 * 60_000;
-/** The feature of /info that goes with enable_key_validation: without it no key is asked for, and none opens anything. */
+/** The feature in /info that goes with enable_key_validation: without it no key is asked for, and none opens anything. */
 const CLIENT_KEYS = "client keys with limits";
 const GATE_WORDS = "From another machine, the figures are shown to holders of a root key only. It stays in this browser tab and is sent as a header, never in an address.";
 const GATE_WORDS_LOCAL = "The figures are shown on the proxy's own machine only, at 127.0.0.1 or ::1: enable_key_validation is off in config.json, so that no key opens them from elsewhere.";
@@ -68,7 +68,7 @@ class Dashboard {
     setText(byId("plots-note"), this.plots[0].gaps().length > 0 ? "Grey: nothing is known of that time." : "");
   }
 
-  /** Version, routes and a refused configuration; open to everybody, so it is asked for behind the gate as well. */
+  /** Version, routes and a refused configuration; public, so it is requested behind the gate as well. */
   async ask() {
     if (this.line.state === "cut" || this.line.state === "closed") return;
     try {
@@ -127,12 +127,12 @@ class Dashboard {
     setText(byId("cut-countdown"), seconds > 0 ? `Trying again in ${seconds} s` : "Trying…");
   }
 
-  /** Undefined until /info has told. */
+  /** Undefined until /info has answered. */
   takesKeys() {
     return this.info?.features.includes(CLIENT_KEYS);
   }
 
-  /** A key is asked for where there is one. */
+  /** A key is asked for only where keys are accepted. */
   fitGate() {
     const takesKeys = this.takesKeys() ?? true;
     const title = takesKeys ? "A root key, please" : "The figures are not shown from here";
@@ -165,7 +165,7 @@ class Dashboard {
 }
 
 function plots(host) {
-  // A rate needs about a second at least.
+  // A rate needs at least about a second.
   const perSecond = (bin) => (bin.watched < 900 ? null : (1000 * bin.requests) / bin.watched);
   return [
     new Plot(host, {

@@ -7,7 +7,7 @@ export function element(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for a part of a drawing. */
+/** The same for SVG. */
 export function drawing(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
@@ -22,7 +22,7 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Writes only what differs, so that selections and screen readers are left alone. */
+/** Writes only what differs, so that selections and screen readers are not disturbed. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -31,7 +31,7 @@ export function setAttribute(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
-/** The shape that says a level without colour: good, wait, bad, open, off. */
+/** The shape that shows a level without colour: good, wait, bad, open, off. */
 export function shape(level) {
   return drawing("svg", { class: "shape", "data-level": level, "aria-hidden": "true" }, drawing("use", { href: `#shape-${level}` }));
 }

@@ -1,14 +1,14 @@
-// The line to /events: opens it, notices when it is cut or silent, and opens it again. It knows nothing of the page.
+// The connection to /events: opens it, notices when it is cut or silent, and reopens it. It knows nothing of the page.
 
 import { Refused, events, request } from "./api.js";
 
-/** The proxy sends an event a second; this much silence means that the line is dead. */
+/** The proxy sends an event every second; this much silence means that the connection is dead. */
 const SILENCE_MS_MAX = 5000;
 const PAUSE_MS_FIRST = 500;
 const PAUSE_MS_MAX = 8000;
 
 /**
- * Tells `onStats(stats)` each second and `onLine(line)` when the line's state changes:
+ * Calls `onStats(stats)` every second and `onLine(line)` when the connection's state changes:
  * `{state: "connecting" | "live"}`, `{state: "cut", retryAt}`, `{state: "locked" | "closed", refused}`.
  */
 export class Feed {
@@ -22,7 +22,7 @@ export class Feed {
     document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
   }
 
-  /** Begins anew: at the start of the page, with a new key, or because the reader asks for it. */
+  /** Starts over: when the page opens, with a new key, or because the reader asks for it. */
   start() {
     clearTimeout(this.wake);
     this.wake = null;
@@ -31,7 +31,7 @@ export class Feed {
     this.follow(this.attempt);
   }
 
-  /** Does not wait for the rest of a pause. */
+  /** Skips the rest of a pause. */
   hurry() {
     if (this.wake !== null) this.start();
   }

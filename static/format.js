@@ -1,4 +1,4 @@
-// Figures and times as a person reads them: numbers grouped, times in the reader's zone, unknown values a dash.
+// Figures and times as a person reads them: numbers grouped, times in the reader's time zone, a dash for unknown values.
 
 const NONE = "–";
 const whole = new Intl.NumberFormat("en");
@@ -6,7 +6,7 @@ const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute
 const minuteFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
-/** Up to 99,999 in full, then with k, M, G and three digits. */
+/** Up to 99,999 in full, then with k, M, G or T and three digits. */
 export function count(value) {
   if (value == null) return NONE;
   if (value < 100_000) return whole.format(value);
@@ -27,7 +27,7 @@ function scaled(value, base, units, gap) {
   return (step === 0 ? whole.format(value) : value.toPrecision(3).replace(/e.*/, "")) + gap + units[step];
 }
 
-/** A rate or another small figure: two significant places below ten. */
+/** A rate or another small figure: two decimals below 0.1, one below 100. */
 export function decimal(value) {
   if (value == null) return NONE;
   if (value === 0) return "0";
@@ -49,7 +49,7 @@ export function milliseconds(value) {
   return value < 9995 && value % 1000 > 0 ? `${(value / 1000).toFixed(2)} s` : span(value / 1000);
 }
 
-/** A length of time in its two largest units. */
+/** A duration in its two largest units. */
 export function span(seconds) {
   if (seconds == null) return NONE;
   seconds = Math.max(0, Math.round(seconds));
@@ -65,7 +65,7 @@ export function span(seconds) {
   return parts.join(" ");
 }
 
-/** `time` seen from `now`, both in milliseconds since 1970. */
+/** How long before `now` `time` was, both in milliseconds since 1970. */
 export function ago(time, now) {
   if (time == null) return NONE;
   const seconds = (now - time) / 1000;

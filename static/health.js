@@ -5,7 +5,7 @@ import { byId, element, setText } from "./dom.js";
 import { clock, instant, many, milliseconds } from "./format.js";
 import { createReason, enabled, keyReason, updateReason } from "./overview.js";
 
-/** The uptime comes in whole seconds: starts that are further apart are those of two processes. */
+/** The uptime is in whole seconds: start times further apart than this are of two processes. */
 const START_MS_DIFFERENCE = 1500;
 
 export class Health {
@@ -16,9 +16,9 @@ export class Health {
     byId("check").addEventListener("click", () => this.run());
   }
 
-  /** Each key whose last check is another than at the round's start has been probed in it. */
+  /** A key whose last check differs from that at the round's start has been probed in it. */
   render(stats) {
-    // The result of a check says nothing any more once another process has taken the place of the one that was checked.
+    // The result of a check means nothing once another process has replaced the one that was checked.
     if (this.stats !== null && Math.abs(startOf(stats) - startOf(this.stats)) > START_MS_DIFFERENCE) byId("check-result").hidden = true;
     this.stats = stats;
     if (this.before === null) return;
@@ -48,9 +48,9 @@ export class Health {
 
   show(round, duration) {
     const probes = enabled(round.platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
-    // Keys that cannot be used stand above already; these can, although their probe met something.
+    // Keys that cannot be used are listed above already; these can, although their probe reported an error.
     const odd = probes.filter(({ key }) => key.error && (key.status === "healthy" || key.status === "unknown"));
-    // They come in whole milliseconds: 0 stands for less than one, and is shown so.
+    // Times are in whole milliseconds: 0 stands for less than one, and is shown so.
     const times = probes.filter(({ key }) => key.status === "healthy").map(({ key }) => key.response_time_ms || 0.5);
     const { healthy_keys: good, total_keys: all } = round.summary;
     const rows = odd.map(({ name, platform, key }) => {

@@ -1,25 +1,25 @@
-// What is known of the last 15 minutes: the differences between the totals of one second and the next, and, for a time
-// that this page has not watched, the last requests as far as they reach back.
+// What is known of the last 15 minutes: the differences between the totals of successive seconds, and, for a time
+// that this page has not watched, the last requests as far back as they reach.
 
-/** The longest time that is shown, in pieces of this length. */
+/** The longest span that is shown, and the length of the bins that divide it. */
 export const SPAN_MS_MAX = 15 * 60_000;
 export const BIN_MS = 5000;
-/** Two samples further apart than this enclose a time that nobody watched. */
+/** Two samples further apart than this enclose a time that was not watched. */
 const GAP_MS_MAX = 4000;
 const RATE_WINDOW_MS = 10_000;
-/** How many requests the proxy remembers. Where it tells fewer, they are all since its start. */
+/** How many requests the proxy remembers. Where it lists fewer, they are all since its start. */
 const RECENT_MAX = 100;
-/** A bin has five seconds, and of each only the last requests are known. */
+/** A bin spans five seconds, and of each second only the last requests are known. */
 const LATENCIES_MAX = 5 * RECENT_MAX;
 
-/** Kinds of errors, by who has to do something about them. */
+/** Kinds of errors, by who has to act on them. */
 export const ERROR_GROUPS = {
   platform: ["server", "network", "timeout"],
   limit: ["auth", "rate_limited"],
   client: ["client", "canceled"],
 };
 
-/** What cuts an answer whose status may be a good one, and is not its client's doing. */
+/** Codes of answers that were cut short, whatever their status, and not by their client. */
 const PLATFORM_CODES = ["upstream_error", "idle_timeout", "internal_error"];
 
 export function errorCount(errors, kinds = Object.values(ERROR_GROUPS).flat()) {
@@ -60,7 +60,7 @@ export class History {
     measure(bin);
   }
 
-  /** Fills the time since `from`, of which there are no samples, with the last requests, which came in their order. */
+  /** Fills the time since `from`, for which there are no samples, with the last requests, listed in the order of their ends. */
   recall({ recent, uptime_seconds: uptime }, now, from) {
     const known = recent.length < RECENT_MAX ? now - 1000 * uptime : endOf(recent.at(-1));
     const begin = Math.max(from, known, now - SPAN_MS_MAX);
@@ -78,7 +78,7 @@ export class History {
     }
   }
 
-  /** The bin that begins at `start`, which is the last one or comes after it. */
+  /** The bin that begins at `start`, which is the last one or a new one after it. */
   bin(start) {
     let bin = this.bins.at(-1);
     if (bin === undefined || bin.start < start) {
@@ -90,7 +90,7 @@ export class History {
     return bin;
   }
 
-  /** Requests a second over the last ten seconds; null until two samples are there. */
+  /** Requests per second over the last ten seconds; null until there are two samples. */
   rate() {
     const first = this.window[0];
     const last = this.window.at(-1);

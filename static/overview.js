@@ -26,7 +26,7 @@ export function enabled(platforms) {
   return Object.entries(platforms).filter(([, platform]) => platform.status !== "disabled");
 }
 
-/** Whether the platform was asked with this key and nothing came of it: it counts as usable until something does. */
+/** Whether the platform was asked with this key without any result: the key counts as usable until there is one. */
 export function isUnreached(key) {
   return key.status === "unknown" && Boolean(key.error);
 }
@@ -37,21 +37,21 @@ export function keyState(key) {
   return isUnreached(key) ? UNREACHED : stateOf(key.status);
 }
 
-/** The preview of a short key, which shows nothing of it. */
+/** The preview of a short key, which reveals nothing. */
 export const HIDDEN_PREVIEW = "…";
 
-/** A key's name for people: its preview, with its id where the preview shows nothing. */
+/** A key's name for people: its preview, with its id where the preview reveals nothing. */
 export function keyName(key) {
   return key.key_preview === HIDDEN_PREVIEW ? `… ${key.key_id}` : key.key_preview;
 }
 
-/** When a cooling key is free again, seen from the proxy's clock. */
+/** When a cooling key is free again, by the proxy's clock. */
 export function coolingWords(key, now) {
   const until = instant(key.cooling_until);
   return until === null ? "Cooling" : `Cooling, free in ${span((until - now) / 1000)}`;
 }
 
-/** What a line of trouble says of a key, its reason aside. */
+/** What a line of trouble shows about a key, apart from the reason. */
 export function keyReason(name, platform, key) {
   const { level } = keyState(key);
   const tag = key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id;
@@ -74,7 +74,7 @@ export function verdict(stats) {
     ...down
       .filter(([, platform]) => platform.keys.length === 0)
       .map(([name, platform]) => ({ id: name, name, level: "bad", what: platform.display_name, why: "none of its keys is set" })),
-    // Those that leave their platform without any key come first.
+    // Keys whose platform has no usable key at all come first.
     ...[...troubled.filter(({ platform }) => isDown(platform)), ...troubled.filter(({ platform }) => !isDown(platform))].map(
       ({ name, platform, key }) => ({
         ...keyReason(name, platform, key),
@@ -114,7 +114,7 @@ export class Overview {
     strip(stats, rate);
   }
 
-  /** In one line, as the page's title too; all that there is without figures. */
+  /** One line, which is the page's title too; without figures, all that is shown. */
   say(level, words) {
     byId("overview").dataset.level = level;
     setText(byId("headline"), words);
@@ -123,12 +123,12 @@ export class Overview {
   }
 }
 
-/** A line of what is wrong and why. */
+/** A line that says what is wrong and why. */
 export function createReason() {
   return element("li", {}, shape("open"), element("p", {}, element("a"), " ", element("code", { class: "muted" }), " ", element("span")));
 }
 
-/** `name` is that of the platform whose card tells more. */
+/** `name` is the platform whose card shows more. */
 export function updateReason(node, { name, level, what, tag = "", why }) {
   const [mark, words] = node.children;
   const [link, code, rest] = words.children;

@@ -8,7 +8,7 @@ import { More, Table, drawMeter, numberColumn } from "./table.js";
 
 /** More keys than this are folded: those in trouble are shown first. */
 const KEYS_SHOWN_MAX = 8;
-/** Beside more platforms than this, those that are well are folded to their figures. */
+/** With more platforms than this, healthy ones are folded to their figures. */
 const PLATFORMS_OPEN_MAX = 4;
 
 const ERROR_WORDS = { auth: "rejected", rate_limited: "rate-limited", server: "server (5xx)", network: "network", timeout: "timeout", client: "client (4xx)", canceled: "canceled" };
@@ -86,7 +86,7 @@ class Card {
   }
 }
 
-/** A platform of which no key got an answer is well only as far as anybody knows. */
+/** A platform none of whose keys got an answer is healthy only as far as is known. */
 function platformState({ status, keys }) {
   const isReached = keys.length === 0 || !keys.every(isUnreached);
   return status !== "healthy" || isReached ? stateOf(status) : UNREACHED;
@@ -144,7 +144,7 @@ function drawState(cell, { key, now }) {
   setText(words, key.status === "cooling" ? coolingWords(key, now) : word);
 }
 
-/** The state's reason, and why tries failed: a line of their own, since both can be long. */
+/** The state's reason, and why tries failed: on lines of their own, since both can be long. */
 function drawNotes(cell, { key }) {
   if (!cell.firstChild) cell.append(element("span", { class: "why" }), element("span"));
   const kinds = Object.entries(ERROR_WORDS).filter(([kind]) => key.errors[kind] > 0);

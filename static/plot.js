@@ -14,7 +14,7 @@ export class Plot {
    */
   constructor(host, { title, unit, series, format, floor }) {
     Object.assign(this, { title, unit, series, format, floor, bins: [], now: 0, span: 0, cursor: null });
-    // The legend tells the values, too: of the bin under the pointer, else of the last one.
+    // The legend shows the values, too: those of the bin under the pointer, else of the last one.
     this.when = element("span");
     this.values = series.map(({ tone }) => element("span", { class: series.length < 2 ? "" : `legend ${tone}` }));
     this.drawing = drawing("svg", { class: "plot", height: HEIGHT, role: "img", tabindex: "0" });
@@ -34,7 +34,7 @@ export class Plot {
     this.drawing.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** `span` milliseconds up to `now` are shown. */
+  /** Shows `span` milliseconds up to `now`. */
   render(bins, now, span) {
     Object.assign(this, { bins, now, span });
     this.from = now - span;
@@ -84,7 +84,7 @@ export class Plot {
     return highest;
   }
 
-  /** Times of which no bin tells: that nothing is known is not the same as that nothing happened. */
+  /** Times that no bin covers: that nothing is known is not the same as that nothing happened. */
   gaps() {
     const gaps = [];
     let end = this.from;
@@ -128,7 +128,7 @@ export class Plot {
 
   bars({ tone, value }, floors) {
     const room = (this.width * BIN_MS) / this.span;
-    // Between bars that are wide enough a pixel is left. The newest bin has not ended.
+    // A pixel is left free between bars that are wide enough. The newest bin has not ended.
     const gap = room > 4 ? this.span / this.width : 0;
     return this.bins.flatMap((bin) => {
       const amount = value(bin);
@@ -150,13 +150,13 @@ export class Plot {
         const base = this.y(0);
         parts.push(drawing("path", { class: `area ${tone}`, d: `M${this.x(run[0].time)} ${base}L${points.join("L")}L${this.x(run.at(-1).time)} ${base}Z` }));
       }
-      // A lone point gets a length of nothing: its round ends make it a dot.
+      // A lone point gets a length of zero: its round ends make it a dot.
       parts.push(drawing("path", { class: `stroke ${tone}`, d: `M${points.join("L")}${run.length === 1 ? "h0" : ""}` }));
     }
     return parts;
   }
 
-  /** Stretches without a gap: what was not watched is not bridged. */
+  /** Stretches without a gap: times that were not watched are not bridged. */
   runs(value) {
     const runs = [];
     let end = null;
@@ -189,7 +189,7 @@ export class Plot {
   }
 }
 
-/** The next of 1, 2, 5 times a power of ten, so that half of it reads well too. */
+/** The next of 1, 2, 4, 6, 8, 10 times a power of ten, so that half of it reads well too. */
 function niceTop(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 4, 6, 8, 10].find((step) => step * power >= value) * power;

@@ -47,7 +47,7 @@ export class Prompt {
     return this.routes.get(name) ?? `/${name}/`;
   }
 
-  /** The key that was typed, else the root key of this tab. */
+  /** The key that was typed, or else the root key of this tab. */
   key() {
     return byId("prompt-key").value.trim() || rootKey.read();
   }
@@ -59,7 +59,7 @@ export class Prompt {
     setText(byId("prompt-route"), `POST ${this.route()}chat/completions`);
   }
 
-  /** The platform's models, asked for once; where a key is needed, there is no use in asking without one. */
+  /** The platform's models, requested once; where a key is needed, asking without one is useless. */
   async models(signal) {
     const route = this.route();
     if (this.modelsOf?.route === route) return this.modelsOf.names;

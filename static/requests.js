@@ -1,4 +1,4 @@
-// The last 100 requests: filtered, held still while somebody reads, each with all its facts on demand.
+// The last 100 requests: filtered, frozen while someone reads, each with all its facts on demand.
 
 import { byId, element, reconcile, setShape, setText, shape } from "./dom.js";
 import { bytes, clock, count, dateTime, instant, milliseconds, text } from "./format.js";
@@ -55,7 +55,7 @@ export class Requests {
     }
     this.all = stats.recent.map((request, place) => ({
       ...request,
-      // The totals count just these requests, so that each has a number; a restarted proxy begins them again.
+      // The totals count exactly these requests, so each has a number; a restarted proxy starts the count again.
       id: `${stats.totals.requests - place} ${request.time}`,
       platform_name: stats.platforms[request.platform]?.display_name ?? request.platform,
       key_name: names.get(`${request.platform} ${request.key_id}`) ?? request.key_id,
@@ -101,7 +101,7 @@ function wanted(request, kind) {
 function levelOf({ status, code }) {
   if (code === "canceled") return "off";
   if (status === null) return "bad";
-  // One that was cut has the status that was delivered, and says by its code why.
+  // A request that was cut off has the status that was delivered, and its code says why it was cut.
   if (status < 400) return code === null ? "good" : "bad";
   return status < 500 ? "wait" : "bad";
 }
@@ -117,7 +117,7 @@ function drawAnswer(cell, request) {
   setText(cell.firstChild.children[1], answerWords(request));
 }
 
-/** The key's name and id, of which the first may hold the second. */
+/** The key's name and id; the name may contain the id already. */
 function keyWords({ key_name: name, key_id: id }) {
   return name === null || name.endsWith(id) ? name : `${name} · ${id}`;
 }

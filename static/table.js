@@ -39,7 +39,7 @@ export class Table {
   }
 }
 
-/** The button below a table that is long: shows all of its rows, or fewer again. */
+/** The button below a long table: shows all of its rows, or fewer again. */
 export class More {
   constructor(redraw) {
     this.open = false;
@@ -62,12 +62,12 @@ export function textColumn(label, textOf, kind) {
   return { label, kind, draw: (cell, item) => setText(cell, textOf(item)) };
 }
 
-/** A column of figures, aligned at their right. */
+/** A column of figures, right-aligned. */
 export function numberColumn(label, textOf) {
   return textColumn(label, textOf, "number");
 }
 
-/** A bar that fills to `share` (0 to 1) beside its words. */
+/** A bar that fills to `share` (0 to 1), next to its text. */
 export function drawMeter(cell, share, words, level = "plain") {
   if (!cell.firstElementChild) {
     cell.replaceChildren(element("span", { class: "meter", "aria-hidden": "true" }, element("span")), element("span", { class: "words" }));

@@ -1,5 +1,5 @@
 //! In the steady state neither a request nor a streamed event allocates memory: the real session is driven in memory,
-//! with an allocator that counts. The first allocation that should not be is shown with its backtrace.
+//! with an allocator that counts. The first unexpected allocation is shown with its backtrace.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
@@ -29,7 +29,7 @@ use ai_api_proxy::site::{Lasting, Site};
 use mio::Token;
 use serde_json::json;
 
-/// So many requests and events come before the steady state: pools and the list of last requests are full then.
+/// How many requests and events precede the steady state: by then the pools and the list of last requests are full.
 const WARMING_UP: usize = 300;
 const COUNTED: usize = 1000;
 
@@ -48,10 +48,10 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call goes to `System` with the arguments that came, so that its guarantees hold for the caller as
-// they are. What is done besides touches thread-local cells that need no initialisation and no destructor, hence
-// allocate nothing; the backtrace allocates after counting was switched off, so that it does not come back here
-// counting, and no layout or pointer depends on it.
+// SAFETY: every call is forwarded to `System` with the same arguments, so its guarantees hold unchanged for the caller.
+// Everything else only touches thread-local cells that need neither initialisation nor a destructor, and hence allocate
+// nothing; the backtrace allocates after counting was switched off, so it is not counted itself, and no layout or
+// pointer depends on it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
@@ -157,7 +157,7 @@ impl Wire {
         self.0.borrow_mut().to_proxy.extend_from_slice(bytes);
     }
 
-    /// Asserts that what has come ends so, and forgets it.
+    /// Asserts that what was sent ends with `end`, and discards it.
     fn expect_end(&self, end: &[u8]) {
         let bytes = &mut self.0.borrow_mut().from_proxy;
         assert!(bytes.ends_with(end), "{}", bytes.escape_ascii());
@@ -248,7 +248,7 @@ impl World {
         }
     }
 
-    /// What the server's turn does for a session to which this event came; here it is counted.
+    /// Does what the server's turn does for a session with this event, and counts its allocations.
     fn turn(&mut self, token: Token) {
         self.now = self.now.after(Duration::from_micros(100));
         match token {

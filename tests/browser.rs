@@ -1,5 +1,5 @@
-//! The dashboard in a real Chromium: what a person sees, and what the browser's console says of it.
-//! Screenshots of the states go to the target folder, to be looked at.
+//! The dashboard in a real Chromium: what a person sees, and what the browser's console reports. Screenshots of the
+//! states are written to the target folder, for inspection.
 
 #[path = "browser/chrome.rs"]
 mod chrome;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use support::platform::{Next, Platform as Scripted};
 use support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
-/// For what has no promised time; a busy machine may need it.
+/// For anything without a promised time; a busy machine may need it.
 const SOON: Duration = Duration::from_secs(15);
 /// What the dashboard promises after a change.
 const CHANGE: Duration = Duration::from_secs(2);
@@ -84,7 +84,7 @@ fn shows_the_demo_keys_and_streams_a_prompt() {
     chrome.wait_for("document.documentElement.scrollWidth <= 390", SOON);
     chrome.screenshot(&picture("phone"));
 
-    // A page that is opened later knows of it, as far as the last requests tell.
+    // A page that is opened later shows this, too, as far as the last requests tell.
     chrome.visit(&proxy.url("/dashboard"));
     chrome.wait_for(
         "/highest (?!0\\.$)/.test(document.querySelector('#plots .plot').getAttribute('aria-label'))",
@@ -242,7 +242,7 @@ fn no_window_is_too_narrow_and_no_name_too_long() {
         "document.querySelector('#recent tbody').innerText.includes('name-without-end')",
         SOON,
     );
-    // A reader's letters may be twice as large as usual.
+    // A reader's font may be twice as large as usual.
     for letters in [16, 32] {
         let sizes = json!({"fontSizes": {"standard": letters, "fixed": letters}});
         chrome.call("Page.setFontSizes", sizes);
@@ -307,7 +307,7 @@ fn comes_back_after_a_restart_of_the_proxy() {
 fn asks_for_a_root_key_from_another_machine() {
     let proxy = Proxy::start(&demo());
     let mut chrome = Chrome::open();
-    // A loopback peer that names a client behind it is somebody's reverse proxy: not local.
+    // A loopback peer that names a client behind it is a reverse proxy, and not local.
     let headers = json!({"headers": {"X-Forwarded-For": "203.0.113.9"}});
     chrome.call("Network.setExtraHTTPHeaders", headers);
     chrome.visit(&proxy.url("/dashboard"));
@@ -501,7 +501,7 @@ fn demo() -> Value {
     }])
 }
 
-/// The condition that the overall status reads so.
+/// The condition that the overall status has these words.
 fn headline(words: &str) -> String {
     format!(
         "document.getElementById('headline').textContent === {}",
@@ -509,7 +509,7 @@ fn headline(words: &str) -> String {
     )
 }
 
-/// The condition that what is told of the prompt begins so.
+/// The condition that the line about the prompt begins with these words.
 fn facts(words: &str) -> String {
     format!(
         "document.getElementById('prompt-facts').textContent.startsWith({})",
@@ -517,12 +517,12 @@ fn facts(words: &str) -> String {
     )
 }
 
-/// The condition that so many keys are shown.
+/// The condition that this many keys are shown.
 fn rows_shown(count: usize) -> String {
     format!("document.querySelectorAll('#platforms tbody tr').length === {count}")
 }
 
-/// The condition that the line to the proxy is in this state.
+/// The condition that the connection to the proxy is in this state.
 fn line(words: &str) -> String {
     format!(
         "document.getElementById('line').textContent === {}",

@@ -1,5 +1,6 @@
-//! What the proxy does with each of several hundred raw requests and answers, over real sockets. The cases are those of
-//! RFC 9110 and 9112 and of the public collections that probe servers; the outcomes are the project's own choice where these leave one.
+//! What the proxy does with each of several hundred raw requests and answers, over real sockets. The cases come from
+//! RFC 9110 and 9112 and from public collections that probe servers; where these leave a choice, the outcome is the
+//! project's own.
 //!
 //! In the tables a `|` stands for CRLF. The rows of one table share a proxy and a platform, one after the other, each
 //! on a connection of its own; each row is sent whole and cut in two at several places.
@@ -40,7 +41,7 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a table must have at least.
+/// How many rows each kind must have at least.
 const REQUESTS_MIN: usize = 200;
 const ANSWERS_MIN: usize = 80;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 mod properties;
 
-/// What the repository holds of inputs, all together.
+/// The total size of the inputs that the repository may hold.
 const CORPUS_BYTES_MAX: u64 = 1_000_000;
 
 /// Names the input when the property does not hold for it.

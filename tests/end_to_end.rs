@@ -1,4 +1,4 @@
-//! The binary from outside, over real sockets: a client that speaks bytes, and a platform that a test directs.
+//! The binary from outside, over real sockets: a client that sends raw bytes, and a platform that the test controls.
 
 #[path = "end_to_end/admission.rs"]
 mod admission;

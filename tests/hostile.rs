@@ -1,5 +1,5 @@
-//! What hurts: floods and stalling peers, faults of the world, and secrets that must not be seen. `HOSTILE_LONG=1` makes
-//! it the long form, which prints what honest clients notice; it is meant for a release build.
+//! Hostile conditions: floods and stalling peers, failures of the surroundings, and secrets that must not leak.
+//! `HOSTILE_LONG=1` runs the long form, which prints what honest clients notice; it is meant for a release build.
 
 #[path = "hostile/attacks.rs"]
 mod attacks;

@@ -1,5 +1,5 @@
 //! The real sessions, exchanges and policy over fake sockets and a fake clock: random clients and platforms, one world
-//! for each seed. `SIM_SEEDS=0..20000` runs more of them, `SIM_SEED=7` one alone, with its story in the log.
+//! for each seed. `SIM_SEEDS=0..20000` runs more of them, `SIM_SEED=7` a single one, with a trace in the log.
 
 #[path = "simulation/answers.rs"]
 mod answers;
@@ -37,10 +37,10 @@ use script::{Conduct, Ending, Form};
 /// Worlds that each `cargo test` runs.
 const SEEDS: Range<u64> = 0..256;
 
-/// An answer's head and body where each of its bytes is to be the last one are not longer.
+/// The longest answer, head and body, that is cut after each of its bytes.
 const BROKEN_BYTES_MAX: usize = 190;
 
-/// Names its world when the run of it fails.
+/// Names the world when its run fails.
 struct Replay(String);
 
 impl Drop for Replay {

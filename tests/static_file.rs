@@ -1,8 +1,8 @@
-//! The program is one file that needs no other: neither a loader nor a library, as an empty image has none.
+//! The program is a single file that needs no other: neither a loader nor a library, since an empty image has none.
 
 use std::path::Path;
 
-/// A segment that names the program which loads this one (ELF: `PT_INTERP`).
+/// A segment that names the program's interpreter, the dynamic loader (ELF: `PT_INTERP`).
 const INTERPRETER: u32 = 3;
 
 /// The kinds of the segments of a 64-bit little-endian ELF file.

@@ -1,13 +1,13 @@
-//! The house's rules, checked on the source's text: who imports whom, where the clock is read, how long things get, and
-//! that a `match` on an enum of the program's own names every variant. It knows the shape that rustfmt gives the source.
+//! The project's rules, checked on the source text: who imports whom, where the clock is read, how long things get, and
+//! that a `match` on one of the program's own enums names every variant. It relies on rustfmt's layout.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Every part of the program, and the parts that it imports. They stand above it, so that there is no circle; http,
-/// figures, policy, net and config stand side by side and know nothing of each other.
+/// Every part of the program, and the parts that it imports. Those are listed above it, so that there is no cycle;
+/// http, figures, policy, net and config are side by side and know nothing of each other.
 const LAYERS: [(&str, &str); 20] = [
     ("lib", ""),
     ("arguments", ""),
@@ -40,17 +40,17 @@ const LAYERS: [(&str, &str); 20] = [
     ("main", "arguments server start"),
 ];
 
-/// Exchange may name these of net, and no socket.
+/// The modules of net that exchange may use; it never sees a socket.
 const NET_WORDS: [&str; 3] = ["connection", "dial", "fault"];
 
-/// The one place that reads clocks.
+/// The only file that reads clocks.
 const CLOCK: &str = "src/server.rs";
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Crates besides this one whose code is part of the program, or makes some of it.
+/// The most crates, besides this one, whose code is part of the program or generates some of it.
 const CRATES_MAX: usize = 45;
 
 /// One file of the program.
@@ -59,7 +59,7 @@ struct Source {
     /// Its lines, without comments and inline tests.
     code: Vec<String>,
     begins_with_its_purpose: bool,
-    /// Whether only tests are built with it.
+    /// Whether it is compiled for tests only.
     is_test: bool,
 }
 
@@ -69,14 +69,14 @@ impl Source {
         word(self.path.trim_start_matches("src/"))
     }
 
-    /// What leads from here to the crate's root without naming it.
+    /// The path of `super::` that leads from here to the crate's root.
     fn way_up(&self) -> String {
         let place = self.path.trim_start_matches("src/").trim_end_matches(".rs");
         let place = place.trim_end_matches("/mod");
         "super::".repeat(place.split('/').count())
     }
 
-    /// Whether a name here is one of the standard library's.
+    /// Whether `name` is imported from the standard library here.
     fn takes_from_outside(&self, name: &str) -> bool {
         let mut lines = self.code.iter();
         lines.any(|line| line.starts_with("use std::") && line.contains(name))
@@ -171,7 +171,7 @@ fn lengths_and_beginnings() {
     none(&faults);
 }
 
-/// A wildcard arm would take the variants to come, too: the compiler could not show the next place to change.
+/// A wildcard arm would also match variants that are added later: the compiler could not point out the place to change.
 #[test]
 fn every_variant_is_named() {
     let mut enums = BTreeSet::new();
@@ -209,7 +209,7 @@ fn every_variant_is_named() {
     none(&faults);
 }
 
-/// Whether an arm begins with `_`, or with several of them.
+/// Whether an arm's pattern is `_`, or several of them.
 fn takes_anything(arm: &str) -> bool {
     let Some((pattern, _)) = arm.split_once(" =>") else {
         return false;
@@ -259,7 +259,7 @@ fn none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// The program's files, without those of its tests.
+/// The program's files, without those that are compiled for tests only.
 fn program() -> impl Iterator<Item = Source> {
     sources().into_iter().filter(|source| !source.is_test)
 }
@@ -334,7 +334,7 @@ fn code_of(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lines of the function that begins at the first of these, else 0.
+/// The number of lines of the function that begins at the first of these, else 0.
 fn function_length(code: &[String]) -> usize {
     let mut words = code[0].split_whitespace();
     let begins = words.find(|word| !word.starts_with("pub") && *word != "const") == Some("fn");
@@ -354,12 +354,12 @@ fn is_of_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
-/// The word at the beginning.
+/// The word at the beginning of `text`.
 fn word(text: &str) -> &str {
     text.split(|char| !is_of_word(char)).next().expect("a part")
 }
 
-/// What follows each place where `mark` stands as a word of its own.
+/// What follows each occurrence of `mark` that does not continue a word.
 fn after_each<'l>(line: &'l str, mark: &'l str) -> impl Iterator<Item = &'l str> {
     let places = line.match_indices(mark);
     places

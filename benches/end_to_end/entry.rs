@@ -14,24 +14,24 @@ use super::platform::Platform;
 use super::process;
 use super::wire::AUTHORITY_PEM;
 
-/// How long a program may take until it answers, and until it ends.
+/// How long a program may take to answer, and to end.
 const START_MAX: Duration = Duration::from_secs(10);
 const END_MAX: Duration = Duration::from_secs(3);
 
-/// Clients that a rival is prepared for.
+/// How many clients a rival is configured for.
 const CONNECTIONS_MAX: usize = 2000;
 
 pub const CLIENT_KEY: &str = "sk-client-key-of-the-benchmark";
 const PLATFORM_KEY: &str = "sk-platform-key-of-the-benchmark";
 
-/// How the platform is spoken to.
+/// How the platform is connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Plain,
     Tls,
 }
 
-/// What an entry finds when it starts.
+/// What an entry is given when it starts.
 #[derive(Clone, Copy)]
 pub struct Surroundings {
     pub platform: Platform,
@@ -40,17 +40,17 @@ pub struct Surroundings {
     pub processor: Option<usize>,
 }
 
-/// What stands between client and platform.
+/// What is between client and platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     Project,
     Haproxy,
     Nginx,
-    /// Nothing: what load generator and platform can do at most.
+    /// Nothing: the most that load generator and platform can do.
     Direct,
 }
 
-/// An entry at work. Its processes end and its folder is removed when it is dropped.
+/// A running entry. Its processes end and its folder is removed when it is dropped.
 pub struct Running {
     pub entry: Entry,
     pub port: u16,
@@ -71,7 +71,7 @@ impl Entry {
         }
     }
 
-    /// Where the program lies, if it is installed; system programs often lie outside of a user's search path.
+    /// The program's path, if it is installed; system programs are often outside a user's search path.
     pub fn program(self) -> Option<PathBuf> {
         match self {
             Entry::Direct => None,
@@ -87,7 +87,7 @@ impl Entry {
         }
     }
 
-    /// What stands before the platform's own path.
+    /// What precedes the platform's own path.
     pub fn path_prefix(self) -> &'static str {
         match self {
             Entry::Project => "/mock/v1",
@@ -98,7 +98,7 @@ impl Entry {
     /// Starts the program between clients and platform.
     ///
     /// # Errors
-    /// When it does not answer in time; with what it wrote.
+    /// If it does not answer in time; the error includes what it wrote.
     pub fn start(self, around: Surroundings) -> io::Result<Running> {
         let folder = std::env::temp_dir().join(format!(
             "ai-api-proxy-bench-{}-{}-{:?}",
@@ -147,7 +147,7 @@ impl Entry {
         Ok(running)
     }
 
-    /// Writes the files and names them on the command line.
+    /// Writes the configuration files and names them on the command line.
     fn configure(
         self,
         command: &mut Command,
@@ -213,7 +213,7 @@ fn haproxy_config(folder: &Path, port: u16, way: Way, platform: Platform) -> Str
             folder.join("ca.pem").display()
         ),
     };
-    // It refuses to start when it may not open as many files as these need.
+    // HAProxy refuses to start if it may not open as many files as these need.
     let connections = (process::open_files_max().saturating_sub(100) / 2).min(CONNECTIONS_MAX);
     format!(
         "global
@@ -294,7 +294,7 @@ http {{
 }
 
 impl Running {
-    /// The project says where it listens.
+    /// The project prints where it listens.
     fn read_port(&mut self) -> io::Result<u16> {
         let output = self.child.as_mut().and_then(|child| child.stdout.as_mut());
         let lines = BufReader::new(output.expect("stdout is piped")).lines();
@@ -346,7 +346,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             if let Ok(None) = child.try_wait() {
-                // A signal to stop lets nginx take its worker along.
+                // On SIGTERM, nginx ends its worker, too.
                 let id = child.id().to_string();
                 let _ = Command::new("sh")
                     .args(["-c", "kill -TERM \"$0\"", &id])

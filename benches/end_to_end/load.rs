@@ -1,4 +1,4 @@
-//! A load generator: connections of one thread, each with one request at a time. It counts and never judges.
+//! A load generator: the connections of one thread, each with one request at a time. It counts and does not judge.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -22,14 +22,14 @@ pub struct Crowd {
     scratch: Vec<u8>,
 }
 
-/// What one run brought.
+/// The result of one run.
 #[derive(Default)]
 pub struct Tally {
     pub requests: u64,
     /// Connections that broke, and answers with another status than 200.
     pub failures: u64,
     pub latencies: Vec<Duration>,
-    /// Bytes of request and of content of answers.
+    /// Bytes of the requests, and of the content of the answers.
     pub sent_bytes: u64,
     pub content_bytes: u64,
     /// Line feeds in the content: an event of the platform has two.
@@ -69,7 +69,7 @@ impl Tally {
 }
 
 impl Crowd {
-    /// Connects `count` clients; each sends `request` again and again.
+    /// Connects `count` clients; each sends `request` repeatedly.
     ///
     /// # Errors
     /// When a connection is refused.
@@ -107,7 +107,7 @@ impl Crowd {
         self.run_until(span, |_| false)
     }
 
-    /// As [`Crowd::run`], and ends before when the tally is `enough`.
+    /// As [`Crowd::run`], but ends early when `enough` accepts the tally.
     ///
     /// # Errors
     /// When the poll fails.
@@ -147,7 +147,7 @@ impl Crowd {
 }
 
 impl Client {
-    /// Goes on until the kernel says no.
+    /// Continues until the socket would block.
     fn drive(&mut self, request: &[u8], scratch: &mut [u8], tally: &mut Tally) -> io::Result<()> {
         loop {
             match self.send(request, tally) {
@@ -179,7 +179,7 @@ impl Client {
         if self.input.is_empty() && !matches!(self.stage, Stage::Head) {
             return self.take_body(bytes, request_bytes, tally);
         }
-        // What was left of a head or of a framing line comes before the new bytes.
+        // What is left of a head or of a framing line precedes the new bytes.
         let mut joined = std::mem::take(&mut self.input);
         joined.extend_from_slice(bytes);
         if let Stage::Head = self.stage {

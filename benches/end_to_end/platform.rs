@@ -1,5 +1,5 @@
-//! A small platform to measure against: one thread, plain and TLS. The path says what it answers: `…/events/N/US` is a
-//! stream of N events, one in US microseconds; `…/bytes/N` a body of N bytes; everything else a short JSON text.
+//! A small platform to measure against: one thread, plain and TLS. The path determines the answer: `…/events/N/US` is a
+//! stream of N events, one every US microseconds; `…/bytes/N` a body of N bytes; everything else a short JSON text.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -43,7 +43,7 @@ struct Server {
     tls: Arc<ServerConfig>,
     visitors: Slab<Visitor>,
     timers: BinaryHeap<Reverse<(Instant, usize, u64)>>,
-    /// Tells a connection from a former one in the same slot.
+    /// Distinguishes a connection from an earlier one in the same slot.
     visits: u64,
     event: Vec<u8>,
     scratch: Vec<u8>,
@@ -56,16 +56,16 @@ struct Visitor {
     output: Vec<u8>,
     sent: usize,
     doing: Doing,
-    /// The latest time that was asked for.
+    /// The latest time for which a timer was set.
     timer_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
 enum Doing {
     Reading,
-    /// So many bytes of the request's body are still to come.
+    /// This many bytes of the request's body are still to come.
     Taking(u64),
-    /// So many bytes of the answer's body are not in the output yet.
+    /// This many bytes of the answer's body are not in the output yet.
     Giving(u64),
     Streaming {
         left: u64,
@@ -161,7 +161,7 @@ impl Server {
         Ok(())
     }
 
-    /// Streams whose next event is due.
+    /// Serves the streams whose next event is due.
     fn fire(&mut self) {
         let now = Instant::now();
         while let Some(Reverse((at, slot, visit))) = self.timers.peek().copied() {
@@ -195,7 +195,7 @@ impl Server {
 }
 
 impl Visitor {
-    /// Does what can be done; the time at which more can be.
+    /// Does what can be done; returns the time at which more can be.
     fn serve(&mut self, event: &[u8], space: &mut [u8]) -> io::Result<Option<Instant>> {
         loop {
             let blocked = self.send()?;
@@ -215,7 +215,7 @@ impl Visitor {
         }
     }
 
-    /// Whether the peer takes no more for now.
+    /// Sends the output; returns whether the peer takes no more for now.
     fn send(&mut self) -> io::Result<bool> {
         while self.sent < self.output.len() {
             match self.wire.write(&self.output[self.sent..]) {
@@ -249,7 +249,7 @@ impl Visitor {
         true
     }
 
-    /// Reads a request's head, once it is whole.
+    /// Reads a request's head once it is complete.
     fn begin(&mut self) {
         let mut fields = [httparse::EMPTY_HEADER; 64];
         let mut request = httparse::Request::new(&mut fields);
@@ -308,7 +308,7 @@ impl Visitor {
         }
     }
 
-    /// Puts more of the answer into the output, which is empty or holds a head; the time at which more comes.
+    /// Puts more of the answer into the output, which is empty or holds a head; returns the time at which more is due.
     fn produce(&mut self, event: &[u8]) -> Option<Instant> {
         match &mut self.doing {
             Doing::Reading | Doing::Taking(_) | Doing::Giving(0) => {

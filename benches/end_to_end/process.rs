@@ -1,4 +1,4 @@
-//! What the kernel says of running processes, time on a processor and memory, and where they run.
+//! What the kernel reports about running processes, CPU time and memory, and where they run.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ const PARENT: usize = 1;
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 
-/// A process and all that descend from it.
+/// A process and all its descendants.
 pub fn family(root: u32) -> Vec<u32> {
     let all: Vec<(u32, u32)> = fs::read_dir("/proc")
         .into_iter()
@@ -38,7 +38,7 @@ pub fn cpu_time(processes: &[u32]) -> Duration {
         .sum()
 }
 
-/// To the nanosecond, where the kernel keeps count of it for each thread.
+/// To the nanosecond, where the kernel keeps count for each thread.
 fn scheduled_time(process: u32) -> Option<Duration> {
     let mut nanoseconds = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task")).ok()? {
@@ -57,7 +57,7 @@ fn tick_time(process: u32) -> Duration {
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// The numbers after the name; what is no number counts as 0.
+/// The numbers after the name; anything that is not a number counts as 0.
 fn stat(process: u32) -> Option<Vec<u64>> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
@@ -68,9 +68,9 @@ fn stat(process: u32) -> Option<Vec<u64>> {
     )
 }
 
-/// Time that the whole machine's processors were busy so far.
+/// How long the machine's processors have been busy so far, added up.
 pub fn machine_time() -> Duration {
-    const IDLE: [usize; 2] = [3, 4]; // and waiting for disks; what follows the first eight is counted before
+    const IDLE: [usize; 2] = [3, 4]; // idle and iowait; the fields after the first eight are included in earlier ones
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields = text.lines().next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields
@@ -83,7 +83,7 @@ pub fn machine_time() -> Duration {
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// Time that this program took so far, with those that it has started and that have ended.
+/// The CPU time of this program so far, including that of its children that have ended.
 pub fn own_time() -> Duration {
     const OWN: std::ops::RangeInclusive<usize> = USER_TICKS..=USER_TICKS + 3;
     let fields = stat(std::process::id()).unwrap_or_default();
@@ -91,7 +91,7 @@ pub fn own_time() -> Duration {
     TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
-/// Resident memory of these processes. What two of them share counts twice.
+/// Resident memory of these processes. Memory that two of them share counts twice.
 pub fn resident_bytes(processes: &[u32]) -> u64 {
     processes
         .iter()
@@ -123,8 +123,8 @@ pub fn open_files_max() -> usize {
         .unwrap_or(1024)
 }
 
-/// Leaves the first of this program's processors to the entries and moves this program, which has one thread yet, to the
-/// others: else every figure depends on where the scheduler has put whom. Nothing without a second processor or taskset.
+/// Leaves the first of this program's processors to the entries and moves this program, which has only one thread yet,
+/// to the others: otherwise figures depend on the scheduler's placement. None without a second processor or taskset.
 pub fn part_processors() -> Option<usize> {
     let (entries, own) = allowed_processors().split_first().map(|(first, rest)| {
         let rest: Vec<String> = rest.iter().map(usize::to_string).collect();
@@ -134,7 +134,7 @@ pub fn part_processors() -> Option<usize> {
     moved.then_some(entries)
 }
 
-/// Moves a process with all its threads to these processors; whether that went well.
+/// Moves a process with all its threads to these processors; returns whether that succeeded.
 pub fn move_to(process: u32, processors: &str) -> bool {
     let status = Command::new("taskset")
         .args(["-a", "-c", "-p", processors, &process.to_string()])

@@ -1,4 +1,4 @@
-//! Mixed load for minutes, and what it leaves in memory: a program that serves for months must not grow by it.
+//! Mixed load for minutes, and what it leaves in memory: a program that serves for months must not grow from it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ const LARGE: usize = 4;
 /// How long each kind of load lasts before the next one comes.
 const SPAN: Duration = Duration::from_millis(500);
 
-/// What the last minute may need more than the first one, in which pools fill: a few blocks, which the allocator may hold
-/// in other places.
+/// How much more the last minute may need than the first one, in which pools fill: a few blocks, which the allocator
+/// may hold in other places.
 const GROWTH_MAX_BYTES: u64 = 512 * 1024;
 
 /// What has been served.
@@ -25,26 +25,26 @@ const GROWTH_MAX_BYTES: u64 = 512 * 1024;
 struct Served {
     requests: u64,
     events: u64,
-    /// Clients that went in the midst of an answer.
+    /// Clients that left in the middle of an answer.
     gone: u64,
     mebibytes: u64,
 }
 
-/// One program under load, and the most memory that it had in the first minute and in this one.
+/// One program under load, with its peak memory in the first minute and in the current one.
 struct Soaked {
     running: Running,
     first: u64,
     latest: u64,
 }
 
-/// Loads two programs by turns, one for each way to the platform, for so many minutes.
+/// Loads two programs in turn, one for each way to the platform, for this many minutes.
 ///
 /// # Errors
-/// No number of minutes, a request that was not answered, or memory that grew.
+/// An invalid number of minutes, a request that was not answered, or memory that grew.
 pub fn run(minutes: Option<&String>) -> io::Result<()> {
     let minutes = match minutes {
         None => MINUTES,
-        // The first minute is what the last one is compared with.
+        // The last minute is compared with the first one.
         Some(minutes) => match minutes.parse() {
             Ok(minutes) if minutes >= 2 => minutes,
             Ok(_) | Err(_) => {
@@ -113,7 +113,7 @@ pub fn run(minutes: Option<&String>) -> io::Result<()> {
     }
 }
 
-/// Each kind of load once. Whoever is in the midst of something at the end of its span goes.
+/// Each kind of load once. Clients that are in the middle of something at the end of its span leave.
 fn load(running: &Running, served: &mut Served) -> io::Result<()> {
     let chat = running.request("POST", "/chat/completions", CHAT);
     served.add(running, &chat, CONNECTIONS)?;
@@ -138,7 +138,7 @@ impl Served {
         check(running, tally)?;
         self.requests += tally.requests;
         self.events += tally.events();
-        // Each begins its next request as soon as it has its answer.
+        // Each connection begins its next request as soon as it has its answer, and so leaves in the middle of one.
         self.gone += connections as u64;
         self.mebibytes += (tally.content_bytes + tally.sent_bytes) / (1024 * 1024);
         Ok(())

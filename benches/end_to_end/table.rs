@@ -1,10 +1,10 @@
-//! Figures of all rounds and the table that is printed of them.
+//! The figures of all rounds, and the table that is printed from them.
 
 use std::fmt::Write;
 
 use super::entry::Entry;
 
-/// Clients at rest beside whom some figures are measured, as their labels say.
+/// The number of idle clients beside which some figures are measured; their labels repeat it.
 pub const CROWD: usize = 9000;
 
 /// What is measured.
@@ -93,15 +93,15 @@ impl Sheet {
             .collect()
     }
 
-    /// The project's share of a rival's figure. Each round is compared with itself, since what else the machine does
-    /// changes between rounds more than within one.
+    /// The project's figure divided by a rival's. Each round is compared with itself, since other work on the machine
+    /// varies more between rounds than within one.
     fn share(&self, figure: Figure, rival: Entry) -> Option<f64> {
         let own = self.values(figure, Entry::Project);
         let shares = own.into_iter().zip(self.values(figure, rival));
         median(shares.map(|(own, rivals)| own / rivals).collect()).filter(|share| share.is_finite())
     }
 
-    /// One line for each figure: each entry's value, then the project's share of each rival's.
+    /// One line for each figure: each entry's value, then the project's figure divided by each rival's.
     pub fn render(&self, title: &str) -> String {
         let rivals: Vec<Entry> = self
             .entries
@@ -147,7 +147,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// Three digits, more where they are whole.
+/// Three significant digits; larger numbers are rounded to whole ones.
 fn shown(value: Option<f64>) -> String {
     match value {
         None => "-".to_string(),

@@ -1,4 +1,4 @@
-//! The platform's side of a connection: plain, or TLS with the certificate that lies beside this file.
+//! The platform's side of a connection: plain, or TLS with the certificate next to this file.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Wire {
         }
     }
 
-    /// Sends what TLS holds back.
+    /// Sends what TLS has buffered.
     pub fn flush(&mut self) -> io::Result<()> {
         match self {
             Wire::Plain(_) => Ok(()),
@@ -55,7 +55,7 @@ impl Wire {
     }
 }
 
-/// How the platform speaks TLS.
+/// The platform's TLS configuration.
 pub fn server_config() -> Arc<ServerConfig> {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE_PEM.as_bytes());
     let key = PrivateKeyDer::from_pem_slice(KEY_PEM.as_bytes());

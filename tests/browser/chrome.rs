@@ -146,7 +146,7 @@ impl Chrome {
         });
     }
 
-    /// Does what makes the page load, and waits until it has loaded.
+    /// Runs `cause`, which makes the page load, and waits until it has loaded.
     pub fn load(&mut self, cause: impl FnOnce(&mut Chrome)) {
         let loaded = |event: &Value| event["method"] == "Page.loadEventFired";
         let seen = self.events.len();
@@ -171,7 +171,7 @@ impl Chrome {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until `condition` holds in the page: it is looked at with each change of the document.
+    /// Waits until `condition` holds in the page; it is checked at each change of the document.
     pub fn wait_for(&mut self, condition: &str, within: Duration) {
         let held = self.value(&format!(
             "new Promise((resolve) => {{
@@ -218,7 +218,7 @@ impl Chrome {
             .collect()
     }
 
-    /// The window's size in CSS pixels and the colour scheme that the system seems to have.
+    /// Sets the window's size in CSS pixels, and the colour scheme that the system appears to have.
     pub fn look(&mut self, width: u32, height: u32, scheme: &str) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 2, "mobile": width < 600});
         self.call("Emulation.setDeviceMetricsOverride", size);

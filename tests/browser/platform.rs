@@ -41,7 +41,7 @@ impl Platform {
     }
 }
 
-/// One request a connection; none of them has a body.
+/// One request per connection; none of them has a body.
 fn serve(mut stream: TcpStream, revoked: &Mutex<Vec<String>>) {
     let mut refused = false;
     for line in BufReader::new(&stream)

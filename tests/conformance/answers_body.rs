@@ -401,7 +401,7 @@ fn cut_off_for_old_clients() -> Vec<Row> {
     ]
 }
 
-/// Bytes after the end of an answer belong to none.
+/// Bytes after the end of an answer belong to no answer.
 fn left_overs() -> Vec<Row> {
     const LEFT: &str = "9112 6.3";
     const OTHER: &str = "HTTP/1.1 200 OK|Content-Length: 8||smuggled";

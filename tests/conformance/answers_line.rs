@@ -1,4 +1,4 @@
-//! Status lines of platforms, and what is none.
+//! Platforms' status lines, and what is not one.
 
 use crate::answers_run::{Row, row};
 

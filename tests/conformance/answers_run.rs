@@ -11,7 +11,7 @@ use crate::support::platform::{Line, Next, Platform, Seen};
 use crate::support::proxy::Proxy;
 use crate::{cuts, wire};
 
-/// What a platform sends, and what the client gets of it.
+/// What a platform sends, and what the client receives of it.
 pub struct Row {
     pub name: &'static str,
     pub section: &'static str,
@@ -20,19 +20,19 @@ pub struct Row {
     version: &'static str,
     /// More field lines of the request.
     lines: &'static str,
-    /// The platform's entry that is asked.
+    /// The platform's entry that is used.
     platform: &'static str,
     bytes: Vec<u8>,
     after: After,
     want: Want,
-    /// Heads of interim answers that come first, each with these lines.
+    /// Heads of interim answers that come first, each with these field lines.
     interims: Vec<Vec<&'static str>>,
     has: Vec<&'static str>,
     lacks: Vec<&'static str>,
     trailers: &'static str,
     /// Whether the next request may use the platform's connection.
     reused: bool,
-    /// Whether it is sent in two pieces too.
+    /// Whether it is sent in two pieces, too.
     is_cut: bool,
 }
 
@@ -95,7 +95,7 @@ impl Row {
         self.for_http_1_0()
     }
 
-    /// From an entry of its own, whose keys it spoils.
+    /// From a separate entry, since the answer makes the keys unusable.
     pub fn from(mut self, platform: &'static str) -> Row {
         self.platform = platform;
         self
@@ -159,7 +159,7 @@ impl Row {
         self
     }
 
-    /// What is left over must come with the rest: later it would reach the next request.
+    /// Surplus bytes must come with the rest: later they would reach the next request.
     pub fn in_one_piece(mut self) -> Row {
         self.is_cut = false;
         self
@@ -202,7 +202,7 @@ impl Bench {
         let config = json!({"enable_key_validation": false, "max_attempts": 1});
         let proxy = Proxy::with(config, &json!(entries));
         port.set(proxy.port()).expect("it is set once");
-        // Answered once the probes of the start have ended, which would take up connections.
+        // Answered once the initial probes have ended, which would take up connections.
         proxy.page("/health");
         Bench {
             proxy,
@@ -316,7 +316,7 @@ fn check_delivered(row: &Row, status: u16, body: &[u8], client: &mut Client) {
     check_end(row, &answer, client);
 }
 
-/// The client's connection goes on, or its end has been announced and comes.
+/// Checks that the client's connection goes on, or that its end was announced and comes.
 fn check_end(row: &Row, answer: &Answer, client: &mut Client) {
     if answer.status == 204 {
         assert!(answer.fields("content-length").is_empty(), "{answer:?}");

@@ -1,4 +1,4 @@
-//! What reaches the platform, read by the letter: one request with one framing, nothing between and nothing left over.
+//! What reaches the platform, read strictly: one request with one framing, nothing between and nothing left over.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,14 +11,14 @@ pub enum Arrival {
     /// Its first byte has come.
     Begun,
     Whole(Request),
-    /// No request by the letter.
+    /// Not a well-formed request.
     Flawed(String),
 }
 
 /// A request as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Each byte that is no UTF-8 as U+FFFD.
+    /// With U+FFFD for each byte that is not UTF-8.
     pub head: String,
     /// Without its framing.
     pub body: Vec<u8>,
@@ -43,7 +43,7 @@ impl Request {
 }
 
 impl Arrivals {
-    /// Reads one request and keeps what it is; the request, if it is one.
+    /// Reads one request and records what it is; returns it if it is well-formed.
     pub fn read(&self, line: &mut Line) -> Option<Request> {
         let first = line.bytes(1)?;
         let number = self.begin();
@@ -54,7 +54,7 @@ impl Arrivals {
             None => return None,
         };
         let mut log = self.lock();
-        // It may have been taken meanwhile: then what ended came before this row.
+        // The entry may have been taken meanwhile: then what ended here belongs to an earlier row.
         if let Some(entry) = log.entries.iter_mut().find(|(other, _)| *other == number) {
             entry.1 = arrival;
         }
@@ -108,7 +108,7 @@ fn read(first: Vec<u8>, line: &mut Line) -> Option<Result<Request, String>> {
     }))
 }
 
-/// Bytes up to the first empty line, with it.
+/// Bytes up to and including the first empty line.
 fn section(mut bytes: Vec<u8>, line: &mut Line) -> Option<Vec<u8>> {
     while !bytes.ends_with(b"\r\n\r\n") && bytes != b"\r\n" {
         bytes.extend(line.bytes(1)?);

@@ -21,7 +21,7 @@ fn post(body: &str) -> String {
     format!("POST /test/a HTTP/1.1|Host: h|Transfer-Encoding: chunked||{body}")
 }
 
-/// Name, section, what the client sends, what it means.
+/// Name, section, what the client sends, the body that it stands for.
 const PASSED: [(&str, &str, &str, &str); 15] = [
     ("no chunk but the last", SIZE, "0||", ""),
     ("several chunks", SIZE, "2|he|3|llo|0||", "hello"),
@@ -378,7 +378,7 @@ fn incomplete() -> Vec<Row> {
         .collect()
 }
 
-/// What a size line announces counts before it comes.
+/// The size that a line announces counts against the bound before the data comes.
 fn over_the_bound() -> Vec<Row> {
     let refused = [
         ("a chunk over the bound", "6400001|"),

@@ -78,7 +78,7 @@ fn served() -> Vec<Row> {
         .passes("GET /v1/a")
         .body("GET /test/c HTTP/1.1\r\nHost: i\r\n")
         .passes("GET /v1/b"),
-        // The byte belongs to the next request, whose method nobody knows then.
+        // The byte belongs to the next request, whose method is then an unknown one.
         after(
             "a byte after an empty body",
             &post("Content-Length: 0", "X"),

@@ -146,8 +146,8 @@ impl Row {
         self
     }
 
-    /// Whether a request may begin at the platform that never ends. When the platform notices is not known, so that
-    /// these rows come last.
+    /// Whether a request may begin at the platform that never ends. When the platform notices is not known, so these
+    /// rows come last.
     pub fn may_begin(&self) -> bool {
         let may_begin = |want: &Want| matches!(want, Want::RefusedInBody(_) | Want::Waits);
         self.wants.iter().any(may_begin)
@@ -187,7 +187,7 @@ impl Bench {
         let authority = base_url.trim_start_matches("http://").to_string();
         let config = json!({"enable_key_validation": false, "max_attempts": 1});
         let proxy = Proxy::with(config, &json!([platform.entry(&["platform-key-1"])]));
-        // Answered once the probes of the start have ended: they would be among the arrivals.
+        // Answered once the initial probes have ended: they would be among the arrivals.
         proxy.page("/health");
         Bench {
             proxy,

@@ -177,7 +177,7 @@ fn refused_targets() -> Vec<Row> {
         .map(|(name, section, target)| {
             let bytes = [b"GET ".as_slice(), target, b" HTTP/1.1|Host: h||"].concat();
             match section {
-                // Its end is known: whether the connection goes on is the proxy's choice.
+                // The request's end is known, so the proxy may choose whether the connection goes on.
                 "9110 17.1" => row(name, section, bytes).own(400),
                 _ => row(name, section, bytes).refused(400),
             }

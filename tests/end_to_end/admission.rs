@@ -1,4 +1,4 @@
-//! Who may pass: the refusals in their order, browsers' preflights, addresses behind other proxies.
+//! Who may pass: the order of refusals, browsers' preflights, addresses behind other proxies.
 
 use serde_json::{Value, json};
 
@@ -144,7 +144,7 @@ fn addresses() {
             );
         }
     }
-    // Without trust in the peer its word counts nothing, and it is no local process either.
+    // Without trust in the peer its field is ignored, and the peer does not count as a local process either.
     let proxy = Proxy::with(json!({"restrict_ip": true}), &platforms(&platform));
     let head =
         format!("GET /test/x HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1\r\nx-api-key: {ROOT_KEY}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::platform::{Next, Platform, Seen};
 use crate::support::proxy::{Proxy, ROOT_KEY};
 
-/// Bytes that no framing and no shift leaves as they are.
+/// Bytes that any mistake in framing and any shift would change.
 fn pattern(count: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_u32;
     let next = |_| {
@@ -203,7 +203,7 @@ fn bodies_have_bounds() {
     assert_eq!(client.answer().status, 413);
     client.ends();
 
-    // Who reads its answer after all is sent gets it.
+    // A client that reads the answer only after sending everything gets it.
     let mut client = proxy.connect();
     client.send(post("x", "Transfer-Encoding: chunked"));
     client.send(chunks(&pattern(8 << 20), 64 << 10));
@@ -285,7 +285,7 @@ fn a_connection_that_still_awaits_a_body_is_nobody_elses() {
             });
             line.answer("200 OK", "{}");
             if is_probe {
-                // Its connection would be there for the next request.
+                // Otherwise its connection would be available for the next request.
                 return;
             }
         }

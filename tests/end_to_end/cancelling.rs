@@ -1,5 +1,5 @@
-//! A client that closes, half-closes or resets has gone: its request at the platform ends at once, by a reset, which no
-//! platform can take for the end of a request that is still to be answered.
+//! A client that closes, half-closes or resets has left: its request at the platform is ended at once with a reset,
+//! which no platform can mistake for the end of a request that is still to be answered.
 
 use std::sync::mpsc;
 
@@ -16,7 +16,7 @@ enum Until {
     Nothing,
     Head,
     Piece,
-    /// More than the sockets between it and a client that does not read can hold.
+    /// More than the sockets between the platform and a client that does not read can hold.
     Flood,
 }
 
@@ -44,12 +44,12 @@ fn silent_platform(until: Until) -> (Platform, mpsc::Receiver<Option<End>>) {
         let mut taken = true;
         if matches!(until, Until::Flood) {
             let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-            // It ends when the proxy cuts the line: nobody reads.
+            // It ends when the proxy cuts the connection: the client does not read.
             while taken {
                 taken = line.send(&piece);
             }
         }
-        // Who sends learns of the reset before who reads.
+        // A failed send has already reported the reset.
         let end = if taken { line.end() } else { Some(End::Reset) };
         let _ = sender.send(end);
     });
@@ -83,7 +83,7 @@ fn each_way_of_leaving_at_each_moment() {
     for until in [Until::Nothing, Until::Head, Until::Piece, Until::Flood] {
         let (platform, cuts) = silent_platform(until);
         let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
-        // The probes at the start are over.
+        // After this page the initial probes are over.
         proxy.page("/health");
         for (way, leave) in leave {
             let mut client = ask(&proxy);

@@ -1,4 +1,4 @@
-//! Rotation over keys, and what each answer does to a key and to the request.
+//! Rotation over keys, and what each answer means for a key and for the request.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::platform::{Next, Platform};
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
-/// Keys of the tests say by their names what the platform does with them.
+/// The names of the tests' keys say what the platform does with them.
 fn by_key() -> Platform {
     let calls: Mutex<HashMap<String, u32>> = Mutex::default();
     Platform::serve(move |seen, line| {
@@ -101,7 +101,7 @@ fn the_next_key_is_tried_before_the_client_notices() {
     ] {
         let platform = by_key();
         let proxy = Proxy::start(&json!([platform.entry(&[bad, "key-good-aaaaaaaa"])]));
-        // The probes at the start are over.
+        // After this page the initial probes are over.
         proxy.page("/health");
         for _ in 0..2 {
             let answer = ask(&proxy);
@@ -226,7 +226,7 @@ fn a_connection_that_died_in_the_pool_costs_no_try() {
     }
 }
 
-/// A connection that waited for a while may be about to be closed, and what cannot be sent again would be lost with it.
+/// A connection that was idle for a while may be about to be closed, and a body that cannot be repeated would be lost.
 #[test]
 fn a_large_body_takes_a_connection_that_was_used_just_now() {
     let platform = Platform::raw(|connection, line, _| {

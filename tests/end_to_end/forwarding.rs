@@ -102,7 +102,7 @@ fn pipelined_requests_are_answered_in_order_over_one_connection() {
         Next::Await
     });
     let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
-    // The probe at the start is over: its connection is in the pool.
+    // After this page the initial probe is over: its connection is in the pool.
     proxy.page("/health");
     let mut client = proxy.connect();
     let requests: String = (0..20)

@@ -1,4 +1,4 @@
-//! Probes and rounds of them, and who listens to the figures, from outside.
+//! Probes and rounds of them, and the streams of figures, from outside.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -11,10 +11,10 @@ use crate::support::client::Client;
 use crate::support::platform::{Next, Platform};
 use crate::support::proxy::{Proxy, ROOT_KEY};
 
-/// Probes of one platform that may be under way at once.
+/// The most probes of one platform that may be under way at once.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// A platform that answers probes only once it is opened, and everything else at once.
+/// A platform that answers probes only once its gate is open, and everything else at once.
 struct Held {
     platform: Platform,
     arrivals: Receiver<()>,
@@ -49,7 +49,7 @@ impl Held {
         }
     }
 
-    /// Waits until so many more probes have come.
+    /// Waits until this many more probes have come.
     fn await_probes(&self, count: usize) {
         for _ in 0..count {
             self.arrivals.recv_timeout(PATIENCE).expect("a probe comes");
@@ -66,7 +66,8 @@ impl Gate {
     fn pass(&self, arrivals: &Sender<()>) {
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         self.waiting_max.fetch_max(waiting, Ordering::SeqCst);
-        // Told once it counts as waiting: who has awaited eight may open the gate before this thread runs again.
+        // Sent once the probe counts as waiting: a test that awaited eight may open the gate before this thread runs
+        // on.
         let _ = arrivals.send(());
         let mut is_open = self.is_open.lock().expect("no thread panicked");
         while !*is_open {
@@ -86,7 +87,7 @@ fn many_keys(platform: &Platform, count: usize) -> Value {
 fn ask_for_health(proxy: &Proxy) -> Client {
     let mut client = proxy.connect();
     client.send("GET /health HTTP/1.1\r\nHost: p\r\n\r\n");
-    // It has been read when a request that came later is answered.
+    // Once a request that came later is answered, this one has been read.
     proxy.page("/info");
     client
 }
@@ -127,7 +128,7 @@ fn a_round_goes_eight_at_a_time_and_outlives_who_asked_for_it() {
     );
 }
 
-/// The names of an object's fields, in the order of the alphabet.
+/// The names of an object's fields, in alphabetical order.
 fn names(object: &Value) -> Vec<&str> {
     let fields = object.as_object().expect("an object").keys();
     let mut names: Vec<&str> = fields.map(String::as_str).collect();
@@ -179,7 +180,7 @@ fn pages_have_the_fields_that_they_promise() {
             assert_eq!(names(key).join(" "), want);
         }
     }
-    // A platform that is switched off is listed and counts for nothing; one without a key makes all unhealthy.
+    // A disabled platform is listed and not counted; one without a key makes everything unhealthy.
     assert_eq!(health["overall_status"], "unhealthy");
     assert_eq!(
         health["summary"],
@@ -216,7 +217,7 @@ fn a_403_is_decided_by_a_probe_at_once() {
     });
     let entry = platform.entry(&["key-of-another-region", "key-without-rights", "key-good"]);
     let proxy = Proxy::start(&json!([entry]));
-    // The first probes see to it that the one without rights is out before a client asks.
+    // The first probes take the key without rights out of use before a client asks.
     proxy.log().await_line("is unhealthy now: 403");
     for _ in 0..4 {
         assert_eq!(proxy.ask("/test/v1/x"), 200);
@@ -234,7 +235,7 @@ fn a_403_is_decided_by_a_probe_at_once() {
 
 #[test]
 fn who_listens_and_does_not_read_is_dropped() {
-    // Events so long that the kernel's buffers hold a few of them only.
+    // Events so long that the kernel's buffers hold only a few of them.
     let keys: Vec<String> = (0..6000).map(|key| format!("key-number-{key}")).collect();
     let proxy = Proxy::start(&json!([{
         "name": "off", "base_url": "http://127.0.0.1:9", "enabled": false, "keys": keys,
@@ -289,7 +290,7 @@ fn a_root_key_that_counts_no_more_ends_its_stream_of_figures() {
         assert!(listener.head().contains("text/event-stream"));
         change(&mut proxy);
         proxy.signal("HUP");
-        // The events that may still come before the change is in force.
+        // Some events may still come before the change is in force.
         let has_ended = (0..20).any(|_| listener.chunk().is_empty());
         assert!(has_ended, "it goes on");
     }

@@ -139,7 +139,7 @@ fn check_prints_every_problem_and_the_start_refuses_them_too() {
     fs::remove_dir_all(&folder).expect("it was there");
 }
 
-/// What one file has wrong hides nothing of the others, nor of the files that they name.
+/// A problem in one file hides none in the others, nor in the files that they name.
 #[test]
 fn check_tells_all_at_once() {
     let folder = new_folder();
@@ -202,7 +202,7 @@ fn check_tells_all_at_once() {
             "{errors}"
         );
     }
-    // Where it is does not stand in what cannot be read.
+    // Where the state file is cannot be known from a file that cannot be parsed.
     fs::write(folder.join("config.json"), "{").expect("written");
     let (_, _, errors) = texts(&run(&["--check", "--dir", dir]));
     assert!(!errors.contains("state_file"), "{errors}");
@@ -243,7 +243,7 @@ fn a_port_in_use_is_named() {
     fs::remove_dir_all(&folder).expect("it was there");
 }
 
-/// A platform that begins to answer and ends when it is told to, and at `/late` begins only then.
+/// A platform that begins to answer and ends when it is told to; at `/late` it begins only then.
 fn patient_platform() -> (Platform, mpsc::Sender<()>) {
     let (sender, receiver) = mpsc::channel::<()>();
     let receiver = std::sync::Mutex::new(receiver);
@@ -293,7 +293,7 @@ fn a_stop_waits_for_requests_in_flight_and_refuses_new_ones() {
     platform.next();
     proxy.signal("TERM");
     idle.ends();
-    // A first packet that comes too early for that is dropped, the next one refused.
+    // A SYN that comes too early for a refusal is dropped, and its retransmission refused.
     assert!(
         std::net::TcpStream::connect(("127.0.0.1", proxy.port())).is_err(),
         "the listener is closed"

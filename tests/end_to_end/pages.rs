@@ -311,7 +311,7 @@ fn tokens_and_models_are_counted() {
 #[test]
 fn whoever_asks_is_among_the_clients() {
     let proxy = Proxy::start(&demo());
-    // All of them come in one turn.
+    // All of them arrive in one turn.
     proxy.signal("STOP");
     let ask = |_| {
         let mut client = proxy.connect();

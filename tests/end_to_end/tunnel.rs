@@ -1,4 +1,4 @@
-//! Upgrade: WebSocket and whatever else client and platform agree on.
+//! Upgrade: WebSocket and any other protocol that client and platform agree on.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::support::client::{Client, fields};
 use crate::support::platform::{Platform, Seen};
 use crate::support::proxy::{Proxy, ROOT_KEY};
 
-/// A platform that agrees to what its paths say and then sends everything back.
+/// A platform that agrees to an upgrade as its paths say, and then echoes everything.
 fn echo() -> Platform {
     Platform::raw(|connection, line, seen| {
         while let Some(head) = line.head() {
@@ -59,7 +59,7 @@ fn echo() -> Platform {
                     return;
                 }
             }
-            // The client has ended its direction; ours goes on.
+            // The client has ended its direction; the platform's continues.
             line.send("bye");
             return;
         }

@@ -10,17 +10,17 @@ use crate::support::platform::{Line, Next, Platform};
 use crate::support::proxy::{CLIENT_KEY, Proxy};
 use crate::support::{PATIENCE, place};
 
-/// An answer that fits into no buffers on its way.
+/// An answer larger than all buffers on its way together.
 const BIG_BYTES: usize = BIG_PIECES * BIG_PIECE_BYTES;
 const BIG_PIECES: usize = 10;
 const BIG_PIECE_BYTES: usize = 64 * 1024;
 static BIG_PIECE: [u8; BIG_PIECE_BYTES] = [b'b'; BIG_PIECE_BYTES];
 
-/// What the kernel of a platform holds of an answer that is not taken. It is another machine's: thousands of whole answers
-/// would be no load of the proxy's, and use up what memory this one has for connections.
+/// How much of an answer that is not taken a platform's kernel holds. It stands for another machine's: thousands of
+/// whole answers would be no load of the proxy's, and would use up the memory that this machine has for connections.
 const HELD_BYTES: usize = 16 * 1024;
 
-/// How often it is looked whether an attack has had its effect.
+/// How often to check whether an attack has had its effect.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Chunks of one byte each in one upload.
@@ -29,7 +29,7 @@ const CHUNKS: usize = 20_000;
 /// Requests that one client sends without reading an answer.
 const PIPELINED: usize = 10_000;
 
-/// A platform that answers much, if asked for it.
+/// A platform that answers much if asked to.
 pub fn generous() -> Platform {
     Platform::serve(|request, line| match request.path() {
         path @ ("/v1/big" | "/v1/held") => {
@@ -45,7 +45,7 @@ pub fn generous() -> Platform {
             }
         }
         "/v1/count" => {
-            // Of each chunk there is a line `1`, and its byte.
+            // Each chunk consists of a line `1` and the byte `x`.
             let count = request.body.iter().filter(|byte| **byte == b'x').count();
             line.answer("200 OK", &count.to_string());
             Next::Await
@@ -57,7 +57,7 @@ pub fn generous() -> Platform {
     })
 }
 
-/// A platform that answers as the path says, without an end.
+/// A platform that answers without end, as the path says.
 pub fn endless() -> Platform {
     fn repeat(line: &mut Line, piece: &str) -> Next {
         while line.send(piece) {}
@@ -121,7 +121,7 @@ fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\n\r\n")
 }
 
-/// All that comes until the proxy closes; a reset ends it, too.
+/// All that comes until the proxy closes or resets the connection.
 pub fn read_out(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
@@ -148,7 +148,7 @@ fn status(answer: &[u8]) -> &str {
     std::str::from_utf8(status).unwrap_or_default()
 }
 
-/// Heads of which a piece comes now and then, and which never end.
+/// Heads that come in occasional pieces and never end.
 pub fn slow_heads(proxy: &Proxy, count: usize) -> u64 {
     let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(proxy)).collect();
     for piece in ["GET / HTTP/1.1\r\n", "Host: p\r\n", "X-Slow: ", "a", "b"] {
@@ -173,7 +173,7 @@ pub fn never_reading(proxy: &Proxy, count: usize) -> u64 {
     let streams: Vec<Socket> = (0..count)
         .map(|_| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            // The kernel must not take the answer in the client's place: small segments keep its buffers small.
+            // The kernel must not accept the answer on the client's behalf: small segments keep its buffers small.
             socket
                 .set_recv_buffer_size(4096)
                 .and_then(|()| socket.set_tcp_mss(536))
@@ -185,7 +185,7 @@ pub fn never_reading(proxy: &Proxy, count: usize) -> u64 {
         })
         .collect();
     let mut resident = 0;
-    // Thousands of answers of a platform that gives way to others take their time.
+    // Thousands of answers take time when the platform gives way to others.
     let until = Instant::now() + 3 * PATIENCE;
     while clients(proxy) > before {
         assert!(Instant::now() < until, "{} of {before}", clients(proxy));
@@ -238,7 +238,7 @@ pub fn downloading(proxy: &Proxy, count: usize) {
     }
 }
 
-/// Clients that come and go, with or without a word. Nothing is left of them.
+/// Clients that come and go, with or without sending anything. Nothing may be left of them.
 pub fn coming_and_going(proxy: &Proxy, count: usize) {
     let before = clients(proxy);
     for number in 0..count {
@@ -262,7 +262,7 @@ pub fn coming_and_going(proxy: &Proxy, count: usize) {
     }
 }
 
-/// Answers of platforms that never end before their bodies.
+/// Answers of platforms whose heads never end.
 pub fn endless_heads(proxy: &Proxy, count: usize) {
     for (path, want) in [
         ("/endless/v1/fields", "502"),
@@ -278,7 +278,7 @@ pub fn endless_heads(proxy: &Proxy, count: usize) {
         for stream in &mut streams {
             let answer = read_out(stream);
             let text = String::from_utf8_lossy(&answer);
-            // A platform that gets too little of the machine does not come so far.
+            // A platform that gets too little CPU time does not get that far.
             assert!([want, "504"].contains(&status(&answer)), "{path}: {text}");
             if path.ends_with("interim") {
                 let finals = text.matches("HTTP/1.1 502 ").count();
@@ -288,7 +288,7 @@ pub fn endless_heads(proxy: &Proxy, count: usize) {
     }
 }
 
-/// A platform that accepts and does not go on with TLS.
+/// A platform that accepts connections and does not continue the TLS handshake.
 pub fn stalled_platform_handshakes(proxy: &Proxy, count: usize) {
     let mut streams: Vec<TcpStream> = (0..count).map(|_| connect(proxy)).collect();
     let asked = closing("/silent/v1/x");
@@ -330,7 +330,7 @@ pub fn endless_chunk_lines(proxy: &Proxy, count: usize) {
             stream.write_all(beginning.as_bytes()).expect("it reads");
             while stream.write_all(&[b'x'; 4096]).is_ok() {}
             let answer = read_out(&mut stream);
-            // A reset may have overtaken the answer, since the client would not stop sending.
+            // A reset may have overtaken the answer, since the client does not stop sending.
             assert!(
                 ["400", ""].contains(&status(&answer)),
                 "{}",
@@ -340,7 +340,7 @@ pub fn endless_chunk_lines(proxy: &Proxy, count: usize) {
     }
 }
 
-/// Thousands of tiny requests in one go.
+/// Thousands of tiny requests at once.
 pub fn pipelined(proxy: &Proxy, count: usize) {
     for _ in 0..count {
         let mut stream = connect(proxy);

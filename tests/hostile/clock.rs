@@ -1,8 +1,8 @@
-//! A clock that was ahead and is set back: the program meets what was noted meanwhile, in the file that it begins with
-//! or by a process beside it. It locks nobody out for longer than README says, and counts what is of this day.
+//! A clock that was ahead and is set back: the program meets what was recorded meanwhile, in the journal that it opens
+//! or from a process beside it. It locks no one out for longer than README says, and counts what is of this day.
 //!
-//! No clock is set here, it is the machine's. What a running program makes of one that is set is seen where its parts are
-//! told the time: the simulation, and the tests of limits.
+//! No clock is set here, since it is the machine's. How a running program deals with a clock that is set is tested
+//! where its parts are told the time: in the simulation, and in the tests of limits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -23,21 +23,21 @@ use crate::support::{PATIENCE, unix_ms};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How far the clock was ahead. The first is in no hour that comes while the test runs.
+/// How far the clock was ahead. The first is in no hour that begins while the test runs.
 const AHEAD: [Duration; 3] = [Duration::from_secs(5400), DAY, DAY.saturating_mul(365)];
 
-/// Keys with a limit by day and by hour, with a pause, and with none of them.
+/// Keys with a daily limit, with an hourly limit, with a cooldown, and with none of them.
 const DAILY: &str = "key-with-a-daily-limit";
 const HOURLY: &str = "key-with-an-hourly-limit";
 const PAUSING: &str = "key-with-a-pause";
 const FREE: &str = "key-without-a-limit";
 
 const LIMIT: u64 = 5;
-/// Requests of the first by the right clock.
+/// Requests of the first key by the right clock.
 const TODAY: u64 = 2;
 const PAUSE_SECONDS: u64 = 3600;
 
-/// A platform, and its key, which was rate-limited without a time: it cools for 30 s.
+/// A platform, and its key, which was rate-limited without a stated time: it cools for 30 s.
 const LIMITED: &str = "limited";
 const LIMITED_KEY: &str = "platform-key-limited";
 const COOLING_MS: u64 = 30_000;
@@ -75,7 +75,7 @@ fn another_process_whose_clock_is_ahead() {
     }
 }
 
-/// What is noted counts for its day: a day that ends meanwhile makes another story of it, and it is told anew.
+/// Records count for their day: if a day ends meanwhile, the outcome differs, and the story is run again.
 fn within_a_day(story: impl Fn()) {
     loop {
         let begun = day(now());
@@ -101,7 +101,7 @@ fn prepare(platform: &Platform) -> Proxy {
     Proxy::prepare(json!({}), &keys, &platforms)
 }
 
-/// What a process notes whose clock goes right at first and is ahead then, until nothing is left of any limit. The time
+/// What a process records whose clock is right at first and then ahead, until every limit is used up. Returns the time
 /// that it had in the end.
 fn live(proxy: &Proxy, ahead: Duration) -> Now {
     let spec = |key: &str, hourly_limit, daily_limit, cooldown_seconds| ClientSpec {
@@ -164,7 +164,7 @@ fn now() -> Now {
     }
 }
 
-/// What a process with the right clock makes of it, and those after it.
+/// How a process with the right clock deals with that, and those after it.
 fn meets(proxy: &mut Proxy, then: Now) {
     let is_today = day(then) == day(now());
     let mut used = if is_today { LIMIT } else { TODAY };
@@ -214,7 +214,7 @@ fn refuses(proxy: &Proxy, key: &str, code: &str, seconds_max: u64) {
     assert!((1..=seconds_max).contains(&wait), "{key}: {wait} s");
 }
 
-/// What `/stats` says of a client key.
+/// What `/stats` reports on a client key.
 fn client<'s>(stats: &'s Value, name: &str) -> &'s Value {
     let clients = stats["clients"].as_array().expect("clients");
     let client = clients.iter().find(|client| client["name"] == name);

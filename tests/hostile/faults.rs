@@ -1,5 +1,5 @@
-//! The world's faults: a platform that dies and comes back, storms of refusals, a slow key, a full disk. Nothing hangs,
-//! nobody is kept out longer than README says, and the counts are exact.
+//! Failures of the surroundings: a platform that dies and comes back, storms of refusals, a slow key, a full disk.
+//! Nothing hangs, no one is kept out longer than README says, and the counts are exact.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,7 +64,7 @@ fn metric(proxy: &Proxy, name: &str) -> u64 {
         .sum()
 }
 
-/// A platform that can be killed, with its connections, and started again on its port.
+/// A platform that can be killed, with its connections, and started again on the same port.
 struct Mortal {
     address: SocketAddr,
     requests: Arc<AtomicU64>,
@@ -79,7 +79,7 @@ struct Life {
 
 impl Mortal {
     fn new() -> Mortal {
-        // No port that connections get by themselves: one of them could take it meanwhile, or find itself there.
+        // Not an ephemeral port: an outgoing connection could take it meanwhile, or connect to itself.
         let first = 20_000 + std::process::id() as u16 % 9000;
         let mut ports = first..first + 100;
         let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
@@ -190,7 +190,7 @@ fn a_platform_is_killed_and_started_again_under_load() {
     for _ in 0..3 {
         await_statuses(200, 100);
         platform.kill();
-        // More than it takes to cool all keys: they are tried all the same.
+        // More than it takes to cool all keys, which are tried all the same.
         await_statuses(502, 100);
         platform.start();
     }
@@ -233,7 +233,7 @@ impl Storm {
         Storm { platform, is_over }
     }
 
-    /// So many clients at once, each with so many requests.
+    /// Runs this many clients at once, each with this many requests; returns their answers.
     fn rage(&self, proxy: &Proxy, clients: usize, requests: usize) -> Vec<Answer> {
         let threads: Vec<_> = (0..clients)
             .map(|_| {
@@ -272,7 +272,7 @@ fn a_storm_of_429_on_all_keys_cools_them_once() {
         left.len() == 3 && left.iter().all(|left| *left <= 30_000),
         "{left:?}"
     );
-    // Each request that reached the platform was a try, and each refusal of our own was none.
+    // Each request that reached the platform was a try, and none of the proxy's own refusals was.
     let reached = storm.platform.all().len() as u64;
     let retries = metric(&proxy, "aiproxy_retries_total");
     assert!(own >= 400 - 20 * 3, "{own} were refused without a try");
@@ -372,7 +372,7 @@ fn one_slow_key_delays_only_its_own_requests() {
     assert_eq!(number(&proxy.page("/stats")["totals"]["requests"]), 30);
 }
 
-/// The bound on a file's size stands for the disk's: writing fails, and later it works again.
+/// The file size limit stands in for a full disk: writing fails, and later it works again.
 #[test]
 fn a_full_disk_stops_no_request_and_no_limit() {
     let platform = Platform::answering("{}");

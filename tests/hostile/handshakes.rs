@@ -17,16 +17,16 @@ use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 const HEADER_TIMEOUT_SECONDS: u64 = 3;
 
-/// Places where the first message is cut: within the record's head, after it, within the message's head, and in what
-/// follows; from the message's end, where negative.
+/// Places where the first message is cut: within the record's header, after it, within the handshake message's header,
+/// and in what follows; zero and negative ones count from the end.
 const CUTS: [isize; 8] = [1, 3, 5, 6, 9, 60, -1, 0];
 
-/// What README promises, in KB: for a connection, for TLS while nothing is stalled, and for one buffer that is.
+/// What README promises, in KB: for a connection, for TLS while nothing is stalled, and for a stalled buffer.
 const IDLE: u64 = 4;
 const TLS: u64 = 4;
 const BUFFER: u64 = 88;
 
-/// A first message may be so long that it takes several records; this much fits into one of a protocol's names.
+/// A first message may be so long that it takes several records; one protocol name can hold this much.
 const NAME_BYTES: usize = 255;
 const NAMES_IN_A_LONG_HELLO: usize = 240;
 
@@ -61,7 +61,7 @@ fn proxy(source: &Source) -> (Proxy, Arc<ClientConfig>) {
     (proxy, trusting(&made.cert.pem()))
 }
 
-/// What a client sends first. It names so many protocols.
+/// A ClientHello that names this many protocols.
 fn client_hello(config: &Arc<ClientConfig>, protocols: usize) -> Vec<u8> {
     let mut config = ClientConfig::clone(config);
     config.alpn_protocols = vec![vec![b'p'; NAME_BYTES]; protocols];
@@ -74,9 +74,9 @@ fn client_hello(config: &Arc<ClientConfig>, protocols: usize) -> Vec<u8> {
     bytes
 }
 
-/// Opens `count` connections for each beginning of a handshake, and as many on which a byte of the last one comes now
-/// and then. It awaits that the proxy closes each; what it holds for one of them at most, in bytes, if it held `before`
-/// KB before all of them.
+/// Opens `count` connections for each beginning of a handshake, and as many to which the last one is sent slowly, byte
+/// by byte. Waits until the proxy has closed each of them. Returns how many bytes it held for one of them at most, if
+/// it held `before` KB before all of them.
 fn stalled_handshakes(proxy: &Proxy, before: u64, beginnings: &[&[u8]], count: usize) -> u64 {
     let begun = Instant::now();
     let mut stalled: Vec<TcpStream> = Vec::new();

@@ -1,4 +1,4 @@
-//! Heads that are within their bounds and whose answer, or what is told of them to a browser, could grow beyond.
+//! Heads within their bounds, whose answer, or whose list of exposed fields for a browser, could exceed them.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! The honest platform and its clients in a process of their own, told what to do over a connection: what they measure
-//! would else be what attackers' threads do to the memory and the locks that one process has.
+//! The honest platform and its clients in a process of their own, controlled over a connection: otherwise they would
+//! measure what the attackers' threads do to the memory and the locks of a shared process.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::streams::Source;
 use crate::support::{PATIENCE, place};
 
-/// Where the other process says what is to be done.
+/// The environment variable with the address from which the other process takes its instructions.
 const CONTROL: &str = "HOSTILE_CONTROL";
 
 /// That process. It is killed when dropped.
@@ -60,17 +60,17 @@ impl Honest {
         &self.base_url
     }
 
-    /// Opens all streams by way of the proxy at `port`, for so many phases.
+    /// Opens all streams through the proxy at `port`, for this many phases.
     pub fn begin(&mut self, port: u16, phases: usize) {
         self.line.ask(json!([port, phases]));
     }
 
-    /// What comes from now on counts for the next phase. No stream has broken off.
+    /// What arrives from now on counts for the next phase. No stream may have broken off.
     pub fn next_phase(&mut self) {
         self.line.ask(json!("next phase"));
     }
 
-    /// Ends the streams. Each has come whole; what was measured in each phase.
+    /// Ends the streams, each of which must have arrived whole. Returns what was measured in each phase.
     pub fn end(&mut self) -> Vec<Delays> {
         let phases = self.line.ask(json!("end"));
         let delays = |phase: &Value| {
@@ -108,7 +108,7 @@ impl std::fmt::Display for Delays {
     }
 }
 
-/// What the other process does; nothing when nobody started it.
+/// What the other process does; nothing if this is not that process.
 #[test]
 fn the_other_process() {
     let Ok(address) = std::env::var(CONTROL) else {
@@ -137,7 +137,7 @@ fn the_other_process() {
     line.say(&json!(phases));
 }
 
-/// One JSON text a line, each way.
+/// One JSON text per line, in each direction.
 struct Line {
     stream: BufReader<TcpStream>,
 }

@@ -1,4 +1,4 @@
-//! Load that hurts, while honest streams go on: each of them comes whole, and memory stays within the bound that README
+//! Harmful load while honest streams go on: each of these arrives whole, and memory stays within the bound that README
 //! computes from the configuration.
 
 use std::thread;
@@ -13,10 +13,10 @@ use crate::streams::STREAMS;
 use crate::support::place;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
-/// How long each attack goes on when it is measured.
+/// How long each attack lasts when it is measured.
 const PHASE: Duration = Duration::from_secs(5);
 
-/// Attackers of each kind: the short form, the long one.
+/// The number of attackers of each kind.
 struct Counts {
     slow: usize,
     never_reading: usize,
@@ -45,14 +45,14 @@ fn counts() -> Counts {
     }
 }
 
-/// What README promises, in KB. Kept bodies aside, of which there are none here.
+/// What README promises, in KB, apart from kept bodies, of which there are none here.
 mod bound {
     /// Without any client.
     pub const PROGRAM: u64 = 16 * 1024;
     pub const IDLE: u64 = 4;
-    /// Buffer of an end that is stalled, each way.
+    /// The buffer of a stalled end, in each direction.
     pub const BUFFER: u64 = 88;
-    /// An upload that the platform does not take, and an answer that the client does not read besides.
+    /// An upload that the platform does not take; and the same with an answer that the client does not read.
     pub const UPLOAD: u64 = 268;
     pub const BOTH: u64 = 450;
 }
@@ -95,7 +95,7 @@ fn honest_streams_go_on_while_others_attack() {
     }
 }
 
-/// What attackers cost the machine is seen by letting them press another proxy; the rest is the proxy's.
+/// What attackers cost the machine shows when they attack another proxy; the rest is the proxy's own.
 fn measure(attacks: &[(&str, Attack)], mut honest: Honest, proxy: &Proxy, platforms: &Value) {
     machine::give_way();
     let other = start(platforms);
@@ -188,7 +188,7 @@ fn attacks() -> [(&'static str, Attack); 9] {
     ]
 }
 
-/// Clients that send without end, to platforms that read nothing, and in the end read nothing themselves.
+/// Clients that send without end to platforms that read nothing, and that read nothing themselves.
 #[test]
 fn what_neither_end_takes_stays_within_the_bound() {
     const CLIENTS: usize = 100;
@@ -200,7 +200,7 @@ fn what_neither_end_takes_stays_within_the_bound() {
     ] {
         let resident = attacks::sending_without_end(&proxy, path, CLIENTS);
         is_within(resident, CLIENTS, each);
-        // It was there at all: what came of the body, and what was to be sent of it.
+        // The load was there: what came of the body, and what was to be sent of it.
         let least = CLIENTS as u64 * 2 * bound::BUFFER;
         assert!(
             resident > least,
@@ -209,7 +209,7 @@ fn what_neither_end_takes_stays_within_the_bound() {
     }
 }
 
-/// `count` clients need no more than `each` KB.
+/// Asserts that `count` clients need no more than `each` KB each.
 fn is_within(resident: u64, count: usize, each: u64) {
     let bound = bound::PROGRAM + count as u64 * each;
     println!("{count} clients, {each} KB each at most: {resident} KB of {bound} KB");

@@ -1,7 +1,7 @@
-//! Who gets the machine's cores while it is measured what the proxy itself adds to a delay: it shares one with honest clients
-//! and their platform, who come first there, and attackers get the others. On one core with attackers, clients would also
-//! wait for them: a kernel that does not preempt itself lets a client wait for an attacker's system calls. By tools of
-//! util-linux, without `unsafe`.
+//! Who gets the machine's cores while the delay that the proxy itself adds is measured: it shares one core with honest
+//! clients and their platform, which take precedence there, and attackers get the others. On one core with attackers,
+//! clients would also wait for them: a kernel without preemption lets a client wait for an attacker's system calls. It
+//! uses tools of util-linux, without `unsafe`.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::support::place;
 
-/// Gives `processes` the first core, and `rest` all others; with one core alone, nothing changes.
+/// Gives `processes` the first core, and `rest` all others; on a single core, nothing changes.
 pub fn give_a_core_to(processes: &[u32], rest: u32) {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     if cores > 1 {
@@ -21,7 +21,7 @@ pub fn give_a_core_to(processes: &[u32], rest: u32) {
     }
 }
 
-/// All threads of `process` run before others that want their core, if this program may ask for that.
+/// Lets all threads of `process` run before others that want their core, if this program is permitted to.
 pub fn comes_first(process: u32) {
     let id = process.to_string();
     if let Err(problem) = tell("chrt", &["--all-tasks", "--fifo", "--pid", "1", &id]) {
@@ -29,14 +29,14 @@ pub fn comes_first(process: u32) {
     }
 }
 
-/// From now on this thread, and what it begins, runs while nobody else wants its core.
+/// From now on this thread, and those that it starts, run only while no other wants their core.
 pub fn give_way() {
     let link = fs::read_link("/proc/thread-self").expect("Linux");
     let thread = link.file_name().and_then(|name| name.to_str());
     run("chrt", &["--idle", "--pid", "0", thread.expect("a number")]);
 }
 
-/// As `begin` returns; the threads that it begins give way.
+/// Returns what `begin` returns; the threads that it starts give way.
 pub fn giving_way<T: Send>(begin: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -47,9 +47,9 @@ pub fn giving_way<T: Send>(begin: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Runs `test` of this program once more, in a network from which the proxy and honest clients are as far as another
+/// Runs `test` of this program once more, in a network from which the proxy and honest clients are as remote as another
 /// machine: there attackers' connections are handled by other cores, as by their own machines', and the kernel does not
-/// spare what it does between processes of one. False where that cannot be had.
+/// take the shortcuts that it has between processes of one machine. Returns false where that cannot be set up.
 pub fn runs_apart(test: &str) -> bool {
     let program = std::env::current_exe().expect("it has a path");
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -74,10 +74,10 @@ pub fn runs_apart(test: &str) -> bool {
     }
 }
 
-/// What the shell says where no network can be made, `unshare` too.
+/// The shell's exit status where no network can be made, and that of `unshare`.
 const NO_NETWORK: i32 = 1;
 
-/// Makes the network `$0` and the way there, from `$1` to `$2`; what comes from there is received by the cores `$3`.
+/// Makes the network `$0` and the link to it, from `$1` to `$2`; what arrives over it is received by the cores `$3`.
 const SET_UP: &str = r#"
     network=$0 here=$1 there=$2 cores=$3
     shift 3

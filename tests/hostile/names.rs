@@ -1,5 +1,5 @@
-//! Name servers that fail, lie, go and come back, in a network of the test's own: there it has port 53, and /etc is a
-//! folder of its. Names that were known go on by what was known, others are refused with the reason, no key is blamed
+//! Name servers that fail, lie, go and come back, in a network of the test's own: there it has port 53, and a folder of
+//! its own as /etc. Known names go on working with what was known, others are refused with the reason, no key is blamed
 //! beyond its due, and all is well as soon as a server is.
 
 use std::collections::BTreeMap;
@@ -18,40 +18,40 @@ use crate::support::platform::{Next, Platform};
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY, new_folder};
 use crate::support::{PATIENCE, dns, unix_ms};
 
-/// Set for the process that is in a network of its own: the folder that is its /etc.
+/// Set for the process in a network of its own: the folder that serves as its /etc.
 const INSIDE: &str = "HOSTILE_NAMES";
 
-/// Makes the network work and hides the machine's files of names; what follows runs there.
+/// Brings the network up and hides the machine's resolver files; the command that follows runs there.
 const ENTER: &str =
     "{ ip link set lo up || ifconfig lo up; } && mount --bind \"$0\" /etc && exec \"$@\"";
 
-/// One address to ask, once.
+/// One server, asked once.
 const RESOLV_CONF: &str = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
 
 const KEYS: [&str; 2] = ["platform-key-1", "platform-key-2"];
 
-/// So many failures in a row cool a key.
+/// How many failures in a row cool a key.
 const FAILURES_MAX: usize = 5;
 
-/// What a server says of a name.
+/// What a server says about a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Says {
     Truth,
     Failed,
     NoSuchName,
     Loop,
-    /// A reply to this query that promises more than it holds.
+    /// A reply to this query that announces more records than it holds.
     Nonsense,
-    /// More than fits into a datagram; nobody is there for streams.
+    /// More than fits into a datagram; nothing listens for TCP.
     TooMuch,
-    /// A false address, by somebody who does not know what was asked.
+    /// A false address, from someone who does not know what was asked.
     Forged,
     Nothing,
-    /// An address where the platform is no more, for long.
+    /// An address that the platform no longer has, with a long TTL.
     Former,
 }
 
-/// What it can say but for the truth, in a name, and what a client reads of it.
+/// What a server can say instead of the truth, a name for it, and what a client is told then.
 const LIES: [(Says, &str, &str); 7] = [
     (Says::Failed, "failed", "127.0.0.1 answered: server failure"),
     (Says::NoSuchName, "absent", "no such name"),
@@ -69,10 +69,10 @@ const LIES: [(Says, &str, &str); 7] = [
 /// The name of a platform that has moved.
 const MOVED: &str = "moved";
 
-/// Where no lie and no former address leads to anything.
+/// An address at which nothing listens, for lies and former addresses.
 const NOWHERE: [u8; 4] = [127, 6, 6, 6];
 
-/// Names of which no server says anything but the truth: while there is none, one was known, the other not.
+/// Names about which no server lies: while there is no server, the first was known, the second not.
 const GONE: [&str; 2] = ["gone-known", "gone-new"];
 
 /// One server at its port. It ends when dropped.
@@ -81,7 +81,7 @@ struct NameServer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What it is to say, by a name's first label, and how often it was asked.
+/// What it is to say, by a name's first label, and how many times it was asked.
 #[derive(Default)]
 struct World {
     says: BTreeMap<String, Says>,
@@ -141,7 +141,7 @@ fn serve(socket: &UdpSocket, world: &Mutex<World>) {
         *world.asked.entry(name.clone()).or_default() += 1;
         let says = world.says.get(&name).copied();
         for message in messages(query, says.unwrap_or(Says::Truth)) {
-            // A proxy that has asked enough has closed its socket.
+            // A proxy that needs no more replies has closed its socket.
             let _ = socket.send_to(&message, client);
         }
     }
@@ -195,7 +195,7 @@ fn names_fail_and_come_back() {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Runs a program in a network and with an /etc of its own, which nobody but it can see.
+/// Runs a program in a network and with an /etc of its own, which nothing else can see.
 fn enter(folder: &Path, program: &Path, arguments: &[&str]) -> std::io::Result<Output> {
     let mut command = Command::new("unshare");
     command
@@ -208,7 +208,7 @@ fn enter(folder: &Path, program: &Path, arguments: &[&str]) -> std::io::Result<O
     command.output()
 }
 
-/// A proxy whose every platform is the same by another name, and what was asked of it.
+/// A proxy whose platforms are all the same one by different names, and what was asked of it.
 struct Asking {
     proxy: Proxy,
     client: Client,
@@ -232,7 +232,7 @@ impl Asking {
         }
     }
 
-    /// A request is answered by the platform, or refused for want of an address.
+    /// A request is either answered by the platform or refused for want of an address.
     fn ask(&mut self, name: &str) -> Answer {
         self.client.send(format!(
             "GET /{name}/x HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer {CLIENT_KEY}\r\n\r\n"
@@ -252,7 +252,7 @@ impl Asking {
         answer
     }
 
-    /// Asks until it is so.
+    /// Asks until `is_so` holds for the answer.
     fn ask_until(&mut self, name: &str, is_so: impl Fn(&Answer) -> bool) {
         let since = Instant::now();
         while !is_so(&self.ask(name)) {
@@ -274,7 +274,7 @@ impl Asking {
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
     }
 
-    /// State, and for how many milliseconds more it cools, of each key of a platform.
+    /// Each key's state, and for how many more milliseconds it cools.
     fn keys(&self, name: &str) -> Vec<(String, u64)> {
         let stats = self.proxy.page("/stats");
         let keys = stats["platforms"][name]["keys"].as_array().expect("keys");
@@ -297,7 +297,7 @@ impl Asking {
         );
     }
 
-    /// Nothing was lost and nothing counted twice.
+    /// Nothing was lost and nothing was counted twice.
     fn counts_exactly(&self) {
         let stats = self.proxy.page("/stats");
         let client = &stats["clients"][1];
@@ -320,7 +320,7 @@ impl Asking {
 }
 
 fn fail_and_come_back(etc: &Path) {
-    // Each request needs a new connection, and its name.
+    // Each request needs a new connection, and hence its name resolved.
     let platform = Platform::serve(|_, line| {
         line.answer("200 OK\r\nConnection: close", "{}");
         Next::Close
@@ -334,7 +334,7 @@ fn fail_and_come_back(etc: &Path) {
     let others = GONE.into_iter().chain([MOVED]).map(str::to_string);
     let names: Vec<String> = names.chain(others).collect();
     let says = lies.iter().map(|(says, _, new, _)| (new.clone(), *says));
-    // Of this one nothing is known when the server goes, whatever has probed its keys.
+    // Nothing must be known of this name when the server goes, although its keys are probed.
     let says = says.chain([(GONE[1].to_string(), Says::Failed)]);
     let says = says.chain([(MOVED.to_string(), Says::Former)]);
     let server = NameServer::start(says.collect());
@@ -364,7 +364,7 @@ fn fail_and_come_back(etc: &Path) {
 
 type Lie = (Says, String, String, &'static str);
 
-/// The known names of which nothing was said, and the new ones.
+/// Has the server lie about the new names, and then about the known ones.
 fn server_lies(server: &NameServer, asking: &mut Asking, lies: &[Lie]) {
     for (says, known, new, why) in lies {
         asking.refuses(new, why);
@@ -373,7 +373,7 @@ fn server_lies(server: &NameServer, asking: &mut Asking, lies: &[Lie]) {
     }
     for (says, known, _, why) in lies {
         match says {
-            // An absence is an answer, and replaces another.
+            // An absence is an answer, and replaces an earlier one.
             Says::NoSuchName => {
                 asking.ask_until(known, |answer| answer.status == 502);
                 asking.refuses(known, why);
@@ -389,7 +389,7 @@ fn server_lies(server: &NameServer, asking: &mut Asking, lies: &[Lie]) {
         }
         asking.blames_no_key(known);
     }
-    // With a row of failures keys cool, as of any failure, and are tried all the same.
+    // After a row of failures keys cool, as after any failure, and are tried all the same.
     let (_, _, failing, why) = &lies[0];
     for _ in 0..FAILURES_MAX {
         asking.refuses(failing, why);

@@ -1,4 +1,4 @@
-//! No secret is seen whole, wherever it stands and whatever goes wrong: not in the log at its finest level, not in an
+//! No secret is shown whole, wherever it occurs and whatever goes wrong: not in the log at its finest level, not in an
 //! answer, a page, the journal, or what `--check` prints.
 
 use std::fs;
@@ -43,7 +43,7 @@ fn hides(place: &str, text: &str) {
     }
 }
 
-/// A platform that fails as the path says, and says nothing of the keys that it sees.
+/// A platform that fails as the path says, and reveals nothing of the keys that it sees.
 fn failing() -> Platform {
     Platform::serve(|request, line| {
         let status = match request.path().rsplit('/').next() {
@@ -69,7 +69,7 @@ fn failing() -> Platform {
     })
 }
 
-/// Each place in which a client can show a key, right ones and wrong ones.
+/// Each place in which a client can show a key, with right keys and wrong ones.
 fn showings() -> Vec<(String, String)> {
     let mut showings = Vec::new();
     for key in [ROOT, CLIENT, EXPIRED, LITERAL, FROM_FILE, STRANGE] {
@@ -214,7 +214,7 @@ fn nothing_that_runs_shows_a_secret() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{page}: {answer}");
         hides(page, &answer);
     }
-    // A new version with a problem is refused, and told of to everybody.
+    // A new version with a problem is refused, and `/info` reports that publicly.
     proxy.write(
         "key.json",
         &json!([{"key": ROOT}, {"key": ROOT, "kye": 1}]).to_string(),
@@ -235,7 +235,7 @@ fn nothing_that_runs_shows_a_secret() {
     hides("the journal", &String::from_utf8_lossy(&journal));
 }
 
-/// A file, and what a tired operator may have made of it.
+/// Files, and the mistakes that a tired operator may make in them.
 fn mistakes() -> Vec<(&'static str, String)> {
     let mut mistakes = Vec::new();
     for text in [
@@ -374,7 +374,7 @@ fn no_mistake_in_the_files_makes_check_show_a_secret() {
         let printed = [output.stdout, output.stderr].concat();
         let printed = String::from_utf8_lossy(&printed).into_owned();
         hides(&text, &printed);
-        // The bytes of the text, as a list of numbers, are the text.
+        // A list of the text's byte values would reveal the text, too.
         let numbers = STRANGE.bytes().take(8).map(|byte| byte.to_string());
         let numbers = numbers.collect::<Vec<_>>().join(", ");
         assert!(!printed.contains(&numbers), "{text}: {printed}");

@@ -1,4 +1,4 @@
-//! Streams that honest clients read while others attack: every event comes, in order. How late each is, is measured.
+//! Streams that honest clients read while others attack: every event comes, in order, and its delay is measured.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ pub struct Source {
 }
 
 struct Pace {
-    /// Times in events count from here.
+    /// The origin of the times in events.
     begun: Instant,
     is_over: Mutex<bool>,
     ended: Condvar,
@@ -74,12 +74,12 @@ impl Source {
         Source { platform, pace }
     }
 
-    /// Opens all streams and reads them from then on. Delays are kept for each phase by itself.
+    /// Opens all streams and reads them from then on. Delays are recorded for each phase separately.
     pub fn begin(&self, port: u16, phases: usize) -> Streams {
         self.begin_over(port, phases, None)
     }
 
-    /// As [`Source::begin`], over TLS where it is given.
+    /// As [`Source::begin`], over TLS if `tls` is given.
     pub fn begin_over(&self, port: u16, phases: usize, tls: Option<Arc<ClientConfig>>) -> Streams {
         let phase = Arc::new(AtomicUsize::new(0));
         let is_open = Arc::new(AtomicBool::new(false));
@@ -107,7 +107,7 @@ impl Source {
 }
 
 impl Pace {
-    /// When the events of a stream come: each stream has its place in the period, so that they do not come in bursts.
+    /// When the events of a stream are due: each stream has its place in the period, so that there are no bursts.
     fn times(&self, place: usize) -> impl Iterator<Item = Instant> {
         let offset = PERIOD * place as u32 / *STREAMS as u32;
         let passed = self.begun.elapsed().as_millis() / PERIOD.as_millis();
@@ -115,7 +115,7 @@ impl Pace {
         (0..).map(move |number| first + PERIOD * number)
     }
 
-    /// Waits for this time.
+    /// Waits until `time`, or until the end if that comes first. Returns whether the end has come.
     fn is_over_at(&self, time: Instant) -> bool {
         let left = time.saturating_duration_since(Instant::now());
         let is_over = self.is_over.lock().expect("no thread panicked");
@@ -128,13 +128,13 @@ impl Pace {
 }
 
 impl Streams {
-    /// What comes from now on counts for the next phase.
+    /// What arrives from now on counts for the next phase.
     pub fn next_phase(&self) {
         self.phase.fetch_add(1, Ordering::SeqCst);
         self.are_alive();
     }
 
-    /// Lets the streams alone for a while.
+    /// Leaves the streams alone for a while.
     pub fn go_on(&self, time: Duration) {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
@@ -147,7 +147,7 @@ impl Streams {
         assert!(!self.reader.is_finished(), "the streams have broken off");
     }
 
-    /// Ends the streams. Each has come whole; the delays of each phase, in order of their length.
+    /// Ends the streams, each of which must have arrived whole. Returns the delays of each phase, sorted.
     pub fn end(self) -> Vec<Vec<Duration>> {
         *self.pace.is_over.lock().expect("no thread panicked") = true;
         self.pace.ended.notify_all();
@@ -170,7 +170,7 @@ struct Reader {
 }
 
 struct Client {
-    /// What the poll knows, and what is read: the same socket.
+    /// What the poll watches; `stream` reads the same socket.
     _watched: TcpStream,
     stream: Box<dyn Stream>,
     unread: Vec<u8>,
@@ -258,7 +258,7 @@ impl Reader {
         let delays = &mut self.delays[self.phase.load(Ordering::SeqCst)];
         client.take_events(|sent| delays.push(now.saturating_sub(sent)));
         if has_ended {
-            // The poll may tell of the end more than once.
+            // The poll may report the end more than once.
             assert!(
                 matches!(client.stage, Stage::Told | Stage::Ended),
                 "stream {number} broke off after {} events",

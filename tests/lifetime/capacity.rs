@@ -32,7 +32,7 @@ fn is_answered(client: &mut Client) {
     assert_eq!(client.answer().status, 200);
 }
 
-/// Clients that have sent a request each, those beyond `served` in vain so far; all are served in the end.
+/// Each of `count` clients sends a request; those beyond `served` wait at first, and all are served in the end.
 fn all_are_served_in_turn(proxy: &Proxy, served: usize, count: usize) {
     let mut clients: Vec<Client> = (0..count).map(|_| proxy.connect()).collect();
     for client in &mut clients {
@@ -41,7 +41,7 @@ fn all_are_served_in_turn(proxy: &Proxy, served: usize, count: usize) {
     for client in &mut clients[..served] {
         assert_eq!(client.answer().status, 200);
     }
-    // Those that exist go on; by then the others would have been answered, if they were accepted.
+    // Those that are connected go on; by then the others would have been answered, had they been accepted.
     for client in &mut clients[..served] {
         is_answered(client);
     }
@@ -89,7 +89,7 @@ fn clients_stop_where_descriptors_for_their_requests_would_lack() {
     all_are_served_in_turn(&proxy, 16, 40);
 }
 
-/// Descriptors that the program inherits are in nobody's plan: sixteen clients leave none.
+/// Descriptors that the program inherits are not in its plan: sixteen clients leave none free.
 const FEW_ARE_FREE: &str = "for number in $(seq 20 58); do eval \"exec $number</dev/null\"; done; \
     ulimit -Sn 64; ulimit -Hn 64";
 
@@ -108,7 +108,7 @@ fn without_a_free_descriptor_accepting_pauses_and_resumes_by_itself() {
     is_answered(&mut clients[0]);
 }
 
-/// A platform that answers so many requests at once, each on its connection.
+/// A platform that answers this many requests at once, each on its connection.
 fn gathering(count: usize) -> Platform {
     let all = Barrier::new(count);
     Platform::raw(move |_, line, _| {
@@ -121,7 +121,7 @@ fn gathering(count: usize) -> Platform {
     })
 }
 
-/// Of some ten descriptors clients take three, and each platform that is asked three more.
+/// Of some ten descriptors the clients take three, and each platform that is asked takes three more.
 #[test]
 fn without_a_free_descriptor_a_request_takes_that_of_an_idle_connection() {
     const COUNT: usize = 3;
@@ -184,7 +184,7 @@ fn a_log_that_cannot_be_written_ends_nothing() {
 
 #[test]
 fn a_log_that_nobody_reads_holds_nobody_up() {
-    // A pipe with nobody at its other end but the program itself.
+    // A pipe whose other end is held only by the program itself.
     let proxy = prepared(json!({"log_level": "trace"})).after("exec 3<> <(:) 2>&3");
     // Ten times what a pipe holds.
     for _ in 0..1000 {
@@ -215,7 +215,7 @@ fn a_journal_that_may_not_grow_is_a_warning() {
     let line = proxy.log().await_line("File too large");
     assert!(line.contains("go on in memory"), "{line}");
     let journal = proxy.folder().join("usage.journal");
-    // The record for which there was no room any more is not there in part.
+    // The record for which there was no room is not left there in part.
     let length = std::fs::metadata(journal).expect("it is there").len();
     assert!((900..1024).contains(&length), "{length}");
     let used = &proxy.page("/stats")["clients"][1]["day"]["used"];

@@ -43,12 +43,12 @@ impl Pace {
     }
 }
 
-/// A piece that tells its stream and its place.
+/// A piece that names its stream and its position.
 fn piece(stream: &str, number: usize) -> String {
     format!("{stream} {number} {}", "x".repeat(100 * number))
 }
 
-/// `/v1/stream/N` streams at the pace, `/v1/tunnel` upgrades and echoes, all else answers at once.
+/// `/v1/stream/N` streams at `pace`, `/v1/tunnel` upgrades and echoes, all else answers at once.
 fn platform(pace: &Arc<Pace>) -> Platform {
     let pace = Arc::clone(pace);
     Platform::serve(move |seen: &Seen, line: &mut Line| {
@@ -85,7 +85,7 @@ fn open_streams(proxy: &Proxy, count: usize) -> Vec<Client> {
     (0..count).map(open).collect()
 }
 
-/// Lets every stream go on by a piece and reads it.
+/// Lets every stream advance by one piece, and reads it.
 fn advance(streams: &mut [Client], pace: &Pace, number: usize) {
     pace.allow(number + 1);
     for (stream, client) in streams.iter_mut().enumerate() {
@@ -172,7 +172,7 @@ fn reloads_under_load_fail_no_request() {
         let platforms = json!([platform.entry(&[&format!("platform-key-{reload}")])]).to_string();
         match reload % 3 {
             0 => {
-                // A version with a problem is refused whole.
+                // A version with a problem is refused as a whole.
                 proxy.write("platform.json", "[{\"name\": 1}]");
                 proxy.signal("HUP");
                 refused += 1;
@@ -221,7 +221,7 @@ fn a_drain_awaits_streams_and_tunnels_but_not_for_ever() {
     ));
     assert!(tunnel.head().starts_with("HTTP/1.1 101 "));
     let mut fresh = proxy.connect();
-    // Who has connected and not asked yet is still answered.
+    // A client that has connected and not asked yet is still answered.
     proxy.page("/info");
     let began = Instant::now();
     proxy.signal("TERM");

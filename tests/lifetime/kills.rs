@@ -1,4 +1,4 @@
-//! What is counted stays counted: over kill -9, and over processes that share one journal.
+//! What is counted stays counted: across kill -9, and across processes that share one journal.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -12,10 +12,10 @@ use crate::support::platform::Platform;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
 const KILLS: usize = 50;
-/// In some rounds the kill awaits a compaction, which comes a second after the start at the earliest.
+/// In some rounds the kill waits for a compaction, which comes a second after the start at the earliest.
 const COMPACTIONS: usize = 4;
 const CLIENTS: usize = 4;
-/// So many requests of a busy key may be counted that the kill kept from coming.
+/// How many requests of a busy key may be counted that never came because of a kill.
 const AHEAD_MAX: u64 = 31;
 
 fn keys(daily_limit: u64) -> Value {
@@ -57,7 +57,7 @@ fn ask_until_killed(port: u16, sent: &AtomicU64, answered: &mpsc::Sender<()>) {
 fn no_count_is_lost_by_fifty_kills_under_load() {
     let platform = Platform::answering("{}");
     let entry = json!([platform.entry(&["platform-key-1"])]);
-    // A key without limits is counted like any other: it may get one.
+    // A key without limits is counted like any other, since it may get one.
     let mut proxy = Proxy::with_keys(json!({}), &keys(0), &entry);
     let journal = proxy.folder().join("usage.journal");
     let size = || std::fs::metadata(&journal).map_or(0, |metadata| metadata.len());
@@ -110,9 +110,9 @@ fn no_count_is_lost_by_fifty_kills_under_load() {
     );
 }
 
-/// What is promised: each process enforces the limit by what it has admitted itself and what it has read of the
-/// others, at most a second old. Hence over all processes no less than the limit is admitted, and no more than that
-/// and what the others admit within one second.
+/// The guarantee: each process enforces the limit by what it has admitted itself and what it has read of the others, at
+/// most a second old. Hence all processes together admit no less than the limit, and no more than that plus what the
+/// others admit within one second.
 #[test]
 fn two_processes_share_a_limit_through_the_journal() {
     const LIMIT: u64 = 60;
@@ -120,13 +120,13 @@ fn two_processes_share_a_limit_through_the_journal() {
     let entry = json!([platform.entry(&["platform-key-1"])]);
     let mut proxy = Proxy::with_keys(json!({}), &keys(LIMIT), &entry);
     let ask = |proxy: &Proxy| proxy.ask("/test/v1/x");
-    // Not more than the limit's half before the second one starts: it begins with that.
+    // At most half the limit before the second process starts, which begins with that count.
     for _ in 0..LIMIT / 2 {
         assert_eq!(ask(&proxy), 200);
     }
     let _former = proxy.start_beside();
     assert_eq!(used(&proxy), LIMIT / 2, "either of them says the same");
-    // Connections fall to both. At worst each admits the other half by itself, before it reads of the other.
+    // Connections reach both. At worst each admits the other half by itself, before it reads the other's records.
     let mut admitted = LIMIT / 2;
     let mut refused_in_a_row = 0;
     while refused_in_a_row < 40 {
@@ -141,7 +141,7 @@ fn two_processes_share_a_limit_through_the_journal() {
         (LIMIT..=LIMIT + LIMIT / 2).contains(&admitted),
         "{admitted}"
     );
-    // After the next look both know of all: none admits any more, and both show the same sum.
+    // After the next look both know all counts: neither admits any more, and both show the same sum.
     while used(&proxy) != admitted || used(&proxy) != admitted {}
     for _ in 0..20 {
         assert_eq!(ask(&proxy), 429);

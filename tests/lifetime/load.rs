@@ -1,4 +1,4 @@
-//! Clients that ask without a pause, and count.
+//! Clients that ask without pause, and count.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,7 +55,7 @@ impl Load {
         self.tally.answered.load(Ordering::SeqCst)
     }
 
-    /// Lets so many more requests be answered.
+    /// Waits until this many more requests have been answered.
     pub fn go_on(&self, requests: u64) {
         let until = self.answered() + requests;
         while self.answered() < until && self.tally.failed.load(Ordering::SeqCst) == 0 {
@@ -63,7 +63,7 @@ impl Load {
         }
     }
 
-    /// How many were answered, if none failed.
+    /// Ends the load; returns how many requests were answered, none having failed.
     pub fn end(self) -> u64 {
         self.tally.is_over.store(true, Ordering::SeqCst);
         for thread in self.threads {

@@ -28,7 +28,7 @@ impl Certificate {
         Certificate::of(IsCa::NoCa, year)
     }
 
-    /// One that says of itself that it may sign others.
+    /// One that claims to be allowed to sign others.
     pub fn of_an_authority() -> Certificate {
         Certificate::of(IsCa::Ca(BasicConstraints::Unconstrained), 2100)
     }
@@ -71,7 +71,7 @@ impl Certificate {
 const BOTH: &[&rustls::SupportedProtocolVersion] =
     &[&rustls::version::TLS13, &rustls::version::TLS12];
 
-/// Not started: for the certificate that is to be there first.
+/// Not started yet: the certificate must be in place first.
 fn prepared(config: Value, platform: &Platform, certificate: &Certificate) -> Proxy {
     let mut fields =
         json!({"tls_cert": "cert.pem", "tls_key": "key.pem", "header_timeout_seconds": 1});
@@ -109,7 +109,7 @@ fn platform_with_reset() -> (Platform, mpsc::Sender<()>) {
         }
         "/v1/reset" => {
             line.send("HTTP/1.1 200 OK\r\n\r\nto the");
-            // The reset must not overtake the bytes: the client tells that it has them.
+            // The reset must not overtake the bytes: the test says when the client has them.
             let _ = told
                 .lock()
                 .expect("no thread panicked")
@@ -154,7 +154,7 @@ fn both_versions_stream_keep_alive_and_resume() {
                 assert_eq!(client.answer().text(), "firstsecond");
             }
             assert_eq!(client.session().handshake_kind(), Some(kind));
-            // Its alert ends the connection, and ours answers it: else `ends` would meet an error.
+            // Its close_notify ends the connection, and the proxy's answers it: otherwise `ends` would meet an error.
             client.notify_of_close();
             client.ends();
         }
@@ -178,7 +178,7 @@ fn both_versions_stream_keep_alive_and_resume() {
     }
 }
 
-/// As some clients cancel: they await our alert before they close the socket.
+/// Some clients cancel like this: they await the proxy's close_notify before they close the socket.
 #[test]
 fn an_alert_alone_ends_the_request_under_way() {
     let (sender, cuts) = mpsc::channel();

@@ -23,14 +23,14 @@ const LARGE_BYTES: usize = 3_000_000;
 
 type Stream = StreamOwned<ServerConnection, TcpStream>;
 
-/// How the proxy and a platform got on.
+/// How a handshake between the proxy and a platform ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Shaken {
     Full,
     Resumed,
-    /// The proxy said so.
+    /// The proxy sent this alert.
     Refused(AlertDescription),
-    /// It was nothing that rustls understands, or it ended.
+    /// The bytes were nothing that rustls understands, or the connection ended.
     Broken,
 }
 
@@ -64,19 +64,19 @@ impl Platform {
         Platform { port, shaken }
     }
 
-    /// The platform as one with the name `host`, with the proxy trusting `trusted`.
+    /// A proxy that reaches this platform under the name `host` and trusts `trusted`.
     fn proxied(&self, host: &str, trusted: &Certificate) -> Proxy {
         let entry: Value = json!([{
             "name": "test", "base_url": format!("https://{host}:{}", self.port), "api_path": "/v1",
             "ca_file": "ca.pem", "health_check_endpoint": "/once", "keys": ["platform-key-1"], "max_attempts": 1,
         }]);
         let keys = json!([{"key": CLIENT_KEY}]);
-        // Large bodies are kept: one that is not goes over a fresh connection.
+        // Large bodies are kept: one that is not might need a fresh connection.
         let config = json!({"retry_buffer_bytes": LARGE_BYTES});
         let mut proxy = Proxy::prepare(config, &keys, &entry);
         proxy.write("ca.pem", &trusted.cert);
         proxy.start_again();
-        // The first probe has a connection of its own, which serves nobody else.
+        // The first probe has a connection of its own, which serves nothing else.
         self.next_shaken();
         proxy
     }
@@ -88,7 +88,7 @@ impl Platform {
     }
 }
 
-/// Shakes hands, tells how that went, and answers requests.
+/// Completes the handshake, reports how it ended, and answers requests.
 fn talk(mut socket: TcpStream, config: &Arc<ServerConfig>, tell: &Sender<Shaken>) {
     socket.set_nodelay(true).expect("an option can be set");
     let mut session = ServerConnection::new(Arc::clone(config)).expect("the configuration fits");
@@ -151,7 +151,7 @@ fn answer(path: &str, body: &[u8], stream: &mut Stream, tell: &Sender<Shaken>) -
             stream.write_all(head.as_bytes()).ok()?;
             stream.write_all(body).ok()
         }
-        // Each byte of the records comes by itself.
+        // Each byte of the records is sent by itself.
         "/v1/crumbs" => {
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncrumbs";
             stream.conn.writer().write_all(answer).ok()?;
@@ -184,12 +184,12 @@ fn answer(path: &str, body: &[u8], stream: &mut Stream, tell: &Sender<Shaken>) -
             stream.flush().ok()?;
             None
         }
-        // Nobody says that this is the end.
+        // No close_notify says that this is the end.
         "/v1/cut" => {
             stream.write_all(to_the_end).ok()?;
             None
         }
-        // A record that nobody has encrypted.
+        // A record with forged ciphertext.
         "/v1/forged" => {
             stream.sock.write_all(&[0x17, 3, 3, 0, 40]).ok()?;
             stream.sock.write_all(&[0; 40]).ok()?;
@@ -216,7 +216,7 @@ fn one_connection_carries_crumbs_events_and_large_bodies() {
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let certificate = Certificate::until(2100);
         let platform = Platform::serve(&certificate, version);
-        // The name is found in the machine's own list, by the proxy itself.
+        // The proxy itself finds the name in the machine's hosts file.
         let proxy = platform.proxied("localhost", &certificate);
         let mut client = proxy.connect();
         let large: Vec<u8> = (0..LARGE_BYTES).map(|place| (place % 251) as u8).collect();
@@ -281,7 +281,7 @@ fn new_connections_resume_the_session() {
             ask(&mut client, "once", b"");
             assert_eq!(client.answer().text(), "once");
             let shaken = platform.next_shaken();
-            // The first one may have begun before the probe's tickets came.
+            // The first one may have begun before the session tickets of the probe came.
             assert!(round == 0 || shaken == Shaken::Resumed, "{shaken:?}");
         }
     }
@@ -291,7 +291,8 @@ fn new_connections_resume_the_session() {
 fn a_platform_that_is_not_the_one_gets_no_request_and_is_told_why() {
     let (certificate, other) = (Certificate::until(2100), Certificate::until(2100));
     let authority = Certificate::of_an_authority();
-    // Another authority, another name (the certificate is for `localhost`), and an authority that is itself the platform.
+    // Another authority, another name (the certificate is for `localhost`), an authority's certificate as the
+    // platform's.
     let rows = [
         (
             &certificate,

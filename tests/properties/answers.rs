@@ -1,5 +1,5 @@
-//! Any answer's head: cuts do not change how it is read, and what is written of it for a client is, read by the letter,
-//! one head with the framing that was read.
+//! Any answer's head: cuts do not change how it is read, and what is written of it for a client is, read strictly, one
+//! head with the framing that was read.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ thread_local! {
         std::cell::RefCell::new(Server::new(1, false, &mut Random::new(1), now()));
 }
 
-/// `data`: how it is cut, what was asked and in which version, then the head.
+/// `data`: how it is cut, the method and version of the request, then the head.
 pub fn check(mut data: &[u8]) {
     let [seed, flags] = choices(&mut data);
     let found = in_any_cut(data, seed, scan);
@@ -92,7 +92,7 @@ fn check_final(read: &Head, head: &ResponseHead<'_, '_>, request: &Request, codi
         (Framing::Chunked, Version::Http11) => (Some(Body::Chunked(Chunk::Size)), false),
         (Framing::Chunked, Version::Http10) | (Framing::Close, _) => (None, true),
         (Framing::None, _) => {
-            // A length may be told that a body would have.
+            // The length that a body would have may be sent.
             let told = read.framing();
             let may_tell = request.asked == Asked::Head || head.status == 304;
             assert!(told.is_none() || may_tell, "{read:?}");
@@ -106,7 +106,7 @@ fn check_final(read: &Head, head: &ResponseHead<'_, '_>, request: &Request, codi
         assert_eq!(request.afterwards, Afterwards::Close);
         assert_eq!(read.one("connection"), Some("close"));
     }
-    // What a platform says twice, as its date, it has said; the id is the proxy's to tell.
+    // A field that a platform sends twice, such as its date, is passed on twice; of the request's id there is one.
     let id = read.one("x-request-id");
     assert!(id.is_some_and(|id| !id.is_empty()), "{read:?}");
     assert!(

@@ -1,5 +1,5 @@
-//! Any body: cuts do not change its content, its end or its fault; and what is written of it in chunks is, read by the
-//! letter, the same body.
+//! Any body: cuts do not change its content, its end or its fault; and what is written of it in chunks is, read
+//! strictly, the same body.
 
 use ai_api_proxy::base::buffer::{BlockPool, Buffer};
 use ai_api_proxy::exchange::transfer::{Coding, Stopped, nothing_withheld, transfer};
@@ -10,7 +10,7 @@ use ai_api_proxy::http::malformed::Malformed;
 use super::input::{choices, in_any_cut};
 use super::reader::{Body, Chunk};
 
-/// What became of a body.
+/// The outcome of passing a body on.
 #[derive(Debug, PartialEq)]
 struct Moved {
     content: Vec<u8>,
@@ -40,7 +40,7 @@ pub fn check(mut data: &[u8]) {
     assert_eq!(plain, chunked, "the way out changes nothing");
 }
 
-/// What was seen on the way, and what went out.
+/// The content that was seen, and the bytes that were written.
 fn moved(framing: Framing, coding: Coding, pieces: &[&[u8]]) -> (Moved, Vec<u8>) {
     let mut blocks = BlockPool::default();
     let (mut input, mut output) = (Buffer::default(), Buffer::default());

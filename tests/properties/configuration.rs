@@ -1,5 +1,5 @@
-//! Any four files: every problem is one line, and what is accepted can be served: the heads that come of it are, read by
-//! the letter, heads of the shape that was meant.
+//! Any four files: every problem is one line, and what is accepted can be served: the heads made from it are, read
+//! strictly, of the intended shape.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ thread_local! {
     static FOLDER: Folder = Folder::new("configuration");
 }
 
-/// Files by the kinds of their steps.
+/// The file of each kind of step.
 const FILES: [(u8, &str); 4] = [
     (b'c', "config.json"),
     (b'p', "platform.json"),
@@ -27,19 +27,19 @@ const FILES: [(u8, &str); 4] = [
     (b'e', ".env"),
 ];
 
-/// What a file holds that no step gives; `.env` need not be there.
+/// The content of files that no step provides; `.env` need not exist.
 const KEYS: &[u8] = br#"[{"key": "client-key-1"}]"#;
 const PLATFORMS: &[u8] =
     br#"[{"name": "p", "base_url": "http://h.example", "keys": ["sk-platform-1"]}]"#;
 
-/// `data`: steps `c`, `p`, `k` and `e` with a file's content each.
+/// `data`: steps `c`, `p`, `k` and `e`, each with a file's content.
 pub fn check(data: &[u8]) {
     if names_device(data) {
         return;
     }
     FOLDER.with(|folder| {
         for (_, name) in FILES {
-            // It may not be there.
+            // It may not exist.
             let _ = fs::remove_file(folder.path().join(name));
         }
         let defaults = [(b'k', KEYS), (b'p', PLATFORMS)].into_iter();
@@ -61,7 +61,7 @@ pub fn check(data: &[u8]) {
     });
 }
 
-/// Reading from a device may not end, which is nothing to be found out here.
+/// Reading from a device may never end, which is not what is tested here.
 fn names_device(data: &[u8]) -> bool {
     [&b"/dev"[..], b"/proc", b"/sys", b"\\"]
         .iter()
@@ -110,7 +110,7 @@ fn check_route(route: &Route) {
         for usual in ["user-agent", "accept"] {
             assert!(head.one(usual).is_some(), "{usual}: {head:?}");
         }
-        // The probe's body alone makes it framed.
+        // Only the probe's body gives the head a framing.
         let has_body = route.platform.health_body.is_some();
         assert_eq!(head.framing().is_some(), has_body, "{head:?}");
         let parts: Vec<&str> = head.start.split(' ').collect();

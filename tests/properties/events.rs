@@ -1,5 +1,5 @@
 //! Any event stream, any JSON: cuts do not change what the scanners find, events are read like the JSON texts that they
-//! hold, and the model is the one that a whole parse finds.
+//! hold, and the model is the one that a full parse finds.
 
 use ai_api_proxy::config::json::Json;
 use ai_api_proxy::http::event_stream::{DataLines, Part};
@@ -8,10 +8,10 @@ use ai_api_proxy::http::usage::{Format, Tokens, UsageScan, UsageSieve};
 
 use super::input::{choices, in_any_cut};
 
-/// The longest name that is taken, escapes as they stand.
+/// The longest model name that is taken, with escapes as they are written.
 const MODEL_BYTES_MAX: usize = 128;
 
-/// How much of a body is looked through for it.
+/// How much of a body is searched for it.
 const MODEL_WITHIN_BYTES: usize = 64 * 1024;
 
 /// `data`: how it is cut, then the body.
@@ -36,7 +36,7 @@ fn tokens(format: Format, pieces: &[&[u8]]) -> Tokens {
     scan.tokens()
 }
 
-/// The data of each event, the last one without an end.
+/// The data of each event; the last one is unterminated.
 fn events(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
     let (mut lines, mut events) = (DataLines::default(), vec![Vec::new()]);
     for piece in pieces {
@@ -86,7 +86,7 @@ fn split_events(stream: &[u8]) -> Vec<Vec<u8>> {
     events
 }
 
-/// Each event read for itself, as JSON. What a later one says counts.
+/// Reads each event by itself, as JSON. A later value replaces an earlier one.
 fn tokens_of_events(events: &[Vec<u8>]) -> Tokens {
     let mut sum = Tokens::default();
     for event in events {
@@ -104,7 +104,7 @@ fn check_model(data: &[u8], model: Option<String>) {
     if text.len() > MODEL_WITHIN_BYTES || text.starts_with('\u{feff}') {
         return;
     }
-    // A name that is written with an escape may be `model` too, and is not taken for it.
+    // A name written with an escape may be `model`, too, and is not recognised.
     if let (Ok(Json::Object(fields)), false) = (Json::parse(text), text.contains('\\')) {
         let first = fields.iter().find_map(|(name, value)| match value {
             Json::Text(value) if name == "model" => Some(value),

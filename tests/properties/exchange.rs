@@ -1,6 +1,6 @@
 //! The whole exchange: the real sessions and policy between two clients and platforms that send any bytes at any time.
-//! What goes upstream are whole requests by the letter, nothing of one client reaches the other, and in the end nothing
-//! is left over.
+//! What goes upstream is whole requests, strictly well-formed, nothing of one client reaches the other, and in the end
+//! nothing is left over.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use super::reader::{Body, Head};
 use super::server::Server;
 use super::wire::{Got, Shared};
 
-/// Turns for one step; more is a loop without end.
+/// The most turns for one step; more is an endless loop.
 const TURNS_MAX: usize = 20_000;
 
-/// Steps that are taken of an input, and bytes of one of them once it was repeated.
+/// The most steps that are taken of an input, and the most bytes of one of them after repetition.
 const STEPS_MAX: usize = 64;
 const STEP_BYTES_MAX: usize = 100_000;
 
-/// Within so much time a dial comes to something.
+/// The time within which an ordinary dial succeeds or fails.
 const DIAL: Duration = Duration::from_millis(300);
 
-/// In place of it stands the sender's mark in what is sent. Nobody else can write `~`.
+/// Replaced by the sender's mark in what is sent. Nothing else that is sent contains `~`.
 const PLACEHOLDER: &[u8] = b"@@";
 
 /// The two clients' marks.
 const MARKS: [&[u8]; 2] = [b"~a~", b"~b~"];
 const MARK_OF_NOBODY: &[u8] = b"~-~";
 
-/// `data`: the seed of all chance, then steps. `a` and `b` send as the clients, `p` and `q` as the newest and the oldest
-/// connection to a platform; `A`, `B`, `P`, `Q` end these in order and `x`, `y`, `r`, `s` reset them. `w` lets time pass,
-/// `n` has the next step's bytes sent several times, `m` says who reads.
+/// `data`: the random seed, then steps. `a` and `b` send as the clients, `p` and `q` as the newest and the oldest
+/// connection to a platform; `A`, `B`, `P`, `Q` end these in order and `x`, `y`, `r`, `s` reset them. `w` lets time
+/// pass, `n` has the next step's bytes sent several times, `m` says who reads.
 pub fn check(mut data: &[u8]) {
     let [low, high] = choices(&mut data);
     let mut world = World::new(u64::from(low) + 256 * u64::from(high));
@@ -68,16 +68,16 @@ struct Platform {
     unsent: Vec<u8>,
     unread: Vec<u8>,
     request: Option<Request>,
-    /// Something was sent since the last request came.
+    /// Something has been sent since the last request came.
     has_answered: bool,
-    /// So often something was sent beyond that: it may have answered requests that have not been read yet.
+    /// How many more times something was sent: it may answer requests that have not been read yet.
     answers_ahead: usize,
     /// Both sides may have switched to another protocol.
     is_switched: bool,
     has_ended: bool,
 }
 
-/// What of a request has come.
+/// What has come of a request.
 struct Request {
     body: Body,
     content: Vec<u8>,
@@ -146,7 +146,7 @@ impl World {
         let bytes = self.repeated(bytes);
         let has_wire = self.clients[place].wire.is_some();
         if !has_wire {
-            // A stranger: the proxy's private pages are not for it.
+            // A client from outside: the proxy's private pages are closed to it.
             let address = IpAddr::from([203, 0, 113, place as u8]);
             let wire = self.server.accept(address, self.now);
             self.clients[place].wire = Some(wire);
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// Lets everybody act until nothing moves; dials come to something meanwhile.
+    /// Lets everyone act until nothing moves; meanwhile ordinary dials succeed or fail.
     fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             if self.turn() {
@@ -180,7 +180,7 @@ impl World {
         panic!("no end after {TURNS_MAX} turns");
     }
 
-    /// Whether anything happened, or could.
+    /// Runs one turn; returns whether anything happened, or could.
     fn turn(&mut self) -> bool {
         let mut acted = false;
         for client in &mut self.clients {
@@ -196,7 +196,7 @@ impl World {
         acted || self.server.has_work()
     }
 
-    /// Everybody goes, and all that is under way ends in its time.
+    /// Everyone leaves, and all that is under way ends in time.
     fn end(mut self) {
         self.platforms_read = true;
         for client in &mut self.clients {
@@ -256,7 +256,7 @@ impl Client {
         }
     }
 
-    /// Ends the connection; the next bytes begin another one.
+    /// Ends the connection; the next bytes begin a new one.
     fn leave(&mut self, end: impl FnOnce(&Shared)) {
         if let Some(wire) = self.wire.take() {
             end(&wire);
@@ -267,8 +267,8 @@ impl Client {
 
 impl Platform {
     fn new(wire: Shared) -> Platform {
-        // A read that splits two answers would let the second come while the connection waits for another request,
-        // where nothing tells it from the answer to that.
+        // If a read split two answers, the second would arrive while the connection waits for another request, where it
+        // cannot be told from the answer to that.
         wire.borrow_mut().become_smooth();
         Platform {
             wire,
@@ -335,7 +335,7 @@ impl Platform {
         }
     }
 
-    /// Reads what has come by the letter.
+    /// Reads strictly what has come.
     fn understand(&mut self) {
         while !self.is_switched {
             let is_free = match &self.request {
@@ -395,7 +395,7 @@ impl Request {
     }
 }
 
-/// Whose request it is, by the marks in it; they are of one client.
+/// Whose request it is, by the marks in it, all of which must be of one client.
 fn note_owner(owner: &mut Option<usize>, bytes: &[u8]) {
     for (place, mark) in MARKS.iter().enumerate() {
         if owner.is_none_or(|owner| owner != place) && holds(bytes, mark) {
@@ -409,7 +409,7 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// `bytes` with the mark in each place for one.
+/// `bytes` with the mark in place of each placeholder.
 fn marked(bytes: &[u8], mark: &[u8]) -> Vec<u8> {
     let mut marked = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

@@ -1,4 +1,4 @@
-//! A folder of its own for the properties of files, the same one for each run of a thread.
+//! A folder of its own for the properties that need files, the same one for each run of a thread.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -21,7 +21,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // A folder that stays behind does no harm.
+        // A folder that is left behind does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

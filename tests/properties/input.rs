@@ -1,17 +1,17 @@
-//! How a property reads its input: a few bytes that choose, steps, pieces.
+//! How a property reads its input: a few bytes that make choices, steps, pieces.
 
 use std::fmt::Debug;
 use std::time::Instant;
 
 use ai_api_proxy::base::now::Now;
 
-/// Begins a step. It is in no UTF-8 text, and one byte of its kind behaves in a head like all others above 0x7f.
+/// Begins a step. It occurs in no UTF-8 text, and in a head it is treated like every other byte above 0x7f.
 const STEP: u8 = 0xff;
 
-/// Up to this length an input is also told byte by byte.
+/// An input up to this length is also passed byte by byte.
 const BYTEWISE_BYTES_MAX: usize = 600;
 
-/// Takes the first `N` bytes off `data`; zeros stand for those that are missing.
+/// Takes the first `N` bytes off `data`; missing ones are zero.
 pub fn choices<const N: usize>(data: &mut &[u8]) -> [u8; N] {
     let mut taken = [0; N];
     let count = data.len().min(N);
@@ -27,8 +27,8 @@ pub fn steps(data: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         .map(|(kind, bytes)| (*kind, bytes))
 }
 
-/// Tells `bytes` to `run` whole, in pieces of sizes that `seed` draws, and, if they are few, one by one. The result
-/// must always be the same, and is returned. Of nothing there is one piece.
+/// Passes `bytes` to `run` whole, in pieces of sizes drawn from `seed`, and, if they are few, one by one. The result
+/// must always be the same, and is returned. Empty input is passed as one piece.
 pub fn in_any_cut<T: Debug + PartialEq>(
     bytes: &[u8],
     seed: u8,
@@ -46,7 +46,7 @@ pub fn in_any_cut<T: Debug + PartialEq>(
     whole
 }
 
-/// `bytes` in pieces; a low seed makes small ones.
+/// `bytes` in pieces; a low seed yields small ones.
 pub fn pieces(mut bytes: &[u8], seed: u8) -> Vec<&[u8]> {
     let mut state = u32::from(seed) * 2 + 1;
     let mut pieces = Vec::new();
@@ -60,7 +60,7 @@ pub fn pieces(mut bytes: &[u8], seed: u8) -> Vec<&[u8]> {
     pieces
 }
 
-/// 2026-09-21T14:13:20Z on the calendar; the other clock's origin means nothing.
+/// 2026-09-21T14:13:20Z by the wall clock; the monotonic clock's origin does not matter.
 pub fn now() -> Now {
     Now {
         instant: Instant::now(),

@@ -1,4 +1,4 @@
-//! Any journal: it is opened or refused, never mistaken; whole records survive whatever stands between them, a
+//! Any journal: it is opened or refused, never misread; whole records survive whatever stands between them, a
 //! compaction changes nothing that is known, and pieces that are appended are read like the whole.
 
 use std::fs;
@@ -17,12 +17,12 @@ thread_local! {
 
 const HEADER: &[u8] = b"ai-api-proxy journal 1\n";
 
-/// An hour and a day of the properties' time, so that a record can be one that still counts.
+/// The hour and day of the properties' time, so that a record can be one that still counts.
 const HOUR: u32 = 1_790_000_000 / 3600;
 const DAY: u32 = 1_790_000_000 / 86_400;
 
-/// `data`: how it is cut, then steps: `h` other bytes in place of the header, `r` a record of these kind and payload,
-/// `u` a count, `x` bytes as they are, `t` the end torn off.
+/// `data`: how it is cut, then steps: `h` other bytes in place of the header, `r` a record with this kind and payload,
+/// `u` a count, `x` bytes as they are, `t` tears off the end.
 pub fn check(mut data: &[u8]) {
     let [seed] = choices(&mut data);
     let mut content = HEADER.to_vec();
@@ -41,7 +41,7 @@ pub fn check(mut data: &[u8]) {
     }
     FOLDER.with(|folder| {
         let path = folder.path().join("usage.journal");
-        // One clock for all: what is out of date is left out.
+        // The same time everywhere, since outdated records are left out.
         let now = now();
         check_content(&path, &content, now);
         if content.starts_with(HEADER) {
@@ -103,7 +103,7 @@ fn check_pieces(path: &PathBuf, records: &[u8], seed: u8, now: Now) {
     }
 }
 
-/// Whether a record may bear the number of the process that reads, which it takes for its own.
+/// Whether a record may carry the number of the reading process, which takes it for its own.
 fn has_own(records: &[u8]) -> bool {
     records.windows(4).any(|window| window == [7, 0, 0, 0])
 }
@@ -114,7 +114,7 @@ fn sorted(records: &[Record]) -> Vec<Record> {
     records
 }
 
-/// A whole record: its kind and payload, framed as the journal's description says.
+/// A whole record with this kind and payload, framed as the journal's format demands.
 fn record(bytes: &[u8]) -> Vec<u8> {
     let Some((kind, payload)) = bytes.split_first() else {
         return Vec::new();
@@ -144,7 +144,7 @@ fn used(bytes: &[u8]) -> Vec<u8> {
     payload
 }
 
-/// By the definition, bit for bit.
+/// Bit by bit, from the definition.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {

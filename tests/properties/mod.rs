@@ -1,5 +1,5 @@
-//! What must hold whatever bytes come: called with arbitrary ones by the fuzz targets (`fuzz/`), and with those that are
-//! kept (`fuzz/corpus/`) by `tests/corpus.rs`.
+//! What must hold for any input bytes: the fuzz targets (`fuzz/`) call it with arbitrary ones, and `tests/corpus.rs`
+//! with those that are kept (`fuzz/corpus/`).
 
 pub mod answers;
 pub mod chunked;
@@ -45,10 +45,10 @@ mod server;
 #[path = "../simulation/wire.rs"]
 mod wire;
 
-/// A property takes any bytes and panics where it does not hold.
+/// A property takes any bytes and panics if it does not hold for them.
 pub type Property = fn(&[u8]);
 
-/// All of them, by the names of their targets.
+/// All properties, by the names of their fuzz targets.
 pub const ALL: [(&str, Property); 8] = [
     ("answers", answers::check),
     ("chunked", chunked::check),

@@ -1,5 +1,5 @@
-//! Any DNS replies: a foreign one is told as such, what is found is of the family that was asked, and every lookup ends,
-//! its waiter woken once.
+//! Any DNS replies: a foreign one is recognised as such, what is found is of the family that was asked for, and every
+//! lookup ends, with its waiter woken once.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use super::input::{choices, now, steps};
 
 const CONF: &str = "nameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch a.example b.example\noptions timeout:1 attempts:2";
 
-/// Addresses of one family that are kept.
+/// The most addresses of one family that are kept.
 const ADDRESSES_MAX: usize = 16;
 
-/// Deadlines that two names on two servers may meet; far more than there are.
+/// The most deadlines that two names on two servers may meet; far more than there are.
 const DEADLINES_MAX: usize = 1000;
 
-/// `data`: how queries are asked, then steps: `m` a message as it is, `r` one with the header's first half and the
-/// question as they must be, `f` a fault, `w` time, `l` another lookup.
+/// `data`: how queries are asked, then steps: `m` a message as it is, `r` one with the query's id and question, `f` a
+/// fault, `w` time, `l` another lookup.
 pub fn check(mut data: &[u8]) {
     let [flags] = choices(&mut data);
     for (kind, bytes) in steps(data) {
@@ -75,7 +75,7 @@ fn check_reply(reply: &Reply, family: Family) {
     }
 }
 
-/// A message that repeats the question of `query`; `bytes` are flags, counts of records, and the records.
+/// A message with the id and question of `query`; `bytes` are flags, counts of records, and the records.
 fn answering(query: &[u8], bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes;
     let [flags, code, answers, authorities, additional] = choices(&mut bytes);
@@ -146,7 +146,7 @@ fn take_woken(core: &mut Core, waiting: &mut [bool]) {
     }
 }
 
-/// Nobody answers any more: all ends by itself.
+/// No more replies come: everything ends by itself.
 fn end(core: &mut Core, waiting: &mut [bool], mut now: Now) {
     let mut deadlines = 0;
     while let Some(at) = core.deadline() {

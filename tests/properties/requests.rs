@@ -1,5 +1,5 @@
-//! Any request head: cuts do not change how it is read, and what is written of it for a platform is, read by the letter,
-//! one head with the framing that was read, the platform's host and the platform's key.
+//! Any request head: cuts do not change how it is read, and what is written of it for a platform is, read strictly, one
+//! head with the framing that was read, the platform's host and the platform's key.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use super::random::Random;
 use super::reader::{Body, Chunk, Head};
 use super::server::Server;
 
-/// Fields that end at the proxy, those apart that an upgrade needs.
+/// Fields that end at the proxy, except those that an upgrade needs.
 const ENDING: [&str; 8] = [
     "expect",
     "forwarded",
@@ -29,7 +29,7 @@ const ENDING: [&str; 8] = [
     "x-forwarded-for",
 ];
 
-/// Where the client's key may stand besides `Authorization`.
+/// Where the client's key may be, besides `Authorization`.
 const KEY_FIELDS: [&str; 3] = ["api-key", "x-api-key", "x-goog-api-key"];
 
 thread_local! {
@@ -49,7 +49,7 @@ pub fn check(mut data: &[u8]) {
     }
 }
 
-/// Where the head is; all that came up to then is shown each time.
+/// Where the head is; each call sees all that has come so far.
 fn scan(pieces: &[&[u8]]) -> Result<Option<Range<usize>>, Malformed> {
     let (mut scan, mut seen) = (HeadScan::default(), Vec::new());
     for piece in pieces {
@@ -111,7 +111,7 @@ fn check_start(read: &Head, method: &str) {
     );
 }
 
-/// The framing as the reader tells it.
+/// The framing as the reader represents it.
 pub fn body_of(framing: Framing) -> Option<Body> {
     match framing {
         Framing::None | Framing::Close => None,

@@ -12,7 +12,7 @@ TEXT = "".join(WORDS)
 
 
 class Anthropic(SdkTest):
-    """The SDK shows its key in `x-api-key`, and so does the platform want it."""
+    """The SDK sends its key in `x-api-key`, where the platform expects its own, too."""
 
     def client(self, key=PLAIN, **options):
         client = anthropic.Anthropic(

@@ -11,7 +11,7 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 HISTOGRAM = "histogram"
-# Family: type, labels. The parser takes `_total` off a counter's name and keeps it in its samples' names.
+# Family: type, labels. The parser strips `_total` from a counter's name and keeps it in its samples' names.
 FAMILIES = {
     "aiproxy_requests": ("counter", {"platform", "key_id", "client", "class"}),
     "aiproxy_retries": ("counter", {"platform", "reason"}),
@@ -52,7 +52,7 @@ def fetch(url, root_key):
 
 
 def check(text):
-    """All that is wrong with the text, as a list of sentences."""
+    """Everything that is wrong with the text, as a list of sentences."""
     families = list(text_string_to_metric_families(text))
     names = [family.name for family in families]
     problems = [f"{name}: twice" for name in set(names) if names.count(name) > 1]
@@ -75,7 +75,7 @@ def check(text):
 
 
 def check_sample(sample, labels, seen):
-    """A sample has its family's labels, known values, no negative number, and stands there once."""
+    """A sample has its family's labels, known values and no negative number, and appears once."""
     problems = []
     if set(sample.labels) - {"le"} != labels:
         problems.append(f"{sample.name}: labels {sorted(sample.labels)}, not {sorted(labels)}")

@@ -22,7 +22,7 @@ def text_of(chunks):
 
 
 class OpenaiTest(SdkTest):
-    """With the SDK's retries switched off, so that what is retried is retried by the proxy."""
+    """With the SDK's retries disabled, so that any retry is the proxy's."""
 
     def client(self, platform="wild", key=PLAIN, kind=openai.OpenAI, **options):
         options = {"max_retries": 0, "timeout": world.WAIT_SECONDS} | options
@@ -36,7 +36,7 @@ class OpenaiTest(SdkTest):
 
 
 class Demo(OpenaiTest):
-    """All that the SDK can do with the demo platform, whose third key is revoked."""
+    """Everything that the SDK can do with the demo platform, whose third key is revoked."""
 
     def test_chat(self):
         for _ in range(4):
@@ -68,7 +68,7 @@ class Demo(OpenaiTest):
 
     def test_embeddings(self):
         with self.client("demo") as client:
-            # The SDK asks for base64 unless it is told otherwise.
+            # The SDK requests base64 unless it is told otherwise.
             packed = client.embeddings.create(model="demo", input=["one", "two"])
             plain = client.embeddings.create(model="demo", input=["one", "two"], encoding_format="float")
         self.assertEqual([0, 1], [embedding.index for embedding in packed.data])
@@ -94,7 +94,7 @@ class Demo(OpenaiTest):
 
 
 class Refusals(OpenaiTest):
-    """Errors of the proxy's own are the SDK's usual exceptions, and nothing of them reaches a platform."""
+    """The proxy's own errors are the SDK's usual exceptions, and such requests do not reach a platform."""
 
     def tearDown(self):
         super().tearDown()
@@ -240,7 +240,7 @@ class Failover(OpenaiTest):
     """Keys and connections that fail, which the client does not notice while another key is left."""
 
     def served(self, model, platform, statuses):
-        """Three answers; the platform gave these statuses in all."""
+        """Checks three answers, and the statuses that the platform gave in all."""
         for _ in range(3):
             self.assertEqual(TEXT, self.chat(model, platform).choices[0].message.content)
         self.assertEqual(statuses, [status for _, status in self.tries()])
@@ -249,7 +249,7 @@ class Failover(OpenaiTest):
         """Key and status of each try; None is a closed connection.
 
         A connection that was used before and closes without an answer costs no try but is replaced, once, by a fresh
-        one, so that the platform may see such a try twice.
+        one, so the platform may see such a try twice.
         """
         tries = []
         for (key, status), same in itertools.groupby(self.seen(), lambda record: (record["key"], record.get("status"))):
@@ -311,7 +311,7 @@ class Breaks(OpenaiTest):
             list(stream)
 
     def cancelled(self, request_id=None):
-        """The platform noticed that it is no longer listened to, and no key is blamed."""
+        """The platform noticed that the client is gone, and no key is blamed."""
         [record] = self.seen("canceled")
         self.assertEqual("canceled", record["state"])
         self.assertEqual({"healthy"}, set(world.key_states("wild")) - {"unknown"})

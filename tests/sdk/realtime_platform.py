@@ -1,16 +1,16 @@
-"""A platform that speaks WebSocket. The path says how it behaves:
+"""A platform that speaks WebSocket. The path determines how it behaves:
 
-    /v1/realtime  tells in OpenAI's way which session begins, and answers `response.create` with a word after the other
+    /v1/realtime  announces the session as OpenAI does, and answers `response.create` word by word
     /v1/echo      sends every message back; the message `close` is answered with a close of its own (4001)
     /v1/pings     pings, and sends `ponged` once that is answered
-    /v1/lags      reads nothing until the gate is open, and tells the sum of it all at the message `end`
+    /v1/lags      reads nothing until the gate is open, and sends the hash of everything at the message `end`
     /v1/silent    says nothing
     /v1/cut       says one word and breaks the connection off
     /v1/refused   answers 403 without an upgrade
     /v1/models    answers 200 without an upgrade, whatever the key: for health probes
 
-A test marks its requests with the header `x-test`, or with its name for the model. Keys that end in `-dead` are not known. All requests are recorded, and how
-their conversations ended.
+A test marks its requests with the header `x-test`, or with its name as the model. Keys that end in `-dead` are unknown.
+All requests are recorded, and how their conversations ended.
 """
 
 import contextlib
@@ -53,12 +53,12 @@ class RealtimePlatform:
         self.thread.join()
 
     def seen(self, test):
-        """What the platform saw of that test."""
+        """What the platform saw of this test."""
         with self.changed:
             return [dict(record) for record in self.records if record["test"] == test]
 
     def await_end(self, test, seconds):
-        """The last record of that test, once its conversation is over."""
+        """The last record of this test, once its conversation is over."""
         mine = lambda: [record for record in self.records if record["test"] == test]
         with self.changed:
             is_over = self.changed.wait_for(lambda: mine() and "closed" in mine()[-1], seconds)
@@ -110,7 +110,7 @@ class RealtimePlatform:
 
 def answer(connection, status, value):
     response = connection.respond(status, json.dumps(value))
-    # Setting adds another one.
+    # Setting a field adds another one.
     del response.headers["content-type"]
     response.headers["content-type"] = "application/json"
     return response
@@ -151,6 +151,6 @@ def silent(connection):
 
 def cut(connection):
     connection.send("one")
-    # Without a closing handshake, and not in good order either.
+    # Without a closing handshake, and with a reset.
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.socket.close()

@@ -1,7 +1,7 @@
 """WebSocket through the proxy: the `websockets` client, OpenAI's Realtime client, both also over TLS.
 
-Of both it is the asyncio variant: the other one reads and writes from two threads, which over TLS now and then misses what
-has come, whoever the server is.
+Both in their asyncio variant: the other one reads and writes from two threads and, over TLS, occasionally misses what has
+arrived, whatever the server.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ ENTRY = {"name": "realtime", "api_path": "/v1", "keys": KEYS}
 
 stack = contextlib.ExitStack()
 platform = None
-# Addresses: the proxy, one with TLS, one that ends what is silent.
+# Addresses: the proxy, one with TLS, one that ends silent connections.
 plain = secure = hasty = None
 certificate = None
 
@@ -62,15 +62,15 @@ def make_certificate(folder):
 
 
 def by_name(address):
-    """The certificate is for a name."""
+    """The certificate is for a name, not for an address."""
     return address.replace("127.0.0.1", "localhost")
 
 
 class WebSocketTest(unittest.IsolatedAsyncioTestCase):
-    """Over HTTP and over TLS alike."""
+    """Over HTTP as well as over TLS."""
 
     async def asyncSetUp(self):
-        # What asyncio says of slow steps is no result.
+        # asyncio's warnings about slow steps are not results.
         asyncio.get_running_loop().set_debug(False)
 
     def ways(self):
@@ -115,7 +115,7 @@ class Messages(WebSocketTest):
                     for message in messages:
                         await connection.send(message)
                         self.assertEqual(message, await hear(connection))
-                    # Both directions at once, and pieces that are no messages.
+                    # Both directions at once, and a message in several frames.
                     await connection.send([b"many ", b"small ", b"pieces"])
                     for number in range(1000):
                         await connection.send(str(number))
@@ -176,7 +176,7 @@ class Messages(WebSocketTest):
     async def test_silence_ends_and_words_go_on(self):
         async with self.open("echo", hasty) as connection:
             for _ in range(3):
-                # Each word comes in time, all together take longer.
+                # Each word comes in time; all together take longer.
                 with self.assertRaises(asyncio.TimeoutError):
                     await within(IDLE_SECONDS * 0.6, connection.recv())
                 await connection.send("word")
@@ -193,7 +193,7 @@ class Messages(WebSocketTest):
 
 class Handshakes(WebSocketTest):
     async def test_a_dead_key_is_not_noticed(self):
-        # One that has not tried any key yet.
+        # A proxy that has not tried any key yet.
         with world.proxy({}, [ENTRY | {"base_url": platform.url}]) as fresh:
             for _ in range(2):
                 async with self.open("echo", fresh) as connection:
@@ -273,7 +273,7 @@ class Sdks(WebSocketTest):
         """README's example. Node's SDK speaks to `wss://` only."""
         facts = {"folder": str(world.NODE_FOLDER), "proxy": by_name(secure), "key": world.PLAIN, "model": self.id()}
         script = str(pathlib.Path(__file__).with_name("realtime.mjs"))
-        # Before version 22 WebSocket has to be asked for.
+        # Before version 22, WebSocket has to be enabled.
         command = ["node", "--experimental-websocket", script, json.dumps(facts)]
         environment = dict(os.environ) | {"NODE_EXTRA_CA_CERTS": certificate}
         done = subprocess.run(command, capture_output=True, text=True, timeout=3 * SECONDS, env=environment)

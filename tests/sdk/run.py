@@ -46,7 +46,7 @@ class Node(unittest.TestCase):
 
 
 class Afterwards(unittest.TestCase):
-    """What is looked at when all the traffic is over."""
+    """What is checked when all the traffic is over."""
 
     def test_metrics(self):
         run_program(self, sys.executable, str(world.HERE / "metrics_check.py"), world.proxy_url + "/metrics", world.ROOT)

@@ -1,21 +1,21 @@
 """A platform that misbehaves when it is asked to, for the tests with real SDKs. Standard library only.
 
-It speaks enough of OpenAI's and Anthropic's APIs for their SDKs. How it behaves is asked for by the model's name:
+It speaks enough of OpenAI's and Anthropic's APIs for their SDKs. The model's name determines how it behaves:
 
     good              answers
-    first-key-429     the key that this test showed first is rate-limited for a second
+    first-key-429     the key that this test used first is rate-limited for a second
     first-key-500     ... always meets a failure
     first-key-401     ... is not known
     first-key-closed  ... finds its connection closed before an answer
     always-429        every key is rate-limited for two minutes; likewise always-500 and always-closed
     bad-request       400, whatever the key; likewise no-such-model, 404
-    slow              keeps silent before the head until the test opens its gate (see Platform.open_gate)
-    gated             says one word and the rest once the gate is open
-    endless           goes on until somebody closes
+    slow              sends nothing, not even the head, until the test opens its gate (see Platform.open_gate)
+    gated             says one word, and the rest once the gate is open
+    endless           goes on until the client closes
     silent            says one word and then nothing
     cut-off           closes in the middle of the body
 
-Tests mark their requests with the header `x-test`. All that was seen is recorded and shown:
+Tests mark their requests with the header `x-test`. Everything that was seen is recorded and can be read:
 
     GET /seen?test=MARK               the records, as JSON
     GET /seen?test=MARK&state=STATE   the same, once one of them is in that state, or after a few seconds
@@ -37,7 +37,7 @@ ENDLESS_GAP_SECONDS = 0.01
 WORDS = ["Hello", " from", " the", " wild"]
 PROMPT_TOKENS = 11
 COMPLETION_TOKENS = 4
-# Of every answer, in the field that Anthropic has for it.
+# Sent with every answer, in the field that Anthropic uses for it.
 REQUEST_ID = "req_wild"
 
 
@@ -71,7 +71,7 @@ class Platform:
             self.changed.notify_all()
 
     def seen(self, test, state=None):
-        """The test's records; with `state`, once one of them is in that state or WAIT_SECONDS are over."""
+        """The test's records; with `state`, once one of them is in that state or WAIT_SECONDS have passed."""
         mine = lambda: [dict(record) for record in self.records if record["test"] == test]
         reached = lambda: state is None or any(record["state"] == state for record in mine())
         with self.changed:
@@ -167,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.server.platform
 
     def misbehave(self, name, key):
-        """Does instead of an answer what the model's name asks for; False if it asks for an answer."""
+        """Does what the model's name asks for instead of an answer; False if it asks for an answer."""
         if name == "bad-request":
             self.answer(400, error("invalid_request_error", "unsupported_value", "The wild platform does not like it."))
         elif name == "no-such-model":
@@ -194,7 +194,7 @@ class Handler(BaseHTTPRequestHandler):
             raise ValueError(how)
 
     def speak(self, asked, whole, events, first_words):
-        """Answers with all at once or as a stream, of which the first word comes before anything goes wrong."""
+        """Answers all at once, or as a stream whose first word comes before anything goes wrong."""
         name = asked["model"]
         if name == "slow" and not self.wait_for_gate("silent"):
             return
@@ -224,12 +224,12 @@ class Handler(BaseHTTPRequestHandler):
                         return self.cancel()
             if not self.send_chunk(event):
                 return self.cancel()
-        # The record goes first: who has read the end may ask for it.
+        # The record is set first: a test that has read the end may ask for it.
         self.platform.note(self.record, "answered")
         self.wfile.write(b"0\r\n\r\n")
 
     def is_closed(self, seconds):
-        """Waits that long for the other side to close. It sends nothing while it waits for an answer."""
+        """Waits this long for the other side to close. It sends nothing while it waits for an answer."""
         return bool(select.select([self.connection], [], [], seconds)[0])
 
     def cancel(self):
@@ -244,7 +244,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_now()
 
     def wait_for_gate(self, state):
-        """Waits until the test opens its gate. False if the other side closed or nothing came."""
+        """Waits until the test opens its gate. False if the other side closed or the time is over."""
         self.platform.note(self.record, state)
         end = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end:
@@ -301,7 +301,7 @@ def model(name):
 
 def embeddings(asked):
     inputs = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-    # Four bytes that are 0.5 as a float, for SDKs that ask for base64.
+    # The four bytes of 0.5 as a float, for SDKs that ask for base64.
     vector = "AAAAPw==" if asked.get("encoding_format") == "base64" else [0.5]
     data = [{"object": "embedding", "index": index, "embedding": vector} for index in range(len(inputs))]
     usage = {"prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS}

@@ -32,7 +32,7 @@ CLIENTS = [
     {"key": NODE_DAILY, "name": "daily in node", "daily_limit": 1},
     {"key": HURRIED, "name": "hurried", "cooldown_seconds": 1},
 ]
-# Tests that harm their platform's keys have one of their own.
+# Tests that harm their platform's keys have a platform of their own.
 WILD = ["wild", "limited", "failing", "revoking", "closing", "exhausted", "broken", "node"]
 KEYS_EACH = 3
 WAIT_SECONDS = 5
@@ -84,7 +84,7 @@ def running(program):
 
 @contextlib.contextmanager
 def proxy(config, entries):
-    """A proxy with these platforms, until the end of the block: its address. It must stop in good order."""
+    """A proxy with these platforms, until the end of the block; yields its address. It must stop with status 0."""
     with tempfile.TemporaryDirectory() as folder:
         config = {"host": "127.0.0.1", "port": 0, "drain_seconds": 5} | config
         for name, value in [("config", config), ("key", CLIENTS), ("platform", entries)]:
@@ -93,7 +93,7 @@ def proxy(config, entries):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             url = read_address(process)
-            # The rest is read by somebody, or the pipe would fill.
+            # The rest must be read, or the pipe would fill.
             reader = threading.Thread(target=log.extend, args=(process.stdout,), daemon=True)
             reader.start()
             yield url
@@ -109,7 +109,7 @@ def proxy(config, entries):
 
 
 def clean_environment():
-    """What a user's environment tells SDKs must not reach the tests."""
+    """Settings for SDKs in a user's environment must not reach the tests."""
     for name in list(os.environ):
         if name.upper().startswith(("OPENAI_", "ANTHROPIC_")) or name.upper().endswith("_PROXY"):
             del os.environ[name]
@@ -131,7 +131,7 @@ def get(path):
 
 
 def metric(name, **labels):
-    """The sum of the samples of that name that have all these labels."""
+    """The sum of the samples with this name that have all these labels."""
     samples = [sample for family in text_string_to_metric_families(get("/metrics")) for sample in family.samples]
     fitting = [sample for sample in samples if sample.name == name and labels.items() <= sample.labels.items()]
     return sum(sample.value for sample in fitting)
@@ -143,7 +143,7 @@ def key_states(name):
 
 
 def recent(request_id):
-    """What /stats tells of a request, once it is over; an answer's last byte comes a little before that."""
+    """What /stats reports on a request, once it is over; an answer's last byte comes a little before that."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end:
         for entry in json.loads(get("/stats"))["recent"]:
@@ -166,7 +166,7 @@ class SdkTest(unittest.TestCase):
         return platform.seen(self.mark, state)
 
     def check_record(self, record):
-        """No secret of the client's reached the platform, nor who it is; the platform's own key did, once."""
+        """Neither a secret of the client's nor its identity reached the platform; the platform's own key did, once."""
         text = json.dumps(record["headers"]) + record["path"]
         for client in CLIENTS:
             self.assertNotIn(client["key"], text)

@@ -1,4 +1,4 @@
-//! What a client reads on one connection: final answers one after the other, interim ones before them.
+//! What a client reads on one connection: final answers one after the other, each after its interim ones.
 
 use super::plan::{Flaw, Request};
 use super::reader::{Body, Head};
@@ -22,7 +22,7 @@ struct Current {
 #[derive(Clone, Debug)]
 pub struct Final {
     pub status: u16,
-    /// The mark that its platform gave it.
+    /// The tag that its platform gave it.
     pub tag: Option<String>,
     pub proxy_error: Option<String>,
     pub content: Vec<u8>,
@@ -56,7 +56,7 @@ impl Answers {
         }
     }
 
-    /// Reads on; the answer to `request` once it is whole.
+    /// Reads on; returns the answer to `request` once it is whole.
     pub fn read(&mut self, request: &Request) -> Option<Final> {
         while self.current.is_none() {
             let head = Head::take(&mut self.unread)?;
@@ -73,7 +73,7 @@ impl Answers {
         self.current.take().map(|current| current.answer)
     }
 
-    /// The connection has ended; an answer that lasts until then is whole if it ended in order.
+    /// The connection has ended. An answer that lasts until then is whole if the end was orderly.
     pub fn end(&mut self, end: End) -> Option<Final> {
         let current = self
             .current
@@ -96,11 +96,11 @@ impl Answers {
         assert!(!self.is_last, "{id}: an answer behind the last one");
         let closes = head.one("connection") == Some("close")
             || request.is_http10 && head.one("connection") != Some("keep-alive");
-        // A line that ends behind the method asks nothing.
+        // A request line that ends after the method is not a request.
         let is_head = request.method == "HEAD" && request.flaw != Some(Flaw::RequestLine);
         let has_body = !is_head && status != 204 && status != 304;
         let body = match head.framing() {
-            // Of a head that did not come whole the method may be known or not.
+            // If the head did not arrive whole, the method may be known or not.
             _ if is_head && status == 408 && closes => Body::UntilEnd,
             _ if !has_body => Body::Length(0),
             Some(Body::Chunked(_)) if request.is_http10 => panic!("{id}: chunks for HTTP/1.0"),

@@ -1,4 +1,4 @@
-//! One client: what it sends and when, and what it insists on of the answers.
+//! One client: what it sends and when, and what it requires of the answers.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -13,21 +13,21 @@ use super::random::Random;
 use super::server::Server;
 use super::wire::{End, Got, Shared};
 
-/// A pause longer than this runs into time limits that cost answers: no longer a fault of the proxy.
+/// A longer pause runs into time limits that cost answers, which is then no fault of the proxy.
 const PROMPT: Duration = Duration::from_secs(4);
 
-/// Within so much time something must come of a request, whatever its platforms do: tries are few, and each is limited.
+/// Within this time a request must make progress, whatever its platforms do: tries are few, and each is limited.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 pub struct Client {
     pub address: IpAddr,
     requests: Vec<Request>,
-    /// How many of the requests are over.
+    /// How many of the requests have been completed.
     done: usize,
     line: Option<Line>,
     manner: Manner,
     wakes_at: Option<Instant>,
-    /// It was slow, or time has jumped: answers may be missing or cut off.
+    /// It was slow, or time has jumped: answers may be missing or cut short.
     is_excused: bool,
     has_gone: bool,
     random: Random,
@@ -37,27 +37,27 @@ pub struct Client {
 struct Manner {
     /// Requests that it sends before the first is answered.
     pipelined: usize,
-    /// Bytes that it sends and takes at once.
+    /// The most bytes that it sends and takes at once.
     sends_max: usize,
     takes_max: usize,
     pauses_percent: u64,
     pause_max: usize,
-    /// It leaves after so many bytes, sent and received together.
+    /// It leaves after this many bytes, sent and received together.
     leaves_after: Option<usize>,
     waits_at_end: bool,
 }
 
-/// One connection of it.
+/// One of its connections.
 struct Line {
     wire: Shared,
     outgoing: VecDeque<u8>,
-    /// The first request that was not begun on it.
+    /// The first request that has not begun on it.
     next: usize,
-    /// A body that waits for a 100, and until when.
+    /// A body that waits for a 100, and until when it waits.
     gate: Option<(Vec<u8>, Instant)>,
     answers: Answers,
     moved_bytes: usize,
-    /// When bytes moved last.
+    /// When bytes last moved.
     active_at: Instant,
     /// The proxy may close it before the next answer.
     may_close: bool,
@@ -114,7 +114,7 @@ impl Client {
         self.wakes_at.or(gate_at).filter(|_| !self.has_gone)
     }
 
-    /// Time has jumped: whatever is under way may be given up.
+    /// Time has jumped: anything under way may be given up.
     pub fn excuse(&mut self) {
         self.is_excused = true;
     }
@@ -141,7 +141,7 @@ impl Client {
         )
     }
 
-    /// Does what it can; whether anything happened.
+    /// Does what it can; returns whether anything happened.
     pub fn act(&mut self, server: &mut Server, ledger: &mut Ledger, now: Now) -> bool {
         if self.has_gone || self.wakes_at.is_some_and(|at| now.instant < at) {
             return false;
@@ -249,7 +249,7 @@ impl Client {
         }
     }
 
-    /// An answer is there, whole by its framing.
+    /// An answer has arrived, whole by its framing.
     fn finish_request(&mut self, answer: &Final, ledger: &mut Ledger, now: Now) {
         let request = self.requests[self.done].clone();
         log::trace!(
@@ -259,7 +259,7 @@ impl Client {
             answer.proxy_error
         );
         check_answer(&request, answer, ledger);
-        // Of a head that did not come in time nothing is known, and a body may have followed one that did.
+        // What timed out may be a head, which is not counted, or a body that followed a head.
         let came_late = answer.proxy_error.as_deref() == Some("request_timeout");
         match came_late && ledger.requests[&request.id].tries == 0 {
             true => ledger.doubtful += 1,
@@ -270,7 +270,7 @@ impl Client {
         let Some(line) = &mut self.line else {
             return;
         };
-        // The gate is the last request's that was begun.
+        // The gate belongs to the last request that was begun.
         let is_last_begun = line.next <= self.done;
         let was_gated = is_last_begun && line.gate.is_some();
         let came_early = match &answer.tag {
@@ -278,7 +278,7 @@ impl Client {
             None => !request.body_bytes.is_empty(),
         };
         if came_early || !line.outgoing.is_empty() {
-            // The answer came before the request was sent: its rest may cost the connection.
+            // The answer came before the request was sent completely: the rest may cost the connection.
             line.may_close = true;
         }
         if answer.closes || was_gated {
@@ -323,13 +323,13 @@ impl Client {
         self.hang_up();
     }
 
-    /// The connection ended in the midst of an answer or before it.
+    /// The connection ended within an answer or before it.
     fn on_missing(&mut self, request: &Request, end: End, ledger: &mut Ledger) {
         let Some(line) = &self.line else {
             return;
         };
         let was_asked = ledger.requests[&request.id].tries > 0;
-        // An answer that is cut takes those before it along that have not left yet.
+        // An answer that is cut short takes earlier ones along that have not left yet.
         let begun = &self.requests[self.done..line.next];
         let platform_cut = begun.iter().any(|request| {
             ledger
@@ -337,16 +337,16 @@ impl Client {
                 .is_some_and(|answer| !answer.is_whole)
         });
         if !self.is_excused {
-            // They may have been answered, by the proxy itself too, and will be asked again.
+            // The requests behind it may have been answered, even by the proxy itself, and will be asked again.
             ledger.doubtful += begun.len().saturating_sub(1) as u64;
         }
         let client_cut =
             request.flaw == Some(Flaw::ChunkSize) || request.content.len() > ledger.body_bytes_max;
         if self.is_excused {
-            // Those behind it may have been served, too, and their answers were lost.
+            // Those behind it may have been served, too, with their answers lost.
             ledger.doubtful += (line.next - self.done) as u64;
         }
-        // Who sends more behind a last answer and takes that answer slowly may lose it to the reset.
+        // A client that sends more after a last answer and takes that answer slowly may lose it to the reset.
         let outlived_linger =
             end == End::Reset && self.manner.pauses_percent > 0 && line.next > self.done + 1;
         let may_miss = outlived_linger || self.is_excused || (line.may_close && !was_asked);
@@ -370,7 +370,7 @@ impl Client {
                 request.id,
                 self.describe()
             );
-            // It was not looked at: another connection may do better.
+            // The request was not read: another connection may do better.
             self.done += usize::from(self.is_excused);
         }
     }
@@ -424,7 +424,7 @@ impl Line {
         }
     }
 
-    /// Small pieces to begin with; a long body in such pieces would take too many turns.
+    /// Small pieces at first; a long body in such pieces would take too many turns.
     fn piece_max(&self, max: usize) -> usize {
         match self.moved_bytes < 5_000 {
             true => max,
@@ -451,7 +451,7 @@ impl Line {
     }
 }
 
-/// The answer is the proxy's own, or the platform's to the last try, to the last byte.
+/// Asserts that the answer is the proxy's own, or the platform's to the last try, to the last byte.
 fn check_answer(request: &Request, answer: &Final, ledger: &mut Ledger) {
     let id = &request.id;
     let Some(tag) = &answer.tag else {

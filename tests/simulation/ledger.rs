@@ -1,4 +1,4 @@
-//! What was asked and what the platforms answered: against it the clients check what they get.
+//! What was asked and what the platforms answered: the clients check what they get against it.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use super::plan::Request;
 pub struct Ledger {
     pub requests: BTreeMap<String, Entry>,
     answers: BTreeMap<String, Answer>,
-    /// Requests that clients saw answered, whole or cut, and that the figures must count.
+    /// Requests that clients saw answered, whole or cut short, and that the figures must count.
     pub counted: u64,
-    /// Requests that may have been counted or not: their clients left.
+    /// Requests that may or may not have been counted: their clients left.
     pub doubtful: u64,
     pub answered: u64,
     pub answered_by_platform: u64,
@@ -25,20 +25,20 @@ pub struct Ledger {
 /// One request as the platforms see it.
 pub struct Entry {
     pub request: Request,
-    /// How often a platform got its head.
+    /// How many times a platform got its head.
     pub tries: usize,
     /// The tag of the last answer to it.
     pub last: Option<String>,
 }
 
-/// What a platform meant to answer to one try.
+/// What a platform intended to answer to one try.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
     pub content: Vec<u8>,
     /// Nothing cuts it off: the client must get all of it.
     pub is_whole: bool,
-    /// It may come before the request was read.
+    /// It may be sent before the request was read.
     pub is_early: bool,
 }
 
@@ -59,7 +59,7 @@ impl Ledger {
         self.requests.insert(request.id.clone(), entry);
     }
 
-    /// A platform has got the head of the request `id`; the tag of its answer.
+    /// Records that a platform has got the head of the request `id`. Returns the request and the tag of its answer.
     pub fn begin_try(&mut self, id: &str) -> (Request, String) {
         let entry = self.requests.get_mut(id).expect("a request that was sent");
         entry.tries += 1;

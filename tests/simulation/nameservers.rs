@@ -14,13 +14,13 @@ use super::random::Random;
 
 const CONF: &str = "nameserver 10.0.0.1\nnameserver 10.0.0.2\noptions timeout:1 attempts:2";
 
-/// Where every name leads by the truth.
+/// Where every name leads in honest replies.
 const TRUE: [IpAddr; 2] = both(1);
 
-/// Where it leads by a lie.
+/// Where it leads in a name server's false replies.
 const FALSE: [IpAddr; 2] = both(66);
 
-/// Where it leads by somebody who does not know what was asked: nobody may believe that.
+/// Where it leads in replies from someone who does not know the question: these must never be believed.
 const FORGED: [IpAddr; 2] = both(99);
 
 /// An address of each family.
@@ -31,7 +31,7 @@ const fn both(number: u8) -> [IpAddr; 2] {
 
 pub struct Names {
     core: Core,
-    /// By the resolver's sockets: what is on its way to each.
+    /// By the resolver's socket: what is on its way to it.
     sockets: BTreeMap<usize, Socket>,
     lies: bool,
     random: Random,
@@ -59,7 +59,7 @@ impl Names {
         }
     }
 
-    /// Whether somebody else than the name's owner is at `address`.
+    /// Whether someone other than the name's owner is at `address`.
     pub fn is_false(address: IpAddr) -> bool {
         FALSE.contains(&address)
     }
@@ -92,7 +92,7 @@ impl Names {
             .min()
     }
 
-    /// Replies arrive, time limits pass.
+    /// Lets replies arrive and time limits expire.
     pub fn expire(&mut self, now: Now) {
         let mut arrived = Vec::new();
         for (slot, socket) in &mut self.sockets {
@@ -106,7 +106,7 @@ impl Names {
             }
         }
         for (slot, nonce, coming) in arrived {
-            // What comes to a socket that has been closed meanwhile reaches nobody.
+            // What comes to a socket that has been closed meanwhile is lost.
             if self
                 .core
                 .asking(slot)
@@ -123,7 +123,7 @@ impl Names {
         self.ask(now);
     }
 
-    /// Sends what is to be asked and has not been.
+    /// Sends the queries that have not been sent yet.
     fn ask(&mut self, now: Now) {
         for slot in 0..SOCKETS_MAX {
             let Some(asking) = self.core.asking(slot) else {
@@ -158,7 +158,7 @@ fn truth(query: &[u8], random: &mut Random) -> Vec<u8> {
 fn lie(query: &[u8], random: &mut Random) -> VecDeque<Coming> {
     let honest = truth(query, random);
     let messages = match random.between(0, 9) {
-        // Before the server's own reply.
+        // They arrive before the server's own reply.
         0 => {
             let mut messages = dns::forged(&dns::addressed(query, 60, &FORGED));
             messages.push(honest);

@@ -38,10 +38,10 @@ pub struct Wires {
     random: Random,
 }
 
-/// A connection of the proxy's, at its other end.
+/// A connection of the proxy, seen from its other end.
 pub struct Arrival {
     pub wire: Shared,
-    /// A lie has led it to somebody else than a platform.
+    /// A false reply has led it to someone other than a platform.
     pub is_astray: bool,
 }
 
@@ -52,7 +52,7 @@ enum Stage {
     Connecting(Planned),
 }
 
-/// What becomes of a dial, and when; never when there is no time.
+/// The outcome of a dial, and when it comes; never if there is no time.
 struct Planned {
     at: Option<Instant>,
     fault: Option<Fault>,
@@ -85,7 +85,7 @@ impl Wires {
         (connection, wire)
     }
 
-    /// Sessions whose dials can go on.
+    /// Sessions whose dials can continue.
     pub fn due(&mut self, now: Now) -> Vec<usize> {
         let connecting = self.dials.iter().filter(|(_, stage)| {
             let at = stage.ends_at();
@@ -140,7 +140,7 @@ impl Wires {
         let mut planned = Planned {
             at: Some(at),
             fault: None,
-            // One that leads somewhere is as good as all others to the proxy.
+            // Any address that connects is as good as another to the proxy.
             is_astray: Names::is_false(self.random.pick(addresses)),
         };
         if !self.has_faults || self.random.percent(90) {

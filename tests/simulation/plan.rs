@@ -1,4 +1,4 @@
-//! What a client means to ask, and how it looks on the wire.
+//! What a client intends to ask, and how it looks on the wire.
 
 use super::random::Random;
 
@@ -11,13 +11,13 @@ pub const PLATFORMS: [(&str, &str, &str); 2] = [
 /// One request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `c2r0`: nobody else's.
+    /// Unique, such as `c2r0`.
     pub id: String,
     pub method: &'static str,
     pub is_http10: bool,
     pub expects: bool,
     pub flaw: Option<Flaw>,
-    /// The place of its platform.
+    /// The index of its platform.
     pub platform: usize,
     pub content: Vec<u8>,
     pub head_bytes: Vec<u8>,
@@ -34,7 +34,7 @@ pub enum Flaw {
     HugeHead,
     UnknownPlatform,
     WrongKey,
-    /// The body breaks off into nonsense after a good head.
+    /// The body turns into nonsense after a good head.
     ChunkSize,
 }
 
@@ -70,7 +70,7 @@ impl Request {
         request
     }
 
-    /// Whether the request counts in the figures once its head was read: it is meant for a platform that there is.
+    /// Whether the request counts in the figures once its head was read: it is meant for a platform that exists.
     pub fn is_counted(&self) -> bool {
         self.is_understood() && self.flaw != Some(Flaw::UnknownPlatform)
     }
@@ -159,7 +159,7 @@ impl Request {
 
     fn add_flaw(&mut self, head: &mut String) {
         match self.flaw {
-            // An HTTP/1.0 request needs no Host: another flaw in its place.
+            // An HTTP/1.0 request needs no Host: another flaw replaces this one.
             Some(Flaw::NoHost) if self.is_http10 => head.push_str("no colon\r\n"),
             Some(Flaw::BothFramings) => {
                 head.push_str("Content-Length: 3\r\nContent-Length: 4\r\n");
@@ -183,7 +183,7 @@ pub fn client_key(client: usize) -> String {
     format!("client-key-number-{client}")
 }
 
-/// `size` bytes that begin with their owner's mark and are like nobody else's.
+/// `size` bytes that begin with their owner's mark and differ from everyone else's.
 pub fn filler(mark: &str, size: usize, random: &mut Random) -> Vec<u8> {
     let mut bytes = format!("<{mark}>").into_bytes();
     while bytes.len() < size {

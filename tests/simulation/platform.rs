@@ -16,14 +16,14 @@ use super::wire::{Got, Shared};
 pub struct Platform {
     wire: Shared,
     conduct: Conduct,
-    /// It is no platform, and speaks for itself.
+    /// It is not a platform, and speaks without being asked.
     is_stranger: bool,
     unread: Vec<u8>,
     asked: Option<Asked>,
     script: VecDeque<Action>,
-    /// Nothing happens before that.
+    /// Nothing happens before then.
     sleeps_until: Option<Instant>,
-    /// It stops reading after so many bytes.
+    /// It stops reading after this many bytes.
     deaf_after: usize,
     has_ended: bool,
     random: Random,
@@ -70,7 +70,7 @@ impl Platform {
         self.has_ended && self.wire.borrow().proxy_has_closed
     }
 
-    /// Does what it can; whether anything happened.
+    /// Does what it can; returns whether anything happened.
     pub fn act(&mut self, ledger: &mut Ledger, now: Now) -> bool {
         let mut acted = self.read();
         if !self.is_stranger && (!self.has_ended || !self.unread.is_empty()) {
@@ -79,7 +79,7 @@ impl Platform {
         let is_drained = self.wire.borrow().is_drained();
         let does_anything = matches!(self.conduct, Conduct::Anything);
         if does_anything && self.is_idle() && is_drained && self.random.percent(1) {
-            // It closes while it waits in the pool.
+            // It closes while the connection is idle in the pool.
             let ending = self
                 .random
                 .pick(&[Ending::Finish, Ending::Close, Ending::Reset]);
@@ -148,7 +148,7 @@ impl Platform {
             return false;
         }
         if self.script.is_empty() {
-            // It was answered before it was read: what follows is the next request.
+            // It was answered before it was read completely: what follows is the next request.
             self.asked = None;
             return !self.unread.is_empty();
         }
@@ -207,13 +207,13 @@ impl Platform {
             Action::AwaitBody | Action::Wait(_) | Action::End(_) | Action::Silence => false,
         };
         if self.script.iter().any(sends_stray) {
-            // A read that splits the two answers would let the second come while the connection waits in the pool,
-            // where nothing tells it from the next request's.
+            // If a read split the two answers, the second would arrive while the connection is idle in the pool, where
+            // it cannot be told from the answer to the next request.
             self.wire.borrow_mut().become_smooth();
         }
     }
 
-    /// Does the script's next action; whether it was done.
+    /// Does the script's next action; returns whether it was done.
     fn go_on(&mut self, now: Now) -> bool {
         if self.sleeps_until.is_some_and(|until| now.instant < until) {
             return false;
@@ -274,7 +274,7 @@ impl Platform {
     }
 }
 
-/// A platform's key is shown, where it belongs, and nothing of the client's.
+/// Asserts that a platform's key is sent in its field, and nothing of the client's.
 fn check_secrets(head: &Head) {
     let host = head.one("host").expect("a Host field");
     let (name, auth_header, auth_prefix) = PLATFORMS

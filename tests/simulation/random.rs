@@ -1,4 +1,4 @@
-//! The one source of chance: SplitMix64, so that a seed tells a whole run.
+//! The only source of randomness: SplitMix64, so that a seed determines a whole run.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ impl Random {
         Random(seed)
     }
 
-    /// A source of its own for a part of the world.
+    /// An independent source for a part of the world.
     pub fn fork(&mut self) -> Random {
         Random(self.next())
     }
@@ -36,7 +36,7 @@ impl Random {
         choices[self.between(0, choices.len() - 1)].clone()
     }
 
-    /// Mostly small, now and then up to `high`.
+    /// Mostly small, occasionally up to `high`.
     pub fn size(&mut self, high: usize) -> usize {
         match self.between(0, 9) {
             0 => 0,

@@ -1,4 +1,4 @@
-//! A strict little reader of HTTP/1.1 messages, written without a look at the proxy's. All it reads was written by the
+//! A small, strict reader of HTTP/1.1 messages, written independently of the proxy's. All its input was written by the
 //! proxy: what it does not understand is a failure.
 
 /// A message's first line and fields, names in lower case.
@@ -9,7 +9,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Takes a whole head off the front of `buffer`, if it is there.
+    /// Takes a complete head off the front of `buffer`, if there is one.
     pub fn take(buffer: &mut Vec<u8>) -> Option<Head> {
         let end = buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
         let text = letters(buffer.drain(..end + 4));
@@ -19,7 +19,7 @@ impl Head {
         Some(Head { start, fields })
     }
 
-    /// The value of the field that must not be there twice.
+    /// The value of a field that must not occur twice.
     pub fn one(&self, name: &str) -> Option<&str> {
         let mut found = self.fields.iter().filter(|(other, _)| other == name);
         let value = found.next().map(|(_, value)| value.as_str());
@@ -53,7 +53,7 @@ impl Head {
 /// How the rest of a body is delimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// So many bytes are to come.
+    /// This many bytes are still to come.
     Length(usize),
     Chunked(Chunk),
     UntilEnd,
@@ -136,7 +136,7 @@ impl Chunk {
     }
 }
 
-/// What RFC 9110 section 6.5.1 keeps out of trailers: fields that frame, route or authenticate.
+/// Fields that RFC 9110 section 6.5.1 keeps out of trailers: those that frame, route or authenticate.
 const NOT_IN_TRAILERS: [&str; 12] = [
     "authorization",
     "connection",
@@ -166,7 +166,7 @@ fn field(line: &str) -> (String, String) {
     (name.to_ascii_lowercase(), value.to_string())
 }
 
-/// Each byte a letter: one above 0x7f may stand in a value and nowhere else.
+/// Each byte as a character: one above 0x7f may occur in a value and nowhere else.
 fn letters(bytes: impl Iterator<Item = u8>) -> String {
     bytes.map(char::from).collect()
 }

@@ -6,7 +6,7 @@ use super::ledger::Answer;
 use super::plan::{chunked, filler};
 use super::random::Random;
 
-/// A platform's next doing.
+/// A platform's next action.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Reads the request to its end.
@@ -15,7 +15,7 @@ pub enum Action {
     Send(Vec<u8>),
     /// Ends its direction, closes or resets.
     End(Ending),
-    /// Says nothing more, for ever.
+    /// Sends nothing more, ever.
     Silence,
 }
 
@@ -31,7 +31,7 @@ pub enum Ending {
 pub enum Conduct {
     Flawless,
     Anything,
-    /// Each answer ends before this byte of it.
+    /// Each answer ends before the byte at this offset.
     BreaksOff(Form, usize, Ending),
 }
 
@@ -44,18 +44,18 @@ pub enum Form {
     UntilEnd,
 }
 
-/// An answer under construction: the pieces come one after the other.
+/// An answer under construction: the pieces are sent one after the other.
 struct Draft {
     actions: Vec<Action>,
     pieces: Vec<Vec<u8>>,
     answer: Answer,
     form: Form,
     closes: bool,
-    /// It leaves at once, in one piece.
+    /// It is sent at once, in one piece.
     is_prompt: bool,
 }
 
-/// Content of an answer at most, and of one that breaks off at a certain byte.
+/// The most content of an answer, and of one that breaks off at a certain byte.
 const CONTENT_BYTES_MAX: usize = 120_000;
 const BROKEN_BYTES_MAX: usize = 50;
 
@@ -86,7 +86,7 @@ fn clean(tag: &str, is_head: bool, random: &mut Random) -> (Vec<Action>, Answer)
     draft.finish(random)
 }
 
-/// Draws what somebody does who speaks another protocol and was not asked anything.
+/// Draws what someone does who speaks another protocol and was not asked anything.
 pub fn strange(random: &mut Random) -> Vec<Action> {
     let banners = [
         "",
@@ -230,12 +230,12 @@ impl Draft {
         }
     }
 
-    /// Ends the answer before any byte of it.
+    /// Ends the answer before one of its bytes.
     fn cut(&mut self, random: &mut Random) {
         let bytes = self.bytes();
         let end = random.between(0, bytes.len() - 1);
         self.actions.push(Action::Send(bytes[..end].to_vec()));
-        // An end in order completes a body that lasts until the end.
+        // An orderly end would complete a body that lasts until the end.
         let last = match (self.form, random.between(0, 2)) {
             (_, 0) => Action::End(Ending::Reset),
             (Form::UntilEnd, _) | (_, 1) => Action::Silence,
@@ -252,7 +252,7 @@ impl Draft {
         bytes.truncate(offset);
         let is_all = offset >= head + self.pieces[1].len();
         let ends_body = self.form == Form::UntilEnd && offset >= head;
-        // A reset may take along what was sent before it.
+        // A reset may discard what was sent before it.
         self.answer.is_whole = (is_all || ends_body) && ending != Ending::Reset;
         if ends_body {
             self.answer.content.truncate(offset - head);
@@ -288,7 +288,7 @@ impl Draft {
         [self.begun(Action::Send(text)), vec![Action::End(end)]].concat()
     }
 
-    /// Puts nonsense where a chunk's size should stand.
+    /// Puts nonsense in place of a chunk's size.
     fn break_chunk(&mut self, random: &mut Random) {
         if self.form == Form::Chunked {
             let body = &mut self.pieces[1];
@@ -302,7 +302,7 @@ impl Draft {
         }
     }
 
-    /// Lets a second answer follow at once, so that the proxy has it before the connection could be used again.
+    /// Appends a second answer, so that the proxy has it before the connection could be used again.
     fn answer_twice(&mut self) {
         if self.bytes().len() < 2_000 {
             let stray = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-sim-answer: stray\r\n\r\nstray";

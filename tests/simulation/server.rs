@@ -1,4 +1,4 @@
-//! The server's turn without a poll and doors, with a clock that is set.
+//! The server's turn without a poll and listening sockets, with a clock that is set.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -30,15 +30,15 @@ use super::plan::{PLATFORMS, client_key};
 use super::random::Random;
 use super::wire::Shared;
 
-/// Reads and writes of one session in one turn; more is a loop that does not end.
+/// The most reads and writes of one session in one turn; more is an endless loop.
 const CALLS_PER_TURN_MAX: u64 = 20_000;
 
-/// By what a session may overstep the bound of kept bodies: what it had read already, and the framing of a chunk that was
-/// cut where that ended.
+/// By how much a session may exceed the bound of kept bodies: what it had read already, and the framing of a chunk that
+/// was cut where that ended.
 const OVERSTEP_BYTES_MAX: u64 = BUFFER_BYTES as u64 + 100;
 
-/// Turns in a row in which a session asks for another one although nothing moves: what is in its buffers already may come in
-/// pieces of a byte, of which a share takes some hundred.
+/// The most consecutive turns in which a session may ask for another one although nothing moves: what is in its buffers
+/// already may come in pieces of one byte, of which a share takes some hundred.
 const IDLE_TURNS_MAX: u32 = 12;
 
 pub struct Server {
@@ -95,7 +95,7 @@ impl Server {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether there was anything to do.
+    /// Runs one turn; returns whether there was anything to do.
     pub fn turn(&mut self, random: &mut Random, now: Now) -> bool {
         self.deliver_events(random, now);
         self.scheduler.fire_timers(now);
@@ -107,7 +107,7 @@ impl Server {
         self.scheduler.begin_probes(core, &mut network.owners, now);
         let (has_work, calls_before) = (self.scheduler.has_work(), network.calls.get());
         self.scheduler.drive_first(core, network, now);
-        // Now and then its time is over before all have had their turn.
+        // Occasionally the turn's time is over before all sessions have been driven.
         self.scheduler
             .drive_rest(core, network, now, || random.percent(10));
         self.scheduler.wake_by(core);
@@ -117,7 +117,7 @@ impl Server {
         has_work
     }
 
-    /// Nobody may keep the server awake without getting any further.
+    /// No session may keep the server awake without making progress.
     fn check_progress(&mut self, calls: u64, now: Now) {
         let sessions = self.scheduler.len().max(1) as u64;
         assert!(
@@ -135,7 +135,7 @@ impl Server {
         assert!(self.idle_turns <= IDLE_TURNS_MAX, "a session spins");
     }
 
-    /// What must be true at the end of every turn.
+    /// What must hold at the end of every turn.
     fn check_bounds(&self) {
         let memory = &self.core.retry_memory;
         let allowed = memory.max + self.scheduler.len() as u64 * OVERSTEP_BYTES_MAX;
@@ -156,7 +156,7 @@ impl Server {
         assert_eq!(self.scheduler.defects(), 0, "a defect ended a step");
     }
 
-    /// Most edges come at once, some late; now and then a hint comes for nothing.
+    /// Most edges arrive at once, some late; occasionally a hint comes for nothing.
     fn deliver_events(&mut self, random: &mut Random, now: Now) {
         for (token, wire) in self.network.known.clone() {
             let mut news = Hints::NONE;
@@ -185,7 +185,7 @@ impl Server {
         }
     }
 
-    /// What must be true when nobody is left.
+    /// What must hold when no session is left.
     pub fn check_settled(&self, now: Now) {
         assert!(self.scheduler.is_empty(), "a session remains");
         assert_eq!(self.scheduler.streams(), 0, "a stream remains");

@@ -1,4 +1,4 @@
-//! One TCP connection as the proxy's kernel shows it: two queues, two ends, and edges instead of levels.
+//! One TCP connection as the kernel shows it to the proxy: two queues, two ends, and edges instead of levels.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ pub enum End {
     Reset,
 }
 
-/// What the peer gets of the proxy.
+/// What the peer receives from the proxy.
 #[derive(Debug)]
 pub enum Got {
     Bytes(Vec<u8>),
@@ -34,9 +34,9 @@ pub struct Wire {
     inbound: VecDeque<u8>,
     inbound_max: usize,
     inbound_end: Option<End>,
-    /// The peer's FIN waits behind a full receive buffer: the kernel has not got it.
+    /// The peer's FIN waits behind a full receive buffer: the kernel has not received it.
     fin_waits: bool,
-    /// The peer has closed both directions: what is written to it makes a reset.
+    /// The peer has closed both directions: anything written to it causes a reset.
     peer_is_gone: bool,
     outbound: VecDeque<u8>,
     outbound_max: usize,
@@ -44,9 +44,9 @@ pub struct Wire {
     write_is_blocked: bool,
     resets_on_close: bool,
     pub proxy_has_closed: bool,
-    /// What the poll has not told yet.
+    /// What the poll has not reported yet.
     pub pending: Hints,
-    /// All reads and writes of the proxy, against endless turns.
+    /// Counts all reads and writes of the proxy, to detect endless turns.
     calls: Rc<Cell<u64>>,
 }
 
@@ -77,7 +77,7 @@ impl Wire {
         self.pending.join(Hints::new(true, writable, peer_closed));
     }
 
-    /// The peer sends; how much was taken.
+    /// The peer sends; returns how many bytes were taken.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
         assert!(
             self.inbound_end.is_none() && !self.fin_waits,
@@ -87,7 +87,7 @@ impl Wire {
             return 0;
         }
         if self.proxy_has_closed {
-            // Nobody is there: a reset comes back, and it may cost what was not read.
+            // The other end is closed: a reset comes back, and it may discard what was not read.
             self.break_outbound();
             return bytes.len();
         }
@@ -99,13 +99,13 @@ impl Wire {
         count
     }
 
-    /// Arrives whole from now on.
+    /// From now on, what is sent arrives whole.
     pub fn become_smooth(&mut self) {
         self.is_rough = false;
         self.inbound_max = self.inbound_max.max(40_000);
     }
 
-    /// The proxy has read everything.
+    /// Whether the proxy has read everything.
     pub fn is_drained(&self) -> bool {
         self.inbound.is_empty()
     }
@@ -123,7 +123,7 @@ impl Wire {
         self.raise(true);
     }
 
-    /// The peer closes: with bytes unread that is a reset.
+    /// The peer closes: with unread bytes that is a reset.
     pub fn close(&mut self) {
         if !self.outbound.is_empty() {
             return self.reset();
@@ -189,7 +189,7 @@ impl Wire {
             *place = byte;
         }
         if !self.inbound.is_empty() {
-            // A short read has drained the kernel: what is left comes just now, with an edge.
+            // A short read has drained the kernel's buffer: the rest arrives just now, with an edge.
             self.raise(self.inbound_end.is_some());
         }
         if self.fin_waits {

@@ -1,4 +1,4 @@
-//! One run: clients, the proxy and platforms take turns until everybody has gone.
+//! One run: clients, the proxy and platforms take turns until everyone has gone.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::random::Random;
 use super::script::Conduct;
 use super::server::Server;
 
-/// More turns than any run needs; one that goes on is a loop without end.
+/// More turns than any run needs; a run that exceeds it is an endless loop.
 const TURNS_MAX: usize = 60_000;
 
 /// What one run did, for the sum of all.
@@ -37,12 +37,12 @@ struct World {
     jump: Option<(usize, Jump)>,
 }
 
-/// How clocks jump a day.
+/// How the clocks jump by a day.
 #[derive(Clone, Copy)]
 enum Jump {
     /// The machine slept: all time has passed.
     Slept,
-    /// The calendar was set.
+    /// Only the wall clock was set.
     Ahead,
     Back,
 }
@@ -59,7 +59,8 @@ pub fn run(seed: u64) -> Summary {
     run_with(seed, conduct)
 }
 
-/// Runs a world to its end in which all platforms behave so; all else is flawless where they are not free.
+/// Runs a world to its end in which all platforms behave as `conduct` says; unless that is `Anything`, all else is
+/// flawless.
 pub fn run_with(seed: u64, conduct: Conduct) -> Summary {
     let mut world = World::new(seed, conduct);
     let mut turns = 0;
@@ -93,7 +94,7 @@ impl World {
         };
         let count = match conduct {
             Conduct::Flawless | Conduct::Anything => random.between(1, 8),
-            // There are many such worlds, and nothing is new in a larger one.
+            // There are many such worlds, and a larger one would test nothing new.
             Conduct::BreaksOff(..) => 1,
         };
         let server = Server::new(count, has_faults, &mut random, now);
@@ -124,7 +125,7 @@ impl World {
     }
 
     fn turn(&mut self, turn: usize) {
-        // Not everybody comes along in every turn; whoever did not may have something to do.
+        // Not everyone acts in every turn; those that did not may have something to do.
         let all_come = self.random.percent(50);
         let mut acted = !all_come;
         for client in &mut self.clients {
@@ -146,7 +147,7 @@ impl World {
         self.let_time_pass(acted || worked || self.server.has_work(), turn);
     }
 
-    /// A little while somebody has something to do, else up to the next time at which somebody has.
+    /// A little while anyone has something to do, else up to the next time at which anyone has.
     fn let_time_pass(&mut self, is_busy: bool, turn: usize) {
         match self.jump.filter(|(at, _)| *at == turn) {
             Some((_, Jump::Slept)) => {

@@ -1,4 +1,4 @@
-//! A client that sends the bytes it is given and reads answers strictly.
+//! A client that sends the bytes it is given and parses answers strictly.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use super::{PATIENCE, place};
 /// One connection.
 pub struct Client {
     stream: Stream,
-    /// What was read and belongs to no answer yet.
+    /// What has been read and belongs to no answer yet.
     unread: Vec<u8>,
 }
 
@@ -26,7 +26,7 @@ enum Stream {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    /// Status line and field lines, with the empty line.
+    /// Status line and field lines, including the empty line.
     pub head: String,
     /// Without its framing.
     pub body: Vec<u8>,
@@ -35,19 +35,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The values of a field, in any case of its name.
+    /// The values of a field, whose name matches in any case.
     pub fn fields(&self, name: &str) -> Vec<&str> {
         fields(&self.head, name)
     }
 
-    /// The value of a field that is there once or not at all.
+    /// The value of a field that occurs at most once.
     pub fn field(&self, name: &str) -> Option<&str> {
         let values = self.fields(name);
         assert!(values.len() <= 1, "{name} is there {} times", values.len());
         values.first().copied()
     }
 
-    /// The seconds of a `Retry-After` that is there.
+    /// The seconds of a `Retry-After` that must be present.
     pub fn retry_after(&self) -> u64 {
         let wait = self.field("retry-after").expect("a time");
         wait.parse().expect("seconds")
@@ -61,7 +61,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The `code` of an error of the proxy's own, in body and head alike.
+    /// The `code` of one of the proxy's own errors, the same in body and head.
     pub fn error_code(&self) -> String {
         let json = self.json();
         let code = json["error"]["code"].as_str().expect("a code");
@@ -75,7 +75,7 @@ impl Client {
         Client::try_connect(port).expect("the proxy accepts")
     }
 
-    /// As [`Client::connect`], where nobody may listen.
+    /// As [`Client::connect`], where possibly no process listens.
     pub fn try_connect(port: u16) -> io::Result<Client> {
         let stream = TcpStream::connect((place::programs_host(), port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -86,7 +86,7 @@ impl Client {
         })
     }
 
-    /// Goes on with TLS, to `localhost`; the handshake is over then.
+    /// Continues with TLS, to `localhost`, and completes the handshake.
     pub fn secure(self, config: &Arc<ClientConfig>) -> io::Result<Client> {
         let name = ServerName::try_from("localhost").expect("a name");
         let mut session =
@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// Ends the sending direction of a TLS session by its alert alone: the socket stays open.
+    /// Ends the sending direction of a TLS session with a close_notify alert only: the socket stays open.
     pub fn notify_of_close(&mut self) {
         match &mut self.stream {
             Stream::Plain(_) => panic!("it is plain"),
@@ -145,12 +145,12 @@ impl Client {
             .expect("the proxy reads");
     }
 
-    /// As [`Client::send`], where the proxy may have closed already.
+    /// As [`Client::send`], where the proxy may have closed already. Returns whether the bytes were written.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// A request and its answer on a connection of its own; an error when the connection breaks anywhere.
+    /// A request and its answer on a connection of its own; an error if the connection breaks at any point.
     pub fn ask_once(port: u16, request: &str) -> io::Result<Vec<u8>> {
         let mut client = Client::try_connect(port)?;
         client.stream.write_all(request.as_bytes())?;
@@ -159,7 +159,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// As [`Client::answer`], where the connection may break; its status.
+    /// The status of the next answer, as [`Client::answer`], where the connection may break.
     pub fn try_status(&mut self) -> io::Result<u16> {
         let mut piece = [0; 4096];
         loop {
@@ -214,7 +214,7 @@ impl Client {
         answer
     }
 
-    /// Status line and field lines of the next answer, interim ones included.
+    /// Status line and field lines of the next answer, which may be an interim one.
     pub fn head(&mut self) -> String {
         let end = self.until(b"\r\n\r\n");
         let head: Vec<u8> = self.unread.drain(..end).collect();
@@ -264,7 +264,7 @@ impl Client {
         }
     }
 
-    /// So many bytes.
+    /// The next `count` bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.unread.len() < count {
             assert_ne!(self.read(), 0, "the connection ended early");
@@ -278,7 +278,7 @@ impl Client {
         std::mem::take(&mut self.unread)
     }
 
-    /// Awaits the end of the connection: nothing more comes.
+    /// Awaits the end of the connection, before which nothing more may come.
     pub fn ends(&mut self) {
         let rest = self.rest();
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
@@ -332,7 +332,7 @@ impl Client {
     }
 }
 
-/// Status of a first answer with a length, and what follows it; none while it is not whole.
+/// The status of the first answer, which has a length, and what follows it; none while it is incomplete.
 fn whole_answer(unread: &[u8]) -> Option<(u16, Vec<u8>)> {
     let end = unread.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&unread[..end]).expect("a head is text");

@@ -1,4 +1,4 @@
-//! What tests of the whole binary share: a proxy in a folder of its own, a client that speaks bytes, and a platform
+//! What tests of the whole binary share: a proxy in a folder of its own, a client that sends raw bytes, and a platform
 //! that does what a test tells it. Each test program uses a part of it.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -12,10 +12,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
-/// How long anything may take that has no promised time; a busy machine may need it.
+/// How long anything may take for which no time is promised; a busy machine may need it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A page's time, in milliseconds since 1970.
+/// The time that a page shows, in milliseconds since 1970.
 pub fn unix_ms(time: &Value) -> u64 {
     let time = humantime::parse_rfc3339(time.as_str().expect("a time")).expect("RFC 3339");
     let since = time.duration_since(UNIX_EPOCH).expect("later");

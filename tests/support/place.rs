@@ -1,12 +1,12 @@
-//! Where the program under test runs: beside the test, or in a network of its own, which the test reaches as from another
-//! machine.
+//! Where the program under test runs: beside the test, or in a network namespace of its own, which the test reaches as
+//! if from another machine.
 
 use std::process::Command;
 
 /// Set for a test whose programs run in the other network.
 pub const APART: &str = "TEST_PROGRAMS_APART";
 
-/// That network's name, and both ends of the way there.
+/// That network's name, and the addresses of both ends of the link to it.
 pub const NETWORK: &str = "programs";
 pub const TEST_HOST: &str = "10.0.0.1";
 pub const PROGRAMS_HOST: &str = "10.0.0.2";
@@ -17,22 +17,22 @@ pub fn is_apart() -> bool {
     std::env::var_os(APART).is_some()
 }
 
-/// Where what the test serves is reached.
+/// The address at which the test's own servers are reached.
 pub fn test_host() -> &'static str {
     if is_apart() { TEST_HOST } else { HERE }
 }
 
-/// Where programs are reached.
+/// The address at which programs are reached.
 pub fn programs_host() -> &'static str {
     if is_apart() { PROGRAMS_HOST } else { HERE }
 }
 
-/// Where programs listen: from both networks they are reached.
+/// The address on which programs listen, so that both networks reach them.
 pub fn listening_host() -> &'static str {
     if is_apart() { "0.0.0.0" } else { HERE }
 }
 
-/// Starts `program` where programs run. What it starts itself is there, too.
+/// A command that runs `program` where programs run. Its own children run there, too.
 pub fn command(program: &str) -> Command {
     if !is_apart() {
         return Command::new(program);

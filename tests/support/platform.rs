@@ -1,4 +1,4 @@
-//! A platform that does what a test tells it, over real sockets and with one thread a connection.
+//! A platform that does what a test tells it, over real sockets and with one thread per connection.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -20,9 +20,9 @@ pub struct Platform {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Request line and field lines, with the empty line.
+    /// Request line and field lines, including the empty line.
     pub head: String,
-    /// With its framing.
+    /// Including its framing.
     pub body: Vec<u8>,
     /// The connection on which it came, counted from 0.
     pub connection: usize,
@@ -47,7 +47,7 @@ impl Seen {
         fields(&self.head, name)
     }
 
-    /// The key that it showed.
+    /// The key that it carries.
     pub fn key(&self) -> &str {
         let value = self.fields("authorization");
         value
@@ -63,7 +63,7 @@ impl Seen {
 }
 
 impl Platform {
-    /// A platform that answers each request, read with its body, by `script`.
+    /// A platform that answers each request by `script`, after reading it with its body.
     pub fn serve(script: impl Fn(&Seen, &mut Line) -> Next + Send + Sync + 'static) -> Platform {
         Platform::raw(move |connection, line, seen| {
             while let Some(request) = line.request(connection) {
@@ -75,7 +75,7 @@ impl Platform {
         })
     }
 
-    /// A platform that does with each connection what `script` does.
+    /// A platform that runs `script` on each connection.
     pub fn raw(
         script: impl Fn(usize, &mut Line, &mpsc::Sender<Seen>) + Send + Sync + 'static,
     ) -> Platform {
@@ -108,7 +108,7 @@ impl Platform {
         format!("http://{}:{}", place::test_host(), self.port)
     }
 
-    /// Its entry in `platform.json`, called `test`, without probes' requests mattering: they go to `/probe`.
+    /// Its entry in `platform.json`, named `test`. Probes go to `/probe`, so that they can be told from other requests.
     pub fn entry(&self, keys: &[&str]) -> Value {
         json!({
             "name": "test", "base_url": self.base_url(), "api_path": "/v1",
@@ -116,7 +116,7 @@ impl Platform {
         })
     }
 
-    /// The next request that is no probe.
+    /// The next request that is not a probe.
     pub fn next(&self) -> Seen {
         let seen = self.seen.lock().expect("no thread panicked");
         loop {
@@ -157,7 +157,7 @@ impl Line {
         }
     }
 
-    /// Sends bytes; false once the proxy has gone.
+    /// Sends bytes; returns false once the proxy has gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
@@ -170,21 +170,21 @@ impl Line {
         ));
     }
 
-    /// Has the kernel hold about so many bytes at most of what the proxy does not take.
+    /// Limits to about this size what the kernel buffers while the proxy does not read.
     pub fn buffer_at_most(&self, bytes: usize) {
         socket2::SockRef::from(&self.stream)
             .set_send_buffer_size(bytes)
             .expect("an option can be set");
     }
 
-    /// Makes the close that follows a reset.
+    /// Makes the subsequent close a reset.
     pub fn reset(&self) {
         socket2::SockRef::from(&self.stream)
             .set_linger(Some(std::time::Duration::ZERO))
             .expect("an option can be set");
     }
 
-    /// Awaits the proxy's end of the connection; what else comes is dropped. None when it does not end.
+    /// Awaits the proxy's end of the connection; anything else that comes is dropped. None if it does not end.
     pub fn end(&mut self) -> Option<End> {
         let mut piece = [0; 4096];
         loop {
@@ -199,13 +199,13 @@ impl Line {
         }
     }
 
-    /// A request's head, if one comes.
+    /// A request's head, if one arrives.
     pub fn head(&mut self) -> Option<String> {
         let end = self.until(b"\r\n\r\n")?;
         Some(String::from_utf8_lossy(&self.take(end)).into_owned())
     }
 
-    /// So many bytes of a body.
+    /// The next `count` bytes of a body.
     pub fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.unread().len() < count {
             self.read()?;
@@ -263,7 +263,7 @@ impl Line {
         match self.stream.read(&mut piece) {
             Ok(0) | Err(_) => None,
             Ok(count) => {
-                // Once a read, not once a piece: there may be many thousands in what one read has brought.
+                // Once per read, not once per piece: one read may have brought many thousands of pieces.
                 self.read.drain(..self.taken);
                 self.taken = 0;
                 self.read.extend_from_slice(&piece[..count]);

@@ -1,4 +1,4 @@
-//! The program under test in a folder of its own, started, stopped and started again.
+//! The program under test in a folder of its own, started, stopped and restarted.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -26,7 +26,7 @@ pub struct Proxy {
     log: Arc<Log>,
 }
 
-/// A process whose place another one has taken, on the same port and folder. It is killed when dropped.
+/// A process that another one has replaced, on the same port and folder. It is killed when dropped.
 pub struct Former {
     child: Child,
     pub log: Arc<Log>,
@@ -76,14 +76,14 @@ impl Proxy {
         proxy
     }
 
-    /// Runs `script` before the program in the same process: limits, descriptors.
+    /// Runs `script` in the same process before the program: for limits, descriptors.
     pub fn after(mut self, script: &'static str) -> Proxy {
         self.shell = Some(script);
         self.start_again();
         self
     }
 
-    /// Starts it on the port that it had.
+    /// Starts it again, on the port that it had.
     pub fn start_again(&mut self) {
         self.configure(json!({}));
         self.log = Arc::default();
@@ -104,13 +104,13 @@ impl Proxy {
         self.port = port.parse().expect("a port is a number");
     }
 
-    /// As [`Proxy::start_again`], without what a shell did before it.
+    /// As [`Proxy::start_again`], without the shell script before it.
     pub fn start_again_unbounded(&mut self) {
         self.shell = None;
         self.start_again();
     }
 
-    /// Starts one more process beside the present one and takes it for the present one from then on.
+    /// Starts another process beside the present one and treats the new one as the present one from then on.
     pub fn start_beside(&mut self) -> Former {
         let child = self.child.take().expect("it was started");
         let log = Arc::clone(&self.log);
@@ -185,7 +185,7 @@ impl Proxy {
         Client::connect(self.port)
     }
 
-    /// Sends a request whose head begins so, on a connection of its own.
+    /// Sends a request whose head begins with `head`, on a connection of its own.
     pub fn answer(&self, head: &str) -> Answer {
         let mut client = self.connect();
         client.send(format!(
@@ -201,12 +201,12 @@ impl Proxy {
         ))
     }
 
-    /// Sends a request with the client key and gives the answer's status.
+    /// Sends a request with the client key and returns the answer's status.
     pub fn ask(&self, path: &str) -> u16 {
         self.get(path).status
     }
 
-    /// One of its own pages, which the root key opens from elsewhere.
+    /// One of its own pages, which the root key opens from any address.
     pub fn page(&self, path: &str) -> Value {
         let head = format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {ROOT_KEY}");
         self.answer(&head).json()
@@ -262,12 +262,12 @@ impl Log {
         self.text.lock().expect("no thread panicked").clone()
     }
 
-    /// Awaits a line that holds `part`.
+    /// Awaits a line that contains `part`.
     pub fn await_line(&self, part: &str) -> String {
         self.await_lines(part, 1)
     }
 
-    /// Awaits so many lines that hold `part`; the last of them.
+    /// Awaits this many lines that contain `part`, and returns the last of them.
     pub fn await_lines(&self, part: &str, count: usize) -> String {
         let find = |text: &str| {
             let (whole, _) = text.rsplit_once('\n')?;
