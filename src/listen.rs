@@ -39,7 +39,7 @@ pub fn open(address: SocketAddr) -> Result<TcpListener, String> {
             address.ip()
         ),
         std::io::ErrorKind::AddrNotAvailable => format!(
-            "{} is no address of this machine; set another `host` in config.json",
+            "{} is not an address of this machine; set another `host` in config.json",
             address.ip()
         ),
         std::io::ErrorKind::PermissionDenied => format!(

@@ -85,7 +85,7 @@ impl Reloader {
         };
         core.config_error = outcome.err();
         match &core.config_error {
-            None => log::info!("the configuration was taken up anew"),
+            None => log::info!("the new configuration is in force"),
             Some(problems) => {
                 for problem in problems.lines() {
                     log::error!("{problem}");

@@ -98,7 +98,7 @@ fn read(dir: &Path) -> Result<Config, String> {
     match std::fs::metadata(dir.join(".")) {
         Ok(_) => Ok(config::read(dir, &|name| std::env::var(name).ok())),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            Err(format!("{shown} is no folder; name one with --dir"))
+            Err(format!("{shown} is not a folder; name one with --dir"))
         }
         Err(error) => Err(format!(
             "{shown} cannot be entered: {error}; name another folder with --dir"

@@ -24,7 +24,7 @@ export class Refused extends Error {
 /** A response with a success status; throws `Refused`, with status 0 if there is no answer. */
 export async function request(path, { key = rootKey.read(), headers = {}, ...options } = {}) {
   // A browser sends no other characters in a header, and no key of the proxy contains any.
-  if (key && /[^!-~]/.test(key)) throw new Refused(401, "invalid_api_key", "This is no key: it holds a space, or a letter outside ASCII.");
+  if (key && /[^!-~]/.test(key)) throw new Refused(401, "invalid_api_key", "This is not a key: it contains a space, or a letter outside ASCII.");
   const authorization = key ? { authorization: `Bearer ${key}` } : {};
   const all = { cache: "no-store", credentials: "omit", ...options, headers: { ...headers, ...authorization } };
   const response = await fetch(path, all).catch((error) => {

@@ -65,7 +65,7 @@ class Dashboard {
     const young = bins.length === 0 || now - bins[0].start < SPAN_MS_FIRST;
     setText(byId("plots-title").firstChild, young ? "Last 3 minutes " : "Last 15 minutes ");
     for (const plot of this.plots) plot.render(bins, now, young ? SPAN_MS_FIRST : SPAN_MS_MAX);
-    setText(byId("plots-note"), this.plots[0].gaps().length > 0 ? "Grey: nothing is known of that time." : "");
+    setText(byId("plots-note"), this.plots[0].gaps().length > 0 ? "Grey: no data." : "");
   }
 
   /** Version, routes and a refused configuration; public, so it is requested behind the gate as well. */

@@ -321,7 +321,7 @@ fn asks_for_a_root_key_from_another_machine() {
     for (key, words) in [
         ("not-a-root-key-at-all", "takes a root key"),
         (CLIENT_KEY, "takes a root key"),
-        ("root…test", "This is no key"),
+        ("root…test", "This is not a key"),
     ] {
         unlock(&mut chrome, key);
         chrome.wait_for(

@@ -142,7 +142,7 @@ fn read_expiry(fields: &mut Fields<'_, '_>) -> Option<u64> {
         fields.problem(
             "expiry_date",
             format!(
-                "{} is no date; write YYYY-MM-DD, or \"0\" for never",
+                "{} is not a date; write YYYY-MM-DD, or \"0\" for never",
                 quoted(text)
             ),
         );

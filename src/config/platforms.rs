@@ -253,7 +253,7 @@ fn read_auth_header(fields: &mut Fields<'_, '_>) -> String {
             fields.problem(
                 "auth_header",
                 format!(
-                    "{} is no header name; write one such as x-api-key",
+                    "{} is not a header name; write one such as x-api-key",
                     quoted(name)
                 ),
             );

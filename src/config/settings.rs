@@ -149,7 +149,7 @@ fn nets(fields: &mut Fields<'_, '_>, name: &'static str) -> Vec<IpNet> {
             Err(_) => fields.problem(
                 &place,
                 format!(
-                    "{} is no address or range; write 192.0.2.7 or 192.0.2.0/24",
+                    "{} is not an address or range; write 192.0.2.7 or 192.0.2.0/24",
                     quoted(text)
                 ),
             ),
@@ -179,7 +179,7 @@ fn host(fields: &mut Fields<'_, '_>) -> IpAddr {
             fields.problem(
                 "host",
                 format!(
-                    "{} is no address; write 127.0.0.1, 0.0.0.0 or ::",
+                    "{} is not an address; write 127.0.0.1, 0.0.0.0 or ::",
                     quoted(text)
                 ),
             );
@@ -227,7 +227,7 @@ fn origins(fields: &mut Fields<'_, '_>) -> Vec<String> {
             true => origins.push(text.to_string()),
             false => fields.problem(
                 &place,
-                format!("{} is no origin; write https://app.example (no path, no final slash), null or *", quoted(text)),
+                format!("{} is not an origin; write https://app.example (no path, no final slash), null or *", quoted(text)),
             ),
         }
     }
@@ -269,7 +269,7 @@ fn log_level(fields: &mut Fields<'_, '_>) -> log::LevelFilter {
             fields.problem(
                 "log_level",
                 format!(
-                    "{} is no level; write error, warn, info, debug or trace",
+                    "{} is not a log level; write error, warn, info, debug or trace",
                     quoted(other)
                 ),
             );

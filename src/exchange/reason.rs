@@ -184,7 +184,7 @@ impl Reason {
             )
             .into(),
             Reason::MissingApiKey => {
-                "No API key was shown. Send a key of this proxy as `Authorization: Bearer KEY`."
+                "No API key was sent. Send a key of this proxy as `Authorization: Bearer KEY`."
                     .into()
             }
             Reason::InvalidApiKey => {

@@ -420,7 +420,7 @@ impl Journal {
     fn reopen(&mut self, now: Now) -> Result<(), Fault> {
         let finding = self.open_file(now)?;
         if let Some(finding) = finding {
-            log::warn!("{finding}");
+            log::warn!("state_file {finding}");
         }
         Ok(())
     }

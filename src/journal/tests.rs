@@ -272,7 +272,7 @@ fn a_check_does_not_look_through_what_is_very_large() {
     let (folder, now) = (Folder::new(), start());
     // (how it begins, what is told)
     for (begin, want) in [
-        (HEADER, "was not looked through"),
+        (HEADER, "was not read through"),
         (&b"{}"[..], "it is not a journal"),
     ] {
         fs::write(folder.file(), begin).expect("the folder can be written to");

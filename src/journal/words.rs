@@ -8,7 +8,7 @@ use super::record::Damage;
 pub fn warning(path: &Path, fault: Fault) -> String {
     let path = path.display();
     let advice = match fault {
-        Fault::Busy => "it is tried again every second",
+        Fault::Busy => "writing is attempted again every second",
         Fault::Refused(_) | Fault::Failed(_) => "write the path of a file that can be written",
     };
     let why = fault.why();
@@ -22,12 +22,12 @@ pub fn refusal(path: &Path, why: &str) -> String {
 
 pub fn headless(path: &Path) -> String {
     let path = path.display();
-    format!("{path}: its beginning was missing and is written anew")
+    format!("{path}: its header was missing and has been rewritten")
 }
 
 pub fn unread(path: &Path, bytes: u64) -> String {
     let path = path.display();
-    format!("{path}: it has {bytes} bytes, and was not looked through; the next start reads them")
+    format!("{path}: it has {bytes} bytes, and was not read through; the next start will read it")
 }
 
 /// What to report of a file's damage.

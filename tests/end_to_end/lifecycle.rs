@@ -41,7 +41,7 @@ fn the_command_line_tells_what_is_wrong() {
         (
             &["--dir", "/dev/null"],
             1,
-            "/dev/null is no folder; name one with --dir",
+            "/dev/null is not a folder; name one with --dir",
         ),
         (
             &["--check", "--dir", "/does/not/exist"],

@@ -365,7 +365,7 @@ fn a_counter_of_two_clients_does_not_fall_when_one_of_them_goes() {
     team.iter().for_each(ask_with);
     proxy.write("key.json", &json!([team[1]]).to_string());
     proxy.signal("HUP");
-    proxy.log().await_line("taken up anew");
+    proxy.log().await_line("new configuration is in force");
     ask_with(&team[1]);
     let metrics = proxy.answer("GET /metrics HTTP/1.1");
     assert!(

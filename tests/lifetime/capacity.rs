@@ -165,9 +165,7 @@ fn a_configuration_that_cannot_be_opened_is_taken_up_once_it_can() {
     proxy.write("platform.json", "[]");
     proxy.log().await_line("Too many open files");
     drop(clients);
-    proxy
-        .log()
-        .await_line("the configuration was taken up anew");
+    proxy.log().await_line("the new configuration is in force");
     assert_eq!(proxy.ask("/demo/v1/models"), 404);
 }
 

@@ -115,7 +115,9 @@ fn streams_outlive_reloads_and_a_handover_that_loses_no_connection() {
             &json!([platform.entry(&[&key])]).to_string(),
         );
         proxy.signal("HUP");
-        proxy.log().await_lines("taken up anew", reload);
+        proxy
+            .log()
+            .await_lines("new configuration is in force", reload);
         load.go_on(100);
         advance(&mut streams, &pace, reload);
     }
@@ -192,7 +194,7 @@ fn reloads_under_load_fail_no_request() {
         } else {
             // Without a signal it takes up to two seconds.
             let began = Instant::now();
-            proxy.log().await_line("taken up anew");
+            proxy.log().await_line("new configuration is in force");
             assert!(began.elapsed() < Duration::from_secs(3));
         }
         platform.all();

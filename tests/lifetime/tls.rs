@@ -265,7 +265,7 @@ fn new_certificate_files_serve_new_connections_and_keep_the_old_ones() {
     proxy.log().await_line("is refused");
     second.write_to(&proxy);
     // Without a signal: the files are watched.
-    proxy.log().await_line("taken up anew");
+    proxy.log().await_line("new configuration is in force");
     let mut new = proxy
         .connect()
         .secure(&second.trusted(BOTH))

@@ -114,7 +114,7 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
                 .ok_or("the address has no closing bracket; write https://[::1]:8080")?;
             literal.parse::<std::net::Ipv6Addr>().map_err(|_| {
                 format!(
-                    "{} is no IPv6 address; write https://[::1]:8080",
+                    "{} is not an IPv6 address; write https://[::1]:8080",
                     quoted(literal)
                 )
             })?;
@@ -140,7 +140,7 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
             Ok(port) if port > 0 && !digits.starts_with('+') => Some(port),
             _ => {
                 return Err(format!(
-                    "{} is no port; write a number from 1 to 65535",
+                    "{} is not a port; write a number from 1 to 65535",
                     quoted(digits)
                 ));
             }
@@ -153,7 +153,7 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
     }
     if ends_in_number(host) && host.parse::<IpAddr>().is_err() {
         return Err(format!(
-            "{host:?} is no IPv4 address, and no name ends in a number; write one such as 192.0.2.7"
+            "{host:?} is not an IPv4 address, and no host name ends in a number; write one such as 192.0.2.7"
         ));
     }
     Ok((host, port))

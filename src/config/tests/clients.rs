@@ -207,7 +207,7 @@ fn expiry_dates() {
     ] {
         let shown = crate::config::fields::quoted(wrong);
         let want =
-            format!(r#"@expiry_date: {shown} is no date; write YYYY-MM-DD, or "0" for never"#);
+            format!(r#"@expiry_date: {shown} is not a date; write YYYY-MM-DD, or "0" for never"#);
         expect(&[(&format!(r#""expiry_date": "{wrong}""#), &[&want])]);
     }
     expect(&[(

@@ -14,15 +14,15 @@ fn auth() {
         (r#""auth_format": "Schlüssel {key}""#, &[FORMAT]),
         (
             r#""auth_header": "X Key""#,
-            &[r#"@auth_header: "X Key" is no header name; write one such as x-api-key"#],
+            &[r#"@auth_header: "X Key" is not a header name; write one such as x-api-key"#],
         ),
         (
             r#""auth_header": "X-Key:""#,
-            &[r#"@auth_header: "X-Key:" is no header name; write one such as x-api-key"#],
+            &[r#"@auth_header: "X-Key:" is not a header name; write one such as x-api-key"#],
         ),
         (
             r#""auth_header": """#,
-            &[r#"@auth_header: "" is no header name; write one such as x-api-key"#],
+            &[r#"@auth_header: "" is not a header name; write one such as x-api-key"#],
         ),
         (
             r#""auth_header": "HOST""#,

@@ -147,19 +147,19 @@ const WRONG_URLS: &[(&str, &str)] = &[
     ),
     (
         "https://h:0",
-        r#""0" is no port; write a number from 1 to 65535"#,
+        r#""0" is not a port; write a number from 1 to 65535"#,
     ),
     (
         "https://h:65536",
-        r#""65536" is no port; write a number from 1 to 65535"#,
+        r#""65536" is not a port; write a number from 1 to 65535"#,
     ),
     (
         "https://h:x",
-        r#""x" is no port; write a number from 1 to 65535"#,
+        r#""x" is not a port; write a number from 1 to 65535"#,
     ),
     (
         "https://h:+80",
-        r#""+80" is no port; write a number from 1 to 65535"#,
+        r#""+80" is not a port; write a number from 1 to 65535"#,
     ),
     (
         "https://https://h",
@@ -174,7 +174,7 @@ const WRONG_URLS: &[(&str, &str)] = &[
     ),
     (
         "https://[h]",
-        r#""h" is no IPv6 address; write https://[::1]:8080"#,
+        r#""h" is not an IPv6 address; write https://[::1]:8080"#,
     ),
     (
         "https://[::1]x",
@@ -222,7 +222,7 @@ fn base_urls_that_are_wrong() {
             format!(r#"[{{"name": "p", "base_url": "http://{host}:80/v1", "enabled": false}}]"#);
         let found = lines(&load_files(&[("platform.json", &text)], &[]));
         let want = format!(
-            "platform.json: [0].base_url: {host:?} is no IPv4 address, and no name ends in a number; write one such as 192.0.2.7"
+            "platform.json: [0].base_url: {host:?} is not an IPv4 address, and no host name ends in a number; write one such as 192.0.2.7"
         );
         assert_eq!(found, [want]);
     }

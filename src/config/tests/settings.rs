@@ -177,7 +177,7 @@ fn addresses_and_ranges() {
         ] {
             let shown = quoted(wrong);
             let want = format!(
-                "@{name}[0]: {shown} is no address or range; write 192.0.2.7 or 192.0.2.0/24"
+                "@{name}[0]: {shown} is not an address or range; write 192.0.2.7 or 192.0.2.0/24"
             );
             expect(&[(&format!(r#""{name}": [{wrong:?}]"#), &[&want])]);
         }
@@ -222,7 +222,7 @@ fn listening_addresses() {
     }
     for wrong in ["example.com", "127.0.0.1:5000", "[::]", "", "0"] {
         let shown = quoted(wrong);
-        let want = format!("@host: {shown} is no address; write 127.0.0.1, 0.0.0.0 or ::");
+        let want = format!("@host: {shown} is not an address; write 127.0.0.1, 0.0.0.0 or ::");
         expect(&[(&format!(r#""host": "{wrong}""#), &[&want])]);
     }
 }
@@ -244,7 +244,7 @@ fn origins() {
     ] {
         let shown = quoted(wrong);
         let want = format!(
-            "@cors_origins[0]: {shown} is no origin; write https://app.example (no path, no final slash), null or *"
+            "@cors_origins[0]: {shown} is not an origin; write https://app.example (no path, no final slash), null or *"
         );
         expect(&[(&format!(r#""cors_origins": [{wrong:?}]"#), &[&want])]);
     }
@@ -281,7 +281,7 @@ fn fields_that_belong_together() {
         ),
         (
             r#""log_level": "INFO""#,
-            &[r#"@log_level: "INFO" is no level; write error, warn, info, debug or trace"#],
+            &[r#"@log_level: "INFO" is not a log level; write error, warn, info, debug or trace"#],
         ),
         (
             r#""enable_key_validation": false"#,
@@ -301,11 +301,13 @@ fn fields_that_belong_together() {
         // A warning that only follows from a problem is not given.
         (
             r#""restrict_ip": true, "allowed_ips": ["x"]"#,
-            &[r#"@allowed_ips[0]: "x" is no address or range; write 192.0.2.7 or 192.0.2.0/24"#],
+            &[
+                r#"@allowed_ips[0]: "x" is not an address or range; write 192.0.2.7 or 192.0.2.0/24"#,
+            ],
         ),
         (
             r#""enable_key_validation": false, "host": "x""#,
-            &[r#"@host: "x" is no address; write 127.0.0.1, 0.0.0.0 or ::"#],
+            &[r#"@host: "x" is not an address; write 127.0.0.1, 0.0.0.0 or ::"#],
         ),
         (
             r#""max_body_bytes": 0"#,
@@ -360,7 +362,7 @@ fn every_problem_is_told_at_once() {
     expect(&[(
         r#""port": 65536, "max_attempts": 0, "host": "x", "colour": 1"#,
         &[
-            "@host: \"x\" is no address; write 127.0.0.1, 0.0.0.0 or ::",
+            "@host: \"x\" is not an address; write 127.0.0.1, 0.0.0.0 or ::",
             "@port: 65536 is out of range; write a whole number from 0 to 65535",
             "@max_attempts: 0 is out of range; write a whole number of tries from 1 to 100",
             &format!("@colour: {UNKNOWN}"),
