@@ -305,7 +305,7 @@ impl Lasting {
         let security = match key.tls {
             false => match is_address_or_name(&key.host) {
                 true => Security::Plain,
-                false => return Err(vec![("base_url", tls::no_host(&key.host))]),
+                false => return Err(vec![("base_url", tls::invalid_host(&key.host))]),
             },
             true => {
                 let config = tls::client_config(key.ca_pem.as_deref());

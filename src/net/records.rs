@@ -32,9 +32,11 @@ const _: () = assert!(ROOM_BYTES_MIN > RECORD_BYTES_MAX);
 /// each 16 KiB, and a response to the peer's key update.
 const ENCRYPTED_AT_ONCE_MAX: usize = BUFFER_BYTES - 8 * 1024;
 
-/// How many records without plaintext, such as tickets and key updates, are allowed, plus one for each so many bytes of
-/// plaintext. A peer that does little but update its keys causes 30 times the work that its bytes would.
+/// How many records without plaintext, such as tickets and key updates, are allowed beside those that plaintext earns. A
+/// peer that does little but update its keys causes 30 times the work that its bytes would.
 const EMPTY_RECORDS_MAX: usize = 256;
+
+/// How many bytes of plaintext earn one more of them.
 const BYTES_FOR_EMPTY_RECORD: usize = 16;
 
 /// One end of a TLS session.

@@ -116,11 +116,11 @@ pub fn expires_unix_seconds(cert_pem: &[u8]) -> Option<u64> {
 pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     // The trailing dot of an absolute name is not part of the name in TLS (RFC 6066 section 3).
     let name = host.strip_suffix('.').unwrap_or(host);
-    ServerName::try_from(name.to_string()).map_err(|_| no_host(host))
+    ServerName::try_from(name.to_string()).map_err(|_| invalid_host(host))
 }
 
 /// The message for a host that is neither a name nor an address.
-pub fn no_host(host: &str) -> String {
+pub fn invalid_host(host: &str) -> String {
     format!("{host:?} is neither a host name nor an address; write one such as api.example.com")
 }
 

@@ -266,9 +266,9 @@ fn the_shipped_variables_serve_their_platforms() {
     assert_eq!(counts, [3, 2, 2, 2, 2]);
 }
 
-/// Opening a pipe would block until somebody opens it for writing.
+/// Opening a pipe would block until somebody opens it for writing, and a device may never end.
 #[test]
-fn pipes_are_refused() {
+fn pipes_and_devices_are_refused() {
     let pem: &[u8] = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
     let config = r#"{"tls_cert": "cert.pem", "tls_key": "key.pem"}"#;
     let platforms = r#"[{"name": "p", "base_url": "https://h", "keys": ["sk-platform-1"], "ca_file": "ca.pem"}]"#;
@@ -295,13 +295,20 @@ fn pipes_are_refused() {
     for ((name, _), want) in files.iter().zip(wants) {
         let folder = Folder::with(&files);
         let path = folder.at(name);
-        std::fs::remove_file(&path).expect("it was just written");
-        std::os::unix::fs::symlink("/dev/zero", &path).expect("a link can be made");
-        let found = lines(&load(&folder.0, &|_| None));
-        let dir = folder.0.display().to_string();
-        assert_eq!(
-            found.first().map(|line| line.replace(&dir, "DIR")),
-            Some(want)
+        let pipe = std::process::Command::new("mkfifo")
+            .arg(folder.at("pipe"))
+            .status();
+        assert!(
+            pipe.is_ok_and(|status| status.success()),
+            "a pipe can be made"
         );
+        for target in ["/dev/zero", "pipe"] {
+            std::fs::remove_file(&path).expect("it was just written");
+            std::os::unix::fs::symlink(target, &path).expect("a link can be made");
+            let found = lines(&load(&folder.0, &|_| None));
+            let dir = folder.0.display().to_string();
+            let found = found.first().map(|line| line.replace(&dir, "DIR"));
+            assert_eq!(found.as_ref(), Some(&want), "{target}");
+        }
     }
 }
