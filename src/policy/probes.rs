@@ -1,6 +1,6 @@
 //! When each key is probed without a client asking for it: once after the start; again while it is unhealthy, by timer
-//! and with a new configuration; at once after a 403; and all of them in a round of `GET /health`. It is told outcomes
-//! and time; it sends nothing itself.
+//! and with a new configuration; at once after a 403, unless a probe has just cleared the key; and all of them in a
+//! round of `GET /health`. It is told outcomes and time; it sends nothing itself.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -19,6 +19,11 @@ const ROUND_KEPT: Duration = Duration::from_secs(5);
 /// way together met the same outage and count as one.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(60);
 const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// How long further doubt about a key waits after a probe has cleared it, doubled as long as doubt goes on, up to the
+/// maximum. A client whose requests the platform forbids must not cause a probe for each of them.
+const CLEARED_PAUSE: Duration = Duration::from_secs(1);
+const CLEARED_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// After their period, unhealthy keys come up again spread over a fraction of it: one part in this many.
 const SPREAD_PARTS: u32 = 8;
@@ -62,6 +67,17 @@ struct Schedule {
     answered: bool,
     /// Whether the round waits for its verdict.
     in_round: bool,
+    /// Whether there has been doubt about the key since its last probe that was answered.
+    is_doubted: bool,
+    /// The pause since a probe last cleared the key of doubt.
+    cleared: Option<Cleared>,
+}
+
+/// While it lasts, doubt about a key is no reason for a probe at once.
+#[derive(Clone, Copy)]
+struct Cleared {
+    until: Instant,
+    pause: Duration,
 }
 
 /// When a key is probed next.
@@ -74,7 +90,7 @@ enum Due {
         since: Instant,
     },
     /// At this time: at once for a new key, or for an unhealthy one with a new configuration; for a key whose last
-    /// probe got no answer, when the platform's pause was to end.
+    /// probe got no answer, when the platform's pause was to end; for a doubted key, when its pause does.
     At(Instant),
     /// Its time has come: it waits for its turn in the platform's line.
     InTurn,
@@ -143,6 +159,8 @@ impl Probes {
                     due: Due::At(now.instant),
                     answered: false,
                     in_round: false,
+                    is_doubted: false,
+                    cleared: None,
                 });
                 schedule.place = probed.place;
                 self.set_timer(*key);
@@ -255,6 +273,7 @@ impl Probes {
         };
         line.in_flight -= 1;
         if answered {
+            schedule.settle_doubt(is_unhealthy, now);
             line.unreachable_times = 0;
             line.paused_until = None;
         } else if line.paused_until <= Some(now.instant) {
@@ -309,12 +328,24 @@ impl Probes {
 
     /// A request's answer leaves it open whether the key or the request is to blame.
     pub fn on_doubt(&mut self, key: KeyId, now: Now) {
-        if let Some(schedule) = self.keys.get(&key)
-            && !schedule.due().is_under_way()
-        {
-            self.set_due(key, Due::AtOnce);
-            self.plan(now);
+        let Some(schedule) = self.keys.get_mut(&key) else {
+            return;
+        };
+        if schedule.due().is_under_way() {
+            return;
         }
+        schedule.is_doubted = true;
+        let cleared = schedule
+            .cleared
+            .filter(|cleared| now.instant < cleared.until);
+        let due = match (cleared, schedule.due()) {
+            (None, _) => Due::AtOnce,
+            (Some(cleared), Due::Never) => Due::At(cleared.until),
+            (Some(cleared), Due::At(at)) => Due::At(at.min(cleared.until)),
+            (Some(_), _) => return,
+        };
+        self.set_due(key, due);
+        self.plan(now);
     }
 
     /// Begins a round, or joins the one that runs or has just ended.
@@ -367,6 +398,22 @@ impl Schedule {
         #[cfg(test)]
         tests::count_look();
         self.due
+    }
+
+    /// The platform has answered a probe of the key.
+    fn settle_doubt(&mut self, is_unhealthy: bool, now: Now) {
+        if is_unhealthy {
+            self.cleared = None;
+        } else if self.is_doubted {
+            let pause = match self.cleared {
+                Some(last) if now.instant < last.until + last.pause => last.pause * 2,
+                Some(_) | None => CLEARED_PAUSE,
+            };
+            let pause = pause.min(CLEARED_PAUSE_MAX);
+            let until = now.instant + pause;
+            self.cleared = Some(Cleared { until, pause });
+        }
+        self.is_doubted = false;
     }
 }
 

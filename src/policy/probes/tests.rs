@@ -300,15 +300,12 @@ fn period_zero_means_never() {
 fn a_probe_that_nobody_answers_is_told_from_the_one_before() {
     let now = now();
     let mut probes = probes(1, now);
-    for found in [Found::Usable, Found::Unreachable] {
-        probes.on_doubt(KeyId(0), now);
-        assert_eq!(begin(&mut probes, now), [0]);
-        match found {
-            Found::Usable | Found::Unhealthy => end(&mut probes, &[0], found, now),
-            // The probe ends without a verdict.
-            Found::Unreachable => probes.done(KeyId(0), false, now),
-        }
-    }
+    assert_eq!(begin(&mut probes, now), [0]);
+    end(&mut probes, &[0], Found::Usable, now);
+    probes.on_doubt(KeyId(0), now);
+    assert_eq!(begin(&mut probes, now), [0]);
+    // This one ends without a verdict.
+    probes.done(KeyId(0), false, now);
     let again = now.instant + UNREACHABLE_PAUSE;
     assert_eq!(probes.deadline(), Some(again), "it is asked again");
 }
@@ -320,6 +317,35 @@ fn doubt_about_a_key_that_is_being_probed_begins_no_second_probe() {
     assert_eq!(begin(&mut probes, now), [0]);
     probes.on_doubt(KeyId(0), now);
     assert_eq!(begin(&mut probes, now), NONE);
+}
+
+/// Forbidden requests come every 100 ms for five minutes, and for a moment a day later.
+#[test]
+fn doubt_that_a_probe_clears_causes_fewer_and_fewer_probes() {
+    let start = now();
+    let mut probes = probes(1, start);
+    let first = begin(&mut probes, start);
+    end(&mut probes, &first, Found::Usable, start);
+    let mut begun_at = Vec::new();
+    let days = [(0, 3000), (24 * 3600, 3)];
+    for (day_s, requests) in days {
+        for tenths in 0..requests {
+            let now = start.after(Duration::from_millis(day_s * 1000 + tenths * 100));
+            probes.on_doubt(KeyId(0), now);
+            if begin(&mut probes, now) == [0] {
+                begun_at.push(day_s + tenths / 10);
+                end(&mut probes, &[0], Found::Usable, now);
+            }
+        }
+    }
+    assert_eq!(begun_at, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 24 * 3600]);
+    // The last doubt is not forgotten, and what is found unhealthy then has no such pause.
+    let next = probes.deadline().expect("there is doubt");
+    let now = start.after(next - start.instant);
+    assert_eq!(begin(&mut probes, now), [0]);
+    end(&mut probes, &[0], Found::Unhealthy, now);
+    probes.on_doubt(KeyId(0), now);
+    assert_eq!(begin(&mut probes, now), [0]);
 }
 
 #[test]
