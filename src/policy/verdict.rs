@@ -44,9 +44,10 @@ pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Option
     })
 }
 
-/// Whether the beginning of a 400's body says that the key is invalid, as Google's APIs do.
+/// Whether the beginning of a 400's body says that the key is invalid, as Google's APIs do: in a JSON string of its own.
+/// A text that quotes the request, such as the model's name, does not count.
 pub fn names_invalid_key(body: &[u8]) -> bool {
-    const CODE: &[u8] = b"API_KEY_INVALID";
+    const CODE: &[u8] = b"\"API_KEY_INVALID\"";
     body.windows(CODE.len()).any(|place| place == CODE)
 }
 
@@ -179,6 +180,17 @@ mod tests {
         match judge(429, &|| waits, now()) {
             Some(Outcome::RateLimited { wait }) => wait,
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_invalid_key_has_a_string_of_its_own() {
+        for (body, want) in [
+            (r#"{"details": [{"reason": "API_KEY_INVALID"}]}"#, true),
+            (r#"{"message": "API_KEY_INVALID is not a model"}"#, false),
+            (r#"{"message": "no model \"API_KEY_INVALID\""}"#, false),
+        ] {
+            assert_eq!(names_invalid_key(body.as_bytes()), want, "{body}");
         }
     }
 
