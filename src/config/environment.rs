@@ -67,6 +67,14 @@ impl<'e> Environment<'e> {
         let value = (self.process)(name).or_else(|| self.file.get(name).cloned());
         value.map(|value| value.trim().to_string())
     }
+
+    /// Whether `.env` has a value for a variable that another one in the process environment hides.
+    pub fn is_hidden(&self, name: &str) -> bool {
+        let in_file = self.file.get(name).map(|value| value.trim());
+        let in_file = in_file.filter(|value| !value.is_empty());
+        let in_process = (self.process)(name);
+        in_process.is_some_and(|value| in_file.is_some_and(|other| other != value.trim()))
+    }
 }
 
 fn read_text(dir: &Path, findings: &mut Findings) -> String {

@@ -46,6 +46,12 @@ pub(super) fn read_keys(
                 let text = format!("the variable {part} is empty: it gives no key");
                 fields.warning(&place, text);
             }
+            if environment.is_hidden(part) && enabled {
+                let text = format!(
+                    "the variable {part} has another value in .env; the process environment's counts, so remove one of the two"
+                );
+                fields.warning(&place, text);
+            }
             let whose = format!("the variable {part}: ");
             for key in parts(&value) {
                 add_key(fields, &place, &whose, key, &mut keys);
@@ -78,10 +84,21 @@ fn add_key(fields: &mut Fields<'_, '_>, place: &str, whose: &str, key: &str, key
         fields.problem(place, text);
     } else if keys.known.insert(Secret::new(key)) {
         keys.listed.push(Secret::new(key));
+        if is_quoted(key) {
+            let text =
+                format!("{whose}the quotes around it are sent as part of the key; leave them out");
+            fields.warning(place, text);
+        }
     } else {
         let text = format!("{whose}the same key again; it is used once");
         fields.warning(place, text);
     }
+}
+
+/// As Docker's `--env-file` hands a value on that is quoted as in `.env`.
+fn is_quoted(key: &str) -> bool {
+    let within = |quote| key.len() > 1 && key.starts_with(quote) && key.ends_with(quote);
+    within('"') || within('\'')
 }
 
 /// A variable reference as in a shell, `$NAME` or `${NAME}`.

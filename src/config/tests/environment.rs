@@ -15,6 +15,9 @@ const NO_KEY: &str = "warning: @keys: no usable key: the platform answers 503 un
 const UNSET: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is not set; set it in .env or leave the entry out";
 const EMPTY: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is empty: it gives no key";
 
+const HIDDEN: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS has another value in .env; the process environment's counts, so remove one of the two";
+const QUOTED: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS: the quotes around it are sent as part of the key; leave them out";
+
 const REFERENCE: &str =
     "warning: @keys[0]: sent as a key, as it stands; write a variable's name without $ and braces";
 
@@ -35,7 +38,7 @@ const fn row(
 
 const NAME: &str = r#"["OPENAI_API_KEYS"]"#;
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 33] = [
     row(
         "OPENAI_API_KEYS=sk-1\nOTHER=x\nOPENAI_API_KEYS=sk-2",
         NAME,
@@ -114,7 +117,28 @@ const ROWS: [Row; 30] = [
         process: &[("OPENAI_API_KEYS", " of-the-process ")],
         keys: NAME,
         want: &["of-the-process"],
+        lines: &[HIDDEN],
+    },
+    Row {
+        file: "OPENAI_API_KEYS=' the-same'",
+        process: &[("OPENAI_API_KEYS", "the-same ")],
+        keys: NAME,
+        want: &["the-same"],
         lines: &[],
+    },
+    Row {
+        file: "OPENAI_API_KEYS=",
+        process: &[("OPENAI_API_KEYS", "of-the-process")],
+        keys: NAME,
+        want: &["of-the-process"],
+        lines: &[],
+    },
+    Row {
+        file: "",
+        process: &[("OPENAI_API_KEYS", "'sk-1',\"sk-2\",\"sk-3',\"")],
+        keys: NAME,
+        want: &["'sk-1'", "\"sk-2\"", "\"sk-3'", "\""],
+        lines: &[QUOTED, QUOTED],
     },
     Row {
         file: "",
@@ -128,7 +152,7 @@ const ROWS: [Row; 30] = [
         process: &[("OPENAI_API_KEYS", "")],
         keys: NAME,
         want: &[],
-        lines: &[EMPTY, NO_KEY],
+        lines: &[EMPTY, HIDDEN, NO_KEY],
     },
     Row {
         file: "OPENAI_API_KEYS=sk-1",
