@@ -253,7 +253,9 @@ fn put_quota(out: &mut Buffer, quota: Option<Quota>) -> &'static [&'static str] 
 /// What a browser needs to let a script see the answer (Fetch standard, CORS protocol).
 fn put_cors<'n>(out: &mut Buffer, cors: &Cors, exposed: impl Iterator<Item = &'n str>) {
     match cors {
-        Cors::NotAsked | Cors::Refused => return,
+        Cors::NotAsked => return,
+        // A cache must not give this answer to an origin that may see it.
+        Cors::Refused => return put_field(out, "vary", b"Origin"),
         Cors::Any => put_field(out, "access-control-allow-origin", b"*"),
         Cors::Only(origin) => {
             put_field(out, "access-control-allow-origin", origin.as_bytes());

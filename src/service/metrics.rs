@@ -65,7 +65,7 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
     text.family(
         "aiproxy_refused_total",
         "counter",
-        "Requests refused at admission, by the error's code.",
+        "Requests refused before a try at a platform, by the error's code.",
     );
     for (code, count) in view.figures.refusals() {
         text.sample("aiproxy_refused_total", &[("code", code)], count);
@@ -74,7 +74,7 @@ fn requests_and_tokens(text: &mut Text, view: &StatsView) {
 
 fn write_requests_and_tokens(text: &mut Text, requests: Sums<'_>, tokens: Sums<'_>) {
     let of_requests = "Requests that have ended, by how they ended.";
-    let of_tokens = "Tokens that the platforms say they read (in) and wrote (out).";
+    let of_tokens = "Input (in) and output (out) tokens of requests that have ended, as the platforms name them.";
     for (name, help, last_label, sums) in [
         ("aiproxy_requests_total", of_requests, "class", requests),
         ("aiproxy_tokens_total", of_tokens, "direction", tokens),
@@ -113,7 +113,7 @@ fn platforms(text: &mut Text, view: &StatsView) {
     text.family(
         "aiproxy_bytes_total",
         "counter",
-        "Body bytes from clients to platforms (in) and back (out).",
+        "Body bytes of requests that have ended, from clients to platforms (in) and back (out).",
     );
     for (name, figures) in &rows {
         for (direction, count) in [

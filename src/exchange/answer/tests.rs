@@ -287,13 +287,14 @@ fn framings() {
 fn cors_and_quota() {
     const ANY: &str = "access-control-allow-origin: *\r\n";
     const ONE: &str = "access-control-allow-origin: https://app.example\r\nvary: Origin\r\n";
+    const FOREIGN: &str = "vary: Origin\r\n";
     const THEIRS: &str = "X-RateLimit-Remaining-Requests: 3\r\n";
     let exposes = |names: &str| format!("access-control-expose-headers: {names}\r\n");
     let with_id = exposes("x-request-id");
     let rows: [(&str, Change, String); 12] = [
         ("", any_origin, format!("{DATE}{ID}{ANY}{with_id}")),
         ("", one_origin, format!("{DATE}{ID}{ONE}{with_id}")),
-        ("", foreign_origin, format!("{DATE}{ID}")),
+        ("", foreign_origin, format!("{DATE}{ID}{FOREIGN}")),
         (
             "Access-Control-Allow-Origin: https://x\r\n",
             any_origin,
@@ -307,7 +308,7 @@ fn cors_and_quota() {
         (
             "access-control-allow-origin: *\r\nAccess-Control-Expose-Headers: a\r\n",
             foreign_origin,
-            format!("{DATE}{ID}"),
+            format!("{DATE}{ID}{FOREIGN}"),
         ),
         (
             "Retry-After: 1\r\nretry-after-ms: 5\r\nX-Other: 1\r\n",
@@ -412,7 +413,7 @@ fn heads_of_the_proxy_s_own() {
             403,
             Extent::Bytes(1),
             foreign_origin,
-            "content-length: 1\r\n",
+            "vary: Origin\r\ncontent-length: 1\r\n",
             Coding::Identity,
         ),
     ];
