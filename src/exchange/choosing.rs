@@ -4,12 +4,13 @@ use crate::base::now::Now;
 use crate::policy::keyring::{KeyId, NoKey};
 
 use super::core::Core;
+use super::end::End;
 use super::reason::Reason;
 use super::replying::Replying;
 use super::request::Request;
 use super::trying::Trying;
 use super::upload::Upload;
-use super::{Cx, End, Exchange, Step};
+use super::{Cx, Exchange, Step};
 
 pub struct Choosing {
     request: Box<Request>,

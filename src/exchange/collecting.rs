@@ -8,12 +8,13 @@ use crate::service::demo::{self, DemoRequest};
 use crate::service::reply::Reply;
 
 use super::core::Core;
+use super::end::End;
 use super::reason::Reason;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::transfer::Stopped;
 use super::upload::{Limits, Upload};
-use super::{Cx, End, Exchange, Step};
+use super::{Cx, Exchange, Step};
 
 /// What the demo platform accepts; it echoes only a little of it.
 pub const LIMITS: Limits = Limits {

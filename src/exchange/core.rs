@@ -21,8 +21,8 @@ use crate::service::stats;
 use crate::service::view::Connections;
 use crate::site::Site;
 
-use super::End;
 use super::admission::Peer;
+use super::end::End;
 use super::feed::Feed;
 use super::kept::RetryMemory;
 use super::request::{Request, Role};

@@ -12,6 +12,7 @@ use crate::policy::verdict::judge;
 
 use super::answer::{HEAD_ROOM_BYTES, relay_interim};
 use super::core::Core;
+use super::end::End;
 use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
@@ -19,7 +20,7 @@ use super::request::{Afterwards, Request};
 use super::rest::Rest;
 use super::trying::{ENDLESS_INTERIMS, INTERIM_MAX, has_waited_for_client, waits};
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
-use super::{Cx, End, Ends, Exchange, Step, Upstream};
+use super::{Cx, Ends, Exchange, Step, Upstream};
 
 pub struct Interim {
     request: Box<Request>,

@@ -15,6 +15,7 @@ pub mod closing;
 pub mod collecting;
 pub mod core;
 pub mod discarding;
+mod end;
 pub mod feed;
 pub mod forward;
 pub mod interim;
@@ -38,7 +39,6 @@ use std::time::Instant;
 
 use crate::base::buffer::{Buffer, UNFINISHED_BYTES_MAX};
 use crate::base::now::Now;
-use crate::figures::counts::Class;
 use crate::http::HEAD_BYTES_MAX;
 use crate::http::body::Decoder;
 use crate::http::malformed::Malformed;
@@ -442,48 +442,5 @@ fn after_answer(request: &Request, decoder: Decoder, now: Now) -> Exchange {
         (_, Afterwards::Close) => Exchange::Closing(Closing::new(&decoder, now)),
         (_, Afterwards::KeepAlive) if decoder.is_done() => Exchange::Reading(Reading::idle(now)),
         (_, Afterwards::KeepAlive) => Exchange::Discarding(Discarding::new(decoder, now)),
-    }
-}
-
-/// How a request that ended for this reason is counted.
-fn class_of(reason: &Reason) -> Class {
-    match reason {
-        Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
-        Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => Class::Network,
-        other => other.status().map_or(Class::Canceled, Class::of_status),
-    }
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug)]
-pub struct End {
-    pub status: Option<u16>,
-    pub code: Option<&'static str>,
-    pub class: Class,
-}
-
-impl End {
-    fn answered(status: u16) -> End {
-        End {
-            status: Some(status),
-            code: None,
-            class: Class::of_status(status),
-        }
-    }
-
-    fn failed(reason: &Reason) -> End {
-        End {
-            status: reason.status(),
-            code: Some(reason.code()),
-            class: class_of(reason),
-        }
-    }
-
-    /// An answer cut off after its head was delivered: the client has received this status, whatever cut the body off.
-    fn cut_off(status: u16, reason: &Reason) -> End {
-        End {
-            status: Some(status),
-            ..End::failed(reason)
-        }
     }
 }

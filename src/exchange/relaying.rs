@@ -12,11 +12,12 @@ use crate::policy::keyring::{Outcome, Permit};
 
 use super::answer::relay_head;
 use super::core::Core;
+use super::end::{End, log_end};
 use super::reason::Reason;
 use super::request::{Afterwards, Request};
 use super::rest::Rest;
 use super::transfer::{Coding, Stopped, nothing_withheld, transfer};
-use super::{Cx, End, Ends, Exchange, Step, Upstream, after_answer};
+use super::{Cx, Ends, Exchange, Step, Upstream, after_answer};
 
 /// The body of the final answer. What each piece of it touches is here rather than in the request: with a thousand
 /// streams, each cache line is one that the processor waits for.
@@ -185,6 +186,7 @@ impl Relaying {
     }
 
     pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {
+        log_end(&self.request, reason);
         self.request.bytes_out = self.passed;
         core.keyring.release(self.permit);
         self.rest.discard(core);

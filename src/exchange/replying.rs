@@ -19,10 +19,11 @@ use crate::service::reply::{Content, Reply};
 use super::admission::Peer;
 use super::answer::{Extent, write_own_head};
 use super::core::Core;
+use super::end::{End, log_end};
 use super::reason::Reason;
 use super::request::{Cors, Request};
 use super::transfer::{Coding, ROOM_MIN, put_piece};
-use super::{Cx, End, Exchange, Step, after_answer};
+use super::{Cx, Exchange, Step, after_answer};
 
 /// How long a listener of `/events` may go without reading.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
@@ -94,13 +95,7 @@ impl Replying {
         decoder: Decoder,
         cx: &mut Cx<'_>,
     ) -> Box<Replying> {
-        log::debug!(
-            "{} {} {}: {}",
-            request.id,
-            request.method,
-            request.path,
-            reason.message()
-        );
+        log_end(&request, &reason);
         if request.tries == 0 {
             cx.core.figures.refused(reason.code());
         }
@@ -295,7 +290,9 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
 fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Body {
     let reply = Reply::empty(200)
         .with("content-type", "text/event-stream")
-        .with("cache-control", "no-store");
+        .with("cache-control", "no-store")
+        // An nginx in front would otherwise hold events back.
+        .with("x-accel-buffering", "no");
     let (out, extent) = (&mut *cx.client.output, Extent::Stream);
     let coding = write_own_head(out, cx.core, request, &reply, extent, cx.now);
     match request.asked {

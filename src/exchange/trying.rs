@@ -19,6 +19,7 @@ use crate::policy::verdict::{
 };
 
 use super::core::Core;
+use super::end::End;
 use super::interim::Interim;
 use super::reason::Reason;
 use super::relaying::Relaying;
@@ -28,7 +29,7 @@ use super::rest::Rest;
 use super::transfer::Stopped;
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::Upload;
-use super::{Cx, End, Ends, Exchange, Step, Upstream};
+use super::{Cx, Ends, Exchange, Step, Upstream};
 
 /// A platform that ends the connection after waiting this long for the client's next byte is taken to have timed out on
 /// the client. Most platforms wait 10 seconds or more; one with a fault of its own does not wait that long.
@@ -289,6 +290,9 @@ impl Trying {
         if let Some(permit) = self.next_permit(&outcome, cx) {
             return self.retry(outcome, permit, cx);
         }
+        if outcome.is_for_another_key() {
+            self.log_failure("its answer is passed on", &outcome, cx.core);
+        }
         let rest = Rest::of(self.upload);
         let relaying = Relaying::begin(self.request, rest, self.permit, &head, outcome, cx);
         upstream.input.consume(range.end);
@@ -324,20 +328,25 @@ impl Trying {
     }
 
     fn retry(mut self, outcome: Outcome, next: Permit, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let route = self.request.route();
-        let (keyring, key) = (&cx.core.keyring, self.permit.key());
-        log::info!(
-            "{} {}: key {} ({}) failed, trying the next one: {outcome}",
-            self.request.id,
-            route.platform.name,
-            keyring.label(key).as_str(),
-            keyring.preview(key),
-        );
+        self.log_failure("trying the next one", &outcome, cx.core);
         cx.core
             .note_retry(&self.request, self.permit.key(), &outcome);
         self.tried.push(self.permit.key());
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
         Trying::begin(self.request, self.upload, self.tried, next, cx.now)
+    }
+
+    /// A probe's failure is logged with the state of its key.
+    fn log_failure(&self, next: &str, outcome: &Outcome, core: &Core) {
+        if let Role::Proxy = self.request.role {
+            log::info!(
+                "{} {}: key {} ({}) failed, {next}: {outcome}",
+                self.request.id,
+                self.request.route().platform.name,
+                core.keyring.label(self.permit.key()).as_str(),
+                core.keyring.preview(self.permit.key()),
+            );
+        }
     }
 
     /// The try ended without an answer.

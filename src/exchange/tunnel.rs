@@ -13,9 +13,10 @@ use crate::policy::keyring::{Outcome, Permit};
 
 use super::answer::relay_switch;
 use super::core::Core;
+use super::end::End;
 use super::reason::Reason;
 use super::request::Request;
-use super::{Cx, End, Ends, Exchange, Step, Upstream};
+use super::{Cx, Ends, Exchange, Step, Upstream};
 
 pub struct Tunnel {
     request: Box<Request>,

@@ -52,6 +52,10 @@ fn by_key() -> Platform {
             }
             "500" => line.answer("500 Oh", "{\"error\": \"down\"}"),
             "cut" => return Next::Close,
+            "short" => {
+                line.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
+                return Next::Close;
+            }
             "half" => {
                 line.send("HTTP/1.1 200 OK\r\nContent-");
                 return Next::Close;
@@ -150,6 +154,26 @@ fn the_last_answer_is_the_clients() {
     );
     let host = platform.base_url().replace("http://", "");
     assert!(answer.text().contains(&host), "{}", answer.text());
+}
+
+/// An operator who is shown the id of a failed request finds out why.
+#[test]
+fn a_failure_that_reaches_the_client_is_in_the_log_with_its_id() {
+    for (name, why) in [
+        ("key-cut-a", "it closed without an answer"),
+        ("key-short-a", "the answer broke off"),
+        ("key-500-a", "failed, its answer is passed on: 500"),
+    ] {
+        let platform = by_key();
+        let proxy = Proxy::start(&json!([platform.entry(&[name])]));
+        let mut client = proxy.connect();
+        client.send(format!(
+            "GET /test/x HTTP/1.0\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nX-Request-Id: id-of-it\r\n\r\n"
+        ));
+        client.rest();
+        let line = proxy.log().await_line(why);
+        assert!(line.contains(" id-of-it "), "{line}");
+    }
 }
 
 #[test]
