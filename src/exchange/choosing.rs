@@ -1,13 +1,13 @@
 //! Picks a key for the first try, once the request is counted in the journal: as a rule within the same turn.
 
 use crate::base::now::Now;
-use crate::policy::keyring::{KeyId, NoKey};
+use crate::policy::keyring::NoKey;
 
 use super::core::Core;
 use super::end::End;
 use super::reason::Reason;
 use super::replying::Replying;
-use super::request::Request;
+use super::request::{Request, Role};
 use super::trying::Trying;
 use super::upload::Upload;
 use super::{Cx, Exchange, Step};
@@ -15,33 +15,11 @@ use super::{Cx, Exchange, Step};
 pub struct Choosing {
     request: Box<Request>,
     upload: Box<Upload>,
-    wish: Wish,
-}
-
-/// Which key is wanted.
-enum Wish {
-    Any,
-    /// This one, to be probed.
-    Only(KeyId),
 }
 
 impl Choosing {
-    /// The choice for a request.
     pub fn new(request: Box<Request>, upload: Box<Upload>) -> Choosing {
-        Choosing {
-            request,
-            upload,
-            wish: Wish::Any,
-        }
-    }
-
-    /// The choice for a probe of `key`.
-    pub fn probe(request: Box<Request>, upload: Box<Upload>, key: KeyId) -> Choosing {
-        Choosing {
-            request,
-            upload,
-            wish: Wish::Only(key),
-        }
+        Choosing { request, upload }
     }
 
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
@@ -53,9 +31,9 @@ impl Choosing {
         }
         let route = self.request.route();
         let keyring = &mut cx.core.keyring;
-        let picked = match self.wish {
-            Wish::Any => keyring.pick(route.id, &route.keys, &[], cx.now),
-            Wish::Only(key) => Ok(keyring.permit(key, cx.now)),
+        let picked = match self.request.role {
+            Role::Probe(key) => Ok(keyring.permit(key, cx.now)),
+            Role::Proxy | Role::Demo => keyring.pick(route.id, &route.keys, &[], cx.now),
         };
         match picked {
             Ok(permit) => Trying::begin(self.request, self.upload, Vec::new(), permit, cx.now),

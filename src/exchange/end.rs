@@ -42,7 +42,7 @@ impl End {
 fn class_of(reason: &Reason) -> Class {
     match reason {
         Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
-        Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => Class::Network,
+        Reason::Upstream { .. } => Class::Network,
         other => other.status().map_or(Class::Canceled, Class::of_status),
     }
 }

@@ -13,12 +13,12 @@ use crate::policy::verdict::judge;
 use super::answer::{HEAD_ROOM_BYTES, relay_interim};
 use super::core::Core;
 use super::end::End;
+use super::failure::{ENDLESS_INTERIMS, Failure, INTERIM_MAX, has_waited_for_client, waits};
 use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
 use super::request::{Afterwards, Request};
 use super::rest::Rest;
-use super::trying::{ENDLESS_INTERIMS, INTERIM_MAX, has_waited_for_client, waits};
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::{Cx, Ends, Exchange, Step, Upstream};
 
@@ -93,17 +93,20 @@ impl Interim {
         }
         let range = match self.scan.response(upstream.input.unread()) {
             Ok(Some(range)) => range,
-            Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
+            Err(malformed) => return self.fail(malformed.into(), cx),
             Ok(None) => {
                 let is_silent = self.rest.is_starved()
                     && has_waited_for_client(self.since, due_at, &upstream, cx);
                 return match upstream.ended {
                     _ if is_silent => self.give_up(cx),
-                    Some(_) => self.refuse("it closed without a final answer".into(), cx),
-                    None if is_due && !self.rest.is_sent() => {
-                        self.time_out("it stopped taking the request", cx)
+                    Some(_) => {
+                        let what = "it closed without a final answer".into();
+                        self.fail(Failure::Unreachable(what), cx)
                     }
-                    None if is_due => self.time_out("no final answer in time", cx),
+                    None if is_due && !self.rest.is_sent() => {
+                        self.fail(Failure::TimedOut("it stopped taking the request"), cx)
+                    }
+                    None if is_due => self.fail(Failure::TimedOut("no final answer in time"), cx),
                     None => (Exchange::Interim(self), Step::Wait),
                 };
             }
@@ -112,7 +115,7 @@ impl Interim {
         let mut storage = Storage::EMPTY;
         let head = match response::parse(bytes, &mut storage, self.request.asked) {
             Ok(head) => head,
-            Err(malformed) => return self.refuse(malformed.message().to_string(), cx),
+            Err(malformed) => return self.fail(malformed.into(), cx),
         };
         if head.status >= 200 {
             // For a 400, the body that would decide goes to the client in any case: nothing is learnt of the key.
@@ -124,7 +127,7 @@ impl Interim {
         }
         if head.status == 101 {
             if !switches(&head, self.request.offered.as_deref()) {
-                return self.refuse(UNASKED_SWITCH.into(), cx);
+                return self.fail(Failure::Unreachable(UNASKED_SWITCH.into()), cx);
             }
             self.rest.discard(cx.core);
             let tunnel = Tunnel::begin(self.request, self.permit, &head, cx);
@@ -132,7 +135,7 @@ impl Interim {
             return (Exchange::Tunnel(tunnel), Step::Again);
         }
         if self.request.interims == INTERIM_MAX {
-            return self.refuse(ENDLESS_INTERIMS.into(), cx);
+            return self.fail(Failure::Unreachable(ENDLESS_INTERIMS.into()), cx);
         }
         relay_interim(cx.client.output, &head);
         self.request.interims += 1;
@@ -141,16 +144,9 @@ impl Interim {
         (Exchange::Interim(self), Step::Again)
     }
 
-    fn refuse(self, what: String, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let host = self.request.route().authority.clone();
-        let outcome = Outcome::NetworkFailure { what: what.clone() };
-        self.end(outcome, Reason::Upstream { host, what }, cx)
-    }
-
-    fn time_out(self, what: &'static str, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let host = self.request.route().authority.clone();
-        let reason = Reason::UpstreamTimeout { host, what };
-        self.end(Outcome::Timeout { what }, reason, cx)
+    fn fail(self, failure: Failure, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let (outcome, reason) = failure.at(self.request.route().authority.clone());
+        self.end(outcome, reason, cx)
     }
 
     /// The client's body does not arrive. The key is not to blame.

@@ -16,6 +16,7 @@ pub mod collecting;
 pub mod core;
 pub mod discarding;
 mod end;
+mod failure;
 pub mod feed;
 pub mod forward;
 pub mod interim;
@@ -187,17 +188,14 @@ impl Exchange {
         let head = &site.routes[place].probe_head;
         let upload = Upload::complete(head, body.as_bytes(), &mut core.blocks, &core.retry_memory);
         let upload = core.uploads.hold(upload);
-        Exchange::Choosing(Choosing::probe(request, upload, key))
+        Exchange::Choosing(Choosing::new(request, upload))
     }
 
     /// A connection on which the client sent plain text although TLS is required: it gets an error answer. `unread` is
     /// what has arrived of its request.
     pub fn refuse_plain_text(unread: &[u8], role: Role, core: &mut Core, now: Now) -> Exchange {
-        let (reason, asked) = (
-            Reason::Malformed(Malformed::NotTls),
-            reading::asked_by(unread),
-        );
-        Exchange::last_words(&reason, asked, role, core, now)
+        let reason = Reason::Malformed(Malformed::NotTls);
+        Exchange::last_words(&reason, reading::asked_by(unread), role, core, now)
     }
 
     /// A connection whose request was lost to a defect before a byte of its answer was sent: it gets an error answer.

@@ -65,11 +65,6 @@ pub enum Reason {
     Bug,
     /// The client closed, half-closed or reset its connection.
     ClientGone,
-    /// The platform's answer broke off after its head.
-    AnswerCutOff {
-        host: String,
-        what: String,
-    },
     /// No byte moved for `idle_timeout_seconds`.
     Idle,
     /// The proxy stops, and the time for requests in flight is over.
@@ -128,9 +123,7 @@ impl Reason {
                 let seconds = retry_after.map(whole_seconds);
                 (Some(503), "no_healthy_keys", seconds)
             }
-            Reason::Upstream { .. } | Reason::AnswerCutOff { .. } => {
-                (Some(502), "upstream_error", None)
-            }
+            Reason::Upstream { .. } => (Some(502), "upstream_error", None),
             Reason::UpstreamTimeout { .. } => (Some(504), "upstream_timeout", None),
             Reason::Bug => (Some(500), "internal_error", None),
             Reason::ClientGone => (None, "canceled", None),
@@ -221,9 +214,6 @@ impl Reason {
             Reason::UpstreamTimeout { host, what } => format!("{host}: {what}").into(),
             Reason::Bug => "The proxy failed at this request; its log says more.".into(),
             Reason::ClientGone => "the client has gone".into(),
-            Reason::AnswerCutOff { host, what } => {
-                format!("{host}: the answer broke off: {what}").into()
-            }
             Reason::Idle => "no byte moved for too long".into(),
             Reason::Stopping => "the proxy stops".into(),
             Reason::Unused => "idle".into(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::base::now::Now;
 use crate::http::body::Decoder;
 use crate::http::response::ResponseHead;
-use crate::http::usage::{Format, UsageScan, UsageSieve};
+use crate::http::usage::{Format, UsageSieve};
 use crate::net::connection::Ended;
 use crate::policy::keyring::{Outcome, Permit};
 
@@ -57,7 +57,6 @@ impl Relaying {
         cx.core.learn(&request, &permit, outcome, cx.now);
         let encoding = head.field("content-encoding");
         let format = Format::of(head.field("content-type"), encoding);
-        request.usage = UsageScan::default();
         let coding = relay_head(cx.client.output, cx.core, &mut request, head, cx.now);
         Relaying {
             rest,
@@ -178,9 +177,9 @@ impl Relaying {
 
     /// The answer broke off: the client must not take what it has received for the whole answer.
     fn cut_off(self, what: String) -> (Exchange, Step) {
-        let reason = Reason::AnswerCutOff {
+        let reason = Reason::Upstream {
             host: self.request.route().authority.clone(),
-            what,
+            what: format!("the answer broke off: {what}"),
         };
         (Exchange::Relaying(self), Step::Close(reason))
     }

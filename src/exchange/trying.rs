@@ -2,24 +2,23 @@
 //! this state, the client has not received a byte of an answer, so that another key may still be tried.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::now::Now;
 use crate::http::Version;
 use crate::http::body::{Decoded, Decoder};
 use crate::http::coding::decoded;
-use crate::http::field::{Storage, begins_with};
+use crate::http::field::Storage;
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
 use crate::net::dial::{Origin, Reuse};
 use crate::policy::keyring::{KeyId, Outcome, Permit};
-use crate::policy::verdict::{
-    INVALID_KEY_BODY_BYTES_MAX, RESETS_MAX, Waits, judge, names_invalid_key,
-};
+use crate::policy::verdict::{INVALID_KEY_BODY_BYTES_MAX, judge, names_invalid_key};
 
 use super::core::Core;
 use super::end::End;
+use super::failure::{ENDLESS_INTERIMS, Failure, INTERIM_MAX, has_waited_for_client, waits};
 use super::interim::Interim;
 use super::reason::Reason;
 use super::relaying::Relaying;
@@ -30,14 +29,6 @@ use super::transfer::Stopped;
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
 use super::upload::Upload;
 use super::{Cx, Ends, Exchange, Step, Upstream};
-
-/// A platform that ends the connection after waiting this long for the client's next byte is taken to have timed out on
-/// the client. Most platforms wait 10 seconds or more; one with a fault of its own does not wait that long.
-const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(5);
-
-/// The most interim answers to one request; a platform that sends more is taken to be faulty.
-pub(super) const INTERIM_MAX: u32 = 32;
-pub(super) const ENDLESS_INTERIMS: &str = "it sent interim answers without end";
 
 pub struct Trying {
     request: Box<Request>,
@@ -60,14 +51,6 @@ enum Stage {
     Awaiting(Instant),
     /// The head has arrived; what it means depends on the beginning of the body.
     Looking,
-}
-
-/// Why a try failed without an answer.
-enum Failure {
-    Unreachable(String),
-    TimedOut(&'static str),
-    /// The proxy's own failure: the key is not to blame, and another one would do no better.
-    Own(String),
 }
 
 impl Trying {
@@ -168,7 +151,7 @@ impl Trying {
         let (exchange, step) = match self.scan.response(upstream.input.unread()) {
             Ok(Some(range)) => self.on_head(range, upstream, cx),
             Ok(None) => self.on_silence(upstream, origin, cx),
-            Err(malformed) => self.fail(Failure::Unreachable(malformed.message().to_string()), cx),
+            Err(malformed) => self.fail(malformed.into(), cx),
         };
         (exchange, stopped.unless_paused(step))
     }
@@ -249,7 +232,7 @@ impl Trying {
         let head = match response::parse(&bytes[range.clone()], &mut storage, self.request.asked) {
             Ok(head) => head,
             Err(malformed) => {
-                return self.fail(Failure::Unreachable(malformed.message().to_string()), cx);
+                return self.fail(malformed.into(), cx);
             }
         };
         if head.status == 101 {
@@ -351,18 +334,7 @@ impl Trying {
 
     /// The try ended without an answer.
     fn fail(self, failure: Failure, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let host = self.request.route().authority.clone();
-        let (outcome, reason) = match failure {
-            Failure::Unreachable(what) => (
-                Outcome::NetworkFailure { what: what.clone() },
-                Reason::Upstream { host, what },
-            ),
-            Failure::TimedOut(what) => (
-                Outcome::Timeout { what },
-                Reason::UpstreamTimeout { host, what },
-            ),
-            Failure::Own(what) => (Outcome::Canceled, Reason::Upstream { host, what }),
-        };
+        let (outcome, reason) = failure.at(self.request.route().authority.clone());
         if let Some(permit) = self.next_permit(&outcome, cx) {
             return self.retry(outcome, permit, cx);
         }
@@ -391,36 +363,6 @@ impl Trying {
         core.settle(&self.request, self.permit, Outcome::Canceled, now);
         core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);
-    }
-}
-
-/// Whether the platform has been sent all that has arrived of an unfinished request, and the patience for the rest of
-/// it is over: ours, at `ours_ends`, or the platform's. Silence before `since` does not count.
-pub(super) fn has_waited_for_client(
-    since: Instant,
-    ours_ends: Instant,
-    upstream: &Ends<'_>,
-    cx: &Cx<'_>,
-) -> bool {
-    let until = match upstream.ended {
-        None => ours_ends,
-        Some(_) => cx.client.active_at.max(since) + CLIENT_SILENCE_MAX,
-    };
-    upstream.has_sent_all() && until <= cx.now.instant
-}
-
-/// What a head says about when to retry.
-pub fn waits<'b>(head: &ResponseHead<'_, 'b>) -> Waits<'b> {
-    let mut resets = [None; RESETS_MAX];
-    let fields = head.fields.iter();
-    let values = fields.filter(|field| begins_with(field.name, "x-ratelimit-reset"));
-    for (slot, field) in resets.iter_mut().zip(values) {
-        *slot = Some(field.value);
-    }
-    Waits {
-        retry_after_ms: head.field("retry-after-ms"),
-        retry_after: head.field("retry-after"),
-        resets,
     }
 }
 

@@ -265,17 +265,12 @@ fn answers() {
 
 #[test]
 fn what_nobody_is_told() {
-    let cut_off = Reason::AnswerCutOff {
-        host: name(),
-        what: name(),
-    };
     for (reason, status, code) in [
         (Reason::ClientGone, None, "canceled"),
         (Reason::Idle, None, "idle_timeout"),
         (Reason::Stopping, None, "stopping"),
         (Reason::Unused, None, "unused"),
         (Reason::Finished, None, "finished"),
-        (cut_off, Some(502), "upstream_error"),
     ] {
         assert_eq!((reason.status(), reason.code()), (status, code));
         assert!(!reason.message().is_empty() && !reason.kind().is_empty());

@@ -4,6 +4,7 @@ use super::*;
 use crate::base::buffer::Buffer;
 use crate::exchange::testing::{self, PLATFORM, buffer, drain, ends, step_between};
 use crate::policy::testing::rejected;
+use std::time::Duration;
 
 /// A step while the platform takes no output. It may have answered.
 fn step(trying: Trying, output: &mut Buffer, answer: &[u8], core: &mut Core, now: Now) -> Exchange {

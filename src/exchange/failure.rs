@@ -1,0 +1,81 @@
+//! Why a try fails without a final answer, and what its head says about retrying: for the states that await one.
+
+use std::time::{Duration, Instant};
+
+use crate::http::field::begins_with;
+use crate::http::malformed::Malformed;
+use crate::http::response::ResponseHead;
+use crate::policy::keyring::Outcome;
+use crate::policy::verdict::{RESETS_MAX, Waits};
+
+use super::reason::Reason;
+use super::{Cx, Ends};
+
+/// A platform that ends the connection after waiting this long for the client's next byte is taken to have timed out on
+/// the client. Most platforms wait 10 seconds or more; one with a fault of its own does not wait that long.
+const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// The most interim answers to one request; a platform that sends more is taken to be faulty.
+pub const INTERIM_MAX: u32 = 32;
+pub const ENDLESS_INTERIMS: &str = "it sent interim answers without end";
+
+/// Why a try failed without a final answer.
+pub enum Failure {
+    Unreachable(String),
+    TimedOut(&'static str),
+    /// The proxy's own failure: the key is not to blame, and another one would do no better.
+    Own(String),
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Failure {
+        Failure::Unreachable(malformed.message().to_string())
+    }
+}
+
+impl Failure {
+    /// What it means for the key, and what the client is told; `host` is the platform's.
+    pub fn at(self, host: String) -> (Outcome, Reason) {
+        match self {
+            Failure::Unreachable(what) => (
+                Outcome::NetworkFailure { what: what.clone() },
+                Reason::Upstream { host, what },
+            ),
+            Failure::TimedOut(what) => (
+                Outcome::Timeout { what },
+                Reason::UpstreamTimeout { host, what },
+            ),
+            Failure::Own(what) => (Outcome::Canceled, Reason::Upstream { host, what }),
+        }
+    }
+}
+
+/// Whether the platform has been sent all that has arrived of an unfinished request, and the patience for the rest of
+/// it is over: ours, at `ours_ends`, or the platform's. Silence before `since` does not count.
+pub fn has_waited_for_client(
+    since: Instant,
+    ours_ends: Instant,
+    upstream: &Ends<'_>,
+    cx: &Cx<'_>,
+) -> bool {
+    let until = match upstream.ended {
+        None => ours_ends,
+        Some(_) => cx.client.active_at.max(since) + CLIENT_SILENCE_MAX,
+    };
+    upstream.has_sent_all() && until <= cx.now.instant
+}
+
+/// What a head says about when to retry.
+pub fn waits<'b>(head: &ResponseHead<'_, 'b>) -> Waits<'b> {
+    let mut resets = [None; RESETS_MAX];
+    let fields = head.fields.iter();
+    let values = fields.filter(|field| begins_with(field.name, "x-ratelimit-reset"));
+    for (slot, field) in resets.iter_mut().zip(values) {
+        *slot = Some(field.value);
+    }
+    Waits {
+        retry_after_ms: head.field("retry-after-ms"),
+        retry_after: head.field("retry-after"),
+        resets,
+    }
+}
