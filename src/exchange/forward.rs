@@ -57,6 +57,10 @@ pub fn write_head(
     }
 }
 
+/// A longer list of protocols is not offered: it is kept as long as the request, and compared with the answer's.
+const OFFERED_MAX: usize = 16;
+const OFFERED_BYTES_MAX: usize = 256;
+
 /// The protocols to which a client offers to switch, as they are passed on. A request with a body keeps to HTTP/1.1,
 /// and HTTP/2 is never offered.
 pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
@@ -67,9 +71,11 @@ pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
         .flat_map(list_items)
         .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
         .filter_map(|protocol| std::str::from_utf8(protocol).ok())
+        .take(OFFERED_MAX + 1)
         .collect();
-    // Without spaces: with them, a list of short items could outgrow the room that a head has.
-    (!protocols.is_empty()).then(|| protocols.join(",").into())
+    let offered = protocols.join(",");
+    let is_usual = protocols.len() <= OFFERED_MAX && offered.len() <= OFFERED_BYTES_MAX;
+    (is_usual && !offered.is_empty()).then(|| offered.into())
 }
 
 /// Leaves out the items that show a key; the others stay as they were written.
@@ -97,9 +103,14 @@ fn write_request_line(
     if route.path_prefix.is_empty() && tail.is_empty() {
         draft.push(b'/');
     }
+    // Where keys are also taken from the query, the client's one there would be a second one.
+    let is_credential = route
+        .platform
+        .auth_header
+        .eq_ignore_ascii_case("x-goog-api-key");
     match head.target.query {
         None => {}
-        Some(query) if !shown.in_query => {
+        Some(query) if !shown.in_query && !is_credential => {
             draft.push(b'?');
             draft.extend_from_slice(query.as_bytes());
         }

@@ -41,6 +41,9 @@ fn what_is_below_the_api_path() {
     }
 }
 
+/// It takes keys from the query, too.
+const GOOGLE: &str = r#""base_url": "http://h.example", "auth_header": "X-Goog-Api-Key""#;
+
 fn written(platform: &str, line: &str, fields: &str) -> String {
     let core = core("{}", platform);
     let route = &core.site.routes[0];
@@ -99,6 +102,11 @@ fn request_lines() {
             PLAIN,
             "GET /p/x?key=other&b=2 HTTP/1.1",
             "GET /api/v1/x?key=other&b=2 HTTP/1.1",
+        ),
+        (
+            GOOGLE,
+            "GET /p/x?key=dummy&b=2 HTTP/1.1",
+            "GET /x?b=2 HTTP/1.1",
         ),
     ] {
         let found = written(platform, line, "");
@@ -307,4 +315,18 @@ fn the_largest_head_finds_room_with_the_largest_configuration() {
         let bytes = draft.len() + key_bytes + 2;
         assert!(bytes <= BUFFER_BYTES, "{before}: {bytes} bytes");
     }
+}
+
+#[test]
+fn a_long_list_of_protocols_is_not_offered() {
+    let offered = |list: &str| {
+        let fields = format!("Connection: upgrade\r\nUpgrade: {list}\r\n");
+        with_head("GET / HTTP/1.1", &fields, offered_protocols).map(|list| list.len())
+    };
+    let many = |count| vec!["a"; count].join(", ");
+    assert_eq!(offered(&many(OFFERED_MAX)), Some(2 * OFFERED_MAX - 1));
+    assert_eq!(offered(&many(OFFERED_MAX + 1)), None);
+    let long = |count| "a".repeat(count);
+    assert_eq!(offered(&long(OFFERED_BYTES_MAX)), Some(OFFERED_BYTES_MAX));
+    assert_eq!(offered(&long(OFFERED_BYTES_MAX + 1)), None);
 }
