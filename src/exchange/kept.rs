@@ -9,6 +9,10 @@ use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer};
 
 use super::transfer::{ROOM_MIN, Sink};
 
+/// The last quarter of the memory is left to bodies of this size: those of most requests, which would otherwise lose
+/// their retries to few large ones.
+const SMALL_BYTES_MAX: u64 = 64 * 1024;
+
 /// The memory of all bodies kept for retries, and its bound.
 #[derive(Debug)]
 pub struct RetryMemory {
@@ -29,9 +33,13 @@ impl RetryMemory {
         self.used.get()
     }
 
-    /// Whether this many more may be kept; zero bytes always may.
-    pub fn has_room(&self, bytes: u64) -> bool {
-        bytes == 0 || self.used() + bytes <= self.max
+    /// Whether this many more may be kept of a body that then has `total` bytes; zero bytes always may.
+    pub fn has_room(&self, bytes: u64, total: u64) -> bool {
+        let max = match total > SMALL_BYTES_MAX {
+            true => self.max / 4 * 3,
+            false => self.max,
+        };
+        bytes == 0 || self.used() + bytes <= max
     }
 }
 
@@ -241,6 +249,24 @@ mod tests {
             kept.clear(&mut blocks);
             assert_eq!((kept.held_bytes(), memory.used()), (0, 0));
         }
+    }
+
+    #[test]
+    fn large_bodies_leave_room_for_small_ones() {
+        let (mut blocks, memory) = (BlockPool::default(), RetryMemory::new(400_000));
+        let mut large = Kept::new(b"", &mut blocks, &memory);
+        assert!(memory.has_room(300_000, 300_000) && !memory.has_room(300_001, 300_001));
+        large.put(&[0; 300_000], &mut blocks);
+        assert!(
+            !memory.has_room(1, SMALL_BYTES_MAX + 1),
+            "it has grown large"
+        );
+        assert!(memory.has_room(SMALL_BYTES_MAX, SMALL_BYTES_MAX));
+        assert!(
+            !memory.has_room(100_001, SMALL_BYTES_MAX),
+            "nothing is left"
+        );
+        assert!(memory.has_room(0, 1_000_000));
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Upload {
             Framing::Length(length) => length,
             Framing::None | Framing::Chunked | Framing::Close => 0,
         };
-        let fits = expected <= limits.kept_bytes_max && memory.has_room(expected);
+        let fits = expected <= limits.kept_bytes_max && memory.has_room(expected, expected);
         Upload {
             decoder: Decoder::new(framing),
             coding: match framing {
@@ -264,7 +264,8 @@ impl Upload {
     fn keeps_more(&self, input: &Buffer, memory: &RetryMemory) -> bool {
         match self.keeps {
             Keeps::All => {
-                let has_room = self.is_received() || memory.has_room(input.len() as u64);
+                let more = input.len() as u64;
+                let has_room = self.is_received() || memory.has_room(more, self.received + more);
                 has_room && self.received <= self.limits.kept_bytes_max
             }
             Keeps::Unsent => false,
