@@ -1,4 +1,6 @@
-//! Ids for requests, unique in practice. Not secrets: from one of them all others of the same seed can be computed.
+//! Ids for requests, unique in practice.
+
+use std::hash::{DefaultHasher, Hasher};
 
 use super::text::Text;
 
@@ -8,24 +10,33 @@ pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// A request's id: the platform's, the client's or one of ours.
 pub type RequestId = Text<REQUEST_ID_BYTES_MAX>;
 
+/// An id that somebody else gave a request, if it can stand in a log and in JSON as it is.
+pub fn sane_id(value: &[u8]) -> Option<RequestId> {
+    let is_sane = (1..=REQUEST_ID_BYTES_MAX).contains(&value.len())
+        && value.iter().all(|byte| byte.is_ascii_graphic());
+    let id = std::str::from_utf8(value).ok().filter(|_| is_sane)?;
+    Some(RequestId::new(id))
+}
+
 /// A stream of 128-bit ids from one random seed.
 pub struct Ids {
-    state: u64,
+    seed: u64,
+    count: u64,
 }
 
 impl Ids {
     /// `seed` comes from the operating system's random source, for this stream alone.
     pub fn new(seed: u64) -> Ids {
-        Ids { state: seed }
+        Ids { seed, count: 0 }
     }
 
-    /// 64 evenly spread bits (SplitMix64).
+    /// 64 evenly spread bits, from which neither the seed nor how many came before can be computed (SipHash).
     pub fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.count += 1;
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write_u64(self.count);
+        hasher.finish()
     }
 
     /// `req_` and 32 hex digits.

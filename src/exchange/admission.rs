@@ -176,8 +176,8 @@ impl Shown {
                 shown.fields |= 1 << place;
             }
         }
+        let mut decoded = [0; KEY_BYTES_MAX];
         for value in head.target.query.into_iter().flat_map(query_keys) {
-            let mut decoded = [0; KEY_BYTES_MAX];
             if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
                 shown.in_query |= shown.look_at(&decoded[..length], clients);
             }

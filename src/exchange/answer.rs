@@ -1,7 +1,7 @@
 //! Writes the heads of answers: the proxy's own and those that are passed on.
 
 use crate::base::buffer::Buffer;
-use crate::base::ids::RequestId;
+use crate::base::ids::sane_id;
 use crate::base::now::Now;
 use crate::base::text::decimal;
 use crate::http::field::{begins_with, is_framing, is_one_of};
@@ -178,13 +178,13 @@ pub fn relay_switch(out: &mut Buffer, request: &mut Request, head: &ResponseHead
     out.put(b"\r\n");
 }
 
-/// Takes a platform's request id as the request's own; false drops the field. Only the first non-empty id counts.
+/// Takes a platform's request id as the request's own if it is sane; false drops the field. Only the first non-empty id counts.
 fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
     if id.is_empty() || std::mem::replace(seen_id, true) {
         return false;
     }
-    if let Ok(id) = std::str::from_utf8(id) {
-        request.id = RequestId::new(id);
+    if let Some(id) = sane_id(id) {
+        request.id = id;
     }
     true
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{REQUEST_ID_BYTES_MAX, RequestId};
+use crate::base::ids::{RequestId, sane_id};
 use crate::base::now::Now;
 use crate::figures::recent::{Method, Path};
 use crate::http::Framing;
@@ -200,7 +200,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let head = match request::parse(&cx.client.input.unread()[range.clone()], &mut storage) {
         Ok(head) => head,
         Err(malformed) => {
-            let id = own_id(storage.find("x-request-id"));
+            let id = storage.find("x-request-id").and_then(sane_id);
             return refuse_unread(Reason::Malformed(malformed), id, cx);
         }
     };
@@ -273,17 +273,9 @@ fn note(request: &mut Request, head: &RequestHead<'_, '_>) {
     if head.persistent {
         request.afterwards = Afterwards::KeepAlive;
     }
-    if let Some(id) = own_id(head.field("x-request-id")) {
+    if let Some(id) = head.field("x-request-id").and_then(sane_id) {
         request.id = id;
     }
-}
-
-/// The client's own id for its request, if it is acceptable.
-fn own_id(value: Option<&[u8]>) -> Option<RequestId> {
-    let id = std::str::from_utf8(value?).ok()?;
-    let is_sane = (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_graphic());
-    is_sane.then(|| RequestId::new(id))
 }
 
 fn decide(

@@ -155,10 +155,17 @@ fn what_passes_and_what_is_added() {
 fn a_switch_has_one_id_and_tells_the_limits() {
     let upgrade = "connection: upgrade\r\n";
     let theirs = "x-ratelimit-remaining-requests: 5\r\n";
-    let rows: [(&str, Change, String, &str); 5] = [
+    let rows: [(&str, Change, String, &str); 6] = [
         ("", plain, format!("{upgrade}{ID}"), "req-1"),
         ("", limited, format!("{upgrade}{ID}{QUOTA}"), "req-1"),
         (theirs, limited, format!("{theirs}{upgrade}{ID}"), "req-1"),
+        // What would spoil a line of the log is passed on, and the log has the request's own id.
+        (
+            "X-Request-Id: a\u{9b}b\r\n",
+            plain,
+            format!("X-Request-Id: a\u{9b}b\r\n{upgrade}"),
+            "req-1",
+        ),
         (
             "X-Request-Id: \r\n",
             plain,
