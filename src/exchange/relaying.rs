@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
+use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::http::response::ResponseHead;
 use crate::http::usage::{Format, UsageSieve};
@@ -70,7 +71,8 @@ impl Relaying {
                 None => Patience::Idle(request.site.settings.idle_timeout),
             },
             status: head.status,
-            afterwards: match head.persistent {
+            // A platform that sends a body where none is allowed would have it taken for the next request's answer.
+            afterwards: match head.persistent && head.framing != Framing::None {
                 true => Afterwards::KeepAlive,
                 false => Afterwards::Close,
             },

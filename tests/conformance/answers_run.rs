@@ -107,9 +107,10 @@ impl Row {
         self
     }
 
-    /// Whole, and the connection to the platform serves the next request.
+    /// Whole, and the connection to the platform serves the next request, unless the answer must have no body: some
+    /// platforms send one all the same, which would be taken for the next answer.
     pub fn delivered(mut self, status: u16, body: impl AsRef<[u8]>) -> Row {
-        self.reused = true;
+        self.reused = self.method != "HEAD" && !matches!(status, 204 | 304);
         self.whole(status, body)
     }
 
