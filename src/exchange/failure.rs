@@ -11,9 +11,12 @@ use crate::policy::verdict::{RESETS_MAX, Waits};
 use super::reason::Reason;
 use super::{Cx, Ends};
 
-/// A platform that ends the connection after waiting this long for the client's next byte is taken to have timed out on
-/// the client. Most platforms wait 10 seconds or more; one with a fault of its own does not wait that long.
+/// A platform that gives up after waiting this long for the client's next byte is taken to have timed out on the client.
+/// Most platforms wait 10 seconds or more; one with a fault of its own does not wait that long.
 const CLIENT_SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// The same for one that waits for the client's next byte when the request has been under way for this long.
+const CLIENT_SLOWNESS_MAX: Duration = Duration::from_secs(30);
 
 /// The most interim answers to one request; a platform that sends more is taken to be faulty.
 pub const INTERIM_MAX: u32 = 32;
@@ -51,18 +54,30 @@ impl Failure {
 }
 
 /// Whether the platform has been sent all that has arrived of an unfinished request, and the patience for the rest of
-/// it is over: ours, at `ours_ends`, or the platform's. Silence before `since` does not count.
+/// it is over: ours, at `ours_ends`, or the platform's, if that `gave_up`. What was before `since` does not count.
 pub fn has_waited_for_client(
     since: Instant,
     ours_ends: Instant,
+    gave_up: bool,
     upstream: &Ends<'_>,
     cx: &Cx<'_>,
 ) -> bool {
-    let until = match upstream.ended {
-        None => ours_ends,
-        Some(_) => cx.client.active_at.max(since) + CLIENT_SILENCE_MAX,
+    let until = match gave_up {
+        false => ours_ends,
+        true => {
+            let silent_at = cx.client.active_at.max(since) + CLIENT_SILENCE_MAX;
+            silent_at.min(since + CLIENT_SLOWNESS_MAX)
+        }
     };
     upstream.has_sent_all() && until <= cx.now.instant
+}
+
+/// What an answer's outcome means if the platform has waited for the client in vain: it has not failed.
+pub fn excused(outcome: Outcome, has_waited: bool) -> Outcome {
+    match outcome {
+        Outcome::ServerError { .. } if has_waited => Outcome::Canceled,
+        outcome => outcome,
+    }
 }
 
 /// What a head says about when to retry.

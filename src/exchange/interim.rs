@@ -13,7 +13,9 @@ use crate::policy::verdict::judge;
 use super::answer::{HEAD_ROOM_BYTES, relay_interim};
 use super::core::Core;
 use super::end::End;
-use super::failure::{ENDLESS_INTERIMS, Failure, INTERIM_MAX, has_waited_for_client, waits};
+use super::failure::{
+    ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, waits,
+};
 use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
@@ -94,22 +96,7 @@ impl Interim {
         let range = match self.scan.response(upstream.input.unread()) {
             Ok(Some(range)) => range,
             Err(malformed) => return self.fail(malformed.into(), cx),
-            Ok(None) => {
-                let is_silent = self.rest.is_starved()
-                    && has_waited_for_client(self.since, due_at, &upstream, cx);
-                return match upstream.ended {
-                    _ if is_silent => self.give_up(cx),
-                    Some(_) => {
-                        let what = "it closed without a final answer".into();
-                        self.fail(Failure::Unreachable(what), cx)
-                    }
-                    None if is_due && !self.rest.is_sent() => {
-                        self.fail(Failure::TimedOut("it stopped taking the request"), cx)
-                    }
-                    None if is_due => self.fail(Failure::TimedOut("no final answer in time"), cx),
-                    None => (Exchange::Interim(self), Step::Wait),
-                };
-            }
+            Ok(None) => return self.on_silence(due_at, upstream, cx),
         };
         let bytes = &upstream.input.unread()[range.clone()];
         let mut storage = Storage::EMPTY;
@@ -120,6 +107,10 @@ impl Interim {
         if head.status >= 200 {
             // For a 400, the body that would decide goes to the client in any case: nothing is learnt of the key.
             let outcome = judge(head.status, &|| waits(&head), cx.now).unwrap_or(Outcome::Canceled);
+            let outcome = excused(
+                outcome,
+                self.has_waited_for_client(true, due_at, &upstream, cx),
+            );
             let (request, rest, permit) = (self.request, self.rest, self.permit);
             let relaying = Relaying::begin(request, rest, permit, &head, outcome, cx);
             upstream.input.consume(range.end);
@@ -142,6 +133,35 @@ impl Interim {
         self.scan = HeadScan::default();
         upstream.input.consume(range.end);
         (Exchange::Interim(self), Step::Again)
+    }
+
+    /// The next head is not complete yet.
+    fn on_silence(self, due_at: Instant, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        let is_due = due_at <= cx.now.instant;
+        match upstream.ended {
+            ended if self.has_waited_for_client(ended.is_some(), due_at, &upstream, cx) => {
+                self.give_up(cx)
+            }
+            Some(_) => {
+                let what = "it closed without a final answer".into();
+                self.fail(Failure::Unreachable(what), cx)
+            }
+            None if is_due && !self.rest.is_sent() => {
+                self.fail(Failure::TimedOut("it stopped taking the request"), cx)
+            }
+            None if is_due => self.fail(Failure::TimedOut("no final answer in time"), cx),
+            None => (Exchange::Interim(self), Step::Wait),
+        }
+    }
+
+    fn has_waited_for_client(
+        &self,
+        gave_up: bool,
+        due_at: Instant,
+        upstream: &Ends<'_>,
+        cx: &Cx<'_>,
+    ) -> bool {
+        self.rest.is_starved() && has_waited_for_client(self.since, due_at, gave_up, upstream, cx)
     }
 
     fn fail(self, failure: Failure, cx: &mut Cx<'_>) -> (Exchange, Step) {

@@ -18,7 +18,9 @@ use crate::policy::verdict::{INVALID_KEY_BODY_BYTES_MAX, judge, names_invalid_ke
 
 use super::core::Core;
 use super::end::End;
-use super::failure::{ENDLESS_INTERIMS, Failure, INTERIM_MAX, has_waited_for_client, waits};
+use super::failure::{
+    ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, waits,
+};
 use super::interim::Interim;
 use super::reason::Reason;
 use super::relaying::Relaying;
@@ -49,8 +51,8 @@ enum Stage {
     Sending(Instant),
     /// The request's last byte left then.
     Awaiting(Instant),
-    /// The head has arrived; what it means depends on the beginning of the body.
-    Looking,
+    /// The head arrived then; what it means depends on the beginning of the body.
+    Looking(Instant),
 }
 
 impl Trying {
@@ -115,7 +117,7 @@ impl Trying {
             Stage::Dialing(since) => since + settings.connect_timeout,
             Stage::Sending(since) => active_at.max(since) + settings.idle_timeout,
             Stage::Awaiting(since) => since + settings.response_timeout,
-            Stage::Looking => active_at + settings.idle_timeout,
+            Stage::Looking(since) => since + settings.idle_timeout,
         }
     }
 
@@ -184,7 +186,7 @@ impl Trying {
                 let reuse = Reuse::No;
                 (Exchange::Trying(fresh), Step::Dial { endpoint, reuse })
             }
-            _ if self.has_waited_for_client(&upstream, cx) => {
+            ended if self.has_waited_for_client(ended.is_some(), &upstream, cx) => {
                 self.give_up(Reason::RequestTimeout, cx)
             }
             Some(Ended::Cleanly) => self.fail(
@@ -199,7 +201,7 @@ impl Trying {
                 Stage::Sending(_) => {
                     self.fail(Failure::TimedOut("it stopped taking the request"), cx)
                 }
-                Stage::Dialing(_) | Stage::Awaiting(_) | Stage::Looking => {
+                Stage::Dialing(_) | Stage::Awaiting(_) | Stage::Looking(_) => {
                     self.fail(Failure::TimedOut("no answer in time"), cx)
                 }
             },
@@ -213,12 +215,12 @@ impl Trying {
         }
     }
 
-    fn has_waited_for_client(&self, upstream: &Ends<'_>, cx: &Cx<'_>) -> bool {
+    fn has_waited_for_client(&self, gave_up: bool, upstream: &Ends<'_>, cx: &Cx<'_>) -> bool {
         let Stage::Sending(since) = self.stage else {
             return false;
         };
         let ours_ends = self.deadline(cx.active_at(upstream));
-        self.upload.is_starved() && has_waited_for_client(since, ours_ends, upstream, cx)
+        self.upload.is_starved() && has_waited_for_client(since, ours_ends, gave_up, upstream, cx)
     }
 
     fn on_head(
@@ -253,22 +255,8 @@ impl Trying {
             let interim = Interim::begin(self.request, rest, self.permit, cx.now);
             return (Exchange::Interim(interim), Step::Again);
         }
-        let outcome = match judge(head.status, &|| waits(&head), cx.now) {
-            Some(outcome) => outcome,
-            None => match invalid_key(&head, &bytes[range.end..], upstream.ended) {
-                Look::Invalid => Outcome::Rejected {
-                    reason: "400: the platform says API_KEY_INVALID".to_string(),
-                },
-                Look::Other => Outcome::Answered,
-                Look::NeedMore => {
-                    self.stage = Stage::Looking;
-                    let is_due = self.deadline(cx.active_at(&upstream)) <= cx.now.instant;
-                    if !is_due && upstream.input.wants_more() {
-                        return (Exchange::Trying(self), Step::Wait);
-                    }
-                    Outcome::Answered
-                }
-            },
+        let Some(outcome) = self.outcome(&head, &bytes[range.end..], &upstream, cx) else {
+            return (Exchange::Trying(self), Step::Wait);
         };
         if let Some(permit) = self.next_permit(&outcome, cx) {
             return self.retry(outcome, permit, cx);
@@ -280,6 +268,35 @@ impl Trying {
         let relaying = Relaying::begin(self.request, rest, self.permit, &head, outcome, cx);
         upstream.input.consume(range.end);
         relaying.go_on(upstream, cx)
+    }
+
+    /// What an answer means, of which this much of the body has arrived; none if more of it has to be seen.
+    fn outcome(
+        &mut self,
+        head: &ResponseHead<'_, '_>,
+        body: &[u8],
+        upstream: &Ends<'_>,
+        cx: &Cx<'_>,
+    ) -> Option<Outcome> {
+        if let Some(outcome) = judge(head.status, &|| waits(head), cx.now) {
+            let has_waited = self.has_waited_for_client(true, upstream, cx);
+            return Some(excused(outcome, has_waited));
+        }
+        match invalid_key(head, body, upstream.ended) {
+            Look::Invalid => Some(Outcome::Rejected {
+                reason: "400: the platform says API_KEY_INVALID".to_string(),
+            }),
+            Look::Other => Some(Outcome::Answered),
+            Look::NeedMore => {
+                let since = match self.stage {
+                    Stage::Looking(since) => since,
+                    Stage::Dialing(_) | Stage::Sending(_) | Stage::Awaiting(_) => cx.now.instant,
+                };
+                self.stage = Stage::Looking(since);
+                let is_due = self.deadline(cx.active_at(upstream)) <= cx.now.instant;
+                (is_due || !upstream.input.wants_more()).then_some(Outcome::Answered)
+            }
+        }
     }
 
     /// Skips an interim answer of `bytes` bytes, which HTTP/1.0 clients do not get: another key may still be tried.

@@ -136,3 +136,21 @@ fn the_platforms_time_does_not_pass_while_the_request_is_sent() {
         exchange.abort(&Reason::Idle, &mut core, begun);
     }
 }
+
+#[test]
+fn a_platform_that_gives_up_on_a_silent_client_has_not_failed() {
+    let answer = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n";
+    for (given_up_at, is_blamed) in [(4, true), (5, false)] {
+        let (mut core, begun) = (core("{}", PLATFORM), now());
+        let exchange = begin_within(Framing::Length(4), Role::Proxy, &mut core, begun);
+        let [mut from_client, mut to_client, mut output] = [b"", b"", b""].map(|none| buffer(none));
+        let mut input = buffer(answer);
+        let client = ends(&mut from_client, &mut to_client, begun);
+        let upstream = Upstream::Open(ends(&mut input, &mut output, begun), Origin::Fresh);
+        let now = begun.after(Duration::from_secs(given_up_at));
+        let (exchange, _) = step_between(exchange, client, upstream, &mut core, now);
+        let found = core.keyring.last_error(KeyId(0)).is_some();
+        exchange.abort(&Reason::ClientGone, &mut core, begun);
+        assert_eq!(found, is_blamed, "{given_up_at}");
+    }
+}

@@ -3,6 +3,8 @@
 use super::*;
 use crate::base::buffer::Buffer;
 use crate::exchange::testing::{self, PLATFORM, buffer, drain, ends, step_between};
+use crate::exchange::upload::Limits;
+use crate::http::Framing;
 use crate::policy::testing::rejected;
 use std::time::Duration;
 
@@ -123,8 +125,11 @@ fn a_connection_is_used_again_if_nothing_is_left_on_it_either_way() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".as_slice();
     let with_more = &[answer, b"HTTP"].concat();
     // (whether the request has been sent, what arrives and how that ends, whether the connection is kept)
+    let without_body = b"HTTP/1.1 204 No\r\n\r\n".as_slice();
     for (is_taken, answer, ended, is_kept) in [
         (true, answer, None, true),
+        // Some platforms send a body where none is allowed, a little later.
+        (true, without_body, None, false),
         (false, answer, None, false),
         (true, with_more, None, false),
         (true, answer, Some(Ended::Cleanly), false),
@@ -200,9 +205,54 @@ fn a_400_is_looked_into_as_long_as_more_of_it_may_come_and_may_matter() {
     ];
     for (answer, ended, waited, is_passed_on) in rows {
         let (trying, mut output) = (begin(&mut core, begun), buffer(b""));
-        let (answer, now) = (answer.as_bytes(), begun.after(waited));
-        let (next, _) = step_at_end(trying, &mut output, answer, ended, &mut core, now);
+        let answer = answer.as_bytes();
+        let (mut next, _) = step_at_end(trying, &mut output, answer, ended, &mut core, begun);
+        if let Exchange::Trying(trying) = next {
+            next = step(trying, &mut output, answer, &mut core, begun.after(waited));
+        }
         assert_eq!(matches!(next, Exchange::Relaying(_)), is_passed_on);
-        next.abort(&Reason::ClientGone, &mut core, now);
+        next.abort(&Reason::ClientGone, &mut core, begun);
+    }
+}
+
+#[test]
+fn a_platform_that_gives_up_on_a_slow_client_has_not_failed() {
+    // (when the client's last byte arrives, when the platform gives up, in seconds, whether its key is to blame)
+    let rows = [(0, 4, true), (0, 5, false), (28, 29, true), (28, 30, false)];
+    let answers: [(&[u8], Option<Ended>); 2] = [
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", None),
+        (b"", Some(Ended::Cleanly)),
+    ];
+    for (answer, ended) in answers {
+        for (last_byte_at, given_up_at, is_blamed) in rows {
+            let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, PLATFORM);
+            let begun = testing::now();
+            let (request, permit) = testing::permitted(&mut core, begun);
+            let (framing, limits) = (Framing::Length(9), Limits::of(&core.site));
+            let upload = Upload::new(b"", framing, limits, &mut core.blocks, &core.retry_memory);
+            let mut next = Trying::begin(request, Box::new(upload), vec![], permit, begun).0;
+            let key = KeyId(0);
+            let at = |seconds| begun.after(Duration::from_secs(seconds));
+            // What the platform says in the end comes after two bytes of nine, each of which it takes.
+            let (nothing, some) = (&b""[..], &b"x"[..]);
+            for (seconds, active_at, sent, (answer, ended)) in [
+                (0, 0, some, (nothing, None)),
+                (last_byte_at, last_byte_at, some, (nothing, None)),
+                (given_up_at, last_byte_at, nothing, (answer, ended)),
+            ] {
+                let [mut from_client, mut to_client] = [sent, b""].map(buffer);
+                let [mut input, mut output] = [answer, b""].map(buffer);
+                let client = ends(&mut from_client, &mut to_client, at(active_at));
+                let upstream = Ends {
+                    ended,
+                    ..ends(&mut input, &mut output, at(seconds))
+                };
+                let upstream = Upstream::Open(upstream, Origin::Fresh);
+                next = step_between(next, client, upstream, &mut core, at(seconds)).0;
+            }
+            let found = core.keyring.last_error(key).is_some();
+            next.abort(&Reason::ClientGone, &mut core, begun);
+            assert_eq!(found, is_blamed, "{last_byte_at} {given_up_at} {ended:?}");
+        }
     }
 }
