@@ -10,7 +10,8 @@ use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::spares::Spares;
 use crate::base::text::Text;
-use crate::figures::{self, Figures, Finished, RetryReason};
+use crate::figures::counts::ErrorKind;
+use crate::figures::{self, Figures, Finished};
 use crate::http::body::Decoder;
 use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
@@ -176,15 +177,15 @@ impl Core {
 
     /// Counts that another key is tried after this outcome.
     pub fn note_retry(&mut self, request: &Request, key: KeyId, outcome: &Outcome) {
-        let reason = match outcome {
-            Outcome::Rejected { .. } | Outcome::Forbidden => RetryReason::Auth,
-            Outcome::RateLimited { .. } => RetryReason::RateLimited,
-            Outcome::ServerError { .. } => RetryReason::Server,
-            Outcome::NetworkFailure { .. } => RetryReason::Network,
-            Outcome::Timeout { .. } => RetryReason::Timeout,
+        let kind = match outcome {
+            Outcome::Rejected { .. } | Outcome::Forbidden => ErrorKind::Auth,
+            Outcome::RateLimited { .. } => ErrorKind::RateLimited,
+            Outcome::ServerError { .. } => ErrorKind::Server,
+            Outcome::NetworkFailure { .. } => ErrorKind::Network,
+            Outcome::Timeout { .. } => ErrorKind::Timeout,
             Outcome::Answered | Outcome::Canceled => return,
         };
-        self.figures.retry(request.route().id.0, key.0, reason);
+        self.figures.retry(request.route().id.0, key.0, kind);
     }
 
     /// Writes what must be in the file before this turn's requests go on, and wakes their sessions; none if it could

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::ids::RequestId;
-use counts::{Class, Counts, ErrorKind, add_tokens};
+use counts::{Class, Counts, ErrorKind, Errors, add_tokens};
 use histogram::Histogram;
 use recent::{Method, Path, Recent};
 
@@ -69,24 +69,14 @@ pub struct Client {
     pub label: Rc<str>,
 }
 
-/// Why a request was tried again with another key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryReason {
-    /// 401, 402, 403, or a 400 that names an invalid key.
-    Auth,
-    RateLimited,
-    Server,
-    Network,
-    Timeout,
-}
-
 /// What is counted of one platform.
 #[derive(Clone, Debug, Default)]
 pub struct PlatformFigures {
     pub counts: Counts,
     /// The total durations of its requests.
     pub total: Histogram,
-    retries: [u64; RetryReason::ALL.len()],
+    /// Tries that were followed by another one, by why they failed.
+    pub retries: Errors,
 }
 
 /// Which requests are counted together for `/metrics`. Clients with the same label share a series: its counts must not
@@ -131,10 +121,10 @@ impl Figures {
 
     /// Counts that a platform is asked again, and an error of the key with which the try failed. The last try's error
     /// is counted by [`Figures::finish`].
-    pub fn retry(&mut self, platform: u32, key: u32, reason: RetryReason) {
-        self.platforms.entry(platform).or_default().retries[reason as usize] += 1;
-        let errors = &mut self.keys.entry(key).or_default().errors;
-        errors.add(reason.error_kind());
+    pub fn retry(&mut self, platform: u32, key: u32, kind: ErrorKind) {
+        let platform = self.platforms.entry(platform).or_default();
+        platform.retries.add(kind);
+        self.keys.entry(key).or_default().errors.add(kind);
     }
 
     /// Counts a refusal at admission, in addition to what [`Figures::finish`] counts of it.
@@ -188,37 +178,6 @@ impl Figures {
 
     pub fn recent(&self) -> &Recent {
         &self.recent
-    }
-}
-
-impl RetryReason {
-    pub const ALL: [RetryReason; 5] = [
-        RetryReason::Auth,
-        RetryReason::RateLimited,
-        RetryReason::Server,
-        RetryReason::Network,
-        RetryReason::Timeout,
-    ];
-
-    /// The kind of error that such a try counts as for its key.
-    fn error_kind(self) -> ErrorKind {
-        match self {
-            RetryReason::Auth => ErrorKind::Auth,
-            RetryReason::RateLimited => ErrorKind::RateLimited,
-            RetryReason::Server => ErrorKind::Server,
-            RetryReason::Network => ErrorKind::Network,
-            RetryReason::Timeout => ErrorKind::Timeout,
-        }
-    }
-
-    pub fn label(self) -> &'static str {
-        self.error_kind().label()
-    }
-}
-
-impl PlatformFigures {
-    pub fn retries(&self, reason: RetryReason) -> u64 {
-        self.retries[reason as usize]
     }
 }
 

@@ -10,10 +10,19 @@ use std::time::Duration;
 use super::process::Process;
 use super::stats::Names;
 use super::view::StatsView;
-use crate::figures::counts::Class;
+use crate::figures::PlatformFigures;
+use crate::figures::counts::{Class, ErrorKind};
 use crate::figures::histogram::Histogram;
-use crate::figures::{PlatformFigures, RetryReason};
 use crate::policy::keyring::KeyState;
+
+/// Why another try may follow one: what the client did, and its leaving, are no reasons.
+const RETRIED: [ErrorKind; 5] = [
+    ErrorKind::Auth,
+    ErrorKind::RateLimited,
+    ErrorKind::Server,
+    ErrorKind::Network,
+    ErrorKind::Timeout,
+];
 
 /// The value of `Content-Type` for this text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -105,9 +114,9 @@ fn platforms(text: &mut Text, view: &StatsView) {
         "Tries that failed and were followed by another, by why they failed.",
     );
     for (name, figures) in &rows {
-        for reason in RetryReason::ALL {
+        for reason in RETRIED {
             let labels = [("platform", *name), ("reason", reason.label())];
-            text.sample("aiproxy_retries_total", &labels, figures.retries(reason));
+            text.sample("aiproxy_retries_total", &labels, figures.retries.of(reason));
         }
     }
     text.family(

@@ -33,23 +33,13 @@ struct Stats<'v> {
 #[derive(Serialize)]
 struct CountsJson {
     requests: u64,
-    errors: ErrorsJson,
+    #[serde(serialize_with = "by_kind")]
+    errors: Errors,
     bytes_in: u64,
     bytes_out: u64,
     tokens_in: u64,
     tokens_out: u64,
     first_byte_ms: QuantilesJson,
-}
-
-#[derive(Serialize)]
-struct ErrorsJson {
-    client: u64,
-    rate_limited: u64,
-    auth: u64,
-    server: u64,
-    network: u64,
-    timeout: u64,
-    canceled: u64,
 }
 
 #[derive(Serialize)]
@@ -164,7 +154,7 @@ impl CountsJson {
         let quantile = |share| counts.first_byte.quantile(share).map(milliseconds);
         CountsJson {
             requests: counts.requests,
-            errors: ErrorsJson::of(&counts.errors),
+            errors: counts.errors.clone(),
             bytes_in: counts.bytes_in,
             bytes_out: counts.bytes_out,
             tokens_in: counts.tokens_in,
@@ -183,18 +173,8 @@ impl CountsJson {
     }
 }
 
-impl ErrorsJson {
-    fn of(errors: &Errors) -> ErrorsJson {
-        ErrorsJson {
-            client: errors.of(ErrorKind::Client),
-            rate_limited: errors.of(ErrorKind::RateLimited),
-            auth: errors.of(ErrorKind::Auth),
-            server: errors.of(ErrorKind::Server),
-            network: errors.of(ErrorKind::Network),
-            timeout: errors.of(ErrorKind::Timeout),
-            canceled: errors.of(ErrorKind::Canceled),
-        }
-    }
+fn by_kind<S: Serializer>(errors: &Errors, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(ErrorKind::ALL.map(|kind| (kind.label(), errors.of(kind))))
 }
 
 impl<'v> PlatformJson<'v> {

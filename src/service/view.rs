@@ -85,9 +85,9 @@ impl PlatformStatus {
 pub(crate) mod tests {
     use super::*;
     use crate::base::ids::RequestId;
-    use crate::figures::counts::Class;
+    use crate::figures::counts::{Class, ErrorKind};
     use crate::figures::recent::{Method, Path};
-    use crate::figures::{Client, Finished, RetryReason};
+    use crate::figures::{Client, Finished};
     use crate::policy::access::WindowUsage;
     use crate::policy::digest::Digest;
     use crate::policy::keyring::{KeyId, KeyState};
@@ -124,7 +124,7 @@ pub(crate) mod tests {
             tokens_out: None,
             started_unix_ms: UNIX_SECONDS * 1000 + 7,
         });
-        figures.retry(0, 6, RetryReason::RateLimited);
+        figures.retry(0, 6, ErrorKind::RateLimited);
         figures.refused("cooldown");
         figures
     }
