@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
-use crate::journal::{Flushed, Journal, Opened, Record};
+use crate::journal::{Journal, Opened, Record};
 use crate::policy::access::{ClientId, Clients, Quota, Spent};
 use crate::policy::digest::Digest;
 use crate::policy::keyring::Keyring;
@@ -60,14 +60,6 @@ impl Ledger {
         Ok((ledger, findings))
     }
 
-    /// What [`Ledger::open`] would report, without changing the file.
-    ///
-    /// # Errors
-    /// As for [`Ledger::open`].
-    pub fn check(path: &Path, now: Now) -> Result<Vec<String>, String> {
-        Journal::check(path, now)
-    }
-
     /// Counts the request of `client` that was just admitted, which has left it `quota`. It may go upstream once
     /// [`Ledger::holds_back`] is false.
     pub fn admitted(
@@ -105,10 +97,7 @@ impl Ledger {
     pub fn write(&mut self, keyring: &mut Keyring, now: Now) {
         self.note(keyring, now);
         let journal = self.journal.as_mut();
-        match journal.map_or(Flushed::Done, |journal| journal.flush(now)) {
-            Flushed::Later(pause) => self.write_at = Some(now.instant + pause),
-            Flushed::Done => self.write_at = None,
-        }
+        self.write_at = journal.and_then(|journal| journal.flush(now));
     }
 
     /// The last [`Ledger::write`], after which no request is admitted.

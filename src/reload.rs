@@ -8,7 +8,7 @@ use crate::base::now::Now;
 use crate::config::watch::Watch;
 use crate::config::{self, Config, Finding, Findings, Settings, settings};
 use crate::exchange::core::Core;
-use crate::ledger::Ledger;
+use crate::journal::Journal;
 use crate::policy::keyring::Keyring;
 use crate::site::{Lasting, Site};
 
@@ -134,7 +134,7 @@ impl Reloader {
 pub fn of_state_file(settings: &Settings, now: Now) -> Findings {
     let mut findings = Findings::of(settings::FILE);
     if let Some(path) = &settings.state_file {
-        match Ledger::check(path, now) {
+        match Journal::check(path, now) {
             Ok(warnings) => warnings
                 .into_iter()
                 .for_each(|text| findings.warning("state_file", text)),
@@ -167,6 +167,7 @@ mod tests {
     use super::*;
     use crate::base::testing::Folder;
     use crate::exchange::testing::{core, now};
+    use crate::ledger::Ledger;
 
     #[test]
     fn a_reload_looks_at_another_state_file_and_compares_with_the_start() {

@@ -338,13 +338,7 @@ impl Lasting {
             return Ok(Some(Arc::clone(config)));
         }
         let config = tls::server_config(&files.cert_pem, files.key_pem.expose().as_bytes());
-        let finding = |fault: tls::Unusable| {
-            let path = match fault.file {
-                tls::File::Cert => "tls_cert",
-                tls::File::Key => "tls_key",
-            };
-            Finding::new(settings::FILE, path, &fault.text)
-        };
+        let finding = |(path, text): tls::Fault| Finding::new(settings::FILE, path, &text);
         let config =
             config.map_err(|faults| -> Vec<_> { faults.into_iter().map(finding).collect() })?;
         self.tls = Some((files.clone(), Arc::clone(&config)));

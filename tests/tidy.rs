@@ -28,7 +28,7 @@ const LAYERS: [(&str, &str); 20] = [
         "base figures http ledger net policy service site",
     ),
     ("session", "base exchange net policy"),
-    ("reload", "base config exchange ledger policy site"),
+    ("reload", "base config exchange journal policy site"),
     (
         "server",
         "base capacity config exchange listen net reload session",

@@ -86,15 +86,6 @@ pub struct Journal {
     shared_until: Option<Instant>,
 }
 
-/// The outcome of [`Journal::flush`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flushed {
-    /// The records are written; or they cannot be, and nobody need wait for them.
-    Done,
-    /// Another process holds the lock: to be called again after this pause.
-    Later(Duration),
-}
-
 /// Whether the shared lock on the file is kept between two writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
@@ -196,21 +187,22 @@ impl Journal {
         }
     }
 
-    /// Writes what was noted, with one write. It never waits: while another process holds the lock, it is to be called
-    /// again. A failure to write is logged once, and the write is attempted again at most once a second.
-    pub fn flush(&mut self, now: Now) -> Flushed {
+    /// Writes what was noted, with one write. It never waits: while another process holds the lock, it returns when it is
+    /// to be called again. A failure to write is logged once, and the write is attempted again at most once a second;
+    /// nobody need wait for that.
+    pub fn flush(&mut self, now: Now) -> Option<Instant> {
         if !self.pending.is_empty() && !self.rests(now) {
             let outcome = self.write_pending(now);
             if outcome == Err(Fault::Busy) {
                 let until = *self.busy_until.get_or_insert(now.instant + LOCK_PATIENCE);
                 if now.instant < until {
-                    return Flushed::Later(LOCK_PAUSE);
+                    return Some(now.instant + LOCK_PAUSE);
                 }
             }
             self.settle(outcome, now);
         }
         self.busy_until = None;
-        Flushed::Done
+        None
     }
 
     /// Reads what other processes have appended, and hands it out. To be called regularly, for instance once a second.

@@ -32,33 +32,20 @@ pub fn client_config(extra_roots_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>
     Ok(Arc::new(config))
 }
 
-/// Which of the proxy's own files cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum File {
-    Cert,
-    Key,
-}
+/// The fields of config.json that name the proxy's own certificate and key.
+const CERT: &str = "tls_cert";
+const KEY: &str = "tls_key";
 
-/// Why the proxy's own certificate or key cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
-    pub file: File,
-    pub text: String,
-}
+/// A field of the configuration, and what is wrong with it.
+pub type Fault = (&'static str, String);
 
 /// A configuration for serving clients: TLS 1.3 and 1.2, HTTP/1.1, sessions resumed by tickets.
 ///
 /// # Errors
 /// Which files are wrong, and what to write instead.
-pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, Vec<Unusable>> {
-    let cert = |text: String| Unusable {
-        file: File::Cert,
-        text,
-    };
-    let key = |text: String| Unusable {
-        file: File::Key,
-        text,
-    };
+pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, Vec<Fault>> {
+    let cert = |text| (CERT, text);
+    let key = |text| (KEY, text);
     let private = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
         key(format!(
             "holds no private key: {}; write a PEM file with one",

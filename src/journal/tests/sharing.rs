@@ -124,7 +124,7 @@ impl Process {
     /// Writes what was noted. A lock may outlive its journal: a test that starts a program briefly shares all open
     /// files with it. Time stands still here, so no write is given up.
     fn flush(&mut self, now: Now) {
-        while self.journal.flush(now) != Flushed::Done {
+        while self.journal.flush(now).is_some() {
             std::thread::yield_now();
         }
         assert!(self.journal.pending.is_empty());
@@ -251,7 +251,7 @@ fn threads_that_write_and_compact_at_once_lose_no_count() {
 fn write_as_another(folder: &Folder, now: Now) {
     let mut other = open(&folder.file(), 2, now).journal;
     other.note(&used(2, 1, now), now);
-    assert_eq!(other.flush(now), Flushed::Done);
+    assert_eq!(other.flush(now), None);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn who_writes_alone_keeps_the_lock_until_another_writes() {
     let other = JournalFile::open(&folder.file()).expect("it is there");
     let mut is_free_after_a_write = |now| {
         journal.note(&used(1, 1, now), now);
-        assert_eq!(journal.flush(now), Flushed::Done);
+        assert_eq!(journal.flush(now), None);
         journal.catch_up(now).for_each(drop);
         let is_free = other.lock(Lock::Exclusive).is_ok();
         other.unlock();
@@ -285,22 +285,22 @@ fn a_lock_that_another_process_keeps_is_waited_for_without_sleeping_and_not_for_
     for is_freed in [true, false, true] {
         other.lock(Lock::Exclusive).expect("it is free");
         journal.note(&used(1, 1, now), now);
-        assert_eq!(journal.flush(now), Flushed::Later(LOCK_PAUSE));
+        assert_eq!(journal.flush(now), Some(now.instant + LOCK_PAUSE));
         now = now.after(LOCK_PATIENCE / 2);
-        assert_eq!(journal.flush(now), Flushed::Later(LOCK_PAUSE));
+        assert_eq!(journal.flush(now), Some(now.instant + LOCK_PAUSE));
         now = now.after(LOCK_PATIENCE / 2);
         if is_freed {
             other.unlock();
-            assert_eq!(journal.flush(now), Flushed::Done);
+            assert_eq!(journal.flush(now), None);
             assert!(journal.pending.is_empty());
             continue;
         }
         // Requests no longer wait; the record is written when that becomes possible.
-        assert_eq!(journal.flush(now), Flushed::Done);
+        assert_eq!(journal.flush(now), None);
         assert!(!journal.pending.is_empty());
         other.unlock();
         now = now.after(RETRY_AFTER);
-        assert_eq!(journal.flush(now), Flushed::Done);
+        assert_eq!(journal.flush(now), None);
         assert!(journal.pending.is_empty());
     }
     assert_eq!(kept(&folder, now)[&digest(1)], 3);
@@ -316,7 +316,7 @@ fn the_last_write_is_tried_right_after_a_failure_and_says_what_is_lost() {
     other.lock(Lock::Exclusive).expect("it is free");
     journal.note(&used(1, 3, now), now);
     journal.settle(Err(Fault::Failed("is full".to_string())), now);
-    assert_eq!(journal.flush(now), Flushed::Done);
+    assert_eq!(journal.flush(now), None);
     let lost = journal.finish(now).expect_err("the lock is taken");
     assert!(
         lost.contains("; what was counted since is lost (requests: 3)"),
