@@ -239,7 +239,7 @@ fn keyring_pick_and_settle(bencher: Bencher, keys: usize) {
         let permit = keyring.pick(platform, &keys, &[], now);
         let permit = permit.expect("every key is usable");
         keyring.learn(&permit, Outcome::Answered, now);
-        keyring.release(permit);
+        permit.release();
     });
 }
 

@@ -396,7 +396,7 @@ impl Session {
 
     /// Whether the client has gone. Ending its direction counts as that, except in a tunnel.
     fn client_has_gone(&self) -> bool {
-        self.client.peer_closed() && !self.exchange.outlives_half_close()
+        self.client.peer_closed() && !self.exchange.is_tunnel()
     }
 
     /// Sends what can be sent. Returns the number of bytes, or none if the client has gone.
@@ -456,7 +456,7 @@ impl Session {
         } else {
             self.client.notify_of_close(&mut core.blocks);
         }
-        match exchange.outlives_half_close() {
+        match exchange.is_tunnel() {
             // What was sent last must still arrive.
             true => self.upstream.hang_up(slot, &mut core.blocks, network),
             false => self.upstream.abandon(slot, &mut core.blocks, network),

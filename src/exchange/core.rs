@@ -331,7 +331,7 @@ impl Core {
     /// As [`Core::learn`], at the end of a try: releases the permit as well.
     pub fn settle(&mut self, request: &Request, permit: Permit, outcome: Outcome, now: Now) {
         self.learn(request, &permit, outcome, now);
-        self.keyring.release(permit);
+        permit.release();
     }
 
     /// What pages show.
@@ -395,7 +395,7 @@ mod tests {
             assert_eq!(ours.probes.deadline().is_none(), is_probed);
             let permit = theirs.keyring.permit(KeyId(0), begun);
             theirs.keyring.learn(&permit, rejected(), begun);
-            theirs.keyring.release(permit);
+            permit.release();
             theirs.write_ledger(begun);
             let later = begun.after(Duration::from_secs(1));
             ours.look_at_ledger(later);

@@ -380,8 +380,9 @@ impl Exchange {
         }
     }
 
-    /// Whether a client that has ended its direction is still there: in a tunnel only; everywhere else it has gone.
-    pub fn outlives_half_close(&self) -> bool {
+    /// Whether bytes pass both ways, each direction with an end of its own. Everywhere else, a client that has ended its
+    /// direction has gone.
+    pub fn is_tunnel(&self) -> bool {
         match self {
             Exchange::Tunnel(_) => true,
             Exchange::Reading(_)

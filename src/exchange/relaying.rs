@@ -162,7 +162,7 @@ impl Relaying {
             && upstream.has_sent_all()
             && upstream.input.is_empty()
             && upstream.ended.is_none();
-        cx.core.keyring.release(self.permit);
+        self.permit.release();
         let decoder = self.rest.discard(cx.core);
         let next = after_answer(&self.request, decoder, cx.now);
         cx.core
@@ -189,7 +189,7 @@ impl Relaying {
     pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {
         log_end(&self.request, reason);
         self.request.bytes_out = self.passed;
-        core.keyring.release(self.permit);
+        self.permit.release();
         self.rest.discard(core);
         core.finish(self.request, End::cut_off(self.status, reason), now);
     }

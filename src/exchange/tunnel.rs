@@ -108,7 +108,7 @@ impl Tunnel {
 
     /// However a tunnel ends, its answer was the 101.
     pub fn abort(self, core: &mut Core, now: Now) {
-        core.keyring.release(self.permit);
+        self.permit.release();
         core.finish(self.request, End::answered(101), now);
     }
 }

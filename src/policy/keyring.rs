@@ -275,11 +275,6 @@ impl Keyring {
         }
     }
 
-    /// Takes back a permit whose outcome has been reported.
-    pub fn release(&mut self, mut permit: Permit) {
-        permit.give_back();
-    }
-
     /// Whether the present configuration has it.
     pub fn is_listed(&self, key: KeyId) -> bool {
         self.keys[key.0 as usize].listed
@@ -371,6 +366,11 @@ impl Keyring {
 impl Permit {
     pub fn key(&self) -> KeyId {
         self.key
+    }
+
+    /// Ends it, once its outcome has been reported.
+    pub fn release(mut self) {
+        self.give_back();
     }
 
     fn give_back(&mut self) {

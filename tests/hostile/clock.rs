@@ -147,7 +147,7 @@ fn live(proxy: &Proxy, ahead: Duration) -> Now {
         .pick(platform, &keys, &[], wrong)
         .expect("it is usable");
     keyring.learn(&permit, Outcome::RateLimited { wait: None }, wrong);
-    keyring.release(permit);
+    permit.release();
     ledger.write(&mut keyring, wrong);
     wrong
 }

@@ -78,7 +78,7 @@ fn the_key_of_the_next_try_cannot_be_lost_to_others() {
     let last = core.site.routes[0].keys[1];
     let permit = core.keyring.permit(last, now);
     core.keyring.learn(&permit, rejected(), now);
-    core.keyring.release(permit);
+    permit.release();
     let in_flight = |core: &Core| -> Vec<u32> {
         let keys = core.keyring.views(core.site.routes[0].id, now);
         keys.map(|key| key.in_flight).collect()

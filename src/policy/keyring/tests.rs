@@ -80,7 +80,7 @@ impl Bench {
 
     fn end(&mut self, permit: Permit, outcome: Outcome) {
         self.keyring.learn(&permit, outcome, self.now);
-        self.keyring.release(permit);
+        permit.release();
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -122,7 +122,7 @@ impl Bench {
                     let permit = self.keyring.permit(self.keys[*key], self.now);
                     self.keyring
                         .learn_by_probe(&permit, outcome.clone(), self.now);
-                    self.keyring.release(permit);
+                    permit.release();
                 }
                 Pass(seconds) => self.pass(*seconds),
                 States(want) => assert_eq!(self.states(), *want, "{place}"),

@@ -110,7 +110,7 @@ fn permits_are_counted_whatever_happens() {
                             .keyring
                             .learn(&permit, any_outcome(&mut random), bench.now);
                     }
-                    bench.keyring.release(permit);
+                    permit.release();
                 }
                 6 => bench.pass(random.below(40) as u64),
                 7 if random.below(10) == 0 => reload(&mut bench, &mut random),
@@ -119,9 +119,7 @@ fn permits_are_counted_whatever_happens() {
             check(&bench, &held, seed);
         }
         while !held.is_empty() {
-            bench
-                .keyring
-                .release(held.swap_remove(random.below(held.len())));
+            held.swap_remove(random.below(held.len())).release();
         }
         check(&bench, &held, seed);
     }

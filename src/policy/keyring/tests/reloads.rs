@@ -146,7 +146,7 @@ fn what_was_noted_by_any_clock_cools_no_longer_than_it_was_to() {
         match found {
             Ok(permit) => {
                 assert_eq!(left, 0, "{ahead} {seconds}");
-                keyring.release(permit);
+                permit.release();
             }
             Err(why) => assert_eq!(why, NoKey::RateLimited { retry_after }),
         }
