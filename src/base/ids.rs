@@ -30,7 +30,7 @@ impl Ids {
         Ids { seed, count: 0 }
     }
 
-    /// 64 evenly spread bits, from which neither the seed nor how many came before can be computed (SipHash).
+    /// 64 evenly spread bits, from which in practice neither the seed nor how many came before can be computed (SipHash).
     pub fn next_u64(&mut self) -> u64 {
         self.count += 1;
         let mut hasher = DefaultHasher::new();

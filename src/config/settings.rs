@@ -296,10 +296,10 @@ fn warn(settings: &Settings, fields: &mut Fields<'_, '_>) {
         let text = "0: every request with a body gets 413; write 104857600";
         fields.warning("max_body_bytes", text);
     }
-    if settings.retry_buffer_bytes > settings.retry_memory_bytes {
+    if settings.retry_buffer_bytes > settings.retry_memory_bytes / 4 * 3 {
         fields.warning(
             "retry_buffer_bytes",
-            "larger than retry_memory_bytes, which bounds it",
+            "larger than three quarters of retry_memory_bytes, which bound it",
         );
     }
 }

@@ -68,7 +68,7 @@ pub fn write_own_head(
     let limits = put_quota(out, request.quota);
     let present = reply.fields.iter().map(|(name, _)| *name);
     let present = present.chain(["x-request-id"]);
-    put_cors(out, &request.cors, present.chain(limits.iter().copied()));
+    put_cors(out, request, present.chain(limits.iter().copied()));
     let coding = match (extent, request.version) {
         (Extent::NoBody, _) => Coding::Identity,
         (Extent::Bytes(length), _) => {
@@ -136,7 +136,7 @@ pub fn relay_head(
         .into_iter()
         .filter(|name| *name == "x-request-id" || head.field(name).is_some());
     let limits = limits.chain(own_limits.iter().copied());
-    put_cors(out, &request.cors, present.chain(limits));
+    put_cors(out, request, present.chain(limits));
     let coding = put_framing(out, request, head);
     put_connection(out, request);
     out.put(b"\r\n");
@@ -251,9 +251,10 @@ fn put_quota(out: &mut Buffer, quota: Option<Quota>) -> &'static [&'static str] 
 }
 
 /// What a browser needs to let a script see the answer (Fetch standard, CORS protocol).
-fn put_cors<'n>(out: &mut Buffer, cors: &Cors, exposed: impl Iterator<Item = &'n str>) {
-    match cors {
+fn put_cors<'n>(out: &mut Buffer, request: &Request, exposed: impl Iterator<Item = &'n str>) {
+    match &request.cors {
         Cors::NotAsked => return,
+        Cors::Refused if request.site.settings.cors_origins.is_empty() => return,
         // A cache must not give this answer to an origin that may see it.
         Cors::Refused => return put_field(out, "vary", b"Origin"),
         Cors::Any => put_field(out, "access-control-allow-origin", b"*"),

@@ -1,8 +1,12 @@
 //! How a request ended, for the figures and the log.
 
+use std::fmt::Display;
+
+use super::core::Core;
 use super::reason::Reason;
 use super::request::{Request, Role};
 use crate::figures::counts::Class;
+use crate::policy::keyring::KeyId;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
@@ -41,21 +45,25 @@ impl End {
 /// How a request that ended for this reason is counted.
 fn class_of(reason: &Reason) -> Class {
     match reason {
-        Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
+        Reason::UpstreamTimeout { .. } | Reason::Idle | Reason::Unread => Class::Timeout,
         Reason::Upstream { .. } => Class::Network,
         other => other.status().map_or(Class::Canceled, Class::of_status),
     }
 }
 
-/// Logs why a request ends without a whole answer of the platform; as a warning if its client is not to blame.
+/// Logs why a request ends without a whole answer of the platform: as a warning unless it was refused before a try, or
+/// its client is to blame.
 pub fn log_end(request: &Request, reason: &Reason) {
-    let is_of_client = match class_of(reason) {
-        Class::ServerError | Class::Network | Class::Timeout => false,
-        Class::Success | Class::Redirect | Class::ClientError | Class::Canceled => true,
-    };
-    let level = match request.role {
-        Role::Proxy if !is_of_client => log::Level::Warn,
-        Role::Proxy | Role::Demo | Role::Probe(_) => log::Level::Debug,
+    let level = match (request.role, reason) {
+        (
+            Role::Proxy,
+            Reason::Upstream { .. }
+            | Reason::UpstreamTimeout { .. }
+            | Reason::Idle
+            | Reason::Stopping
+            | Reason::Bug,
+        ) => log::Level::Warn,
+        (Role::Proxy | Role::Demo | Role::Probe(_), _) => log::Level::Debug,
     };
     log::log!(
         level,
@@ -65,4 +73,17 @@ pub fn log_end(request: &Request, reason: &Reason) {
         request.path,
         reason.message()
     );
+}
+
+/// Logs why a try failed that had an answer or has a successor; a probe's failure is logged with the state of its key.
+pub fn log_failure(request: &Request, key: KeyId, next: &str, why: &dyn Display, core: &Core) {
+    if let Role::Proxy = request.role {
+        log::info!(
+            "{} {}: key {} ({}) failed, {next}: {why}",
+            request.id,
+            request.route().platform.name,
+            core.keyring.label(key).as_str(),
+            core.keyring.preview(key),
+        );
+    }
 }

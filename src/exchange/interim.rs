@@ -12,7 +12,7 @@ use crate::policy::verdict::judge;
 
 use super::answer::{HEAD_ROOM_BYTES, relay_interim};
 use super::core::Core;
-use super::end::End;
+use super::end::{End, log_end};
 use super::failure::{
     ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, waits,
 };
@@ -89,7 +89,7 @@ impl Interim {
         let is_due = due_at <= cx.now.instant;
         if is_blocked {
             return match is_due {
-                true => (Exchange::Interim(self), Step::Close(Reason::Idle)),
+                true => (Exchange::Interim(self), Step::Close(Reason::Unread)),
                 false => (Exchange::Interim(self), Step::Wait),
             };
         }
@@ -184,6 +184,7 @@ impl Interim {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+        log_end(&self.request, reason);
         core.settle(&self.request, self.permit, Outcome::Canceled, now);
         self.rest.discard(core);
         core.finish(self.request, End::failed(reason), now);

@@ -67,6 +67,8 @@ pub enum Reason {
     ClientGone,
     /// No byte moved for `idle_timeout_seconds`.
     Idle,
+    /// The client took nothing of its answer for that long.
+    Unread,
     /// The proxy stops, and the time for requests in flight is over.
     Stopping,
     /// An idle connection that is not needed any more.
@@ -127,7 +129,7 @@ impl Reason {
             Reason::UpstreamTimeout { .. } => (Some(504), "upstream_timeout", None),
             Reason::Bug => (Some(500), "internal_error", None),
             Reason::ClientGone => (None, "canceled", None),
-            Reason::Idle => (None, "idle_timeout", None),
+            Reason::Idle | Reason::Unread => (None, "idle_timeout", None),
             Reason::Stopping => (None, "stopping", None),
             Reason::Unused => (None, "unused", None),
             Reason::Finished => (None, "finished", None),
@@ -215,6 +217,7 @@ impl Reason {
             Reason::Bug => "The proxy failed at this request; its log says more.".into(),
             Reason::ClientGone => "the client has gone".into(),
             Reason::Idle => "no byte moved for too long".into(),
+            Reason::Unread => "the client took nothing for too long".into(),
             Reason::Stopping => "the proxy stops".into(),
             Reason::Unused => "idle".into(),
             Reason::Finished => "finished".into(),

@@ -13,7 +13,7 @@ use crate::policy::keyring::{Outcome, Permit};
 
 use super::answer::relay_head;
 use super::core::Core;
-use super::end::{End, log_end};
+use super::end::{End, log_end, log_failure};
 use super::reason::Reason;
 use super::request::{Afterwards, Request};
 use super::rest::Rest;
@@ -55,10 +55,23 @@ impl Relaying {
         outcome: Outcome,
         cx: &mut Cx<'_>,
     ) -> Relaying {
+        let why = match &outcome {
+            Outcome::Answered => (head.status >= 500).then(|| head.status.to_string()),
+            other => other.is_for_another_key().then(|| other.to_string()),
+        };
         cx.core.learn(&request, &permit, outcome, cx.now);
         let encoding = head.field("content-encoding");
         let format = Format::of(head.field("content-type"), encoding);
         let coding = relay_head(cx.client.output, cx.core, &mut request, head, cx.now);
+        if let Some(why) = why {
+            log_failure(
+                &request,
+                permit.key(),
+                "its answer is passed on",
+                &why,
+                cx.core,
+            );
+        }
         Relaying {
             rest,
             permit,
@@ -142,7 +155,11 @@ impl Relaying {
             }
             (stopped @ (Stopped::Starved | Stopped::Full), _) => {
                 if self.deadline(cx.active_at(&upstream)) <= cx.now.instant {
-                    return (Exchange::Relaying(self), Step::Close(Reason::Idle));
+                    let reason = match stopped {
+                        Stopped::Full => Reason::Unread,
+                        Stopped::Starved | Stopped::Paused | Stopped::Done => Reason::Idle,
+                    };
+                    return (Exchange::Relaying(self), Step::Close(reason));
                 }
                 let is_starved = stopped == Stopped::Starved && self.rest.is_sent();
                 let step = match is_starved {

@@ -17,7 +17,7 @@ use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{INVALID_KEY_BODY_BYTES_MAX, judge, names_invalid_key};
 
 use super::core::Core;
-use super::end::End;
+use super::end::{End, log_end, log_failure};
 use super::failure::{
     ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, waits,
 };
@@ -258,12 +258,11 @@ impl Trying {
         let Some(outcome) = self.outcome(&head, &bytes[range.end..], &upstream, cx) else {
             return (Exchange::Trying(self), Step::Wait);
         };
+        let has_waited = self.has_waited_for_client(true, &upstream, cx);
         if let Some(permit) = self.next_permit(&outcome, cx) {
-            return self.retry(outcome, permit, cx);
+            return self.retry(outcome, has_waited, permit, cx);
         }
-        if outcome.is_for_another_key() {
-            self.log_failure("its answer is passed on", &outcome, cx.core);
-        }
+        let outcome = excused(outcome, has_waited);
         let rest = Rest::of(self.upload);
         let relaying = Relaying::begin(self.request, rest, self.permit, &head, outcome, cx);
         upstream.input.consume(range.end);
@@ -279,8 +278,7 @@ impl Trying {
         cx: &Cx<'_>,
     ) -> Option<Outcome> {
         if let Some(outcome) = judge(head.status, &|| waits(head), cx.now) {
-            let has_waited = self.has_waited_for_client(true, upstream, cx);
-            return Some(excused(outcome, has_waited));
+            return Some(outcome);
         }
         match invalid_key(head, body, upstream.ended) {
             Look::Invalid => Some(Outcome::Rejected {
@@ -327,33 +325,28 @@ impl Trying {
         keyring.pick(route.id, &route.keys, &failed, cx.now).ok()
     }
 
-    fn retry(mut self, outcome: Outcome, next: Permit, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        self.log_failure("trying the next one", &outcome, cx.core);
-        cx.core
-            .note_retry(&self.request, self.permit.key(), &outcome);
-        self.tried.push(self.permit.key());
+    /// Whether the platform `has_waited` for the client makes no difference to the client, only to the key.
+    fn retry(
+        mut self,
+        outcome: Outcome,
+        has_waited: bool,
+        next: Permit,
+        cx: &mut Cx<'_>,
+    ) -> (Exchange, Step) {
+        let key = self.permit.key();
+        log_failure(&self.request, key, "trying the next one", &outcome, cx.core);
+        cx.core.note_retry(&self.request, key, &outcome);
+        self.tried.push(key);
+        let outcome = excused(outcome, has_waited);
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
         Trying::begin(self.request, self.upload, self.tried, next, cx.now)
-    }
-
-    /// A probe's failure is logged with the state of its key.
-    fn log_failure(&self, next: &str, outcome: &Outcome, core: &Core) {
-        if let Role::Proxy = self.request.role {
-            log::info!(
-                "{} {}: key {} ({}) failed, {next}: {outcome}",
-                self.request.id,
-                self.request.route().platform.name,
-                core.keyring.label(self.permit.key()).as_str(),
-                core.keyring.preview(self.permit.key()),
-            );
-        }
     }
 
     /// The try ended without an answer.
     fn fail(self, failure: Failure, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let (outcome, reason) = failure.at(self.request.route().authority.clone());
         if let Some(permit) = self.next_permit(&outcome, cx) {
-            return self.retry(outcome, permit, cx);
+            return self.retry(outcome, false, permit, cx);
         }
         cx.core.settle(&self.request, self.permit, outcome, cx.now);
         let decoder = cx.core.discard(self.upload);
@@ -377,6 +370,7 @@ impl Trying {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
+        log_end(&self.request, reason);
         core.settle(&self.request, self.permit, Outcome::Canceled, now);
         core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);

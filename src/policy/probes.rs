@@ -20,8 +20,8 @@ const ROUND_KEPT: Duration = Duration::from_secs(5);
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(60);
 const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
-/// How long further doubt about a key waits after a probe has cleared it, doubled as long as doubt goes on, up to the
-/// maximum. A client whose requests the platform forbids must not cause a probe for each of them.
+/// How long further doubt about a key waits after a probe that has not confirmed it, doubled as long as doubt goes on, up
+/// to the maximum. A client whose requests the platform forbids must not cause a probe for each of them.
 const CLEARED_PAUSE: Duration = Duration::from_secs(1);
 const CLEARED_PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -67,9 +67,9 @@ struct Schedule {
     answered: bool,
     /// Whether the round waits for its verdict.
     in_round: bool,
-    /// Whether there has been doubt about the key since its last probe that was answered.
-    is_doubted: bool,
-    /// The pause since a probe last cleared the key of doubt.
+    /// The first doubt about the key since its last probe that was answered.
+    doubted_at: Option<Instant>,
+    /// The pause since a probe last did not confirm a doubt.
     cleared: Option<Cleared>,
 }
 
@@ -159,7 +159,7 @@ impl Probes {
                     due: Due::At(now.instant),
                     answered: false,
                     in_round: false,
-                    is_doubted: false,
+                    doubted_at: None,
                     cleared: None,
                 });
                 schedule.place = probed.place;
@@ -334,7 +334,7 @@ impl Probes {
         if schedule.due().is_under_way() {
             return;
         }
-        schedule.is_doubted = true;
+        schedule.doubted_at.get_or_insert(now.instant);
         let cleared = schedule
             .cleared
             .filter(|cleared| now.instant < cleared.until);
@@ -402,18 +402,18 @@ impl Schedule {
 
     /// The platform has answered a probe of the key.
     fn settle_doubt(&mut self, is_unhealthy: bool, now: Now) {
+        let doubted_at = self.doubted_at.take();
         if is_unhealthy {
             self.cleared = None;
-        } else if self.is_doubted {
+        } else if let Some(doubted_at) = doubted_at {
             let pause = match self.cleared {
-                Some(last) if now.instant < last.until + last.pause => last.pause * 2,
+                Some(last) if doubted_at < last.until + last.pause => last.pause * 2,
                 Some(_) | None => CLEARED_PAUSE,
             };
             let pause = pause.min(CLEARED_PAUSE_MAX);
             let until = now.instant + pause;
             self.cleared = Some(Cleared { until, pause });
         }
-        self.is_doubted = false;
     }
 }
 

@@ -45,7 +45,7 @@ pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Option
 }
 
 /// Whether the beginning of a 400's body says that the key is invalid, as Google's APIs do: in a JSON string of its own.
-/// A text that quotes the request, such as the model's name, does not count.
+/// A sentence that quotes the request, such as one about an unknown model, does not count.
 pub fn names_invalid_key(body: &[u8]) -> bool {
     const CODE: &[u8] = b"\"API_KEY_INVALID\"";
     body.windows(CODE.len()).any(|place| place == CODE)

@@ -51,6 +51,12 @@ fn by_key() -> Platform {
                 );
             }
             "500" => line.answer("500 Oh", "{\"error\": \"down\"}"),
+            "524" => {
+                line.send("HTTP/1.1 524 Oh\r\nX-Request-Id: theirs\r\nContent-Length: 0\r\n\r\n");
+            }
+            "early" => {
+                line.send("HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 503 Oh\r\nContent-Length: 0\r\n\r\n");
+            }
             "cut" => return Next::Close,
             "short" => {
                 line.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc");
@@ -159,20 +165,30 @@ fn the_last_answer_is_the_clients() {
 /// An operator who is shown the id of a failed request finds out why.
 #[test]
 fn a_failure_that_reaches_the_client_is_in_the_log_with_its_id() {
-    for (name, why) in [
-        ("key-cut-a", "it closed without an answer"),
-        ("key-short-a", "the answer broke off"),
-        ("key-500-a", "failed, its answer is passed on: 500"),
+    for (name, why, id) in [
+        ("key-cut-a", "it closed without an answer", "ours"),
+        ("key-short-a", "the answer broke off", "ours"),
+        ("key-500-a", "failed, its answer is passed on: 500", "ours"),
+        (
+            "key-524-a",
+            "failed, its answer is passed on: 524",
+            "theirs",
+        ),
+        (
+            "key-early-a",
+            "failed, its answer is passed on: 503",
+            "ours",
+        ),
     ] {
         let platform = by_key();
         let proxy = Proxy::start(&json!([platform.entry(&[name])]));
         let mut client = proxy.connect();
         client.send(format!(
-            "GET /test/x HTTP/1.0\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nX-Request-Id: id-of-it\r\n\r\n"
+            "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nX-Request-Id: ours\r\nConnection: close\r\n\r\n"
         ));
         client.rest();
         let line = proxy.log().await_line(why);
-        assert!(line.contains(" id-of-it "), "{line}");
+        assert!(line.contains(&format!(" {id} ")), "{line}");
     }
 }
 

@@ -85,8 +85,7 @@ fn add_key(fields: &mut Fields<'_, '_>, place: &str, whose: &str, key: &str, key
     } else if keys.known.insert(Secret::new(key)) {
         keys.listed.push(Secret::new(key));
         if is_quoted(key) {
-            let text =
-                format!("{whose}the quotes around it are sent as part of the key; leave them out");
+            let text = format!("{whose}the quotes are sent as part of the key; leave them out");
             fields.warning(place, text);
         }
     } else {
@@ -95,10 +94,10 @@ fn add_key(fields: &mut Fields<'_, '_>, place: &str, whose: &str, key: &str, key
     }
 }
 
-/// As Docker's `--env-file` hands a value on that is quoted as in `.env`.
+/// As Docker's `--env-file` hands values on that are quoted as in `.env`: one key has both quotes, or the first and the last
+/// have one each.
 fn is_quoted(key: &str) -> bool {
-    let within = |quote| key.len() > 1 && key.starts_with(quote) && key.ends_with(quote);
-    within('"') || within('\'')
+    key.starts_with(['"', '\'']) || key.ends_with(['"', '\''])
 }
 
 /// A variable reference as in a shell, `$NAME` or `${NAME}`.

@@ -16,7 +16,7 @@ const UNSET: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is not set;
 const EMPTY: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is empty: it gives no key";
 
 const HIDDEN: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS has another value in .env; the process environment's counts, so remove one of the two";
-const QUOTED: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS: the quotes around it are sent as part of the key; leave them out";
+const QUOTED: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS: the quotes are sent as part of the key; leave them out";
 
 const REFERENCE: &str =
     "warning: @keys[0]: sent as a key, as it stands; write a variable's name without $ and braces";
@@ -135,10 +135,10 @@ const ROWS: [Row; 33] = [
     },
     Row {
         file: "",
-        process: &[("OPENAI_API_KEYS", "'sk-1',\"sk-2\",\"sk-3',\"")],
+        process: &[("OPENAI_API_KEYS", "'sk-1',\"sk-2,sk-3,sk-4\",sk-\"5'6")],
         keys: NAME,
-        want: &["'sk-1'", "\"sk-2\"", "\"sk-3'", "\""],
-        lines: &[QUOTED, QUOTED],
+        want: &["'sk-1'", "\"sk-2", "sk-3", "sk-4\"", "sk-\"5'6"],
+        lines: &[QUOTED, QUOTED, QUOTED],
     },
     Row {
         file: "",

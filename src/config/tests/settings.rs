@@ -315,7 +315,9 @@ fn fields_that_belong_together() {
         ),
         (
             r#""retry_buffer_bytes": 2, "retry_memory_bytes": 1"#,
-            &["warning: @retry_buffer_bytes: larger than retry_memory_bytes, which bounds it"],
+            &[
+                "warning: @retry_buffer_bytes: larger than three quarters of retry_memory_bytes, which bound it",
+            ],
         ),
     ]);
 }

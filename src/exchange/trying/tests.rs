@@ -251,6 +251,13 @@ fn a_platform_that_gives_up_on_a_slow_client_has_not_failed() {
                 next = step_between(next, client, upstream, &mut core, at(seconds)).0;
             }
             let found = core.keyring.last_error(key).is_some();
+            // An answer is one to try another key for, whoever is to blame.
+            let is_retried = matches!(next, Exchange::Trying(_));
+            assert_eq!(
+                is_retried,
+                ended.is_none() || is_blamed,
+                "{last_byte_at} {given_up_at}"
+            );
             next.abort(&Reason::ClientGone, &mut core, begun);
             assert_eq!(found, is_blamed, "{last_byte_at} {given_up_at} {ended:?}");
         }

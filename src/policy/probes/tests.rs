@@ -326,19 +326,29 @@ fn doubt_that_a_probe_clears_causes_fewer_and_fewer_probes() {
     let mut probes = probes(1, start);
     let first = begin(&mut probes, start);
     end(&mut probes, &first, Found::Usable, start);
-    let mut begun_at = Vec::new();
-    let days = [(0, 3000), (24 * 3600, 3)];
+    // In tenths of a second.
+    let took_tenths = 15;
+    let mut begun_at: Vec<u64> = Vec::new();
+    let days = [(0, 3000), (24 * 3600, 17)];
     for (day_s, requests) in days {
         for tenths in 0..requests {
             let now = start.after(Duration::from_millis(day_s * 1000 + tenths * 100));
             probes.on_doubt(KeyId(0), now);
-            if begin(&mut probes, now) == [0] {
-                begun_at.push(day_s + tenths / 10);
+            let ends_at = begun_at.last().map(|begun_at| begun_at + took_tenths);
+            if ends_at == Some(day_s * 10 + tenths) {
                 end(&mut probes, &[0], Found::Usable, now);
+            }
+            if begin(&mut probes, now) == [0] {
+                begun_at.push(day_s * 10 + tenths);
             }
         }
     }
-    assert_eq!(begun_at, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243, 24 * 3600]);
+    let pauses: Vec<u64> = begun_at
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0] - took_tenths) / 10)
+        .collect();
+    assert_eq!(pauses[..8], [1, 2, 4, 8, 16, 32, 60, 60], "{begun_at:?}");
+    assert_eq!(begun_at.last(), Some(&(24 * 36000)));
     // The last doubt is not forgotten, and what is found unhealthy then has no such pause.
     let next = probes.deadline().expect("there is doubt");
     let now = start.after(next - start.instant);
