@@ -67,15 +67,25 @@ pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
     if !head.upgrade || !matches!(head.framing, Framing::None | Framing::Length(0)) {
         return None;
     }
-    let protocols: Vec<&str> = values(head.fields, "upgrade")
-        .flat_map(list_items)
-        .filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
-        .filter_map(|protocol| std::str::from_utf8(protocol).ok())
-        .take(OFFERED_MAX + 1)
-        .collect();
-    let offered = protocols.join(",");
-    let is_usual = protocols.len() <= OFFERED_MAX && offered.len() <= OFFERED_BYTES_MAX;
-    (is_usual && !offered.is_empty()).then(|| offered.into())
+    let mut offered = String::new();
+    let mut count = 0;
+    for protocol in values(head.fields, "upgrade").flat_map(list_items) {
+        let Ok(protocol) = std::str::from_utf8(protocol) else {
+            continue;
+        };
+        if protocol.eq_ignore_ascii_case("h2c") {
+            continue;
+        }
+        if count > 0 {
+            offered.push(',');
+        }
+        offered.push_str(protocol);
+        count += 1;
+        if count > OFFERED_MAX || offered.len() > OFFERED_BYTES_MAX {
+            return None;
+        }
+    }
+    (count > 0).then(|| offered.into())
 }
 
 /// Leaves out the items that show a key; the others stay as they were written.

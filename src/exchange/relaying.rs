@@ -55,23 +55,16 @@ impl Relaying {
         outcome: Outcome,
         cx: &mut Cx<'_>,
     ) -> Relaying {
-        let why = match &outcome {
-            Outcome::Answered => (head.status >= 500).then(|| head.status.to_string()),
-            other => other.is_for_another_key().then(|| other.to_string()),
-        };
-        cx.core.learn(&request, &permit, outcome, cx.now);
         let encoding = head.field("content-encoding");
         let format = Format::of(head.field("content-type"), encoding);
         let coding = relay_head(cx.client.output, cx.core, &mut request, head, cx.now);
-        if let Some(why) = why {
-            log_failure(
-                &request,
-                permit.key(),
-                "its answer is passed on",
-                &why,
-                cx.core,
-            );
+        let (key, next) = (permit.key(), "its answer is passed on");
+        if outcome.is_for_another_key() {
+            log_failure(&request, key, next, &outcome, cx.core);
+        } else if head.status >= 500 && matches!(outcome, Outcome::Answered) {
+            log_failure(&request, key, next, &head.status, cx.core);
         }
+        cx.core.learn(&request, &permit, outcome, cx.now);
         Relaying {
             rest,
             permit,
@@ -155,9 +148,9 @@ impl Relaying {
             }
             (stopped @ (Stopped::Starved | Stopped::Full), _) => {
                 if self.deadline(cx.active_at(&upstream)) <= cx.now.instant {
-                    let reason = match stopped {
-                        Stopped::Full => Reason::Unread,
-                        Stopped::Starved | Stopped::Paused | Stopped::Done => Reason::Idle,
+                    let reason = match cx.client.has_sent_all() {
+                        true => Reason::Idle,
+                        false => Reason::Unread,
                     };
                     return (Exchange::Relaying(self), Step::Close(reason));
                 }
