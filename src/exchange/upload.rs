@@ -265,7 +265,8 @@ impl Upload {
         match self.keeps {
             Keeps::All => {
                 let more = input.len() as u64;
-                let total = self.received + self.decoder.announced().max(more);
+                let to_come = self.decoder.announced().max(more);
+                let total = self.received.saturating_add(to_come);
                 let has_room = self.is_received() || memory.has_room(more, total);
                 has_room && self.received <= self.limits.kept_bytes_max
             }
