@@ -11,6 +11,7 @@ use crate::base::queue::RunQueue;
 use crate::base::spares::Spares;
 use crate::base::text::Text;
 use crate::figures::counts::ErrorKind;
+use crate::figures::recent::Model;
 use crate::figures::{self, Figures, Finished};
 use crate::http::body::Decoder;
 use crate::ledger::Ledger;
@@ -142,14 +143,14 @@ impl Core {
                 id: client.0,
                 label: Rc::clone(self.clients.label(client)),
             };
-            self.figures.finish(&Finished {
+            self.figures.finish(Finished {
                 platform: request.site.routes[place].id.0,
                 key: key.map(|key| key.0),
                 client: request.client.map(client),
-                request_id: &request.id,
-                method: &request.method,
-                path: &request.path,
-                model: request.model(),
+                request_id: request.id,
+                method: request.method,
+                path: request.path,
+                model: request.model().map(Model::new).unwrap_or_default(),
                 status: end.status,
                 code: end.code,
                 class: end.class,

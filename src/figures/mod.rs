@@ -3,7 +3,7 @@
 //!
 //! Ids are assigned by the caller: a number stays with its platform, key or client key as long as that is configured,
 //! and is unique among its kind across all platforms. So everything here is bounded by the configuration and does not
-//! grow with what clients send. Only a series holds its client's label, which several clients may share.
+//! grow with what clients send. A client comes with its label, by which series are told apart and which several may share.
 
 pub mod counts;
 pub mod histogram;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::base::ids::RequestId;
 use counts::{Class, Counts, ErrorKind, Errors, add_tokens};
 use histogram::Histogram;
-use recent::{Method, Path, Recent};
+use recent::{Method, Model, Path, Recent};
 
 /// All figures of one process since its start.
 #[derive(Clone, Debug, Default)]
@@ -32,15 +32,16 @@ pub struct Figures {
 
 /// The facts of a request that has ended. What is unknown is `None`.
 #[derive(Clone, Debug)]
-pub struct Finished<'r> {
+pub struct Finished {
     pub platform: u32,
     /// The platform's key that the last try used.
     pub key: Option<u32>,
     pub client: Option<Client>,
-    pub request_id: &'r RequestId,
-    pub method: &'r Method,
-    pub path: &'r Path,
-    pub model: Option<&'r str>,
+    pub request_id: RequestId,
+    pub method: Method,
+    pub path: Path,
+    /// Empty where none is known.
+    pub model: Model,
     /// The status that the client was sent, or would have been.
     pub status: Option<u16>,
     /// The code of the proxy's own error, if the answer was one or was cut short by one.
@@ -98,10 +99,10 @@ pub struct Series {
 
 impl Figures {
     /// Counts a request that has ended, admitted or not.
-    pub fn finish(&mut self, finished: &Finished) {
-        self.totals.add(finished);
+    pub fn finish(&mut self, finished: Finished) {
+        self.totals.add(&finished);
         let platform = self.platforms.entry(finished.platform).or_default();
-        platform.counts.add(finished);
+        platform.counts.add(&finished);
         platform.total.observe(finished.total);
         let client = finished.client.as_ref();
         let id = SeriesId {
@@ -109,12 +110,12 @@ impl Figures {
             key: finished.key,
             client: client.map(|client| Rc::clone(&client.label)),
         };
-        self.series.entry(id).or_default().add(finished);
+        self.series.entry(id).or_default().add(&finished);
         if let Some(key) = finished.key {
-            self.keys.entry(key).or_default().add(finished);
+            self.keys.entry(key).or_default().add(&finished);
         }
-        if let Some(client) = &finished.client {
-            self.clients.entry(client.id).or_default().add(finished);
+        if let Some(client) = client {
+            self.clients.entry(client.id).or_default().add(&finished);
         }
         self.recent.push(finished);
     }

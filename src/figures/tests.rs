@@ -9,15 +9,15 @@ pub fn client(id: u32, label: &str) -> Option<Client> {
 }
 
 /// A plain successful request, to be varied.
-pub fn finished() -> Finished<'static> {
+pub fn finished() -> Finished {
     Finished {
         platform: 1,
         key: Some(2),
         client: client(3, "team"),
-        request_id: &const { RequestId::new("request-1") },
-        method: &const { Method::new("POST") },
-        path: &const { Path::new("/demo/v1/chat/completions") },
-        model: Some("demo"),
+        request_id: RequestId::new("request-1"),
+        method: Method::new("POST"),
+        path: Path::new("/demo/v1/chat/completions"),
+        model: Model::new("demo"),
         status: Some(200),
         code: None,
         class: Class::Success,
@@ -50,8 +50,8 @@ fn sums(counts: Option<&Counts>, kind: ErrorKind) -> Option<[u64; 7]> {
 #[test]
 fn a_request_counts_for_all_who_took_part() {
     let mut figures = Figures::default();
-    figures.finish(&finished());
-    figures.finish(&Finished {
+    figures.finish(finished());
+    figures.finish(Finished {
         key: Some(4),
         status: Some(429),
         class: Class::ClientError,
@@ -60,7 +60,7 @@ fn a_request_counts_for_all_who_took_part() {
         tokens_out: Some(u64::MAX),
         ..finished()
     });
-    figures.finish(&Finished {
+    figures.finish(Finished {
         platform: 5,
         key: None,
         client: None,
@@ -108,7 +108,7 @@ fn a_request_counts_for_all_who_took_part() {
 fn tries_that_were_failed_over_count_for_their_key_alone() {
     let mut figures = Figures::default();
     figures.retry(1, 4, ErrorKind::Auth);
-    figures.finish(&Finished {
+    figures.finish(Finished {
         tries: 2,
         ..finished()
     });
@@ -143,8 +143,8 @@ fn refusals_count_by_code() {
 #[test]
 fn what_is_removed_is_forgotten_and_stays_in_the_totals() {
     let mut figures = Figures::default();
-    figures.finish(&finished());
-    figures.finish(&Finished {
+    figures.finish(finished());
+    figures.finish(Finished {
         key: Some(4),
         client: None,
         ..finished()
@@ -170,7 +170,7 @@ fn what_is_removed_is_forgotten_and_stays_in_the_totals() {
 fn a_series_of_several_clients_does_not_fall_when_one_goes() {
     let mut figures = Figures::default();
     for id in [3, 4] {
-        figures.finish(&Finished {
+        figures.finish(Finished {
             client: client(id, "team"),
             ..finished()
         });

@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::view::{ClientRow, Connections, PlatformRow, StatsView};
+use crate::figures::Finished;
 use crate::figures::counts::{Counts, ErrorKind, Errors};
-use crate::figures::recent::Request;
 use crate::policy::access::WindowUsage;
 use crate::policy::keyring::{KeyState, KeyView};
 
@@ -239,14 +239,17 @@ impl WindowJson {
 }
 
 impl<'v> RequestJson<'v> {
-    fn of(request: &'v Request, names: &Names<'v>) -> RequestJson<'v> {
+    fn of(request: &'v Finished, names: &Names<'v>) -> RequestJson<'v> {
         let name = |id: Option<u32>, names: &HashMap<u32, &'v str>| {
             id.and_then(|id| names.get(&id).copied())
         };
         RequestJson {
             time: timestamp(request.started_unix_ms),
             request_id: request.request_id.as_str(),
-            client: name(request.client, &names.clients),
+            client: name(
+                request.client.as_ref().map(|client| client.id),
+                &names.clients,
+            ),
             platform: names.platforms.get(&request.platform).copied(),
             key_id: name(request.key, &names.keys),
             method: request.method.as_str(),

@@ -86,7 +86,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::base::ids::RequestId;
     use crate::figures::counts::{Class, ErrorKind};
-    use crate::figures::recent::{Method, Path};
+    use crate::figures::recent::{Method, Model, Path};
     use crate::figures::{Client, Finished};
     use crate::policy::access::WindowUsage;
     use crate::policy::digest::Digest;
@@ -101,17 +101,17 @@ pub(crate) mod tests {
     /// One request that was tried twice, first with a key that no longer exists, and one that was refused.
     pub fn figures() -> Figures {
         let mut figures = Figures::default();
-        figures.finish(&Finished {
+        figures.finish(Finished {
             platform: 0,
             key: Some(7),
             client: Some(Client {
                 id: 3,
                 label: TEAM.into(),
             }),
-            request_id: &RequestId::new("r-1"),
-            method: &Method::new("POST"),
-            path: &Path::new("/open/v1/chat/completions"),
-            model: Some("gpt-4o"),
+            request_id: RequestId::new("r-1"),
+            method: Method::new("POST"),
+            path: Path::new("/open/v1/chat/completions"),
+            model: Model::new("gpt-4o"),
             status: Some(429),
             code: Some("keys_rate_limited"),
             class: Class::ClientError,

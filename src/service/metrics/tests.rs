@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::ids::RequestId;
-use crate::figures::recent::{Method, Path};
+use crate::figures::recent::{Method, Model, Path};
 use crate::service::process::tests::TEXTS;
 use crate::service::view::tests::{TEAM, figures, view};
 
@@ -53,17 +53,17 @@ fn a_series_stands_there_once() {
         .next()
         .expect("one request")
         .clone();
-    figures.finish(&crate::figures::Finished {
+    figures.finish(crate::figures::Finished {
         platform: first.platform,
         key: first.key,
         client: Some(crate::figures::Client {
             id: 4,
             label: TEAM.into(),
         }),
-        request_id: &RequestId::new("r-2"),
-        method: &Method::new("GET"),
-        path: &Path::new("/"),
-        model: None,
+        request_id: RequestId::new("r-2"),
+        method: Method::new("GET"),
+        path: Path::new("/"),
+        model: Model::default(),
         status: Some(404),
         code: None,
         class: Class::ClientError,
