@@ -1,5 +1,6 @@
 //! Client keys: which one was shown, and whether it may pass now.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
@@ -326,27 +327,33 @@ impl Client {
     }
 
     fn check_limits(&self, now: Now) -> Result<(), Refusal> {
-        if let Some(left_ms) = self.pause_left_ms(now) {
-            return Err(Refusal::Cooldown {
-                retry_after_seconds: left_ms.div_ceil(1000),
-            });
-        }
         let seconds = now.unix_seconds();
-        let left = |window: &Window, length| window.ends_at(length).saturating_sub(seconds);
-        let is_used_up = |window: &Window, limit| limit > 0 && window.used >= limit;
-        if is_used_up(&self.used.hour, self.spec.hourly_limit) {
-            return Err(Refusal::HourlyLimit {
+        let left = |window: &Window, length, limit: u64| {
+            let is_used_up = limit > 0 && window.used >= limit;
+            is_used_up.then(|| window.ends_at(length).saturating_sub(seconds))
+        };
+        let pause = self
+            .pause_left_ms(now)
+            .map(|left_ms| left_ms.div_ceil(1000));
+        let hour = left(&self.used.hour, HOUR_SECONDS, self.spec.hourly_limit);
+        let day = left(&self.used.day, DAY_SECONDS, self.spec.daily_limit);
+        // Whoever waits for the last of them is not refused for another one then.
+        let Some(retry_after_seconds) = pause.max(hour).max(day) else {
+            return Ok(());
+        };
+        Err(match (pause, hour) {
+            (Some(_), _) => Refusal::Cooldown {
+                retry_after_seconds,
+            },
+            (None, Some(_)) => Refusal::HourlyLimit {
                 limit: self.spec.hourly_limit,
-                retry_after_seconds: left(&self.used.hour, HOUR_SECONDS),
-            });
-        }
-        if is_used_up(&self.used.day, self.spec.daily_limit) {
-            return Err(Refusal::DailyLimit {
+                retry_after_seconds,
+            },
+            (None, None) => Refusal::DailyLimit {
                 limit: self.spec.daily_limit,
-                retry_after_seconds: left(&self.used.day, DAY_SECONDS),
-            });
-        }
-        Ok(())
+                retry_after_seconds,
+            },
+        })
     }
 
     /// How much is left of the pause after its last request. More than the whole pause can be left only if the clock
@@ -369,7 +376,7 @@ impl Client {
         let day = of(&self.used.day, DAY_SECONDS, self.spec.daily_limit);
         hour.into_iter()
             .chain(day)
-            .min_by_key(|quota| quota.remaining)
+            .min_by_key(|quota| (quota.remaining, Reverse(quota.resets_in_seconds)))
     }
 }
 

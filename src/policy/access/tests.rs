@@ -113,7 +113,7 @@ fn a_clock_that_is_set_back() {
             &[
                 (ahead_ms, Ok(())),
                 (0, Ok(())),
-                (9_999, cooldown(1)),
+                (9_999, cooldown(3591)),
                 (10_000, hourly(1, 3590)),
             ],
         );
@@ -246,7 +246,7 @@ fn whitelists() {
 
 /// A key with every reason for a refusal; later rows take the first reasons away.
 #[test]
-fn the_first_reason_counts() {
+fn the_first_reason_counts_and_the_longest_wait() {
     let worst = ClientSpec {
         daily_limit: 1,
         hourly_limit: 1,
@@ -279,8 +279,8 @@ fn the_first_reason_counts() {
         ("root from elsewhere", root.clone(), false, Err(SampleKey)),
         ("expired", spoiled, true, Err(KeyExpired)),
         ("not for p", not_expired, true, Err(PlatformNotAllowed)),
-        ("too soon", worst.clone(), true, cooldown(9)),
-        ("hour", no_pause, true, hourly(1, 3600)),
+        ("too soon", worst.clone(), true, cooldown(86_400)),
+        ("hour", no_pause, true, hourly(1, 86_400)),
         ("day", no_hour, true, daily(1, 86_400)),
         ("root", root, true, Ok(())),
     ] {
@@ -353,9 +353,9 @@ fn the_limit_that_is_nearer_its_end() {
         (10, 0, 1, Some((10, 9, "30m0s"))),
         (0, 10, 1, Some((10, 9, "23h30m0s"))),
         (10, 100, 1, Some((10, 9, "30m0s"))),
-        (10, 10, 1, Some((10, 9, "30m0s"))),
+        (10, 10, 1, Some((10, 9, "23h30m0s"))),
         (10, 5, 2, Some((5, 3, "23h30m0s"))),
-        (1, 1, 1, Some((1, 0, "30m0s"))),
+        (1, 1, 1, Some((1, 0, "23h30m0s"))),
     ] {
         let mut clients = Clients::new(vec![ClientSpec {
             hourly_limit,
