@@ -15,8 +15,8 @@ pub const IN_FLIGHT_MAX: usize = 8;
 /// How long a finished round serves as an answer without new probes.
 const ROUND_KEPT: Duration = Duration::from_secs(5);
 
-/// The pause after a probe that got no answer, doubled with each further one up to the maximum. Probes that were under
-/// way together met the same outage and count as one.
+/// The pause after a probe that got no answer, doubled with each further one up to the maximum, and never longer than
+/// unhealthy keys wait. Probes that were under way together met the same outage and count as one.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(60);
 const UNREACHABLE_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
@@ -127,7 +127,8 @@ enum RoundState {
 
 impl Probes {
     /// Takes a new configuration: the enabled platforms with their places and keys, and how often unhealthy ones are
-    /// probed again; zero: never by timer. New keys are probed once, and unhealthy ones again: they may work by now.
+    /// probed again; zero: never by timer. New keys are probed once, and unhealthy ones again, whatever pause their
+    /// platforms are in: they may work by now.
     pub fn reload(&mut self, platforms: &[Probed], period: Duration, now: Now) {
         self.period = period;
         let listed: HashSet<KeyId> = platforms
@@ -148,6 +149,7 @@ impl Probes {
         });
         for line in self.platforms.values_mut() {
             line.waiting.retain(|key| listed.contains(key));
+            line.paused_until = None;
         }
         self.timers = Timers::default();
         for probed in platforms {
@@ -279,8 +281,11 @@ impl Probes {
         } else if line.paused_until <= Some(now.instant) {
             line.unreachable_times += 1;
             let factor = 1 << (line.unreachable_times - 1).min(6);
-            line.paused_until =
-                Some(now.instant + (UNREACHABLE_PAUSE * factor).min(UNREACHABLE_PAUSE_MAX));
+            let longest = match self.period.is_zero() {
+                true => UNREACHABLE_PAUSE_MAX,
+                false => UNREACHABLE_PAUSE_MAX.min(self.period),
+            };
+            line.paused_until = Some(now.instant + (UNREACHABLE_PAUSE * factor).min(longest));
         }
         let due = match (is_unhealthy, line.paused_until) {
             (true, _) => Due::Again { since: now.instant },

@@ -128,6 +128,37 @@ fn a_platform_that_is_down_is_asked_less_and_less() {
 }
 
 #[test]
+fn a_new_configuration_ends_the_pause_of_a_platform_that_was_down() {
+    let now = now();
+    let mut probes = probes(2, now);
+    assert_eq!(begin(&mut probes, now), [0, 1]);
+    end(&mut probes, &[0, 1], Found::Unhealthy, now);
+    for second in 1..4 {
+        let now = now.after(Duration::from_secs(second));
+        probes.reload(&listed(2), PERIOD, now);
+        assert_eq!(begin(&mut probes, now), [0, 1], "second {second}");
+        probes.judged(KeyId(0), false, now);
+        probes.done(KeyId(0), true, now);
+        probes.judged(KeyId(1), false, now);
+        probes.done(KeyId(1), true, now);
+    }
+}
+
+#[test]
+fn unhealthy_keys_wait_for_a_platform_that_is_down_no_longer_than_they_do_anyway() {
+    let (start, period) = (now(), Duration::from_secs(120));
+    let mut now = start;
+    let mut probes = probes(1, now);
+    probes.reload(&listed(1), period, now);
+    for pause in [60, 120, 120, 120] {
+        assert_eq!(begin(&mut probes, now), [0]);
+        end(&mut probes, &[0], Found::Unreachable, now);
+        now = now.after(Duration::from_secs(pause));
+        assert_eq!(probes.deadline(), Some(now.instant));
+    }
+}
+
+#[test]
 fn a_round_is_shared_and_kept_for_a_while() {
     let now = now();
     let mut probes = probes(10, now);
