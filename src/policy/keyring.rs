@@ -260,7 +260,7 @@ impl Keyring {
         key.probe_ms = Some(now.instant.duration_since(permit.given_at).as_millis() as u64);
         match outcome {
             Outcome::NetworkFailure { .. } | Outcome::Timeout { .. } => {
-                key.last_error = Some(outcome.to_string());
+                key.note_failure(outcome.to_string(), now);
                 key.last_check_unix_ms = Some(now.unix_ms);
             }
             Outcome::Forbidden => {

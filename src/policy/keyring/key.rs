@@ -163,8 +163,16 @@ impl Key {
         self.cool(wait, Cause::RateLimited, now);
     }
 
+    /// Remembers what went wrong, unless it is known already why the key cannot be used.
+    pub(super) fn note_failure(&mut self, what: String, now: Now) {
+        let is_unhealthy = matches!(self.health, Health::Unhealthy { .. });
+        if !is_unhealthy && !self.is_rate_limited(now) {
+            self.last_error = Some(what);
+        }
+    }
+
     fn on_failure(&mut self, what: String, given_at: Instant, now: Now) {
-        self.last_error = Some(what);
+        self.note_failure(what, now);
         let is_old = self
             .cooling
             .is_some_and(|cooling| given_at <= cooling.since);

@@ -125,6 +125,22 @@ fn probes_do_not_free_a_rate_limited_key() {
 }
 
 #[test]
+fn what_a_probe_meets_does_not_hide_why_a_key_cannot_be_used() {
+    let reason = "401: no such key".to_string();
+    for (outcome, want) in [
+        (limited_for(600), "429: rate-limited"),
+        (Outcome::Rejected { reason }, "401: no such key"),
+    ] {
+        for met in [TIMEOUT, SERVER_ERROR] {
+            let mut bench = Bench::new(1);
+            bench.run(want, &[Try(0, outcome.clone()), Probe(0, met)]);
+            let view = bench.keyring.views(bench.platform, bench.now).next();
+            assert_eq!(view.and_then(|view| view.error), Some(want));
+        }
+    }
+}
+
+#[test]
 fn tries_that_were_under_way_together() {
     let rows: [(&str, Vec<Outcome>, &str, u64); 8] = [
         (
