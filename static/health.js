@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { clock, instant, many, milliseconds } from "./format.js";
-import { createReason, enabled, keyReason, updateReason } from "./overview.js";
+import { createReason, enabled, isFailing, keyReason, updateReason } from "./overview.js";
 
 /** The uptime is in whole seconds: start times further apart than this are of two processes. */
 const START_MS_DIFFERENCE = 1500;
@@ -49,17 +49,18 @@ export class Health {
   show(round, duration) {
     const probes = enabled(round.platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
     // Keys that cannot be used are listed above already; these can, although their probe reported an error.
-    const odd = probes.filter(({ key }) => key.error && (key.status === "healthy" || key.status === "unknown"));
+    const odd = probes.filter(({ key }) => isFailing(key));
     // Times are in whole milliseconds: 0 stands for less than one, and is shown so.
-    const times = probes.filter(({ key }) => key.status === "healthy").map(({ key }) => key.response_time_ms || 0.5);
+    const times = probes.filter(({ key }) => key.status === "healthy" && !isFailing(key)).map(({ key }) => key.response_time_ms || 0.5);
     const { healthy_keys: good, total_keys: all } = round.summary;
     const rows = odd.map(({ name, platform, key }) => {
       const row = createReason();
-      updateReason(row, { ...keyReason(name, platform, key), level: "wait", why: `still used, but its probe met: ${key.error}` });
+      updateReason(row, { ...keyReason(name, platform, key), why: `still used, but its probe met: ${key.error}` });
       return row;
     });
+    const failed = odd.length > 0 ? `, ${odd.length} without a good answer` : "";
     const spread = times.length > 0 ? `, the slowest answered in ${milliseconds(Math.max(...times))}` : "";
-    this.place(`Checked at ${clock(instant(round.timestamp))} in ${milliseconds(duration)}: ${good} of ${many(all, "key")} healthy${spread}.`, rows);
+    this.place(`Checked at ${clock(instant(round.timestamp))} in ${milliseconds(duration)}: ${good - odd.length} of ${many(all, "key")} healthy${failed}${spread}.`, rows);
   }
 
   fail(error) {

@@ -26,12 +26,22 @@ export function enabled(platforms) {
   return Object.entries(platforms).filter(([, platform]) => platform.status !== "disabled");
 }
 
-/** Whether the platform was asked with this key without any result: the key counts as usable until there is one. */
-export function isUnreached(key) {
-  return key.status === "unknown" && Boolean(key.error);
+/** Whether the key may be used although the last that it met was a failure. */
+export function isFailing(key) {
+  return (key.status === "healthy" || key.status === "unknown") && Boolean(key.error);
 }
 
-export const UNREACHED = { level: "wait", word: "No answer" };
+/** Whether the platform was asked with this key without any result: the key counts as usable until there is one. */
+export function isUnreached(key) {
+  return key.status === "unknown" && isFailing(key);
+}
+
+/** Whether all keys may be used and yet fail: then it is the platform, whatever the keys' states say. */
+export function isSilent({ keys }) {
+  return keys.length > 0 && keys.every(isFailing);
+}
+
+export const UNREACHED = { level: "wait", word: "No good answer" };
 
 export function keyState(key) {
   return isUnreached(key) ? UNREACHED : stateOf(key.status);
@@ -53,7 +63,7 @@ export function coolingWords(key, now) {
 
 /** What a line of trouble shows about a key, apart from the reason. */
 export function keyReason(name, platform, key) {
-  const { level } = keyState(key);
+  const level = isFailing(key) ? UNREACHED.level : keyState(key).level;
   const tag = key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id;
   return { id: `${name} ${key.key_id}`, name, level, what: `${platform.display_name} · ${keyName(key)}`, tag };
 }
@@ -65,7 +75,7 @@ export function verdict(stats) {
   const keys = platforms.flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
   const rejected = keys.filter(({ key }) => key.status === "unhealthy");
   const cooling = keys.filter(({ key }) => key.status === "cooling");
-  const unreached = keys.filter(({ key }) => isUnreached(key));
+  const unreached = keys.filter(({ platform, key }) => isUnreached(key) || isSilent(platform));
   const unknown = keys.filter(({ key }) => key.status === "unknown" && !isUnreached(key));
   const isDown = (platform) => platform.status === "unhealthy" || platform.status === "no_keys";
   const down = platforms.filter(([, platform]) => isDown(platform));
@@ -94,7 +104,7 @@ function headline(platforms, total, rejected, cooling, unreached, down) {
   if (down.length > 1) parts.push(`${down.length} of ${many(platforms.length, "platform")} have no usable key`);
   if (rejected > 0) parts.push(`${rejected} of ${many(total, "key")} ${rejected === 1 ? "is" : "are"} rejected`);
   if (cooling > 0) parts.push(rejected > 0 ? `${cooling} cooling` : `${cooling} of ${many(total, "key")} ${cooling === 1 ? "is" : "are"} cooling`);
-  if (unreached > 0) parts.push(`${unreached} of ${many(total, "key")} got no answer`);
+  if (unreached > 0) parts.push(`${unreached} of ${many(total, "key")} got no good answer`);
   if (parts.length > 0) return parts.join(", ");
   return total === 1 ? "The one key is usable" : `All ${total} keys are usable`;
 }

@@ -3,7 +3,7 @@
 import { byId, element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
 import { ago, count, instant, many, milliseconds, percent } from "./format.js";
 import { errorCount } from "./history.js";
-import { HIDDEN_PREVIEW, UNREACHED, cardId, coolingWords, isUnreached, keyName, keyState, stateOf } from "./overview.js";
+import { HIDDEN_PREVIEW, UNREACHED, cardId, coolingWords, isSilent, isUnreached, keyName, keyState, stateOf } from "./overview.js";
 import { More, Table, drawMeter, numberColumn } from "./table.js";
 
 /** More keys than this are folded: those in trouble are shown first. */
@@ -86,10 +86,9 @@ class Card {
   }
 }
 
-/** A platform none of whose keys got an answer is healthy only as far as is known. */
-function platformState({ status, keys }) {
-  const isReached = keys.length === 0 || !keys.every(isUnreached);
-  return status !== "healthy" || isReached ? stateOf(status) : UNREACHED;
+/** A platform all of whose keys fail is healthy only as far as they are concerned. */
+function platformState(platform) {
+  return platform.status === "healthy" && isSilent(platform) ? UNREACHED : stateOf(platform.status);
 }
 
 function platformWords({ status, keys }) {

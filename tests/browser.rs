@@ -8,6 +8,8 @@ mod platform;
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrome::Chrome;
@@ -184,11 +186,40 @@ fn a_platform_that_nobody_reaches_is_not_called_healthy() {
     );
     let mut chrome = Chrome::open();
     chrome.visit(&proxy.url("/dashboard"));
-    chrome.wait_for(&headline("1 of 1 key got no answer"), SOON);
+    chrome.wait_for(&headline("1 of 1 key got no good answer"), SOON);
     let card = chrome.value("document.querySelector('#platforms .platform').innerText");
     let card = card.to_string();
-    assert!(card.contains("No answer: 1 of 1 usable"), "{card}");
+    assert!(card.contains("No good answer: 1 of 1 usable"), "{card}");
     assert!(card.contains("connection refused"), "{card}");
+    assert_eq!(chrome.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_check_that_nobody_answers_is_not_called_healthy() {
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let gone = Arc::clone(&is_gone);
+    let platform = Scripted::serve(move |_, line| {
+        if gone.load(Ordering::SeqCst) {
+            return Next::Close;
+        }
+        line.answer("200 OK", "{}");
+        Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("The one key is usable"), SOON);
+    is_gone.store(true, Ordering::SeqCst);
+    chrome.value("document.getElementById('check').click()");
+    let result = "document.getElementById('check-result').innerText";
+    chrome.wait_for(
+        &format!("{result}.includes(': 0 of 1 key healthy, 1 without a good answer.')"),
+        CHANGE,
+    );
+    chrome.wait_for(&headline("1 of 1 key got no good answer"), SOON);
+    let card = chrome.value("document.querySelector('#platforms .platform').innerText");
+    let card = card.to_string();
+    assert!(card.contains("No good answer: 1 of 1 usable"), "{card}");
     assert_eq!(chrome.problems(), Vec::<String>::new());
 }
 

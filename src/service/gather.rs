@@ -69,6 +69,8 @@ pub struct Tally {
     /// `healthy` and `unknown` ones.
     pub healthy: usize,
     pub unhealthy: usize,
+    /// `healthy` and `unknown` ones whose last try or probe failed all the same.
+    pub failing: usize,
 }
 
 impl Tally {
@@ -77,12 +79,25 @@ impl Tally {
         for key in keyring.views(route.id, now) {
             tally.total += 1;
             match key.state {
-                KeyState::Unknown | KeyState::Healthy => tally.healthy += 1,
+                KeyState::Unknown | KeyState::Healthy => {
+                    tally.healthy += 1;
+                    tally.failing += usize::from(key.error.is_some());
+                }
                 KeyState::Cooling { .. } => {}
                 KeyState::Unhealthy => tally.unhealthy += 1,
             }
         }
         tally
+    }
+
+    /// Adds those of an enabled platform; a disabled one does not count.
+    pub fn add(&mut self, route: &Route, other: Tally) {
+        if route.platform.enabled {
+            self.total += other.total;
+            self.healthy += other.healthy;
+            self.unhealthy += other.unhealthy;
+            self.failing += other.failing;
+        }
     }
 
     pub fn status(&self, route: &Route) -> PlatformStatus {

@@ -12,9 +12,11 @@ use crate::site::Route;
 pub fn quick(view: &View<'_>) -> Value {
     let mut platforms = Map::new();
     let mut statuses = Vec::new();
+    let mut summary = Tally::default();
     for route in &view.site.routes {
         let tally = Tally::of(route, view.keyring, view.now);
         statuses.push(tally.status(route));
+        summary.add(route, tally);
         platforms.insert(
             route.platform.name.clone(),
             json!({
@@ -31,7 +33,7 @@ pub fn quick(view: &View<'_>) -> Value {
     json!({
         "timestamp": timestamp(view.now.unix_ms),
         "status": status.label(),
-        "message": message(status),
+        "message": message(status, summary),
         "platforms": platforms,
     })
 }
@@ -46,9 +48,8 @@ pub fn full(view: &View<'_>) -> Value {
         let status = tally.status(route);
         if status != PlatformStatus::Disabled {
             statuses.push(status);
-            summary.total += tally.total;
-            summary.healthy += tally.healthy;
         }
+        summary.add(route, tally);
         platforms.insert(route.platform.name.clone(), platform(view, route, tally));
     }
     let status = overall(statuses.iter().copied());
@@ -59,7 +60,7 @@ pub fn full(view: &View<'_>) -> Value {
     json!({
         "timestamp": timestamp(view.now.unix_ms),
         "overall_status": status.label(),
-        "message": message(status),
+        "message": message(status, summary),
         "platforms": platforms,
         "summary": {
             "total_platforms": statuses.len(),
@@ -101,12 +102,18 @@ fn key(key: &KeyView<'_>) -> Value {
     })
 }
 
-fn message(status: PlatformStatus) -> &'static str {
-    match status {
-        PlatformStatus::Degraded => "Some keys cannot be used at present.",
-        PlatformStatus::Unhealthy | PlatformStatus::NoKeys => "Some platform has no usable key.",
-        PlatformStatus::Healthy | PlatformStatus::Disabled => {
+/// A missing answer says nothing about a key, so an outage alone makes no platform unhealthy; it is told all the same.
+fn message(status: PlatformStatus, summary: Tally) -> &'static str {
+    match (status, summary.failing) {
+        (PlatformStatus::Degraded, _) => "Some keys cannot be used at present.",
+        (PlatformStatus::Unhealthy | PlatformStatus::NoKeys, _) => {
+            "Some platform has no usable key."
+        }
+        (PlatformStatus::Healthy | PlatformStatus::Disabled, 0) => {
             "All keys of the enabled platforms can be used."
+        }
+        (PlatformStatus::Healthy | PlatformStatus::Disabled, _) => {
+            "No key is known to be bad, but the last try with some failed: see their errors in /health."
         }
     }
 }
