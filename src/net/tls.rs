@@ -47,10 +47,13 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
     let cert = |text| (CERT, text);
     let key = |text| (KEY, text);
     let private = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
-        key(format!(
-            "holds no private key: {}; write a PEM file with one",
-            flaw(&error)
-        ))
+        key(match memchr::memmem::find(key_pem, b"ENCRYPTED") {
+            Some(_) => "is encrypted; write what `openssl pkey -in FILE` makes of it".into(),
+            None => format!(
+                "holds no private key: {}; write a PEM file with one",
+                flaw(&error)
+            ),
+        })
     });
     let (chain, private) = match (chain(cert_pem).map_err(cert), private) {
         (Ok(chain), Ok(private)) => (chain, private),
@@ -65,7 +68,10 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
         .with_single_cert(chain, private)
         .map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => vec![key(
-                "does not match tls_cert; write the key for which the certificate was issued"
+                "does not match the first certificate in tls_cert; write its key, or put its certificate first".into(),
+            )],
+            rustls::Error::General(_) => vec![key(
+                "is of a kind that is not supported; write RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519"
                     .into(),
             )],
             other => vec![cert(format!("cannot be used: {other}"))],
@@ -193,6 +199,41 @@ RM8=
         let mut roots = RootCertStore::empty();
         add_roots(&mut roots, format!("{ROOT}{ROOT}").as_bytes()).unwrap();
         assert_eq!(roots.len(), 2);
+    }
+
+    /// A key over the curve P-521, which the provider does not know.
+    const P521: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIHuAgEAMBAGByqGSM49AgEGBSuBBAAjBIHWMIHTAgEBBEIB2we8+oU2SfvmaoBp
+ywEOjpDvlmzXNgSaUKhsulhoGohD0efPdxPM9sR8B+BboAxRTeOrMAm6mvRwMyZ2
+beuZDjGhgYkDgYYABABDyyvvDf98WaTQ2RTVQmHYToc7Q7cbfnNMmtZaOp4AeiOq
+yYgs/z6v4b/PIQ3/UEoSJOH3+2dA2LeY6m/npNI8ewHi9D9IHVRMnlhLvyb5mUWD
+uVytLA0yKEjOcWQQ5s59ZNT9ePjwuOH51avqzPA4F+zoquXvkxgEL+0lvjkb9ZIe
+Nw==
+-----END PRIVATE KEY-----
+";
+
+    #[test]
+    fn what_is_wrong_with_the_private_key() {
+        let another = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let encrypted = P521.replace("PRIVATE", "ENCRYPTED PRIVATE");
+        for (pem, want) in [
+            (
+                another.as_str(),
+                "does not match the first certificate in tls_cert; ",
+            ),
+            (P521, "is of a kind that is not supported; "),
+            (&encrypted, "is encrypted; "),
+            (ROOT, "holds no private key: there is none; "),
+        ] {
+            let found = server_config(ROOT.as_bytes(), pem.as_bytes());
+            let faults = found.map(|_| ()).expect_err("it cannot be used");
+            let [(field, flaw)] = &faults[..] else {
+                panic!("{faults:?}");
+            };
+            assert_eq!(*field, KEY, "{flaw}");
+            assert!(flaw.starts_with(want), "{flaw}");
+        }
     }
 
     #[test]
