@@ -45,7 +45,7 @@ impl End {
 /// How a request that ended for this reason is counted.
 fn class_of(reason: &Reason) -> Class {
     match reason {
-        Reason::UpstreamTimeout { .. } | Reason::Idle | Reason::Unread => Class::Timeout,
+        Reason::UpstreamTimeout { .. } | Reason::Idle => Class::Timeout,
         Reason::Upstream { .. } => Class::Network,
         other => other.status().map_or(Class::Canceled, Class::of_status),
     }

@@ -128,8 +128,8 @@ impl Reason {
             Reason::Upstream { .. } => (Some(502), "upstream_error", None),
             Reason::UpstreamTimeout { .. } => (Some(504), "upstream_timeout", None),
             Reason::Bug => (Some(500), "internal_error", None),
-            Reason::ClientGone => (None, "canceled", None),
-            Reason::Idle | Reason::Unread => (None, "idle_timeout", None),
+            Reason::ClientGone | Reason::Unread => (None, "canceled", None),
+            Reason::Idle => (None, "idle_timeout", None),
             Reason::Stopping => (None, "stopping", None),
             Reason::Unused => (None, "unused", None),
             Reason::Finished => (None, "finished", None),
@@ -257,11 +257,11 @@ fn refusal_message(refusal: &Refusal) -> Cow<'static, str> {
         Refusal::HourlyLimit {
             limit,
             retry_after_seconds,
-        } => format!("The hourly limit of {limit} requests is used up; it resets in {retry_after_seconds} s.").into(),
+        } => format!("The hourly limit of {limit} requests is used up; try again in {retry_after_seconds} s.").into(),
         Refusal::DailyLimit {
             limit,
             retry_after_seconds,
-        } => format!("The daily limit of {limit} requests is used up; it resets in {retry_after_seconds} s.").into(),
+        } => format!("The daily limit of {limit} requests is used up; try again in {retry_after_seconds} s.").into(),
     }
 }
 

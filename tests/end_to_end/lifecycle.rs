@@ -393,6 +393,32 @@ fn silence_has_its_limits() {
 }
 
 #[test]
+fn a_client_that_stops_reading_is_no_timeout_of_the_platform() {
+    let platform = Platform::serve(|_, line| {
+        line.answer("200 OK", &"x".repeat(20_000_000));
+        crate::support::platform::Next::Await
+    });
+    let proxy = Proxy::with(
+        json!({"idle_timeout_seconds": 1, "log_level": "debug"}),
+        &json!([platform.entry(&["platform-key-1"])]),
+    );
+    let mut client = proxy.connect();
+    client.send(format!(
+        "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+    ));
+    proxy
+        .log()
+        .await_line("the client took nothing for too long");
+    let stats = proxy.page("/stats");
+    assert_eq!(stats["recent"][0]["code"], "canceled");
+    let errors = &stats["platforms"]["test"]["keys"][0]["errors"];
+    assert_eq!(
+        (&errors["timeout"], &errors["canceled"]),
+        (&json!(0), &json!(1))
+    );
+}
+
+#[test]
 fn a_client_that_stops_sending_costs_no_key_its_health() {
     let platform = Platform::answering("{}");
     let proxy = Proxy::with(

@@ -268,7 +268,7 @@ fn what_nobody_is_told() {
     for (reason, status, code) in [
         (Reason::ClientGone, None, "canceled"),
         (Reason::Idle, None, "idle_timeout"),
-        (Reason::Unread, None, "idle_timeout"),
+        (Reason::Unread, None, "canceled"),
         (Reason::Stopping, None, "stopping"),
         (Reason::Unused, None, "unused"),
         (Reason::Finished, None, "finished"),
