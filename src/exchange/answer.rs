@@ -11,7 +11,7 @@ use crate::policy::access::Quota;
 use crate::service::reply::Reply;
 
 use super::core::{Core, Phase};
-use super::request::{Afterwards, Cors, Request};
+use super::request::{Afterwards, Cors, Request, Role};
 use super::transfer::Coding;
 
 /// Room that a head may need: 64 KiB from a platform and what is added to it. A request begins only while the client's
@@ -20,9 +20,10 @@ use super::transfer::Coding;
 pub const HEAD_ROOM_BYTES: usize = 72 * 1024;
 
 /// Fields that a browser's script may read besides the CORS-safelisted ones.
-const EXPOSED: [&str; 4] = [
+const EXPOSED: [&str; 5] = [
     "x-request-id",
     "x-proxy-error",
+    "x-should-retry",
     "retry-after",
     "retry-after-ms",
 ];
@@ -184,6 +185,10 @@ fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
         return false;
     }
     if let Some(id) = sane_id(id) {
+        if request.tries > 1 && request.role == Role::Proxy {
+            // Its failed tries are in the log.
+            log::info!("{} is answered as {}", request.id, id);
+        }
         request.id = id;
     }
     true

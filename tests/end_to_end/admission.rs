@@ -156,7 +156,7 @@ fn browsers() {
     let platform = Platform::serve(|_, line| {
         line.send(
             "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: https://elsewhere\r\nx-ratelimit-limit-tokens: 5\r\n\
-             retry-after-ms: 5\r\nContent-Length: 2\r\n\r\n{}",
+             retry-after-ms: 5\r\nx-should-retry: false\r\nContent-Length: 2\r\n\r\n{}",
         );
         crate::support::platform::Next::Await
     });
@@ -209,6 +209,7 @@ fn browsers() {
             .to_ascii_lowercase();
         for name in [
             "x-request-id",
+            "x-should-retry",
             "retry-after-ms",
             "x-ratelimit-limit-tokens",
             "x-ratelimit-limit-requests",
