@@ -21,7 +21,7 @@ use super::answer::{Extent, write_own_head};
 use super::core::Core;
 use super::end::{End, log_end};
 use super::reason::Reason;
-use super::request::{Cors, Request};
+use super::request::{Cors, Request, Role};
 use super::transfer::{Coding, ROOM_MIN, put_piece};
 use super::{Cx, Exchange, Step, after_answer};
 
@@ -96,7 +96,7 @@ impl Replying {
         cx: &mut Cx<'_>,
     ) -> Box<Replying> {
         log_end(&request, &reason);
-        if request.tries == 0 {
+        if request.role == Role::Proxy && request.tries == 0 {
             cx.core.figures.refused(reason.code());
         }
         let mut replying = Replying::new(request, error_reply(&reason), decoder, cx.now);

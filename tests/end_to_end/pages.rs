@@ -306,6 +306,68 @@ fn tokens_and_models_are_counted() {
     );
     assert_eq!(stats["totals"]["tokens_out"], 22);
     assert_eq!(stats["platforms"]["test"]["tokens_in"], 11);
+    // Who looks at it once more uses no tokens.
+    let answer = proxy.answer(&format!(
+        "GET /test/v1/chat/completions?secret=1 HTTP/1.1\r\nx-api-key: {ROOT_KEY}"
+    ));
+    assert_eq!(answer.status, 200);
+    let totals = &proxy.page("/stats")["totals"];
+    assert_eq!(
+        (&totals["requests"], &totals["tokens_out"]),
+        (&json!(2), &json!(22))
+    );
+}
+
+#[test]
+fn what_the_demo_platform_refuses_is_no_refusal_of_the_proxy() {
+    let proxy = Proxy::start(&demo());
+    let refuse = |path: &str, length: usize| {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: {length}\r\n\r\n{}",
+            "x".repeat(length)
+        ));
+        client.answer().status
+    };
+    assert_eq!(refuse("/nobody/v1/x", 0), 404);
+    assert_eq!(refuse("/demo/v1/chat/completions", 1_200_000), 413);
+    let metrics = proxy.answer("GET /metrics HTTP/1.1");
+    let text = metrics.text();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("aiproxy_refused_total"))
+        .collect();
+    assert_eq!(
+        lines,
+        ["aiproxy_refused_total{code=\"unknown_platform\"} 1"]
+    );
+}
+
+#[test]
+fn an_outage_that_all_probes_meet_is_told() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("it has an address");
+    let proxy = Proxy::start(&json!([
+        {"name": "away", "base_url": format!("http://{closed}"), "keys": ["key-1"]},
+    ]));
+    let health = proxy.page("/health");
+    assert_eq!(
+        health["platforms"]["away"]["keys"][0]["error"],
+        "connecting failed: connection refused"
+    );
+    assert_eq!(
+        health["overall_status"], "healthy",
+        "nothing is known about the key"
+    );
+    for page in [health, proxy.page("/health/quick")] {
+        let message = page["message"].as_str().expect("text");
+        assert!(
+            message.starts_with("No key is known to be bad, but "),
+            "{message}"
+        );
+    }
 }
 
 #[test]
