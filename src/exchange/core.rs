@@ -286,7 +286,7 @@ impl Core {
         if after != before {
             let (platform, keyring) = (&request.route().platform.name, &self.keyring);
             let label = keyring.label(key);
-            let what = keyring.last_error(key).unwrap_or("it works");
+            let what = keyring.error(key, now).unwrap_or("it works");
             let level = match after {
                 Condition::Usable => log::Level::Info,
                 Condition::Cooling | Condition::Unhealthy => log::Level::Warn,

@@ -260,7 +260,7 @@ impl Keyring {
         key.probe_ms = Some(now.instant.duration_since(permit.given_at).as_millis() as u64);
         match outcome {
             Outcome::NetworkFailure { .. } | Outcome::Timeout { .. } => {
-                key.note_failure(outcome.to_string(), now);
+                key.last_error = Some(outcome.to_string());
                 key.last_check_unix_ms = Some(now.unix_ms);
             }
             Outcome::Forbidden => {
@@ -299,8 +299,8 @@ impl Keyring {
         }
     }
 
-    pub fn last_error(&self, key: KeyId) -> Option<&str> {
-        self.keys[key.0 as usize].last_error.as_deref()
+    pub fn error(&self, key: KeyId, now: Now) -> Option<&str> {
+        self.keys[key.0 as usize].error(now)
     }
 
     pub fn preview(&self, key: KeyId) -> &str {

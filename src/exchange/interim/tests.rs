@@ -124,7 +124,7 @@ fn the_platforms_time_does_not_pass_while_the_request_is_sent() {
         let is_over = matches!(exchange, Exchange::Replying(_));
         assert_eq!(is_over, told.is_some(), "{row}");
         assert_eq!(
-            core.keyring.last_error(KeyId(0)).is_some(),
+            core.keyring.error(KeyId(0), now()).is_some(),
             is_blamed,
             "{row}"
         );
@@ -149,7 +149,7 @@ fn a_platform_that_gives_up_on_a_silent_client_has_not_failed() {
         let upstream = Upstream::Open(ends(&mut input, &mut output, begun), Origin::Fresh);
         let now = begun.after(Duration::from_secs(given_up_at));
         let (exchange, _) = step_between(exchange, client, upstream, &mut core, now);
-        let found = core.keyring.last_error(KeyId(0)).is_some();
+        let found = core.keyring.error(KeyId(0), now).is_some();
         exchange.abort(&Reason::ClientGone, &mut core, begun);
         assert_eq!(found, is_blamed, "{given_up_at}");
     }

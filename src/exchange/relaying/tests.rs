@@ -44,7 +44,7 @@ fn a_probe_ends_in_time_whatever_comes() {
         let mut core = core("{}", PLATFORM);
         let begun = now();
         let (exchange, step) = probed(answer, &mut core, begun);
-        assert_eq!(core.keyring.last_error(KeyId(0)), error, "{answer:?}");
+        assert_eq!(core.keyring.error(KeyId(0), now()), error, "{answer:?}");
         // Nobody awaits what the platform may still send.
         let is_given_up = matches!(
             step,

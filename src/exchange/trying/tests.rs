@@ -250,7 +250,7 @@ fn a_platform_that_gives_up_on_a_slow_client_has_not_failed() {
                 let upstream = Upstream::Open(upstream, Origin::Fresh);
                 next = step_between(next, client, upstream, &mut core, at(seconds)).0;
             }
-            let found = core.keyring.last_error(key).is_some();
+            let found = core.keyring.error(key, at(given_up_at)).is_some();
             // An answer is one to try another key for, whoever is to blame.
             let is_retried = matches!(next, Exchange::Trying(_));
             assert_eq!(

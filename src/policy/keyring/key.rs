@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::outcome::RATE_LIMITED;
 use super::{Cause, Digest, KeyId, KeyLabel, KeyState, KeyView, Outcome};
 use crate::base::now::Now;
 
@@ -32,6 +33,7 @@ pub(super) struct Key {
     pub(super) rate_limited_times: u32,
     pub(super) failed_times: u32,
     pub(super) failures_in_a_row: u32,
+    /// What failed since its last success, but for rejections and rate limits, which are states.
     pub(super) last_error: Option<String>,
     pub(super) last_check_unix_ms: Option<u64>,
     pub(super) last_used_unix_ms: Option<u64>,
@@ -114,7 +116,6 @@ impl Key {
             Outcome::Canceled => return,
             Outcome::Answered => self.succeed(given_at),
             Outcome::Rejected { reason } => {
-                self.last_error = Some(reason.clone());
                 self.health = Health::Unhealthy {
                     reason,
                     since: now.instant,
@@ -146,7 +147,7 @@ impl Key {
     }
 
     fn on_rate_limit(&mut self, wait: Option<Duration>, given_at: Instant, now: Now) {
-        self.last_error = Some(Outcome::RateLimited { wait }.to_string());
+        self.last_error = None;
         if let (Some(cooling), None) = (self.cooling, wait)
             && given_at <= cooling.since
         {
@@ -163,16 +164,8 @@ impl Key {
         self.cool(wait, Cause::RateLimited, now);
     }
 
-    /// Remembers what went wrong, unless it is known already why the key cannot be used.
-    pub(super) fn note_failure(&mut self, what: String, now: Now) {
-        let is_unhealthy = matches!(self.health, Health::Unhealthy { .. });
-        if !is_unhealthy && !self.is_rate_limited(now) {
-            self.last_error = Some(what);
-        }
-    }
-
     fn on_failure(&mut self, what: String, given_at: Instant, now: Now) {
-        self.note_failure(what, now);
+        self.last_error = Some(what);
         let is_old = self
             .cooling
             .is_some_and(|cooling| given_at <= cooling.since);
@@ -201,6 +194,15 @@ impl Key {
         });
     }
 
+    /// Why it cannot be used, or else what went wrong since its last success.
+    pub(super) fn error(&self, now: Now) -> Option<&str> {
+        match &self.health {
+            Health::Unhealthy { reason, .. } => Some(reason),
+            Health::Unknown | Health::Healthy if self.is_rate_limited(now) => Some(RATE_LIMITED),
+            Health::Unknown | Health::Healthy => self.last_error.as_deref(),
+        }
+    }
+
     pub(super) fn view(&self, id: KeyId, now: Now) -> KeyView<'_> {
         let state = match (&self.health, self.cooling_now(now)) {
             (Health::Unhealthy { .. }, _) => KeyState::Unhealthy,
@@ -215,7 +217,7 @@ impl Key {
             label: self.label,
             preview: &self.preview,
             state,
-            error: self.last_error.as_deref(),
+            error: self.error(now),
             last_check_unix_ms: self.last_check_unix_ms,
             last_used_unix_ms: self.last_used_unix_ms,
             probe_ms: self.probe_ms,

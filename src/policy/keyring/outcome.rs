@@ -62,13 +62,16 @@ impl Outcome {
     }
 }
 
+/// What is said of a key that is rate-limited.
+pub const RATE_LIMITED: &str = "429: rate-limited";
+
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Answered => out.write_str("answered"),
             Outcome::Rejected { reason } => out.write_str(reason),
             Outcome::Forbidden => out.write_str("403: the platform forbids it"),
-            Outcome::RateLimited { .. } => out.write_str("429: rate-limited"),
+            Outcome::RateLimited { .. } => out.write_str(RATE_LIMITED),
             Outcome::ServerError { status } => write!(out, "{status}: a fault of the platform"),
             Outcome::NetworkFailure { what } => out.write_str(what),
             Outcome::Timeout { what } => out.write_str(what),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::key::STATED_WAIT_MAX;
-use super::{Cause, Cooling, Digest, Health, Key, Keyring, Outcome};
+use super::{Cause, Cooling, Digest, Health, Key, Keyring};
 use crate::base::now::Now;
 
 /// Whether a key can be used, or why not.
@@ -71,10 +71,10 @@ impl Key {
                 if matches!(self.health, Health::Unhealthy { .. }) {
                     self.health = Health::Unknown;
                 }
-                self.last_error = Some(match cause {
-                    Cause::RateLimited => Outcome::RateLimited { wait: None }.to_string(),
-                    Cause::Failing => "the platform failed".to_string(),
-                });
+                self.last_error = match cause {
+                    Cause::RateLimited => None,
+                    Cause::Failing => Some("the platform failed".to_string()),
+                };
                 // If the clock was set back since, the key cools for as long as was left when this was noted.
                 let since_unix_ms = noted_unix_ms.max(now.unix_ms);
                 let left = Duration::from_millis(until_unix_ms.saturating_sub(since_unix_ms));
@@ -91,7 +91,6 @@ impl Key {
                     reason: reason.clone(),
                     since: now.instant,
                 };
-                self.last_error = Some(reason.clone());
             }
         }
     }

@@ -131,12 +131,23 @@ fn what_a_probe_meets_does_not_hide_why_a_key_cannot_be_used() {
         (limited_for(600), "429: rate-limited"),
         (Outcome::Rejected { reason }, "401: no such key"),
     ] {
-        for met in [TIMEOUT, SERVER_ERROR] {
+        for met in [TIMEOUT, SERVER_ERROR, limited_for(1)] {
             let mut bench = Bench::new(1);
             bench.run(want, &[Try(0, outcome.clone()), Probe(0, met)]);
             let view = bench.keyring.views(bench.platform, bench.now).next();
             assert_eq!(view.and_then(|view| view.error), Some(want));
         }
+    }
+}
+
+#[test]
+fn a_limit_that_is_over_is_no_error() {
+    let mut bench = Bench::new(1);
+    bench.run("limit", &[Try(0, SERVER_ERROR), Try(0, limited_for(5))]);
+    for (seconds, want) in [(4, Some("429: rate-limited")), (1, None)] {
+        bench.pass(seconds);
+        let view = bench.keyring.views(bench.platform, bench.now).next();
+        assert_eq!(view.and_then(|view| view.error), want);
     }
 }
 
