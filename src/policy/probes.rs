@@ -89,8 +89,8 @@ enum Due {
     Again {
         since: Instant,
     },
-    /// At this time: at once for a new key, or for an unhealthy one with a new configuration; for a key whose last
-    /// probe got no answer, when the platform's pause was to end; for a doubted key, when its pause does.
+    /// At this time: at once for a new key, and with a new configuration; for a key whose last probe got no answer, when
+    /// the platform's pause was to end; for a doubted key, when its pause does.
     At(Instant),
     /// Its time has come: it waits for its turn in the platform's line.
     InTurn,
@@ -127,8 +127,8 @@ enum RoundState {
 
 impl Probes {
     /// Takes a new configuration: the enabled platforms with their places and keys, and how often unhealthy ones are
-    /// probed again; zero: never by timer. New keys are probed once, and unhealthy ones again, whatever pause their
-    /// platforms are in: they may work by now.
+    /// probed again; zero: never by timer. New keys are probed once, and again those that are unhealthy or got no answer,
+    /// whatever pause their platforms are in: they may work by now.
     pub fn reload(&mut self, platforms: &[Probed], period: Duration, now: Now) {
         self.period = period;
         let listed: HashSet<KeyId> = platforms
@@ -141,8 +141,8 @@ impl Probes {
             schedule.due = match schedule.due() {
                 Due::UnderWay | Due::Leaving if is_listed => Due::UnderWay,
                 Due::UnderWay | Due::Leaving => Due::Leaving,
-                Due::Again { .. } => Due::At(now.instant),
-                due @ (Due::Never | Due::At(_) | Due::InTurn | Due::AtOnce) => due,
+                Due::Again { .. } | Due::At(_) => Due::At(now.instant),
+                due @ (Due::Never | Due::InTurn | Due::AtOnce) => due,
             };
             schedule.in_round &= is_listed;
             is_listed || is_under_way
@@ -150,6 +150,7 @@ impl Probes {
         for line in self.platforms.values_mut() {
             line.waiting.retain(|key| listed.contains(key));
             line.paused_until = None;
+            line.unreachable_times = 0;
         }
         self.timers = Timers::default();
         for probed in platforms {

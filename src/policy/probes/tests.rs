@@ -129,18 +129,22 @@ fn a_platform_that_is_down_is_asked_less_and_less() {
 
 #[test]
 fn a_new_configuration_ends_the_pause_of_a_platform_that_was_down() {
-    let now = now();
-    let mut probes = probes(2, now);
-    assert_eq!(begin(&mut probes, now), [0, 1]);
-    end(&mut probes, &[0, 1], Found::Unhealthy, now);
-    for second in 1..4 {
-        let now = now.after(Duration::from_secs(second));
-        probes.reload(&listed(2), PERIOD, now);
-        assert_eq!(begin(&mut probes, now), [0, 1], "second {second}");
-        probes.judged(KeyId(0), false, now);
-        probes.done(KeyId(0), true, now);
-        probes.judged(KeyId(1), false, now);
-        probes.done(KeyId(1), true, now);
+    for is_unhealthy in [true, false] {
+        let start = now();
+        let mut probes = probes(2, start);
+        for second in 0..4 {
+            let now = start.after(Duration::from_secs(second));
+            probes.reload(&listed(2), PERIOD, now);
+            assert_eq!(begin(&mut probes, now), [0, 1], "second {second}");
+            for key in [KeyId(0), KeyId(1)] {
+                probes.judged(key, false, now);
+                probes.done(key, is_unhealthy, now);
+            }
+        }
+        // The next pause is a first one again.
+        let next = probes.deadline().map(|at| at - start.instant);
+        let seconds = if is_unhealthy { 3 + 3600 } else { 3 + 60 };
+        assert_eq!(next, Some(Duration::from_secs(seconds)));
     }
 }
 
