@@ -11,7 +11,7 @@ use crate::policy::access::Quota;
 use crate::service::reply::Reply;
 
 use super::core::{Core, Phase};
-use super::request::{Afterwards, Cors, Request, Role};
+use super::request::{Afterwards, Cors, Request};
 use super::transfer::Coding;
 
 /// Room that a head may need: 64 KiB from a platform and what is added to it. A request begins only while the client's
@@ -185,7 +185,7 @@ fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
         return false;
     }
     if let Some(id) = sane_id(id) {
-        if request.tries > 1 && request.role == Role::Proxy {
+        if request.tries > 1 && id.as_bytes() != request.id.as_bytes() {
             // Its failed tries are in the log.
             log::info!("{} is answered as {}", request.id, id);
         }

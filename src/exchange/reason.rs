@@ -252,16 +252,16 @@ fn refusal_message(refusal: &Refusal) -> Cow<'static, str> {
         Refusal::KeyExpired => "This API key has expired.".into(),
         Refusal::PlatformNotAllowed => "This API key may not use this platform.".into(),
         Refusal::Cooldown { retry_after_seconds } => {
-            format!("This API key is cooling down; try again in {retry_after_seconds} s.").into()
+            format!("This API key is cooling down; its next request passes in {retry_after_seconds} s.").into()
         }
         Refusal::HourlyLimit {
             limit,
             retry_after_seconds,
-        } => format!("The hourly limit of {limit} requests is used up; try again in {retry_after_seconds} s.").into(),
+        } => format!("The hourly limit of {limit} requests is used up; the next one passes in {retry_after_seconds} s.").into(),
         Refusal::DailyLimit {
             limit,
             retry_after_seconds,
-        } => format!("The daily limit of {limit} requests is used up; try again in {retry_after_seconds} s.").into(),
+        } => format!("The daily limit of {limit} requests is used up; the next one passes in {retry_after_seconds} s.").into(),
     }
 }
 

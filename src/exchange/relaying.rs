@@ -56,10 +56,10 @@ impl Relaying {
         cx: &mut Cx<'_>,
     ) -> Relaying {
         let encoding = head.field("content-encoding");
-        let format = match Format::of(head.field("content-type"), encoding) {
-            // The tokens of what is only looked at, such as a batch that is polled, were or will be used once.
-            Format::Json if request.method.as_str() == "GET" => Format::Ignored,
-            format => format,
+        let format = match request.method.as_str() {
+            // What is only looked at, such as a batch that is polled, uses its tokens once.
+            "GET" => Format::Ignored,
+            _ => Format::of(head.field("content-type"), encoding),
         };
         let coding = relay_head(cx.client.output, cx.core, &mut request, head, cx.now);
         let (key, next) = (permit.key(), "its answer is passed on");

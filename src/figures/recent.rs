@@ -1,4 +1,4 @@
-//! The last requests, to be shown one by one. It knows ids, not names: those are looked up when a request is shown.
+//! The last requests, to be shown one by one. It knows ids; names are looked up when a request is shown.
 
 use super::Finished;
 use crate::base::text::Text;

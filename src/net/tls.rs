@@ -47,9 +47,9 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
     let cert = |text| (CERT, text);
     let key = |text| (KEY, text);
     let private = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| {
-        key(match memchr::memmem::find(key_pem, b"ENCRYPTED") {
-            Some(_) => "is encrypted; write what `openssl pkey -in FILE` makes of it".into(),
-            None => format!(
+        key(match is_encrypted(key_pem) {
+            true => "is encrypted; write what `openssl pkey -in FILE` makes of it".into(),
+            false => format!(
                 "holds no private key: {}; write a PEM file with one",
                 flaw(&error)
             ),
@@ -71,7 +71,7 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
                 "does not match the first certificate in tls_cert; write its key, or put its certificate first".into(),
             )],
             rustls::Error::General(_) => vec![key(
-                "is of a kind that is not supported; write RSA of 2048 bits or more, ECDSA P-256 or P-384, or Ed25519"
+                "is broken, or of a kind that is not supported; write RSA of 2048 to 4096 bits, ECDSA P-256 or P-384, or Ed25519"
                     .into(),
             )],
             other => vec![cert(format!("cannot be used: {other}"))],
@@ -80,6 +80,12 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig
     config.ticketer = rustls::crypto::ring::Ticketer::new()
         .map_err(|error| vec![cert(format!("tickets cannot be made: {error}"))])?;
     Ok(Arc::new(config))
+}
+
+/// Whether a PEM text has a private key with a passphrase: as PKCS #8 has it, or as OpenSSL wrote it before.
+fn is_encrypted(key_pem: &[u8]) -> bool {
+    let has = |mark| memchr::memmem::find(key_pem, mark).is_some();
+    has(b"ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
 }
 
 fn chain(cert_pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -222,7 +228,7 @@ Nw==
                 another.as_str(),
                 "does not match the first certificate in tls_cert; ",
             ),
-            (P521, "is of a kind that is not supported; "),
+            (P521, "is broken, or of a kind that is not supported; "),
             (&encrypted, "is encrypted; "),
             (ROOT, "holds no private key: there is none; "),
         ] {

@@ -103,17 +103,18 @@ fn key(key: &KeyView<'_>) -> Value {
 }
 
 /// A missing answer says nothing about a key, so an outage alone makes no platform unhealthy; it is told all the same.
-fn message(status: PlatformStatus, summary: Tally) -> &'static str {
-    match (status, summary.failing) {
-        (PlatformStatus::Degraded, _) => "Some keys cannot be used at present.",
-        (PlatformStatus::Unhealthy | PlatformStatus::NoKeys, _) => {
-            "Some platform has no usable key."
+fn message(status: PlatformStatus, summary: Tally) -> String {
+    let keys = match status {
+        PlatformStatus::Degraded => "Some keys cannot be used at present.",
+        PlatformStatus::Unhealthy | PlatformStatus::NoKeys => "Some platform has no usable key.",
+        PlatformStatus::Healthy | PlatformStatus::Disabled => {
+            "All keys of the enabled platforms may be used."
         }
-        (PlatformStatus::Healthy | PlatformStatus::Disabled, 0) => {
-            "All keys of the enabled platforms can be used."
-        }
-        (PlatformStatus::Healthy | PlatformStatus::Disabled, _) => {
-            "No key is known to be bad, but the last try with some failed: see their errors in /health."
-        }
+    };
+    match summary.failing {
+        0 => keys.to_string(),
+        count => format!(
+            "{keys} The last try with {count} of the usable ones failed: see `error` in /health."
+        ),
     }
 }

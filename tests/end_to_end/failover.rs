@@ -326,3 +326,26 @@ fn limits_are_told_and_kept() {
     );
     assert_eq!(platform.all().len(), 3);
 }
+
+#[test]
+fn the_log_names_the_id_that_a_retried_request_is_answered_with() {
+    let platform = Platform::serve(|seen, line| {
+        match seen.key() {
+            "key-1" => line.send("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"),
+            _ => {
+                line.send("HTTP/1.1 200 OK\r\nX-Request-Id: theirs\r\nContent-Length: 2\r\n\r\n{}")
+            }
+        };
+        Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-1", "key-2"])]));
+    for id in ["mine", "theirs"] {
+        let answer = proxy.answer(&format!(
+            "GET /test/x HTTP/1.1\r\nx-api-key: {ROOT_KEY}\r\nX-Request-Id: {id}"
+        ));
+        assert_eq!(answer.field("x-request-id"), Some("theirs"));
+        proxy.log().await_line(&format!(" {id} test: key "));
+    }
+    proxy.log().await_line(" mine is answered as theirs");
+    assert!(!proxy.log().text().contains(" theirs is answered"));
+}
