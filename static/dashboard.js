@@ -97,6 +97,7 @@ class Dashboard {
     const before = this.line.state;
     this.line = line;
     const seen = this.stats !== null;
+    const hadGateFocus = byId("gate").contains(document.activeElement);
     const view = line.state === "locked" || line.state === "closed" ? line.state : seen || line.state === "live" ? "figures" : "loading";
     setAttribute(document.body, "data-view", view);
     setAttribute(document.body, "data-line", line.state);
@@ -110,7 +111,11 @@ class Dashboard {
     if (line.state === "cut" && before !== "cut") this.sayCut(seen);
     if (line.state === "cut" && !seen) this.overview.say("bad", "The proxy does not answer");
     if (line.state === "locked") this.askForKey(line.refused);
-    if (line.state === "closed") setText(byId("closed-text"), line.refused.message);
+    if (line.state === "closed") {
+      setText(byId("closed-text"), line.refused.message);
+      document.title = "Switched off – ai-api-proxy";
+    }
+    if (hadGateFocus && byId("gate").hidden) byId("content").focus();
     if (line.state === "live" && before !== "live") this.ask();
     this.countDown();
   }

@@ -6,6 +6,8 @@ import { Refused, events, request } from "./api.js";
 const SILENCE_MS_MAX = 5000;
 const PAUSE_MS_FIRST = 500;
 const PAUSE_MS_MAX = 8000;
+/** What is switched off may be switched on again. */
+const PAUSE_MS_CLOSED = 30_000;
 
 /**
  * Calls `onStats(stats)` every second and `onLine(line)` when the connection's state changes:
@@ -61,7 +63,10 @@ export class Feed {
 
   ended(refused) {
     if (refused?.status === 401 || refused?.code === "sample_key") return this.onLine({ state: "locked", refused });
-    if (refused?.status === 403 || refused?.status === 404) return this.onLine({ state: "closed", refused });
+    if (refused?.status === 403 || refused?.status === 404) {
+      this.wake = setTimeout(() => this.start(), PAUSE_MS_CLOSED);
+      return this.onLine({ state: "closed", refused });
+    }
     this.wake = setTimeout(() => this.start(), this.pause);
     this.onLine({ state: "cut", retryAt: Date.now() + this.pause });
     this.pause = Math.min(this.pause * 2, PAUSE_MS_MAX);

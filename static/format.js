@@ -24,7 +24,8 @@ function scaled(value, base, units, gap) {
     value /= base;
     step += 1;
   }
-  return (step === 0 ? whole.format(value) : value.toPrecision(3).replace(/e.*/, "")) + gap + units[step];
+  const words = step > 0 && value < 999.5 ? value.toPrecision(3) : whole.format(Math.round(value));
+  return words + gap + units[step];
 }
 
 /** A rate or another small figure: two decimals below 0.1, one below 100. */

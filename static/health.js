@@ -30,10 +30,12 @@ export class Health {
   }
 
   async run() {
+    if (this.before !== null) return;
     const button = byId("check");
     this.before = new Map(enabledKeys(this.stats).map(({ id, key }) => [id, key.last_check]));
     this.render(this.stats);
-    button.disabled = true;
+    // Not `disabled`, which would take the focus away.
+    button.setAttribute("aria-disabled", "true");
     byId("check-progress").hidden = false;
     const start = performance.now();
     try {
@@ -42,7 +44,7 @@ export class Health {
       this.fail(error);
     }
     this.before = null;
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
     byId("check-progress").hidden = true;
   }
 

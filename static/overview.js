@@ -26,25 +26,30 @@ export function enabled(platforms) {
   return Object.entries(platforms).filter(([, platform]) => platform.status !== "disabled");
 }
 
+export function isUsable({ status }) {
+  return status === "healthy" || status === "unknown";
+}
+
 /** Whether the key may be used although the last that it met was a failure. */
 export function isFailing(key) {
-  return (key.status === "healthy" || key.status === "unknown") && Boolean(key.error);
+  return isUsable(key) && Boolean(key.error);
 }
 
-/** Whether the platform was asked with this key without any result: the key counts as usable until there is one. */
-export function isUnreached(key) {
-  return key.status === "unknown" && isFailing(key);
-}
-
-/** Whether all keys may be used and yet fail: then it is the platform, whatever the keys' states say. */
+/** Whether all keys that may be used fail: then it is the platform, whatever their states say. */
 export function isSilent({ keys }) {
-  return keys.length > 0 && keys.every(isFailing);
+  const usable = keys.filter(isUsable);
+  return usable.length > 0 && usable.every(isFailing);
 }
 
-export const UNREACHED = { level: "wait", word: "No good answer" };
+/** Whether nothing good is known of a key that counts as usable: it has never had an answer, or its platform is silent. */
+export function isUnanswered(platform, key) {
+  return isFailing(key) && (key.status === "unknown" || isSilent(platform));
+}
 
-export function keyState(key) {
-  return isUnreached(key) ? UNREACHED : stateOf(key.status);
+export const UNANSWERED = { level: "wait", word: "No good answer" };
+
+export function keyState(platform, key) {
+  return isUnanswered(platform, key) ? UNANSWERED : stateOf(key.status);
 }
 
 /** The preview of a short key, which reveals nothing. */
@@ -63,7 +68,7 @@ export function coolingWords(key, now) {
 
 /** What a line of trouble shows about a key, apart from the reason. */
 export function keyReason(name, platform, key) {
-  const level = isFailing(key) ? UNREACHED.level : keyState(key).level;
+  const level = isFailing(key) ? UNANSWERED.level : stateOf(key.status).level;
   const tag = key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id;
   return { id: `${name} ${key.key_id}`, name, level, what: `${platform.display_name} · ${keyName(key)}`, tag };
 }
@@ -75,11 +80,11 @@ export function verdict(stats) {
   const keys = platforms.flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
   const rejected = keys.filter(({ key }) => key.status === "unhealthy");
   const cooling = keys.filter(({ key }) => key.status === "cooling");
-  const unreached = keys.filter(({ platform, key }) => isUnreached(key) || isSilent(platform));
-  const unknown = keys.filter(({ key }) => key.status === "unknown" && !isUnreached(key));
+  const unanswered = keys.filter(({ platform, key }) => isUnanswered(platform, key));
+  const unknown = keys.filter(({ key }) => key.status === "unknown" && !isFailing(key));
   const isDown = (platform) => platform.status === "unhealthy" || platform.status === "no_keys";
   const down = platforms.filter(([, platform]) => isDown(platform));
-  const troubled = [...rejected, ...cooling, ...unreached];
+  const troubled = [...rejected, ...cooling, ...unanswered];
   const reasons = [
     ...down
       .filter(([, platform]) => platform.keys.length === 0)
@@ -93,10 +98,10 @@ export function verdict(stats) {
     ),
   ];
   const level = down.length > 0 ? "bad" : reasons.length > 0 ? "wait" : platforms.length > 0 ? "good" : "open";
-  return { level, headline: headline(platforms, keys.length, rejected.length, cooling.length, unreached.length, down), reasons, unknown: unknown.length };
+  return { level, headline: headline(platforms, keys.length, rejected.length, cooling.length, unanswered.length, down), reasons, unknown: unknown.length };
 }
 
-function headline(platforms, total, rejected, cooling, unreached, down) {
+function headline(platforms, total, rejected, cooling, unanswered, down) {
   if (platforms.length === 0) return "No platform is enabled";
   if (total === 0) return "No platform has a key";
   const parts = [];
@@ -104,7 +109,7 @@ function headline(platforms, total, rejected, cooling, unreached, down) {
   if (down.length > 1) parts.push(`${down.length} of ${many(platforms.length, "platform")} have no usable key`);
   if (rejected > 0) parts.push(`${rejected} of ${many(total, "key")} ${rejected === 1 ? "is" : "are"} rejected`);
   if (cooling > 0) parts.push(rejected > 0 ? `${cooling} cooling` : `${cooling} of ${many(total, "key")} ${cooling === 1 ? "is" : "are"} cooling`);
-  if (unreached > 0) parts.push(`${unreached} of ${many(total, "key")} got no good answer`);
+  if (unanswered > 0) parts.push(`${unanswered} of ${many(total, "key")} got no good answer`);
   if (parts.length > 0) return parts.join(", ");
   return total === 1 ? "The one key is usable" : `All ${total} keys are usable`;
 }

@@ -3,7 +3,7 @@
 import { byId, element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
 import { ago, count, instant, many, milliseconds, percent } from "./format.js";
 import { errorCount } from "./history.js";
-import { HIDDEN_PREVIEW, UNREACHED, cardId, coolingWords, isSilent, isUnreached, keyName, keyState, stateOf } from "./overview.js";
+import { HIDDEN_PREVIEW, UNANSWERED, cardId, coolingWords, isSilent, isUnanswered, isUsable, keyName, keyState, stateOf } from "./overview.js";
 import { More, Table, drawMeter, numberColumn } from "./table.js";
 
 /** More keys than this are folded: those in trouble are shown first. */
@@ -39,7 +39,7 @@ class Card {
     this.mark = shape("open");
     this.state = element("span");
     this.facts = element("p", { class: "facts-line muted" });
-    this.table = new Table(`Keys of ${name}`, keyColumns(), ({ key }) => key.key_id, ({ key }) => keyState(key).level);
+    this.table = new Table(`Keys of ${name}`, keyColumns(), ({ key }) => key.key_id, ({ platform, key }) => keyState(platform, key).level);
     this.none = element("p", { class: "empty" });
     this.more = new More(() => this.update(this.last));
     this.node = element(
@@ -67,33 +67,37 @@ class Card {
     this.facts.hidden = platform.requests === 0;
     const sum = platform.keys.reduce((total, key) => total + key.requests, 0);
     const idle = platform.status === "disabled" || platform.keys.length === 0;
-    const shown = this.shown(item, idle);
-    this.table.render(shown.map((key) => ({ key, now, sum })));
+    const folded = this.folded(item, idle);
+    const shown = this.more.open && !idle ? platform.keys : folded;
+    this.table.render(shown.map((key) => ({ platform, key, now, sum })));
     this.table.node.hidden = shown.length === 0;
     setAttribute(this.node, "data-folded", String(shown.length === 0 && !idle));
     this.none.hidden = !idle;
     setText(this.none, idleWords(platform));
     const all = shown.length === 0 ? `Show ${many(platform.keys.length, "key")}` : `Show all ${platform.keys.length} keys`;
-    this.more.render(idle || (!this.more.open && shown.length === platform.keys.length), "Show fewer keys", all);
+    this.more.render(idle || folded.length === platform.keys.length, "Show fewer keys", all);
   }
 
-  shown({ platform: { status, keys }, crowded }, idle) {
-    const trouble = keys.filter((key) => key.status === "unhealthy" || key.status === "cooling" || isUnreached(key));
-    if (idle || (crowded && status === "healthy" && trouble.length === 0 && !this.more.open)) return [];
-    if (this.more.open || keys.length <= KEYS_SHOWN_MAX) return keys;
+  /** The keys that are shown unless all are asked for. */
+  folded({ platform, crowded }, idle) {
+    const { status, keys } = platform;
+    const trouble = keys.filter((key) => !isUsable(key) || isUnanswered(platform, key));
+    if (idle || (crowded && status === "healthy" && trouble.length === 0)) return [];
+    if (keys.length <= KEYS_SHOWN_MAX) return keys;
     const rest = keys.filter((key) => !trouble.includes(key));
     return [...trouble, ...rest].slice(0, KEYS_SHOWN_MAX);
   }
 }
 
-/** A platform all of whose keys fail is healthy only as far as they are concerned. */
+/** A platform all of whose usable keys fail is not to be called healthy. */
 function platformState(platform) {
-  return platform.status === "healthy" && isSilent(platform) ? UNREACHED : stateOf(platform.status);
+  return platform.status !== "disabled" && isSilent(platform) ? UNANSWERED : stateOf(platform.status);
 }
 
-function platformWords({ status, keys }) {
-  const usable = keys.filter((key) => key.status === "healthy" || key.status === "unknown").length;
-  const { word } = platformState({ status, keys });
+function platformWords(platform) {
+  const { status, keys } = platform;
+  const usable = keys.filter(isUsable).length;
+  const { word } = platformState(platform);
   return status === "disabled" || keys.length === 0 ? word : `${word}: ${usable} of ${keys.length} usable`;
 }
 
@@ -135,10 +139,10 @@ function drawKey(cell, { key }) {
   setText(cell.children[1], key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id);
 }
 
-function drawState(cell, { key, now }) {
+function drawState(cell, { platform, key, now }) {
   if (!cell.firstChild) cell.append(element("span", { class: "state" }, shape("open"), element("span")));
   const [mark, words] = cell.firstChild.children;
-  const { level, word } = keyState(key);
+  const { level, word } = keyState(platform, key);
   setShape(mark, level);
   setText(words, key.status === "cooling" ? coolingWords(key, now) : word);
 }

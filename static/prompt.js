@@ -8,6 +8,8 @@ import { enabled } from "./overview.js";
 /** The box shows the beginning of a very long answer; the figures still count all of it. */
 const ANSWER_CHARACTERS_MAX = 100_000;
 const MODELS_SHOWN_MAX = 500;
+/** So near its end the box follows the answer. */
+const SCROLL_PIXELS_MAX = 24;
 
 export class Prompt {
   constructor() {
@@ -31,6 +33,7 @@ export class Prompt {
     this.routes = routes;
     this.takesKeys = takesKeys;
     const platforms = enabled(stats.platforms);
+    const chosen = byId("prompt-platform").value;
     reconcile(
       byId("prompt-platform"),
       platforms,
@@ -38,7 +41,8 @@ export class Prompt {
       ([name]) => element("option", { value: name }),
       (node, [, platform]) => setText(node, platform.display_name),
     );
-    byId("prompt-send").disabled = platforms.length === 0 || this.stop !== null;
+    if (byId("prompt-platform").value !== chosen) this.changed();
+    byId("prompt-send").disabled = platforms.length === 0;
     setText(byId("prompt-route"), platforms.length === 0 ? "No platform is enabled." : `POST ${this.route()}chat/completions`);
   }
 
@@ -65,7 +69,7 @@ export class Prompt {
     if (this.modelsOf?.route === route) return this.modelsOf.names;
     if (this.takesKeys && !this.key()) return [];
     const listed = await json(`${route}models`, { key: this.key(), signal });
-    const names = (Array.isArray(listed.data) ? listed.data : []).map((model) => String(model.id)).slice(0, MODELS_SHOWN_MAX);
+    const names = (Array.isArray(listed.data) ? listed.data : []).map((model) => model?.id).filter((id) => typeof id === "string").slice(0, MODELS_SHOWN_MAX);
     if (route !== this.route()) return names;
     this.modelsOf = { route, names };
     byId("prompt-models").replaceChildren(...names.map((name) => element("option", { value: name })));
@@ -73,14 +77,14 @@ export class Prompt {
   }
 
   async send() {
-    if (this.stop) return;
+    if (this.stop || byId("prompt-send").disabled) return;
     this.stop = new AbortController();
     const answer = byId("prompt-answer");
     answer.replaceChildren();
     answer.classList.remove("problem");
     answer.hidden = false;
     answer.setAttribute("aria-busy", "true");
-    byId("prompt-send").disabled = true;
+    byId("prompt-send").setAttribute("aria-disabled", "true");
     byId("prompt-stop").hidden = false;
     setText(byId("prompt-facts"), "Waiting for the first byte…");
     const progress = { start: performance.now(), first: null, characters: 0, usage: null, id: null };
@@ -94,13 +98,15 @@ export class Prompt {
     this.report(progress, end);
     answer.setAttribute("aria-busy", "false");
     this.stop = null;
-    byId("prompt-send").disabled = false;
+    byId("prompt-send").removeAttribute("aria-disabled");
+    // What is hidden has no focus.
+    if (document.activeElement === byId("prompt-stop")) byId("prompt-send").focus();
     byId("prompt-stop").hidden = true;
   }
 
   async stream(answer, progress) {
     const field = byId("prompt-model");
-    if (!field.value.trim()) field.value = (await this.models(this.stop.signal))[0] ?? "";
+    if (!field.value.trim()) field.value = (await this.models(this.stop.signal).catch(explain))[0] ?? "";
     progress.start = performance.now();
     const response = await request(`${this.route()}chat/completions`, {
       method: "POST",
@@ -117,14 +123,18 @@ export class Prompt {
     progress.id = response.headers.get("x-request-id");
     if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
       const body = await response.json();
-      this.append(answer, progress, String(body?.choices?.[0]?.message?.content ?? JSON.stringify(body, null, 2)), body?.usage);
+      if (body?.error) throw new Error(body.error.message ?? JSON.stringify(body.error));
+      const content = body?.choices?.[0]?.message?.content;
+      this.append(answer, progress, content == null ? JSON.stringify(body, null, 2) : wordsOf(content), body?.usage);
       return;
     }
     for await (const { data } of events(response)) {
       if (data === "[DONE]") return;
       const chunk = JSON.parse(data);
       if (chunk?.error) throw new Error(chunk.error.message ?? data);
-      this.append(answer, progress, String(chunk?.choices?.[0]?.delta?.content ?? ""), chunk?.usage);
+      const delta = chunk?.choices?.[0]?.delta;
+      if (progress.first === null && (delta?.reasoning || delta?.reasoning_content)) setText(byId("prompt-facts"), "Thinking…");
+      this.append(answer, progress, wordsOf(delta?.content), chunk?.usage);
     }
   }
 
@@ -133,15 +143,17 @@ export class Prompt {
       progress.first = performance.now();
       setText(byId("prompt-facts"), "Answering…");
     }
+    // Whoever has scrolled up to read is left there.
+    const isAtEnd = answer.scrollHeight - answer.scrollTop - answer.clientHeight < SCROLL_PIXELS_MAX;
     if (progress.characters < ANSWER_CHARACTERS_MAX) answer.append(words);
     progress.characters += words.length;
     progress.usage = usage ?? progress.usage;
-    answer.scrollTop = answer.scrollHeight;
+    if (isAtEnd) answer.scrollTop = answer.scrollHeight;
   }
 
   fail(answer, error) {
     const parts = [error.status, error.code].filter(Boolean).join(" ");
-    const words = error instanceof TypeError ? "The answer broke off before its end." : error.message;
+    const words = error instanceof TypeError ? "The answer broke off before its end." : error instanceof SyntaxError ? "The answer is not JSON." : error.message;
     answer.classList.add("problem");
     answer.append(element("p", {}, parts ? `${parts}: ${words}` : words));
     if (error.status === 401) byId("prompt-key").focus();
@@ -151,9 +163,22 @@ export class Prompt {
     const facts = [
       { finished: "Finished", stopped: "Stopped", failed: "Failed" }[end] + ` after ${milliseconds(performance.now() - start)}`,
       first === null ? null : `first word after ${milliseconds(first - start)}`,
-      usage ? `${count(usage.prompt_tokens)} tokens in, ${count(usage.completion_tokens)} out` : null,
+      usage ? `${count(usage.prompt_tokens)} ${usage.prompt_tokens === 1 ? "token" : "tokens"} in, ${count(usage.completion_tokens)} out` : null,
       id ? `request ${id}` : null,
     ];
     setText(byId("prompt-facts"), facts.filter(Boolean).join(" · "));
   }
+}
+
+/** The text of an answer or of a piece of one, which some platforms send in parts. */
+function wordsOf(content) {
+  if (typeof content === "string") return content;
+  return Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : "";
+}
+
+/** The models were not asked for by the reader: an error of theirs must not pass for the prompt's. */
+function explain(error) {
+  if (error.name === "AbortError" || error.status === 401) throw error;
+  const why = error instanceof SyntaxError ? "the answer is not JSON" : [error.status, error.message].filter(Boolean).join(" ");
+  throw new Error(`The platform lists no models (${why}): type one above.`);
 }

@@ -478,6 +478,90 @@ fn a_prompt_can_be_stopped_while_it_awaits_the_models() {
 }
 
 #[test]
+fn what_a_prompt_gets_is_shown_whatever_its_form() {
+    let platform = Scripted::serve(|seen, line| {
+        let parts = json!([{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]);
+        match (
+            seen.path(),
+            seen.body.windows(5).any(|bytes| bytes == b"parts"),
+        ) {
+            ("/v1/chat/completions", true) => {
+                let events = [
+                    json!({"choices": [{"delta": {"reasoning": "hm"}}]}),
+                    json!({"choices": [{"delta": {"content": parts}}]}),
+                ];
+                let events = events.map(|event| format!("data: {event}\n\n")).concat();
+                line.send(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\n\r\n{events}",
+                    events.len()
+                ));
+            }
+            ("/v1/chat/completions", false) => {
+                line.answer("200 OK", r#"{"error": {"message": "not today"}}"#);
+            }
+            _ => line.answer("404 Not Found", r#"{"error": {"message": "no such page"}}"#),
+        }
+        Next::Await
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("The one key is usable"), SOON);
+    for (model, end, words) in [
+        ("parts", "Finished", "in parts"),
+        ("other", "Failed", "not today"),
+        (
+            "",
+            "Failed",
+            "The platform lists no models (404 no such page): type one above.",
+        ),
+    ] {
+        chrome.value(&format!(
+            "document.getElementById('prompt-key').value = '{CLIENT_KEY}';
+             document.getElementById('prompt-model').value = '{model}';
+             document.getElementById('prompt-send').focus();
+             document.getElementById('prompt-send').click()"
+        ));
+        chrome.wait_for(&facts(end), SOON);
+        let shown = chrome.value("document.getElementById('prompt-answer').textContent");
+        assert_eq!(shown, json!(words), "{model}");
+        // Whoever has no mouse can send again.
+        let focused = chrome.value("document.activeElement.id");
+        assert_eq!(focused, json!("prompt-send"), "{model}");
+        chrome.value("document.getElementById('prompt-facts').textContent = ''");
+    }
+}
+
+#[test]
+fn sizes_are_never_a_thousand_times_too_small() {
+    let proxy = Proxy::start(&demo());
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    let shown = |chrome: &mut Chrome, call: &str| {
+        chrome.call(
+            "Runtime.evaluate",
+            json!({
+                "expression": format!("import('/static/format.js').then((format) => format.{call})"),
+                "awaitPromise": true,
+            }),
+        )["result"]["value"]
+            .clone()
+    };
+    for (call, want) in [
+        ("bytes(999)", "999 B"),
+        ("bytes(1034240)", "1,010 KiB"),
+        ("bytes(1047000)", "1,022 KiB"),
+        ("bytes(1048576)", "1.00 MiB"),
+        ("bytes(1048576 * 99.5)", "99.5 MiB"),
+        ("count(99999)", "99,999"),
+        ("count(999600)", "1.00M"),
+        ("count(9007199254740993)", "9,007T"),
+    ] {
+        assert_eq!(shown(&mut chrome, call), json!(want), "{call}");
+    }
+}
+
+#[test]
 fn requests_that_look_alike_are_shown_one_by_one() {
     let platform = Platform::start();
     let proxy = Proxy::start(
