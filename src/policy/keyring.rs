@@ -299,6 +299,7 @@ impl Keyring {
         }
     }
 
+    /// Why the key cannot be used, or else what went wrong since its last success.
     pub fn error(&self, key: KeyId, now: Now) -> Option<&str> {
         self.keys[key.0 as usize].error(now)
     }
