@@ -34,7 +34,7 @@ export class Health {
     const button = byId("check");
     this.before = new Map(enabledKeys(this.stats).map(({ id, key }) => [id, key.last_check]));
     this.render(this.stats);
-    // Not `disabled`, which would take the focus away.
+    // `disabled` would take the focus away.
     button.setAttribute("aria-disabled", "true");
     byId("check-progress").hidden = false;
     const start = performance.now();

@@ -30,18 +30,18 @@ export function isUsable({ status }) {
   return status === "healthy" || status === "unknown";
 }
 
-/** Whether the key may be used although the last that it met was a failure. */
+/** Whether it is usable although its last try failed. */
 export function isFailing(key) {
   return isUsable(key) && Boolean(key.error);
 }
 
-/** Whether all keys that may be used fail: then it is the platform, whatever their states say. */
+/** Whether all usable keys fail: then it is the platform. */
 export function isSilent({ keys }) {
   const usable = keys.filter(isUsable);
   return usable.length > 0 && usable.every(isFailing);
 }
 
-/** Whether nothing good is known of a key that counts as usable: it has never had an answer, or its platform is silent. */
+/** Whether nothing good is known of a usable key: it has never had an answer, or its platform is silent. */
 export function isUnanswered(platform, key) {
   return isFailing(key) && (key.status === "unknown" || isSilent(platform));
 }

@@ -8,7 +8,7 @@ import { enabled } from "./overview.js";
 /** The box shows the beginning of a very long answer; the figures still count all of it. */
 const ANSWER_CHARACTERS_MAX = 100_000;
 const MODELS_SHOWN_MAX = 500;
-/** So near its end the box follows the answer. */
+/** So near its end the box follows the answer: whoever has scrolled up to read is left there. */
 const SCROLL_PIXELS_MAX = 24;
 
 export class Prompt {
@@ -99,7 +99,6 @@ export class Prompt {
     answer.setAttribute("aria-busy", "false");
     this.stop = null;
     byId("prompt-send").removeAttribute("aria-disabled");
-    // What is hidden has no focus.
     if (document.activeElement === byId("prompt-stop")) byId("prompt-send").focus();
     byId("prompt-stop").hidden = true;
   }
@@ -143,7 +142,6 @@ export class Prompt {
       progress.first = performance.now();
       setText(byId("prompt-facts"), "Answering…");
     }
-    // Whoever has scrolled up to read is left there.
     const isAtEnd = answer.scrollHeight - answer.scrollTop - answer.clientHeight < SCROLL_PIXELS_MAX;
     if (progress.characters < ANSWER_CHARACTERS_MAX) answer.append(words);
     progress.characters += words.length;
@@ -153,7 +151,7 @@ export class Prompt {
 
   fail(answer, error) {
     const parts = [error.status, error.code].filter(Boolean).join(" ");
-    const words = error instanceof TypeError ? "The answer broke off before its end." : error instanceof SyntaxError ? "The answer is not JSON." : error.message;
+    const words = { TypeError: "The answer broke off before its end.", SyntaxError: "The answer is not JSON." }[error.name] ?? error.message;
     answer.classList.add("problem");
     answer.append(element("p", {}, parts ? `${parts}: ${words}` : words));
     if (error.status === 401) byId("prompt-key").focus();
@@ -163,22 +161,21 @@ export class Prompt {
     const facts = [
       { finished: "Finished", stopped: "Stopped", failed: "Failed" }[end] + ` after ${milliseconds(performance.now() - start)}`,
       first === null ? null : `first word after ${milliseconds(first - start)}`,
-      usage ? `${count(usage.prompt_tokens)} ${usage.prompt_tokens === 1 ? "token" : "tokens"} in, ${count(usage.completion_tokens)} out` : null,
+      usage ? `${count(usage.prompt_tokens)} tokens in, ${count(usage.completion_tokens)} out` : null,
       id ? `request ${id}` : null,
     ];
     setText(byId("prompt-facts"), facts.filter(Boolean).join(" · "));
   }
 }
 
-/** The text of an answer or of a piece of one, which some platforms send in parts. */
+/** A text that some platforms send in parts. */
 function wordsOf(content) {
   if (typeof content === "string") return content;
   return Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : "";
 }
 
-/** The models were not asked for by the reader: an error of theirs must not pass for the prompt's. */
+/** The reader did not ask for the models: an error of theirs must not pass for the prompt's. */
 function explain(error) {
   if (error.name === "AbortError" || error.status === 401) throw error;
-  const why = error instanceof SyntaxError ? "the answer is not JSON" : [error.status, error.message].filter(Boolean).join(" ");
-  throw new Error(`The platform lists no models (${why}): type one above.`);
+  throw new Error(`The platform lists no models (${[error.status, error.message].filter(Boolean).join(" ")}): type one above.`);
 }
