@@ -261,7 +261,7 @@ fn new_certificate_files_serve_new_connections_and_keep_the_old_ones() {
     proxy.signal("HUP");
     proxy
         .log()
-        .await_line("config.json: tls_key: does not match tls_cert");
+        .await_line("config.json: tls_key: does not match the first certificate in tls_cert");
     proxy.log().await_line("is refused");
     second.write_to(&proxy);
     // Without a signal: the files are watched.
@@ -315,7 +315,7 @@ fn an_expired_certificate_is_a_warning_and_a_foreign_key_an_error() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(
-            text.contains("config.json: tls_key: does not match tls_cert"),
+            text.contains("config.json: tls_key: does not match the first certificate in tls_cert"),
             "{text}"
         );
     }
