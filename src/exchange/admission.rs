@@ -17,6 +17,11 @@ use super::request::Request;
 /// Fields in which a client key is looked for, besides the platform's own auth header.
 const KEY_FIELDS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
 
+/// The ranks of the places that are no such fields: if several places show a client key, the one of the lowest rank
+/// counts, whatever the order of the fields in the head.
+const SUBPROTOCOL_RANK: usize = KEY_FIELDS.len() + 1;
+const QUERY_RANK: usize = KEY_FIELDS.len() + 2;
+
 /// Where browsers' Realtime clients show a key, since they can set no other field of a WebSocket's request.
 pub const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 
@@ -35,8 +40,9 @@ pub struct Shown {
     pub fields: u128,
     /// The query's parameter `key` showed one.
     pub in_query: bool,
-    /// The first known client key that was shown.
+    /// The known client key in the place of the lowest rank.
     pub client: Option<ClientId>,
+    rank: usize,
     /// Something was shown that might have been a key.
     pub any: bool,
 }
@@ -151,15 +157,15 @@ impl Shown {
             if field.name.eq_ignore_ascii_case(SUBPROTOCOLS) {
                 // These items are never passed on, whatever they show.
                 for key in list_items(field.value).filter_map(subprotocol_key) {
-                    shown.look_at(key, clients);
+                    shown.look_at(key, SUBPROTOCOL_RANK, clients);
                 }
                 continue;
             }
             let platforms_own =
                 route.filter(|route| field.name.eq_ignore_ascii_case(&route.platform.auth_header));
-            if platforms_own.is_none() && !is_one_of(field.name, &KEY_FIELDS) {
+            let Some(rank) = rank(field.name, platforms_own.is_some()) else {
                 continue;
-            }
+            };
             let value = field.value.trim_ascii();
             let plain = without_bearer(value);
             if plain.is_empty() {
@@ -170,30 +176,46 @@ impl Shown {
                 Some(route) => without_format(value, route),
                 None => value,
             };
-            let found =
-                shown.look_at(plain, clients) || (bare != plain && shown.look_at(bare, clients));
-            if found {
+            if shown.look_at(plain, rank, clients)
+                || (bare != plain && shown.look_at(bare, rank, clients))
+            {
                 shown.fields |= 1 << place;
             }
         }
         let mut decoded = [0; KEY_BYTES_MAX];
-        for value in head.target.query.into_iter().flat_map(query_keys) {
+        let pairs = head.target.query.into_iter().flat_map(pairs);
+        for value in pairs.filter_map(key_parameter) {
             if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
-                shown.in_query |= shown.look_at(&decoded[..length], clients);
+                shown.in_query |= shown.look_at(&decoded[..length], QUERY_RANK, clients);
             }
         }
         shown
     }
 
-    /// Whether `candidate` is a client key. The first one found is the client's.
-    fn look_at(&mut self, candidate: &[u8], clients: &Clients) -> bool {
+    /// Whether `candidate`, in a place of this rank, is a client key.
+    fn look_at(&mut self, candidate: &[u8], rank: usize, clients: &Clients) -> bool {
         if candidate.is_empty() {
             return false;
         }
         self.any = true;
-        let found = clients.identify(candidate);
-        self.client = self.client.or(found);
-        found.is_some()
+        let Some(found) = clients.identify(candidate) else {
+            return false;
+        };
+        if self.client.is_none() || rank < self.rank {
+            (self.client, self.rank) = (Some(found), rank);
+        }
+        true
+    }
+}
+
+/// The rank of a field in which a client key is looked for: `Authorization`, the platform's own, then the others.
+fn rank(name: &str, is_platforms_own: bool) -> Option<usize> {
+    let mut known = KEY_FIELDS.iter();
+    match known.position(|known| name.eq_ignore_ascii_case(known)) {
+        Some(0) => Some(0),
+        _ if is_platforms_own => Some(1),
+        Some(place) => Some(place + 1),
+        None => None,
     }
 }
 
@@ -225,19 +247,27 @@ fn without_format<'v>(value: &'v [u8], route: &Route) -> &'v [u8] {
     stripped.unwrap_or(value)
 }
 
-/// The values of the query's `key` parameters: a leftover one does not hide the real one.
-fn query_keys(query: &str) -> impl Iterator<Item = &str> {
-    query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("key="))
+fn pairs(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&')
+}
+
+/// The value of a `key` parameter, as whoever decodes its name reads it. There may be several: a leftover one does not
+/// hide the real one.
+fn key_parameter(pair: &str) -> Option<&str> {
+    const NAME: &[u8] = b"key";
+    let (name, value) = pair.split_once('=')?;
+    let mut decoded = [0; NAME.len()];
+    let length = percent_decode(name.as_bytes(), &mut decoded)?;
+    (decoded[..length] == *NAME).then_some(value)
 }
 
 /// The query without its `key` parameters, in pieces that are to be joined by `&`.
 pub fn query_without_key(query: &str) -> impl Iterator<Item = &str> {
-    query.split('&').filter(|pair| !pair.starts_with("key="))
+    pairs(query).filter(|pair| key_parameter(pair).is_none())
 }
 
-fn percent_decode(text: &[u8], decoded: &mut [u8; KEY_BYTES_MAX]) -> Option<usize> {
+/// Returns the decoded length, if there is room for it.
+fn percent_decode(text: &[u8], decoded: &mut [u8]) -> Option<usize> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let (mut at, mut length) = (0, 0);
     while at < text.len() {

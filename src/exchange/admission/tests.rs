@@ -303,10 +303,26 @@ fn keys_in_fields() {
                 "api-key: client-key-1\r\nx-api-key: client-key-1\r\n",
                 (0b110, false, Some(0), true),
             ),
+            // Whatever comes first in the head, the places have an order of their own.
             (
                 "",
                 "api-key: client-key-2\r\nx-api-key: client-key-1\r\n",
+                (0b110, false, Some(0), true),
+            ),
+            (
+                "",
+                "x-api-key: client-key-2\r\nAuthorization: client-key-1\r\n",
+                (0b110, false, Some(0), true),
+            ),
+            (
+                "",
+                "x-api-key: client-key-2\r\nx-api-key: client-key-1\r\n",
                 (0b110, false, Some(1), true),
+            ),
+            (
+                "?key=client-key-2",
+                "Sec-WebSocket-Protocol: openai-insecure-api-key.client-key-1\r\n",
+                (0, true, Some(0), true),
             ),
             ("", "api-key: root_key\r\n", (0b10, false, Some(2), true)),
         ],
@@ -322,6 +338,9 @@ fn keys_in_the_query() {
             ("?a=b&key=client-key-1&c=d", "", IN_QUERY),
             ("?key=client%2Dkey%2d1", "", IN_QUERY),
             ("?key=%63%6cient-key-1", "", IN_QUERY),
+            ("?k%65y=client-key-1", "", IN_QUERY),
+            ("?%6B%65%79=client-key-1", "", IN_QUERY),
+            ("?k%2565y=client-key-1", "", NOTHING),
             ("?key=client%2-key-1", "", UNKNOWN),
             ("?key=dummy&key=client-key-1", "", IN_QUERY),
             ("?key=client-key-1&key=dummy", "", IN_QUERY),
@@ -376,6 +395,16 @@ fn keys_in_the_platform_s_own_field() {
                 SECOND_FIELD,
             ),
             ("", "x-api-key: Token <client-key-1>\r\n", UNKNOWN),
+            (
+                "",
+                "x-api-key: client-key-2\r\nx-token: client-key-1\r\n",
+                (0b110, false, Some(0), true),
+            ),
+            (
+                "",
+                "x-token: client-key-2\r\nAuthorization: client-key-1\r\n",
+                (0b110, false, Some(0), true),
+            ),
         ],
     );
     expect_shown(PLATFORM, &[("", "x-token: client-key-1\r\n", NOTHING)]);
@@ -390,6 +419,7 @@ fn queries_without_the_key() {
         ("a=%2F&key=k&b", "a=%2F&b"),
         ("key=k&key=l", ""),
         ("a=1&&key=k", "a=1&"),
+        ("a=1&k%65y=k&b", "a=1&b"),
         ("akey=1&key2=2&key", "akey=1&key2=2&key"),
     ] {
         let left: Vec<&str> = query_without_key(query).collect();
