@@ -150,6 +150,7 @@ impl Key {
         self.last_error = None;
         if let (Some(cooling), None) = (self.cooling, wait)
             && given_at <= cooling.since
+            && cooling.cause == Cause::RateLimited
         {
             // One of many that were under way together: they meet one limit, not many.
             return;

@@ -153,7 +153,7 @@ fn a_limit_that_is_over_is_no_error() {
 
 #[test]
 fn tries_that_were_under_way_together() {
-    let rows: [(&str, Vec<Outcome>, &str, u64); 8] = [
+    let rows: [(&str, Vec<Outcome>, &str, u64); 9] = [
         (
             "an older success does not end a cooling",
             vec![limited_for(9), Answered],
@@ -183,6 +183,12 @@ fn tries_that_were_under_way_together() {
             vec![SERVER_ERROR; 9],
             "f",
             10,
+        ),
+        (
+            "a limit met during an outage is one all the same",
+            [vec![SERVER_ERROR; 5], vec![LIMITED; 2]].concat(),
+            "c",
+            30,
         ),
         (
             "an older failure does not end a cooling",
