@@ -147,7 +147,9 @@ impl Reading {
             };
         }
         match self.scan.request(cx.client.input.unread()) {
-            Err(malformed) => refuse_unread(Reason::Malformed(malformed), None, cx),
+            Err(malformed) => {
+                refuse_unread(Reason::Malformed(malformed), None, Cors::NotAsked, cx)
+            }
             Ok(Some(range)) => on_head(range, cx),
             Ok(None) => self.wait(cx),
         }
@@ -170,16 +172,24 @@ impl Reading {
                 (Exchange::Closed, Step::Close(Reason::Idle))
             }
             (false, _) => (Exchange::Reading(self), Step::Starve),
-            (true, Stage::Head) => refuse_unread(Reason::RequestTimeout, None, cx),
+            (true, Stage::Head) => {
+                refuse_unread(Reason::RequestTimeout, None, Cors::NotAsked, cx)
+            }
             (true, Stage::Opening | Stage::Idle) => (Exchange::Closed, Step::Close(Reason::Unused)),
         }
     }
 }
 
 /// Answers bytes that are not understood as a request. Their end is unknown, so the connection ends with the answer.
-fn refuse_unread(reason: Reason, id: Option<RequestId>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+fn refuse_unread(
+    reason: Reason,
+    id: Option<RequestId>,
+    cors: Cors,
+    cx: &mut Cx<'_>,
+) -> (Exchange, Step) {
     let mut request = cx.core.new_request(cx.role, cx.now);
     request.id = id.unwrap_or(request.id);
+    request.cors = cors;
     request.asked = asked_by(cx.client.input.unread());
     cx.client.input.consume(cx.client.input.len());
     let replying = Replying::refuse(request, reason, Decoder::Done, cx);
@@ -201,7 +211,8 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
         Ok(head) => head,
         Err(malformed) => {
             let id = storage.find("x-request-id").and_then(sane_id);
-            return refuse_unread(Reason::Malformed(malformed), id, cx);
+            let cors = cors_of(storage.find("origin"), &cx.core.site);
+            return refuse_unread(Reason::Malformed(malformed), id, cors, cx);
         }
     };
     let mut request = cx.core.new_request(cx.role, cx.now);
@@ -289,7 +300,7 @@ fn decide(
     let peer = Peer::of(socket_address, head, &site);
     let page = pages::find(head.target.path);
     if page.is_none() {
-        request.cors = cors_of(head, &site);
+        request.cors = cors_of(head.field("origin"), &site);
     }
     if !site.allows_address(peer.address, peer.is_loopback) {
         return Decision::Refuse(Reason::IpNotAllowed);
@@ -346,8 +357,8 @@ fn forward(
     Ok(Decision::Forward(core.uploads.hold(upload)))
 }
 
-fn cors_of(head: &RequestHead<'_, '_>, site: &Site) -> Cors {
-    match head.field("origin").map(std::str::from_utf8) {
+fn cors_of(origin: Option<&[u8]>, site: &Site) -> Cors {
+    match origin.map(std::str::from_utf8) {
         None => Cors::NotAsked,
         Some(Ok(origin)) if site.allows_origin(origin) => match site.allows_origin("*") {
             true => Cors::Any,

@@ -34,18 +34,20 @@ pub struct RequestHead<'h, 'b> {
 ///
 /// # Errors
 /// The first flaw found; [`Malformed::kind`] tells which response fits. Where the request's body would end is then
-/// unknown.
+/// unknown. `storage` has the fields that could be read all the same.
 pub fn parse<'h, 'b>(
     head: &'b [u8],
     storage: &'h mut Storage<'b>,
 ) -> Result<RequestHead<'h, 'b>, Malformed> {
     let (line, section) = split_first_line(head)?;
+    let request_line = RequestLine::parse(line);
+    let fields = parse_section(section, storage);
     let RequestLine {
         method,
         target,
         version,
-    } = RequestLine::parse(line)?;
-    let fields = parse_section(section, storage)?;
+    } = request_line?;
+    let fields = fields?;
     let facts = Facts::gather(fields, version)?;
     if !facts.has_host && version == Version::Http11 {
         return Err(Malformed::HostMissing);

@@ -457,21 +457,30 @@ fn whose_body_may_come_or_not_is_answered_for_the_last_time() {
 }
 
 #[test]
-fn a_refused_head_keeps_the_clients_id() {
+fn a_refused_head_keeps_the_clients_id_and_can_be_read_by_its_script() {
     let proxy = Proxy::start(&demo());
-    for (fields, status) in [
-        ("Expect: cake\r\n", 417),
-        ("Transfer-Encoding: gzip, chunked\r\n", 501),
-        ("Content-Length: x\r\n", 400),
+    let many = "a: b\r\n".repeat(98);
+    for (line, fields, status) in [
+        ("POST /demo/x HTTP/1.1", "Expect: cake\r\n", 417),
+        (
+            "POST /demo/x HTTP/1.1",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            501,
+        ),
+        ("POST /demo/x HTTP/1.1", "Content-Length: x\r\n", 400),
+        ("POST /demo/x HTTP/1.1", &many, 431),
+        ("POST demo HTTP/1.1", "", 400),
     ] {
         let mut client = proxy.connect();
         client.send(format!(
-            "POST /demo/x HTTP/1.1\r\nHost: p\r\n{fields}X-Request-Id: mine\r\n\r\n"
+            "{line}\r\nHost: p\r\nX-Request-Id: mine\r\nOrigin: http://a\r\n{fields}\r\n"
         ));
         let answer = client.answer();
+        let told = ["x-request-id", "access-control-allow-origin"].map(|name| answer.field(name));
         assert_eq!(
-            (answer.status, answer.field("x-request-id")),
-            (status, Some("mine"))
+            (answer.status, told),
+            (status, [Some("mine"), Some("*")]),
+            "{line} {fields}"
         );
     }
 }
