@@ -103,7 +103,15 @@ pub fn relay_head(
     let mut seen_date = false;
     let mut seen_id = false;
     for field in head.fields {
-        if is_framing(field.name) || !head.passes(field.name) {
+        if is_framing(field.name) {
+            continue;
+        }
+        if !head.passes(field.name) {
+            // It must say what the client is to switch to (RFC 9110 section 15.5.22).
+            if head.status == 426 && field.name.eq_ignore_ascii_case("upgrade") {
+                put_field(out, field.name, field.value);
+                put_field(out, "connection", b"upgrade");
+            }
             continue;
         }
         if field.name.eq_ignore_ascii_case("x-request-id")

@@ -29,7 +29,10 @@ fn echo() -> Platform {
             let mut version = "1.1";
             let protocol = match path.as_str() {
                 "/v1/refuses" => {
-                    line.answer("426 Upgrade Required", "{}");
+                    line.send(
+                        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+                         Content-Length: 0\r\n\r\n",
+                    );
                     continue;
                 }
                 "/v1/other" => "irc",
@@ -163,7 +166,12 @@ fn what_is_no_switch_is_an_ordinary_answer_or_a_fault() {
     let platform = echo();
     let proxy = Proxy::start(&json!([platform.entry(&["good-key-1"])]));
     let key = format!("x-api-key: {ROOT_KEY}\r\n");
-    assert_eq!(upgrade(&proxy, "refuses", &key).answer().status, 426);
+    let refusal = upgrade(&proxy, "refuses", &key).answer();
+    let told = ["upgrade", "connection"].map(|name| refusal.field(name));
+    assert_eq!(
+        (refusal.status, told),
+        (426, [Some("WebSocket"), Some("upgrade")])
+    );
     for path in ["other", "old"] {
         let answer = upgrade(&proxy, path, &key).answer();
         assert_eq!(answer.error_code(), "upstream_error", "{path}");
