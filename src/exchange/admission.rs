@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::base::now::Now;
 use crate::base::secret::KEY_BYTES_MAX;
-use crate::http::field::{is_one_of, list_items, values};
+use crate::http::field::{list_items, values};
 use crate::http::request::RequestHead;
 use crate::policy::access::{ClientId, Clients};
 use crate::site::{Route, Site};

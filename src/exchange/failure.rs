@@ -1,12 +1,12 @@
-//! Why a try fails without a final answer, and what its head says about retrying: for the states that await one.
+//! Why a try fails without a final answer, and what a final one means for the key: for the states that await one.
 
 use std::time::{Duration, Instant};
 
-use crate::http::field::begins_with;
+use crate::base::now::Now;
 use crate::http::malformed::Malformed;
 use crate::http::response::ResponseHead;
 use crate::policy::keyring::Outcome;
-use crate::policy::verdict::{RESETS_MAX, Waits};
+use crate::policy::verdict::judge;
 
 use super::reason::Reason;
 use super::{Cx, Ends};
@@ -72,25 +72,16 @@ pub fn has_waited_for_client(
     upstream.has_sent_all() && until <= cx.now.instant
 }
 
+/// What an answer's head means for the key; none where the beginning of the body decides.
+pub fn outcome_of(head: &ResponseHead<'_, '_>, now: Now) -> Option<Outcome> {
+    let fields = head.fields.iter().map(|field| (field.name, field.value));
+    judge(head.status, fields, now)
+}
+
 /// What an answer's outcome means if the platform has waited for the client in vain: it has not failed.
 pub fn excused(outcome: Outcome, has_waited: bool) -> Outcome {
     match outcome {
         Outcome::ServerError { .. } if has_waited => Outcome::Canceled,
         outcome => outcome,
-    }
-}
-
-/// What a head says about when to retry.
-pub fn waits<'b>(head: &ResponseHead<'_, 'b>) -> Waits<'b> {
-    let mut resets = [None; RESETS_MAX];
-    let fields = head.fields.iter();
-    let values = fields.filter(|field| begins_with(field.name, "x-ratelimit-reset"));
-    for (slot, field) in resets.iter_mut().zip(values) {
-        *slot = Some(field.value);
-    }
-    Waits {
-        retry_after_ms: head.field("retry-after-ms"),
-        retry_after: head.field("retry-after"),
-        resets,
     }
 }

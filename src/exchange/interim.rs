@@ -8,13 +8,12 @@ use crate::http::field::Storage;
 use crate::http::response;
 use crate::http::scan::HeadScan;
 use crate::policy::keyring::{Outcome, Permit};
-use crate::policy::verdict::judge;
 
 use super::answer::{HEAD_ROOM_BYTES, relay_interim};
 use super::core::Core;
 use super::end::{End, log_end};
 use super::failure::{
-    ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, waits,
+    ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, outcome_of,
 };
 use super::reason::Reason;
 use super::relaying::Relaying;
@@ -106,7 +105,7 @@ impl Interim {
         };
         if head.status >= 200 {
             // For a 400, the body that would decide goes to the client in any case: nothing is learnt of the key.
-            let outcome = judge(head.status, &|| waits(&head), cx.now).unwrap_or(Outcome::Canceled);
+            let outcome = outcome_of(&head, cx.now).unwrap_or(Outcome::Canceled);
             let outcome = excused(
                 outcome,
                 self.has_waited_for_client(true, due_at, &upstream, cx),

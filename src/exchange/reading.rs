@@ -147,9 +147,7 @@ impl Reading {
             };
         }
         match self.scan.request(cx.client.input.unread()) {
-            Err(malformed) => {
-                refuse_unread(Reason::Malformed(malformed), None, Cors::NotAsked, cx)
-            }
+            Err(malformed) => refuse_unread(Reason::Malformed(malformed), None, Cors::NotAsked, cx),
             Ok(Some(range)) => on_head(range, cx),
             Ok(None) => self.wait(cx),
         }
@@ -172,9 +170,7 @@ impl Reading {
                 (Exchange::Closed, Step::Close(Reason::Idle))
             }
             (false, _) => (Exchange::Reading(self), Step::Starve),
-            (true, Stage::Head) => {
-                refuse_unread(Reason::RequestTimeout, None, Cors::NotAsked, cx)
-            }
+            (true, Stage::Head) => refuse_unread(Reason::RequestTimeout, None, Cors::NotAsked, cx),
             (true, Stage::Opening | Stage::Idle) => (Exchange::Closed, Step::Close(Reason::Unused)),
         }
     }

@@ -14,12 +14,12 @@ use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
 use crate::net::dial::{Origin, Reuse};
 use crate::policy::keyring::{KeyId, Outcome, Permit};
-use crate::policy::verdict::{INVALID_KEY_BODY_BYTES_MAX, judge, names_invalid_key};
+use crate::policy::verdict::{INVALID_KEY_BODY_BYTES_MAX, names_invalid_key};
 
 use super::core::Core;
 use super::end::{End, log_end, log_failure};
 use super::failure::{
-    ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, waits,
+    ENDLESS_INTERIMS, Failure, INTERIM_MAX, excused, has_waited_for_client, outcome_of,
 };
 use super::interim::Interim;
 use super::reason::Reason;
@@ -277,7 +277,7 @@ impl Trying {
         upstream: &Ends<'_>,
         cx: &Cx<'_>,
     ) -> Option<Outcome> {
-        if let Some(outcome) = judge(head.status, &|| waits(head), cx.now) {
+        if let Some(outcome) = outcome_of(head, cx.now) {
             return Some(outcome);
         }
         match invalid_key(head, body, upstream.ended) {

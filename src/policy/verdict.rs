@@ -5,9 +5,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::keyring::Outcome;
 use crate::base::now::Now;
 
-/// How many reset values of one answer are looked at.
-pub const RESETS_MAX: usize = 8;
-
 /// How much of a 400's body is looked at.
 pub const INVALID_KEY_BODY_BYTES_MAX: usize = 8 * 1024;
 
@@ -15,18 +12,12 @@ pub const INVALID_KEY_BODY_BYTES_MAX: usize = 8 * 1024;
 const EPOCH_SECONDS_MIN: f64 = 1e9;
 const EPOCH_MILLISECONDS_MIN: f64 = 1e12;
 
-/// What an answer's head says about when to retry.
-#[derive(Clone, Copy, Debug)]
-pub struct Waits<'b> {
-    pub retry_after_ms: Option<&'b [u8]>,
-    pub retry_after: Option<&'b [u8]>,
-    /// The values of `x-ratelimit-reset-*`.
-    pub resets: [Option<&'b [u8]>; RESETS_MAX],
-}
-
-/// What an answer with this status means for its key; none where the beginning of its body decides. `waits` is called
-/// only where it matters.
-pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Option<Outcome> {
+/// What an answer with this status and these fields means for its key; none where the beginning of its body decides.
+pub fn judge<'b>(
+    status: u16,
+    fields: impl Iterator<Item = (&'b str, &'b [u8])>,
+    now: Now,
+) -> Option<Outcome> {
     Some(match status {
         400 => return None,
         401 => Outcome::Rejected {
@@ -37,7 +28,7 @@ pub fn judge<'b>(status: u16, waits: &dyn Fn() -> Waits<'b>, now: Now) -> Option
         },
         403 => Outcome::Forbidden,
         429 => Outcome::RateLimited {
-            wait: stated_wait(&waits(), now),
+            wait: stated_wait(fields, now),
         },
         500 | 502 | 503 | 504 | 529 => Outcome::ServerError { status },
         _ => Outcome::Answered,
@@ -51,23 +42,26 @@ pub fn names_invalid_key(body: &[u8]) -> bool {
     body.windows(CODE.len()).any(|place| place == CODE)
 }
 
-/// How long to wait, according to the first of the fields that says so.
-fn stated_wait(waits: &Waits<'_>, now: Now) -> Option<Duration> {
-    let milliseconds = text(waits.retry_after_ms).and_then(|text| text.parse().ok());
-    if let Some(wait) = milliseconds.and_then(|value: f64| from_seconds(value / 1000.0)) {
-        return Some(wait);
+/// How long to wait: as `retry-after-ms` says, else `Retry-After`, else the latest `x-ratelimit-reset-*`.
+fn stated_wait<'b>(
+    fields: impl Iterator<Item = (&'b str, &'b [u8])>,
+    now: Now,
+) -> Option<Duration> {
+    const RESET: &str = "x-ratelimit-reset";
+    let (mut first, mut second, mut latest) = (None, None, None);
+    for (name, value) in fields {
+        let Ok(text) = std::str::from_utf8(value).map(str::trim) else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case("retry-after-ms") {
+            first = first.or_else(|| from_seconds(text.parse::<f64>().ok()? / 1000.0));
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            second = second.or_else(|| retry_after(text, now));
+        } else if (name.get(..RESET.len())).is_some_and(|start| start.eq_ignore_ascii_case(RESET)) {
+            latest = latest.max(reset(text, now));
+        }
     }
-    if let Some(wait) = text(waits.retry_after).and_then(|text| retry_after(text, now)) {
-        return Some(wait);
-    }
-    let resets = waits.resets.iter().filter_map(|value| text(*value));
-    resets.filter_map(|text| reset(text, now)).max()
-}
-
-fn text(value: Option<&[u8]>) -> Option<&str> {
-    value
-        .and_then(|value| std::str::from_utf8(value).ok())
-        .map(str::trim)
+    first.or(second).or(latest)
 }
 
 /// Seconds, or a date in one of the three HTTP formats (RFC 9110 section 10.2.3).
@@ -154,7 +148,7 @@ fn go_duration(mut text: &str) -> Option<Duration> {
     from_seconds(seconds)
 }
 
-/// Rejects negative, infinite and absurd times.
+/// Rejects negative and infinite times, and those so long that another unit or a point in time is likelier.
 fn from_seconds(seconds: f64) -> Option<Duration> {
     const SECONDS_MAX: f64 = 1e9;
     (0.0..=SECONDS_MAX)
@@ -168,16 +162,10 @@ mod tests {
     use crate::base::testing::now;
 
     fn wait(ms: &str, after: &str, resets: &[&str]) -> Option<Duration> {
-        let mut slots = [None; RESETS_MAX];
-        for (slot, reset) in slots.iter_mut().zip(resets) {
-            *slot = Some(reset.as_bytes());
-        }
-        let waits = Waits {
-            retry_after_ms: (!ms.is_empty()).then_some(ms.as_bytes()),
-            retry_after: (!after.is_empty()).then_some(after.as_bytes()),
-            resets: slots,
-        };
-        match judge(429, &|| waits, now()) {
+        let resets = resets.iter().map(|reset| ("X-RateLimit-Reset-Any", *reset));
+        let fields = resets.chain([("Retry-After", after), ("retry-after-ms", ms)]);
+        let fields = fields.map(|(name, value)| (name, value.as_bytes()));
+        match judge(429, fields, now()) {
             Some(Outcome::RateLimited { wait }) => wait,
             other => panic!("{other:?}"),
         }
@@ -207,6 +195,12 @@ mod tests {
             ("", "soon", &["6m0s", "2500ms"], Some(360_000)),
             ("", "", &["1h2m3.5s"], Some(3_723_500)),
             ("", "", &["20", "1790000007"], Some(20_000)),
+            (
+                "",
+                "",
+                &["1", "2", "3", "4", "5", "6", "7", "8", "9s", "é"],
+                Some(9000),
+            ),
             ("", "", &["1790000007"], Some(7000)),
             ("", "", &["1790000007500"], Some(7500)),
             ("", "", &["2026-09-21T14:13:30Z"], Some(10_000)),
@@ -237,7 +231,8 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let plain = |status| judge(status, &|| unreachable!("a 429 alone says when"), now());
+        let fields = || std::iter::from_fn(|| unreachable!("a 429 alone says when"));
+        let plain = |status| judge(status, fields(), now());
         for status in [200, 204, 302, 404, 409, 422, 501, 505] {
             assert_eq!(plain(status), Some(Outcome::Answered), "{status}");
         }
