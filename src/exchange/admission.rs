@@ -4,13 +4,12 @@ use std::net::IpAddr;
 
 use crate::base::now::Now;
 use crate::base::secret::KEY_BYTES_MAX;
-use crate::http::field::{list_items, values};
+use crate::http::field::{list_items, tells_of_client, values};
 use crate::http::request::RequestHead;
 use crate::policy::access::{ClientId, Clients};
 use crate::site::{Route, Site};
 
 use super::core::Core;
-use super::forward::tells_of_client;
 use super::reason::Reason;
 use super::request::Request;
 

@@ -2,7 +2,7 @@
 //! all else unchanged and in order.
 
 use crate::base::text::decimal;
-use crate::http::field::{begins_with, is_framing, is_one_of, list_items, values};
+use crate::http::field::{is_framing, is_one_of, list_items, tells_of_client, values};
 use crate::http::request::RequestHead;
 use crate::http::{Field, Framing};
 use crate::site::Route;
@@ -138,25 +138,6 @@ fn write_request_line(
 
 /// Fields that the proxy handles itself.
 const OWN: [&str; 3] = ["host", "expect", "authorization"];
-
-/// Fields in which servers in front of this one identify the client that they serve.
-const OF_CLIENT: [&str; 10] = [
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "x-original-forwarded-for",
-    "x-envoy-external-address",
-    "true-client-ip",
-    "fly-client-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-];
-
-/// Whether a field of this name identifies a client for whom its sender speaks.
-pub(super) fn tells_of_client(name: &str) -> bool {
-    begins_with(name, "x-forwarded-") || is_one_of(name, &OF_CLIENT)
-}
 
 fn ends_here(name: &str) -> bool {
     tells_of_client(name) || is_one_of(name, &OWN)

@@ -1,5 +1,5 @@
-//! Field lines and the grammar of their names and values (RFC 9110 section 5). It knows no particular field except
-//! those of framing.
+//! Field lines and the grammar of their names and values (RFC 9110 section 5). It knows no particular fields except
+//! those of framing and those that identify a client.
 
 use super::malformed::Malformed;
 use super::search::until_line_feed;
@@ -129,6 +129,25 @@ pub fn parse_decimal(text: &[u8]) -> Option<u64> {
 /// Whether fields of this name say where a body ends. Code that writes a head writes its own.
 pub fn is_framing(name: &str) -> bool {
     name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+}
+
+/// Fields in which servers on a request's way identify the client that they serve.
+const OF_CLIENT: [&str; 10] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "true-client-ip",
+    "fly-client-ip",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+];
+
+/// Whether a field of this name identifies a client for whom its sender speaks.
+pub fn tells_of_client(name: &str) -> bool {
+    begins_with(name, "x-forwarded-") || is_one_of(name, &OF_CLIENT)
 }
 
 /// Splits a head into its first line, without the line end, and the rest.

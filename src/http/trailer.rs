@@ -2,10 +2,10 @@
 
 use super::Field;
 use super::connection::is_hop_by_hop;
-use super::field::{begins_with, is_one_of};
+use super::field::{begins_with, is_one_of, tells_of_client};
 
 /// Fields that would change, after the fact, how a message is framed, routed, authenticated or processed.
-const LEFT_OUT: [&str; 39] = [
+const LEFT_OUT: [&str; 37] = [
     // How the body is delimited and what it is.
     "content-encoding",
     "content-length",
@@ -19,7 +19,6 @@ const LEFT_OUT: [&str; 39] = [
     "date",
     "expect",
     "expires",
-    "forwarded",
     "host",
     "location",
     "max-forwards",
@@ -27,7 +26,6 @@ const LEFT_OUT: [&str; 39] = [
     "range",
     "retry-after",
     "vary",
-    "via",
     "warning",
     "if-match",
     "if-modified-since",
@@ -51,7 +49,7 @@ const LEFT_OUT: [&str; 39] = [
 ];
 
 /// Families of such fields.
-const LEFT_OUT_PREFIXES: [&str; 3] = ["access-control-", "proxy-", "x-forwarded-"];
+const LEFT_OUT_PREFIXES: [&str; 2] = ["access-control-", "proxy-"];
 
 /// The fields of `section` that may be forwarded, in order. `section` is as in [`super::body::Decoded::Trailers`]:
 /// well-formed lines, each with its line end.
@@ -73,6 +71,7 @@ fn split_line(line: &[u8]) -> Option<Field<'_>> {
 
 fn may_pass(name: &str) -> bool {
     !is_hop_by_hop(name)
+        && !tells_of_client(name)
         && !is_one_of(name, &LEFT_OUT)
         && !LEFT_OUT_PREFIXES
             .iter()
@@ -114,7 +113,7 @@ mod tests {
             ),
             ("Proxy-Authorization: a\r\nproxy-x: b\r\n", ""),
             (
-                "X-Forwarded-For: a\r\nx-forwarded-x: b\r\nForwarded: c\r\nVia: d\r\n",
+                "X-Forwarded-For: a\r\nx-forwarded-x: b\r\nForwarded: c\r\nVia: d\r\nX-Real-IP: e\r\n",
                 "",
             ),
             (
