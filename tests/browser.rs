@@ -5,6 +5,8 @@
 mod chrome;
 #[path = "browser/platform.rs"]
 mod platform;
+#[path = "browser/prompt.rs"]
+mod prompt;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ const SOON: Duration = Duration::from_secs(15);
 const CHANGE: Duration = Duration::from_secs(2);
 /// The first 12 hex digits of the SHA-256 of demo-key-1, demo-key-2 and demo-key-revoked.
 const DEMO_KEY_IDS: [&str; 3] = ["0b2c109e25ac", "fb26de5bd8d2", "80baf5af7cf8"];
+const FOCUSED: &str = "document.activeElement.id";
 const HOSTILE_NAME: &str = "<img src=x onerror=\"window.broken=1\">";
 
 #[test]
@@ -124,6 +127,12 @@ fn folds_what_is_well_and_leads_to_what_is_not() {
     );
     chrome.value(&format!("{folded}.click()"));
     chrome.wait_for(&rows_shown(4), CHANGE);
+    assert_eq!(
+        chrome.value(&format!("{folded}.innerText")),
+        json!("Show fewer keys")
+    );
+    chrome.value(&format!("{folded}.click()"));
+    chrome.wait_for(&rows_shown(2), CHANGE);
     assert_eq!(chrome.problems(), Vec::<String>::new());
 }
 
@@ -210,7 +219,9 @@ fn a_check_that_nobody_answers_is_not_called_healthy() {
     chrome.visit(&proxy.url("/dashboard"));
     chrome.wait_for(&headline("The one key is usable"), SOON);
     is_gone.store(true, Ordering::SeqCst);
-    chrome.value("document.getElementById('check').click()");
+    chrome.value(
+        "document.getElementById('check').focus(); document.getElementById('check').click()",
+    );
     let result = "document.getElementById('check-result').innerText";
     chrome.wait_for(
         &format!("{result}.includes(': 0 of 1 key healthy, 1 without a good answer.')"),
@@ -220,6 +231,10 @@ fn a_check_that_nobody_answers_is_not_called_healthy() {
     let card = chrome.value("document.querySelector('#platforms .platform').innerText");
     let card = card.to_string();
     assert!(card.contains("No good answer: 1 of 1 usable"), "{card}");
+    assert_eq!(chrome.value(FOCUSED), json!("check"));
+    chrome.value("document.querySelector('#check-result button').click()");
+    chrome.wait_for("document.getElementById('check-result').hidden", CHANGE);
+    assert_eq!(chrome.value(FOCUSED), json!("check"));
     assert_eq!(chrome.problems(), Vec::<String>::new());
 }
 
@@ -335,6 +350,36 @@ fn comes_back_after_a_restart_of_the_proxy() {
 }
 
 #[test]
+fn figures_that_are_switched_off_come_back_with_the_switch() {
+    let mut proxy = Proxy::start(&demo());
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome.wait_for(&headline("1 of 3 keys is rejected"), SOON);
+
+    proxy.configure(json!({"enable_json": false}));
+    proxy.signal("HUP");
+    chrome.wait_for(&line("Switched off"), SOON);
+    assert_eq!(
+        chrome.value("document.title"),
+        json!("Switched off – ai-api-proxy")
+    );
+    let shown = chrome.value("document.getElementById('content').innerText");
+    let shown = shown.as_str().expect("text");
+    assert!(
+        shown.contains("enable_json") && !shown.contains("Demo platform"),
+        "{shown}"
+    );
+
+    proxy.configure(json!({"enable_json": true}));
+    proxy.signal("HUP");
+    proxy.log().await_lines("new configuration is in force", 2);
+    chrome.value("document.getElementById('closed-retry').click()");
+    chrome.wait_for(&line("Live"), SOON);
+    chrome.wait_for(&headline("1 of 3 keys is rejected"), SOON);
+    chrome.wait_for("!document.title.includes('Switched off')", SOON);
+}
+
+#[test]
 fn asks_for_a_root_key_from_another_machine() {
     let proxy = Proxy::start(&demo());
     let mut chrome = Chrome::open();
@@ -343,7 +388,7 @@ fn asks_for_a_root_key_from_another_machine() {
     chrome.call("Network.setExtraHTTPHeaders", headers);
     chrome.visit(&proxy.url("/dashboard"));
     chrome.wait_for("!document.getElementById('gate').hidden", SOON);
-    assert_eq!(chrome.value("document.activeElement.id"), json!("gate-key"));
+    assert_eq!(chrome.value(FOCUSED), json!("gate-key"));
     assert_eq!(
         chrome.value("document.getElementById('platforms').innerText"),
         json!("")
@@ -365,6 +410,11 @@ fn asks_for_a_root_key_from_another_machine() {
     assert_eq!(
         chrome.value("document.getElementById('gate').hidden"),
         json!(true)
+    );
+    assert_eq!(
+        chrome.value(FOCUSED),
+        json!("content"),
+        "where the form was"
     );
 
     assert_eq!(
@@ -407,146 +457,10 @@ fn asks_for_no_key_where_none_would_do() {
 }
 
 #[test]
-fn a_prompt_needs_no_model_and_is_heard_to_its_end() {
-    let platform = Scripted::serve(|seen, line| {
-        if seen.path().ends_with("/models") {
-            line.answer(
-                "200 OK",
-                r#"{"data": [{"id": "first-one"}, {"id": "other"}]}"#,
-            );
-            return Next::Await;
-        }
-        let events =
-            "data: {\"choices\": [{\"delta\": {\"content\": \"Hello.\"}}]}\n\ndata: [DONE]\n\n";
-        line.send(format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{events}\r\n",
-            events.len()
-        ));
-        std::thread::sleep(Duration::from_millis(100));
-        line.send("0\r\n\r\n");
-        Next::Await
-    });
-    let config = json!({"enable_key_validation": false});
-    let proxy = Proxy::with(config, &json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
-    chrome.wait_for(&line("Live"), SOON);
-    chrome.value("document.getElementById('prompt-send').click()");
-    chrome.wait_for(&facts("Finished"), SOON);
-    chrome.wait_for(
-        "document.querySelectorAll('#recent tbody tr').length === 2",
-        SOON,
-    );
-    let rows = chrome.value("document.querySelector('#recent tbody').innerText");
-    let rows = rows.as_str().expect("text");
-    assert!(
-        rows.contains("first-one") && !rows.contains("canceled"),
-        "{rows}"
-    );
-    assert_eq!(chrome.problems(), Vec::<String>::new());
-}
-
-#[test]
-fn a_prompt_can_be_stopped_while_it_awaits_the_models() {
-    let platform = Scripted::serve(|seen, line| {
-        if seen.path().ends_with("/models") {
-            line.end();
-            return Next::Close;
-        }
-        line.answer("200 OK", "{}");
-        Next::Await
-    });
-    let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
-    chrome.wait_for(&line("Live"), SOON);
-    chrome.value(&format!(
-        "document.getElementById('prompt-key').value = '{CLIENT_KEY}';
-         document.getElementById('prompt-model').value = 'typed';
-         document.getElementById('prompt-send').click()"
-    ));
-    chrome.wait_for(&facts("Finished"), SOON);
-    chrome.value(
-        "document.getElementById('prompt-model').value = '';
-         document.getElementById('prompt-send').click()",
-    );
-    chrome.wait_for(&facts("Waiting"), CHANGE);
-    assert!(platform.next().path().ends_with("/chat/completions"));
-    assert!(platform.next().path().ends_with("/models"));
-    chrome.value("document.getElementById('prompt-stop').click()");
-    chrome.wait_for(&facts("Stopped"), CHANGE);
-}
-
-#[test]
-fn what_a_prompt_gets_is_shown_whatever_its_form() {
-    let platform = Scripted::serve(|seen, line| {
-        let parts = json!([{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]);
-        match (
-            seen.path(),
-            seen.body.windows(5).any(|bytes| bytes == b"parts"),
-        ) {
-            ("/v1/chat/completions", true) => {
-                let events = [
-                    json!({"choices": [{"delta": {"reasoning": "hm"}}]}),
-                    json!({"choices": [{"delta": {"content": parts}}]}),
-                ];
-                let events = events.map(|event| format!("data: {event}\n\n")).concat();
-                line.send(format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\n\r\n{events}",
-                    events.len()
-                ));
-            }
-            ("/v1/chat/completions", false) => {
-                line.answer("200 OK", r#"{"error": {"message": "not today"}}"#);
-            }
-            _ => line.answer("404 Not Found", r#"{"error": {"message": "no such page"}}"#),
-        }
-        Next::Await
-    });
-    let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
-    chrome.wait_for(&headline("The one key is usable"), SOON);
-    for (model, end, words) in [
-        ("parts", "Finished", "in parts"),
-        ("other", "Failed", "not today"),
-        (
-            "",
-            "Failed",
-            "The platform lists no models (404 no such page): type one above.",
-        ),
-    ] {
-        chrome.value(&format!(
-            "document.getElementById('prompt-key').value = '{CLIENT_KEY}';
-             document.getElementById('prompt-model').value = '{model}';
-             document.getElementById('prompt-send').focus();
-             document.getElementById('prompt-send').click()"
-        ));
-        chrome.wait_for(&facts(end), SOON);
-        let shown = chrome.value("document.getElementById('prompt-answer').textContent");
-        assert_eq!(shown, json!(words), "{model}");
-        // Whoever has no mouse can send again.
-        let focused = chrome.value("document.activeElement.id");
-        assert_eq!(focused, json!("prompt-send"), "{model}");
-        chrome.value("document.getElementById('prompt-facts').textContent = ''");
-    }
-}
-
-#[test]
 fn sizes_are_never_a_thousand_times_too_small() {
     let proxy = Proxy::start(&demo());
     let mut chrome = Chrome::open();
     chrome.visit(&proxy.url("/dashboard"));
-    let shown = |chrome: &mut Chrome, call: &str| {
-        chrome.call(
-            "Runtime.evaluate",
-            json!({
-                "expression": format!("import('/static/format.js').then((format) => format.{call})"),
-                "awaitPromise": true,
-            }),
-        )["result"]["value"]
-            .clone()
-    };
     for (call, want) in [
         ("bytes(999)", "999 B"),
         ("bytes(1034240)", "1,010 KiB"),
@@ -557,7 +471,8 @@ fn sizes_are_never_a_thousand_times_too_small() {
         ("count(999600)", "1.00M"),
         ("count(9007199254740993)", "9,007T"),
     ] {
-        assert_eq!(shown(&mut chrome, call), json!(want), "{call}");
+        let shown = format!("import('/static/format.js').then((format) => format.{call})");
+        assert_eq!(chrome.value(&shown), json!(want), "{call}");
     }
 }
 
@@ -620,14 +535,6 @@ fn demo() -> Value {
 fn headline(words: &str) -> String {
     format!(
         "document.getElementById('headline').textContent === {}",
-        json!(words)
-    )
-}
-
-/// The condition that the line about the prompt begins with these words.
-fn facts(words: &str) -> String {
-    format!(
-        "document.getElementById('prompt-facts').textContent.startsWith({})",
         json!(words)
     )
 }
