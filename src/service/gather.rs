@@ -90,14 +90,11 @@ impl Tally {
         tally
     }
 
-    /// Adds those of an enabled platform; a disabled one does not count.
-    pub fn add(&mut self, route: &Route, other: Tally) {
-        if route.platform.enabled {
-            self.total += other.total;
-            self.healthy += other.healthy;
-            self.unhealthy += other.unhealthy;
-            self.failing += other.failing;
-        }
+    pub fn add(&mut self, other: Tally) {
+        self.total += other.total;
+        self.healthy += other.healthy;
+        self.unhealthy += other.unhealthy;
+        self.failing += other.failing;
     }
 
     pub fn status(&self, route: &Route) -> PlatformStatus {
@@ -112,7 +109,7 @@ impl Tally {
 }
 
 /// What the enabled platforms' statuses add up to.
-pub fn overall(statuses: impl Iterator<Item = PlatformStatus>) -> PlatformStatus {
+pub fn overall(statuses: &[PlatformStatus]) -> PlatformStatus {
     let mut overall = PlatformStatus::Healthy;
     for status in statuses {
         match status {

@@ -10,85 +10,87 @@ use crate::site::Route;
 
 /// `/health/quick`: the states as they are known, without a probe.
 pub fn quick(view: &View<'_>) -> Value {
-    let mut platforms = Map::new();
-    let mut statuses = Vec::new();
-    let mut summary = Tally::default();
-    for route in &view.site.routes {
-        let tally = Tally::of(route, view.keyring, view.now);
-        statuses.push(tally.status(route));
-        summary.add(route, tally);
-        platforms.insert(
-            route.platform.name.clone(),
-            json!({
-                "display_name": route.platform.display_name,
-                "status": tally.status(route).label(),
-                "total_keys": tally.total,
-                "healthy_keys": tally.healthy,
-                "unhealthy_keys": tally.unhealthy,
-                "base_url": route.platform.base_url,
-            }),
-        );
-    }
-    let status = overall(statuses.into_iter());
+    let survey = Survey::of(view, platform);
+    let status = overall(&survey.statuses);
     json!({
         "timestamp": timestamp(view.now.unix_ms),
         "status": status.label(),
-        "message": message(status, summary),
-        "platforms": platforms,
+        "message": message(status, survey.keys),
+        "platforms": survey.platforms,
     })
 }
 
 /// `/health`: the states after a round of probes.
 pub fn full(view: &View<'_>) -> Value {
-    let mut platforms = Map::new();
-    let mut statuses = Vec::new();
-    let mut summary = Tally::default();
-    for route in &view.site.routes {
-        let tally = Tally::of(route, view.keyring, view.now);
-        let status = tally.status(route);
-        if status != PlatformStatus::Disabled {
-            statuses.push(status);
-        }
-        summary.add(route, tally);
-        platforms.insert(route.platform.name.clone(), platform(view, route, tally));
-    }
-    let status = overall(statuses.iter().copied());
-    let healthy_platforms = statuses
-        .iter()
-        .filter(|status| **status == PlatformStatus::Healthy)
-        .count();
+    let survey = Survey::of(view, |route, tally| with_keys(view, route, tally));
+    let status = overall(&survey.statuses);
+    let healthy = |status: &&PlatformStatus| **status == PlatformStatus::Healthy;
     json!({
         "timestamp": timestamp(view.now.unix_ms),
         "overall_status": status.label(),
-        "message": message(status, summary),
-        "platforms": platforms,
+        "message": message(status, survey.keys),
+        "platforms": survey.platforms,
         "summary": {
-            "total_platforms": statuses.len(),
-            "healthy_platforms": healthy_platforms,
-            "total_keys": summary.total,
-            "healthy_keys": summary.healthy,
+            "total_platforms": survey.statuses.len(),
+            "healthy_platforms": survey.statuses.iter().filter(healthy).count(),
+            "total_keys": survey.keys.total,
+            "healthy_keys": survey.keys.healthy,
         },
     })
 }
 
-fn platform(view: &View<'_>, route: &Route, tally: Tally) -> Value {
-    let keys: Vec<KeyView<'_>> = view.keyring.views(route.id, view.now).collect();
-    let previews = |wanted: fn(&KeyState) -> bool| -> Vec<&str> {
-        let found = keys.iter().filter(|key| wanted(&key.state));
-        found.map(|key| key.preview).collect()
-    };
+/// All platforms as a page shows them, and what counts of them: the enabled ones.
+struct Survey {
+    platforms: Map<String, Value>,
+    statuses: Vec<PlatformStatus>,
+    keys: Tally,
+}
+
+impl Survey {
+    fn of(view: &View<'_>, show: impl Fn(&Route, Tally) -> Value) -> Survey {
+        let mut survey = Survey {
+            platforms: Map::new(),
+            statuses: Vec::new(),
+            keys: Tally::default(),
+        };
+        for route in &view.site.routes {
+            let tally = Tally::of(route, view.keyring, view.now);
+            if route.platform.enabled {
+                survey.statuses.push(tally.status(route));
+                survey.keys.add(tally);
+            }
+            let name = route.platform.name.clone();
+            survey.platforms.insert(name, show(route, tally));
+        }
+        survey
+    }
+}
+
+/// What both pages show of a platform.
+fn platform(route: &Route, tally: Tally) -> Value {
     json!({
         "display_name": route.platform.display_name,
         "status": tally.status(route).label(),
         "base_url": route.platform.base_url,
-        "health_endpoint": route.platform.health_path,
         "total_keys": tally.total,
         "healthy_keys": tally.healthy,
         "unhealthy_keys": tally.unhealthy,
-        "healthy_key_list": previews(|state| matches!(state, KeyState::Healthy | KeyState::Unknown)),
-        "unhealthy_key_list": previews(|state| matches!(state, KeyState::Unhealthy)),
-        "keys": keys.iter().map(key).collect::<Vec<_>>(),
     })
+}
+
+fn with_keys(view: &View<'_>, route: &Route, tally: Tally) -> Value {
+    let keys: Vec<KeyView<'_>> = view.keyring.views(route.id, view.now).collect();
+    let previews = |wanted: fn(&KeyState) -> bool| -> Value {
+        let found = keys.iter().filter(|key| wanted(&key.state));
+        found.map(|key| key.preview).collect()
+    };
+    let mut shown = platform(route, tally);
+    shown["health_endpoint"] = route.platform.health_path.as_str().into();
+    shown["healthy_key_list"] =
+        previews(|state| matches!(state, KeyState::Healthy | KeyState::Unknown));
+    shown["unhealthy_key_list"] = previews(|state| matches!(state, KeyState::Unhealthy));
+    shown["keys"] = keys.iter().map(key).collect();
+    shown
 }
 
 fn key(key: &KeyView<'_>) -> Value {
