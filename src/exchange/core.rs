@@ -18,9 +18,8 @@ use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
 use crate::policy::keyring::{Condition, KeyId, Keyring, Outcome, Permit};
 use crate::policy::probes::{Probes, Round};
-use crate::service::gather::View;
 use crate::service::stats;
-use crate::service::view::Connections;
+use crate::service::view::{Connections, View};
 use crate::site::Site;
 
 use super::admission::Peer;
@@ -247,7 +246,7 @@ impl Core {
 
     /// Renders the figures for all listeners, and wakes them.
     pub fn publish(&mut self, now: Now) {
-        let stats = stats::render(&self.view(now).stats());
+        let stats = stats::render(&self.view(now));
         let listeners = self.feed.publish(stats.as_bytes(), now);
         self.woken.extend(listeners);
     }

@@ -38,7 +38,12 @@ pub fn core_with_keys(settings: &str, keys: &str, platform: &str) -> Core {
         r#"[{{"key": "client-key-1"}}, {{"key": "client-key-2"}}, {{"key": "root_key", "is_root": true}},
             {{"key": "{longest}"}}]"#
     );
-    let config = config(settings, &platforms, &keys);
+    core_of(settings, &platforms, &keys)
+}
+
+/// A core with these files.
+pub fn core_of(settings: &str, platforms: &str, keys: &str) -> Core {
+    let config = config(settings, platforms, keys);
     let clients = Clients::new(config.clients.clone());
     let mut keyring = Keyring::default();
     let site = Site::compile(config, &mut keyring, &mut Lasting::default(), 1, now());

@@ -215,8 +215,8 @@ impl Clients {
         self.client(id).spec.name.as_deref()
     }
 
-    pub fn key_label(&self, id: ClientId) -> KeyLabel {
-        self.client(id).key_label
+    pub fn key_label(&self, id: ClientId) -> &KeyLabel {
+        &self.client(id).key_label
     }
 
     /// What the client is called on every page, never its key. Others may have the same name.

@@ -122,7 +122,7 @@ pub enum NoKey {
 #[derive(Clone, Debug)]
 pub struct KeyView<'k> {
     pub id: KeyId,
-    pub label: KeyLabel,
+    pub label: &'k KeyLabel,
     pub preview: &'k str,
     pub state: KeyState,
     /// Why it is not healthy, or what went wrong with its last probe.

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::gather::{Tally, View, overall};
 use super::stats::timestamp;
-use super::view::PlatformStatus;
+use super::view::{PlatformStatus, Tally, View, overall};
 use crate::policy::keyring::{KeyState, KeyView};
 use crate::site::Route;
 
@@ -54,7 +53,7 @@ impl Survey {
             keys: Tally::default(),
         };
         for route in &view.site.routes {
-            let tally = Tally::of(route, view.keyring, view.now);
+            let tally = Tally::of(route, view);
             if route.platform.enabled {
                 survey.statuses.push(tally.status(route));
                 survey.keys.add(tally);

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use super::process::Process;
 use super::stats::Names;
-use super::view::StatsView;
+use super::view::View;
 use crate::figures::PlatformFigures;
 use crate::figures::counts::{Class, ErrorKind};
 use crate::figures::histogram::Histogram;
 use crate::policy::keyring::KeyState;
+use crate::site::Route;
 
 /// Why another try may follow one: what the client did, and its leaving, are no reasons.
 const RETRIED: [ErrorKind; 5] = [
@@ -28,7 +29,7 @@ const RETRIED: [ErrorKind; 5] = [
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The whole answer.
-pub fn render(view: &StatsView, process: &Process) -> String {
+pub fn render(view: &View<'_>, process: &Process) -> String {
     let mut text = Text::default();
     requests_and_tokens(&mut text, view);
     platforms(&mut text, view);
@@ -41,7 +42,7 @@ pub fn render(view: &StatsView, process: &Process) -> String {
 /// Counts by the values of their labels.
 type Sums<'v> = BTreeMap<[&'v str; 4], u64>;
 
-fn requests_and_tokens(text: &mut Text, view: &StatsView) {
+fn requests_and_tokens(text: &mut Text, view: &View<'_>) {
     let names = Names::of(view);
     let mut requests = Sums::new();
     let mut tokens = Sums::new();
@@ -101,12 +102,13 @@ fn write_requests_and_tokens(text: &mut Text, requests: Sums<'_>, tokens: Sums<'
     }
 }
 
-fn platforms(text: &mut Text, view: &StatsView) {
+fn platforms(text: &mut Text, view: &View<'_>) {
     let nothing = PlatformFigures::default();
-    let rows: Vec<(&str, &PlatformFigures)> = view
-        .platforms
+    let figures = |route: &Route| view.figures.platform(route.id.0).unwrap_or(&nothing);
+    let routes = &view.site.routes;
+    let rows: Vec<(&str, &PlatformFigures)> = routes
         .iter()
-        .map(|row| (row.name, view.figures.platform(row.id).unwrap_or(&nothing)))
+        .map(|route| (&*route.platform.name, figures(route)))
         .collect();
     text.family(
         "aiproxy_retries_total",
@@ -162,24 +164,26 @@ fn platforms(text: &mut Text, view: &StatsView) {
         "gauge",
         "Requests and probes that a platform is serving.",
     );
-    for row in &view.platforms {
-        let in_flight: u64 = row.keys.iter().map(|key| u64::from(key.in_flight)).sum();
-        let in_flight = in_flight + row.in_flight_leaving;
-        text.sample("aiproxy_in_flight", &[("platform", row.name)], in_flight);
+    for route in routes {
+        let keys = view.keyring.views(route.id, view.now);
+        let in_flight: u64 = keys.map(|key| u64::from(key.in_flight)).sum();
+        let in_flight = in_flight + u64::from(view.keyring.in_flight_leaving(route.id));
+        let labels = [("platform", &*route.platform.name)];
+        text.sample("aiproxy_in_flight", &labels, in_flight);
     }
 }
 
-fn keys(text: &mut Text, view: &StatsView) {
+fn keys(text: &mut Text, view: &View<'_>) {
     text.family(
         "aiproxy_key_state",
         "gauge",
         "1 for the state that a platform's key is in, 0 for the others.",
     );
-    for platform in &view.platforms {
-        for key in &platform.keys {
+    for route in &view.site.routes {
+        for key in view.keyring.views(route.id, view.now) {
             for state in KeyState::LABELS {
                 let labels = [
-                    ("platform", platform.name),
+                    ("platform", &*route.platform.name),
                     ("key_id", key.label.as_str()),
                     ("state", state),
                 ];
@@ -193,7 +197,7 @@ fn keys(text: &mut Text, view: &StatsView) {
     }
 }
 
-fn whole_proxy(text: &mut Text, view: &StatsView) {
+fn whole_proxy(text: &mut Text, view: &View<'_>) {
     text.family(
         "aiproxy_connections",
         "gauge",
@@ -219,7 +223,11 @@ fn whole_proxy(text: &mut Text, view: &StatsView) {
         "gauge",
         "1, with what runs as a label.",
     );
-    text.sample("aiproxy_build_info", &[("version", view.version)], 1);
+    text.sample(
+        "aiproxy_build_info",
+        &[("version", env!("CARGO_PKG_VERSION"))],
+        1,
+    );
 }
 
 fn process_figures(text: &mut Text, process: &Process) {

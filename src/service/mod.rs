@@ -2,11 +2,12 @@
 
 pub mod assets;
 pub mod demo;
-pub mod gather;
 pub mod health;
 pub mod metrics;
 pub mod pages;
 pub mod process;
 pub mod reply;
 pub mod stats;
+#[cfg(test)]
+mod testing;
 pub mod view;

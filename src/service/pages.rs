@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::assets::{self, Asset, Preferences};
-use super::gather::View;
 use super::process::{ProcTexts, Process};
 use super::reply::Reply;
+use super::view::View;
 use super::{health, metrics, stats};
 use crate::config::Settings;
 use crate::config::platforms::OWN_SEGMENTS;
@@ -132,14 +132,14 @@ pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Optio
         Page::HealthQuick => Some(Reply::json(200, &health::quick(view))),
         Page::Health => Some(Reply::json(200, &health::full(view))),
         Page::Stats => {
-            let text = stats::render(&view.stats());
+            let text = stats::render(view);
             Some(
                 Reply::whole(200, "application/json", text.into_bytes())
                     .with("cache-control", "no-store"),
             )
         }
         Page::Metrics => {
-            let text = metrics::render(&view.stats(), &read_process());
+            let text = metrics::render(view, &read_process());
             Some(Reply::whole(200, metrics::CONTENT_TYPE, text.into_bytes()))
         }
         Page::Dashboard => Some(assets::reply(assets::dashboard(), preferences)),
@@ -214,7 +214,7 @@ fn info(view: &View<'_>) -> Value {
         "service": "ai-api-proxy",
         "status": "Running",
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": view.now.instant.duration_since(view.started.instant).as_secs(),
+        "uptime_seconds": view.uptime().as_secs(),
         "enabled_platforms": names,
         "endpoints": endpoints,
         "features": features,

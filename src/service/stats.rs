@@ -6,14 +6,15 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-use super::view::{ClientRow, Connections, PlatformRow, StatsView};
+use super::view::{Connections, Tally, View};
 use crate::figures::Finished;
 use crate::figures::counts::{Counts, ErrorKind, Errors};
-use crate::policy::access::WindowUsage;
+use crate::policy::access::{ClientId, WindowUsage};
 use crate::policy::keyring::{KeyState, KeyView};
+use crate::site::Route;
 
 /// The whole answer in one line, so that it can stand in a `data:` field as it is.
-pub fn render(view: &StatsView) -> String {
+pub fn render(view: &View<'_>) -> String {
     serde_json::to_string(&Stats::of(view)).expect("plain data with text keys is always JSON")
 }
 
@@ -121,28 +122,25 @@ pub struct Names<'v> {
 }
 
 impl<'v> Stats<'v> {
-    fn of(view: &'v StatsView) -> Stats<'v> {
+    fn of(view: &'v View<'_>) -> Stats<'v> {
         let names = Names::of(view);
-        let figures = view.figures;
+        let routes = view.site.routes.iter();
+        let requests = view.figures.recent().newest_first();
         Stats {
-            timestamp: timestamp(view.unix_ms),
-            uptime_seconds: view.uptime.as_secs(),
-            totals: CountsJson::of(figures.totals()),
+            timestamp: timestamp(view.now.unix_ms),
+            uptime_seconds: view.uptime().as_secs(),
+            totals: CountsJson::of(view.figures.totals()),
             connections: view.connections,
             retry_memory_bytes: view.retry_memory_bytes,
-            platforms: view
-                .platforms
-                .iter()
-                .map(|row| (row.name, PlatformJson::of(row, view)))
+            platforms: routes
+                .map(|route| (&*route.platform.name, PlatformJson::of(route, view)))
                 .collect(),
             clients: view
                 .clients
-                .iter()
-                .map(|row| ClientJson::of(row, view))
+                .ids()
+                .map(|id| ClientJson::of(id, view))
                 .collect(),
-            recent: figures
-                .recent()
-                .newest_first()
+            recent: requests
                 .map(|request| RequestJson::of(request, &names))
                 .collect(),
         }
@@ -178,50 +176,49 @@ fn by_kind<S: Serializer>(errors: &Errors, serializer: S) -> Result<S::Ok, S::Er
 }
 
 impl<'v> PlatformJson<'v> {
-    fn of(row: &'v PlatformRow, view: &StatsView) -> PlatformJson<'v> {
+    fn of(route: &'v Route, view: &'v View<'_>) -> PlatformJson<'v> {
+        let figures = view.figures.platform(route.id.0);
+        let keys = view.keyring.views(route.id, view.now);
         PlatformJson {
-            display_name: row.display_name,
-            status: row.status.label(),
-            counts: CountsJson::of_some(
-                view.figures
-                    .platform(row.id)
-                    .map(|platform| &platform.counts),
-            ),
-            keys: row.keys.iter().map(|key| KeyJson::of(key, view)).collect(),
+            display_name: &route.platform.display_name,
+            status: Tally::of(route, view).status(route).label(),
+            counts: CountsJson::of_some(figures.map(|figures| &figures.counts)),
+            keys: keys.map(|key| KeyJson::of(&key, view)).collect(),
         }
     }
 }
 
 impl<'v> KeyJson<'v> {
-    fn of(row: &'v KeyView, view: &StatsView) -> KeyJson<'v> {
-        let cooling_until = match row.state {
+    fn of(key: &KeyView<'v>, view: &View<'_>) -> KeyJson<'v> {
+        let cooling_until = match key.state {
             KeyState::Cooling { until_unix_ms } => Some(timestamp(until_unix_ms)),
             KeyState::Unknown | KeyState::Healthy | KeyState::Unhealthy => None,
         };
         KeyJson {
-            key_id: row.label.as_str(),
-            key_preview: row.preview,
-            status: row.state.label(),
-            error: row.error,
-            last_check: row.last_check_unix_ms.map(timestamp),
-            last_used: row.last_used_unix_ms.map(timestamp),
+            key_id: key.label.as_str(),
+            key_preview: key.preview,
+            status: key.state.label(),
+            error: key.error,
+            last_check: key.last_check_unix_ms.map(timestamp),
+            last_used: key.last_used_unix_ms.map(timestamp),
             cooling_until,
-            in_flight: row.in_flight,
-            counts: CountsJson::of_some(view.figures.key(row.id.0)),
+            in_flight: key.in_flight,
+            counts: CountsJson::of_some(view.figures.key(key.id.0)),
         }
     }
 }
 
 impl<'v> ClientJson<'v> {
-    fn of(row: &'v ClientRow, view: &StatsView) -> ClientJson<'v> {
+    fn of(id: ClientId, view: &'v View<'_>) -> ClientJson<'v> {
+        let usage = view.clients.usage(id, view.now);
         ClientJson {
-            name: row.name,
-            key_id: row.key_label.as_str(),
-            is_root: row.is_root,
-            counts: CountsJson::of_some(view.figures.client(row.id)),
-            day: WindowJson::of(row.usage.day),
-            hour: WindowJson::of(row.usage.hour),
-            cooldown_until: row.usage.cooldown_until_unix_ms.map(timestamp),
+            name: view.clients.name(id),
+            key_id: view.clients.key_label(id).as_str(),
+            is_root: view.clients.is_root(id),
+            counts: CountsJson::of_some(view.figures.client(id.0)),
+            day: WindowJson::of(usage.day),
+            hour: WindowJson::of(usage.hour),
+            cooldown_until: usage.cooldown_until_unix_ms.map(timestamp),
         }
     }
 }
@@ -269,16 +266,21 @@ impl<'v> RequestJson<'v> {
 }
 
 impl<'v> Names<'v> {
-    pub fn of(view: &'v StatsView) -> Names<'v> {
-        let keys = view.platforms.iter().flat_map(|platform| &platform.keys);
+    pub fn of(view: &'v View<'_>) -> Names<'v> {
+        let routes = &view.site.routes;
+        let keys = routes
+            .iter()
+            .flat_map(|route| view.keyring.views(route.id, view.now));
+        let clients = view.clients.ids();
         Names {
-            platforms: view
-                .platforms
+            platforms: routes
                 .iter()
-                .map(|row| (row.id, row.name))
+                .map(|route| (route.id.0, &*route.platform.name))
                 .collect(),
-            keys: keys.map(|row| (row.id.0, row.label.as_str())).collect(),
-            clients: view.clients.iter().map(|row| (row.id, row.label)).collect(),
+            keys: keys.map(|key| (key.id.0, key.label.as_str())).collect(),
+            clients: clients
+                .map(|id| (id.0, &**view.clients.label(id)))
+                .collect(),
         }
     }
 }

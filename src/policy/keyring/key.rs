@@ -215,7 +215,7 @@ impl Key {
         };
         KeyView {
             id,
-            label: self.label,
+            label: &self.label,
             preview: &self.preview,
             state,
             error: self.error(now),

@@ -1,10 +1,8 @@
 //! Exact texts, escapes, and series that must appear only once.
 
 use super::*;
-use crate::base::ids::RequestId;
-use crate::figures::recent::{Method, Model, Path};
 use crate::service::process::tests::TEXTS;
-use crate::service::view::tests::{TEAM, figures, view};
+use crate::service::testing::{TEAM, bare, busy, request, view};
 
 /// The lines of `text` that are not histogram buckets, and the buckets of one histogram.
 fn split(text: &str) -> (String, Vec<&str>) {
@@ -20,8 +18,7 @@ fn split(text: &str) -> (String, Vec<&str>) {
 
 #[test]
 fn the_whole_answer() {
-    let figures = figures();
-    let text = render(&view(&figures), &Process::read(&TEXTS));
+    let text = render(&view(&busy()), &Process::read(&TEXTS));
     let (others, buckets) = split(&text);
     assert_eq!(others, include_str!("want.txt").trim_end());
     assert_eq!(buckets.len(), 49);
@@ -46,44 +43,24 @@ fn the_whole_answer() {
 
 #[test]
 fn a_series_stands_there_once() {
-    let mut figures = figures();
-    let first = figures
-        .recent()
-        .newest_first()
-        .next()
-        .expect("one request")
-        .clone();
-    figures.finish(crate::figures::Finished {
-        platform: first.platform,
-        key: first.key,
+    let mut core = busy();
+    core.figures.finish(crate::figures::Finished {
         client: Some(crate::figures::Client {
             id: 4,
             label: TEAM.into(),
         }),
-        request_id: RequestId::new("r-2"),
-        method: Method::new("GET"),
-        path: Path::new("/"),
-        model: Model::default(),
         status: Some(404),
-        code: None,
-        class: Class::ClientError,
-        tries: 1,
-        first_byte: None,
-        total: Duration::ZERO,
-        bytes_in: 0,
-        bytes_out: 0,
         tokens_in: Some(u64::MAX),
-        tokens_out: None,
-        started_unix_ms: 0,
+        ..request()
     });
-    let text = render(&view(&figures), &Process::default());
+    let text = render(&view(&core), &Process::default());
     let lines = |name: &str| {
         text.lines()
             .filter(|line| line.starts_with(name))
             .map(str::to_string)
             .collect::<Vec<_>>()
     };
-    let labels = r#"platform="open",key_id="00112233aabb",client="team \"a\\b\"\n""#;
+    let labels = r#"platform="open",key_id="eeae250357bc",client="team \"a\\b\"\n""#;
     assert_eq!(
         lines("aiproxy_requests_total"),
         [format!(
@@ -100,14 +77,12 @@ fn a_series_stands_there_once() {
 
 #[test]
 fn what_is_not_configured_any_more_is_not_shown() {
-    let figures = figures();
-    let mut view = view(&figures);
-    view.platforms[0].keys.clear();
-    let text = render(&view, &Process::default());
+    let mut core = busy();
+    core.keyring.reload(&[("open", &[]), ("off", &[])]);
+    let text = render(&view(&core), &Process::default());
     let labels = r#"{platform="open",key_id="",client="team \"a\\b\"\n",class="4xx"}"#;
     assert!(text.contains(&format!("aiproxy_requests_total{labels} 1\n")));
-    view.platforms.clear();
-    let text = render(&view, &Process::default());
+    let text = render(&view(&bare(core.figures)), &Process::default());
     assert!(!text.contains("platform="));
     assert!(text.contains("# TYPE aiproxy_requests_total counter\n"));
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::figures::Figures;
-use crate::service::view::tests::{figures, view};
+use crate::service::testing::{bare, busy, view};
 
 fn counts_json(head: Value, tail: Value, requests: u64) -> Value {
     let mut whole = head;
@@ -25,14 +25,22 @@ fn counts_json(head: Value, tail: Value, requests: u64) -> Value {
 
 #[test]
 fn the_whole_answer() {
-    let key = counts_json(
+    let cooling = counts_json(
         json!({
-            "key_id": "00112233aabb", "key_preview": "sk-a…wxyz", "status": "cooling", "error": "429: \"slow down\"",
-            "last_check": null, "last_used": "2023-11-14T22:13:30.000Z", "cooling_until": "2023-11-14T22:13:35.000Z",
-            "in_flight": 2,
+            "key_id": "eeae250357bc", "key_preview": "sk-a…wxyz", "status": "cooling", "error": "429: rate-limited",
+            "last_check": "2023-11-14T22:13:30.000Z", "last_used": "2023-11-14T22:13:30.000Z",
+            "cooling_until": "2023-11-14T22:13:35.000Z", "in_flight": 2,
         }),
         json!({}),
         1,
+    );
+    let unused = counts_json(
+        json!({
+            "key_id": "d6eb5b079628", "key_preview": "sk-b…wxyz", "status": "unknown", "error": null,
+            "last_check": null, "last_used": null, "cooling_until": null, "in_flight": 0,
+        }),
+        json!({}),
+        0,
     );
     let want = json!({
         "timestamp": "2023-11-14T22:13:30.000Z",
@@ -41,11 +49,11 @@ fn the_whole_answer() {
         "connections": {"clients": 4, "upstreams": 3, "idle_upstreams": 2, "max": 1000},
         "retry_memory_bytes": 512,
         "platforms": {
-            "open": counts_json(json!({"display_name": "Open <AI>", "status": "degraded"}), json!({"keys": [key]}), 1),
+            "open": counts_json(json!({"display_name": "Open <AI>", "status": "degraded"}), json!({"keys": [cooling, unused]}), 1),
             "off": counts_json(json!({"display_name": "Off", "status": "disabled"}), json!({"keys": []}), 0),
         },
         "clients": [counts_json(
-            json!({"name": "team \"a\\b\"\n", "key_id": "ffeeddccbbaa", "is_root": false}),
+            json!({"name": "team \"a\\b\"\n", "key_id": "8eb943e7040b", "is_root": false}),
             json!({
                 "day": {"limit": 100, "used": 101, "left": 0, "resets_at": "2023-11-15T00:00:00.000Z"},
                 "hour": {"limit": 0, "used": 1, "left": null, "resets_at": "2023-11-14T23:00:00.000Z"},
@@ -55,23 +63,19 @@ fn the_whole_answer() {
         )],
         "recent": [{
             "time": "2023-11-14T22:13:20.007Z", "request_id": "r-1", "client": "team \"a\\b\"\n", "platform": "open",
-            "key_id": "00112233aabb", "method": "POST", "path": "/open/v1/chat/completions", "model": "gpt-4o",
+            "key_id": "eeae250357bc", "method": "POST", "path": "/open/v1/chat/completions", "model": "gpt-4o",
             "status": 429, "code": "keys_rate_limited", "tries": 2, "first_byte_ms": 1.2, "total_ms": 2500.0,
             "bytes_in": 10, "bytes_out": 20, "tokens_in": 5, "tokens_out": null,
         }],
     });
-    let figures = figures();
-    let json: serde_json::Value = serde_json::from_str(&render(&view(&figures))).expect("JSON");
+    let json: Value = serde_json::from_str(&render(&view(&busy()))).expect("JSON");
     assert_eq!(json, want);
 }
 
 #[test]
 fn names_that_are_gone_are_null() {
-    let figures = figures();
-    let mut view = view(&figures);
-    view.platforms.clear();
-    view.clients.clear();
-    let stats: Value = serde_json::from_str(&render(&view)).expect("JSON");
+    let core = bare(busy().figures);
+    let stats: Value = serde_json::from_str(&render(&view(&core))).expect("JSON");
     for field in ["client", "platform", "key_id"] {
         assert_eq!(stats["recent"][0][field], Value::Null, "{field}");
     }
@@ -80,8 +84,9 @@ fn names_that_are_gone_are_null() {
 
 #[test]
 fn is_one_line_at_first_too() {
-    let figures = Figures::default();
-    let text = render(&view(&figures));
+    let mut core = busy();
+    core.figures = Figures::default();
+    let text = render(&view(&core));
     assert!(!text.contains('\n'));
     assert!(text.ends_with("\"recent\":[]}"), "{text}");
 }
