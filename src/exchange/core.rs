@@ -22,7 +22,6 @@ use crate::service::stats;
 use crate::service::view::{Connections, View};
 use crate::site::Site;
 
-use super::admission::Peer;
 use super::end::End;
 use super::feed::Feed;
 use super::kept::RetryMemory;
@@ -251,14 +250,16 @@ impl Core {
         self.woken.extend(listeners);
     }
 
-    /// Whether the stream of figures that `peer` opened, with the root key `root` if one was needed, may go on.
-    pub fn may_listen(&self, peer: Peer, root: Option<ClientId>) -> bool {
+    /// Whether the stream of figures that `request` opened, with a root key if one was needed, may go on.
+    pub fn may_listen(&self, request: &Request) -> bool {
         let settings = &self.site.settings;
         let counts = |client| settings.enable_key_validation && self.clients.is_root(client);
         self.phase == Phase::Serving
             && settings.enable_json
-            && self.site.allows_address(peer.address, peer.is_loopback)
-            && root.is_none_or(counts)
+            && request
+                .peer
+                .is_some_and(|peer| self.site.allows_address(peer.address, peer.is_loopback))
+            && request.client.is_none_or(counts)
     }
 
     /// Begins a stop. No further event will come: listeners that were not woken would hold it up until its deadline.

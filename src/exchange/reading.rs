@@ -68,8 +68,6 @@ enum Decision {
     Forward(Box<Upload>),
     /// `/health`, once the round of probes has ended.
     AwaitRound,
-    /// `/events`, for this peer.
-    Listen(Peer),
     /// The body is needed first.
     Collect {
         upload: Box<Upload>,
@@ -250,10 +248,6 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             let replying = Replying::after_round(request, decoder, cx);
             (Exchange::Replying(replying), Step::Again)
         }
-        Decision::Listen(peer) => {
-            let replying = Replying::listen(request, peer, decoder, cx.now);
-            (Exchange::Replying(replying), Step::Again)
-        }
         Decision::Forward(upload) => {
             if continues {
                 cx.client.output.put(CONTINUE);
@@ -294,6 +288,7 @@ fn decide(
 ) -> Decision {
     let site = Rc::clone(&request.site);
     let peer = Peer::of(socket_address, head, &site);
+    request.peer = Some(peer);
     let page = pages::find(head.target.path);
     if page.is_none() {
         request.cors = cors_of(head.field("origin"), &site);
@@ -399,22 +394,12 @@ fn on_page(
         accept_encoding: head.field("accept-encoding"),
         if_none_match: head.field("if-none-match"),
     };
-    match page {
-        Page::Health if core.probes.begin_round(now) == Round::Running => Decision::AwaitRound,
-        Page::Events => Decision::Listen(peer),
-        Page::Home
-        | Page::Info
-        | Page::Routes
-        | Page::HealthQuick
-        | Page::Health
-        | Page::Stats
-        | Page::Metrics
-        | Page::Dashboard
-        | Page::Static(_)
-        | Page::Nothing => match pages::reply(page, &core.view(now), preferences) {
-            Some(reply) => Decision::Reply(reply),
-            None => Decision::Refuse(Reason::NotFound),
-        },
+    if page == Page::Health && core.probes.begin_round(now) == Round::Running {
+        return Decision::AwaitRound;
+    }
+    match pages::reply(page, &core.view(now), preferences) {
+        Some(reply) => Decision::Reply(reply),
+        None => Decision::Refuse(Reason::NotFound),
     }
 }
 

@@ -16,7 +16,6 @@ use crate::service::demo::{DemoStream, EVENTS_BYTES_MAX};
 use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
-use super::admission::Peer;
 use super::answer::{Extent, write_own_head};
 use super::core::Core;
 use super::end::{End, log_end};
@@ -56,8 +55,6 @@ enum Before {
     Held(Instant, Reply),
     /// `/health`: the round of probes is under way.
     Round,
-    /// `/events`: nothing.
-    Listening(Peer),
 }
 
 enum Body {
@@ -73,7 +70,6 @@ enum Body {
     },
     /// `/events`: this event is being sent.
     Event {
-        peer: Peer,
         event: Rc<[u8]>,
         sent: usize,
         coding: Coding,
@@ -108,12 +104,6 @@ impl Replying {
     pub fn after_round(request: Box<Request>, decoder: Decoder, cx: &mut Cx<'_>) -> Box<Replying> {
         cx.core.await_round(cx.session);
         Replying::before(Before::Round, End::answered(200), request, decoder, cx.now)
-    }
-
-    /// Answers `peer` with the figures, again and again, as a stream.
-    pub fn listen(request: Box<Request>, peer: Peer, decoder: Decoder, now: Now) -> Box<Replying> {
-        let listening = Before::Listening(peer);
-        Replying::before(listening, End::answered(200), request, decoder, now)
     }
 
     fn before(
@@ -155,12 +145,11 @@ impl Replying {
                 !*is_behind && produce(stream, *coding, cx.client.output, cx.now)
             }
             Body::Event {
-                peer,
                 event,
                 sent,
                 coding,
             } => {
-                let may_go_on = cx.core.may_listen(*peer, self.request.client);
+                let may_go_on = cx.core.may_listen(&self.request);
                 send_event(event, sent, *coding, may_go_on, cx)
             }
         };
@@ -195,7 +184,7 @@ impl Replying {
                 is_behind: false,
                 ..
             }) => Some(stalls_at.min(stream.due())),
-            Stage::Before(Before::Listening(_)) | Stage::Body(_) => Some(stalls_at),
+            Stage::Body(_) => Some(stalls_at),
         }
     }
 
@@ -216,11 +205,8 @@ impl Replying {
     /// How long the client may go without reading. A listener that does not read is dropped, not waited for.
     fn patience(&self) -> Duration {
         match &self.stage {
-            Stage::Before(Before::Listening(_)) | Stage::Body(Body::Event { .. }) => {
-                LISTENER_PATIENCE
-            }
-            Stage::Before(Before::Held(..) | Before::Round)
-            | Stage::Body(Body::Whole { .. } | Body::Demo { .. }) => {
+            Stage::Body(Body::Event { .. }) => LISTENER_PATIENCE,
+            Stage::Before(_) | Stage::Body(Body::Whole { .. } | Body::Demo { .. }) => {
                 self.request.site.settings.idle_timeout
             }
         }
@@ -250,7 +236,6 @@ impl Before {
         match self {
             Before::Held(until, _) => *until <= cx.now.instant,
             Before::Round => cx.core.probes.round() == Round::Finished,
-            Before::Listening(_) => true,
         }
     }
 
@@ -263,7 +248,6 @@ impl Before {
                 let page = pages::reply(Page::Health, &view, Preferences::default());
                 begin(page.expect("the page is always there"), request, cx)
             }
-            Before::Listening(peer) => begin_events(peer, request, cx),
         }
     }
 }
@@ -272,7 +256,7 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
     let extent = match &reply.content {
         Content::None => Extent::NoBody,
         Content::Whole(body) => Extent::Bytes(body.len()),
-        Content::Demo(_) => Extent::Stream,
+        Content::Demo(_) | Content::Events => Extent::Stream,
     };
     let coding = write_own_head(cx.client.output, cx.core, request, &reply, extent, cx.now);
     match (reply.content, request.asked) {
@@ -283,25 +267,10 @@ fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
             coding,
             is_behind: false,
         },
-    }
-}
-
-/// Writes the head of `/events`, and begins the first event where a body is asked for.
-fn begin_events(peer: Peer, request: &mut Request, cx: &mut Cx<'_>) -> Body {
-    let reply = Reply::empty(200)
-        .with("content-type", "text/event-stream")
-        .with("cache-control", "no-store")
-        // An nginx in front would otherwise hold events back.
-        .with("x-accel-buffering", "no");
-    let (out, extent) = (&mut *cx.client.output, Extent::Stream);
-    let coding = write_own_head(out, cx.core, request, &reply, extent, cx.now);
-    match request.asked {
-        Asked::Head => Body::EMPTY,
-        Asked::Other => {
+        (Content::Events, Asked::Other) => {
             let event = cx.core.fresh_event(cx.now);
             put_chunk_head(cx.client.output, coding, event.len());
             Body::Event {
-                peer,
                 event,
                 sent: 0,
                 coding,

@@ -14,6 +14,8 @@ use crate::policy::access::{ClientId, Quota};
 use crate::policy::keyring::KeyId;
 use crate::site::{Route, Site};
 
+use super::admission::Peer;
+
 /// Whom a session serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -56,6 +58,8 @@ pub struct Request {
     pub version: Version,
     pub asked: Asked,
     pub afterwards: Afterwards,
+    /// Where it came from; none before that has been read from its head.
+    pub peer: Option<Peer>,
     pub cors: Cors,
     pub route: Option<usize>,
     pub client: Option<ClientId>,
@@ -92,6 +96,7 @@ impl Request {
             version: Version::Http11,
             asked: Asked::Other,
             afterwards: Afterwards::Close,
+            peer: None,
             cors: Cors::NotAsked,
             route: None,
             client: None,

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::assets::{self, Asset, Preferences};
 use super::process::{ProcTexts, Process};
-use super::reply::Reply;
+use super::reply::{Content, Reply};
 use super::view::View;
 use super::{health, metrics, stats};
 use crate::config::Settings;
@@ -118,7 +118,7 @@ impl Page {
     }
 }
 
-/// The answer of a page that is rendered as a whole; none if there is no such page.
+/// The answer of a page; none if there is no such page.
 pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Option<Reply> {
     match page {
         Page::Home if view.site.settings.enable_gui => {
@@ -138,13 +138,26 @@ pub fn reply(page: Page, view: &View<'_>, preferences: Preferences<'_>) -> Optio
                     .with("cache-control", "no-store"),
             )
         }
+        Page::Events => {
+            let events = Reply {
+                content: Content::Events,
+                ..Reply::empty(200)
+            };
+            Some(
+                events
+                    .with("content-type", "text/event-stream")
+                    .with("cache-control", "no-store")
+                    // An nginx in front would otherwise hold events back.
+                    .with("x-accel-buffering", "no"),
+            )
+        }
         Page::Metrics => {
             let text = metrics::render(view, &read_process());
             Some(Reply::whole(200, metrics::CONTENT_TYPE, text.into_bytes()))
         }
         Page::Dashboard => Some(assets::reply(assets::dashboard(), preferences)),
         Page::Static(asset) => asset.map(|asset| assets::reply(asset, preferences)),
-        Page::Events | Page::Nothing => None,
+        Page::Nothing => None,
     }
 }
 

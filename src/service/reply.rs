@@ -21,6 +21,8 @@ pub enum Content {
     Whole(Cow<'static, [u8]>),
     /// Events of the demo platform, as they become due.
     Demo(DemoStream),
+    /// The figures, again and again.
+    Events,
 }
 
 impl Reply {

@@ -199,7 +199,7 @@ mod tests {
     pub fn whole(reply: &Reply) -> Value {
         match &reply.content {
             Content::Whole(body) => serde_json::from_slice(body).expect("an answer is JSON"),
-            Content::None | Content::Demo(_) => panic!("the answer is not whole"),
+            Content::None | Content::Demo(_) | Content::Events => panic!("the answer is not whole"),
         }
     }
 
