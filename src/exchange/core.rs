@@ -17,7 +17,7 @@ use crate::http::body::Decoder;
 use crate::ledger::Ledger;
 use crate::policy::access::{ClientId, Clients};
 use crate::policy::keyring::{Condition, KeyId, Keyring, Outcome, Permit};
-use crate::policy::probes::{Probes, Round};
+use crate::policy::probes::Probes;
 use crate::service::stats;
 use crate::service::view::{Connections, View};
 use crate::site::Site;
@@ -226,7 +226,7 @@ impl Core {
     /// Moves the sessions whose wait has ended into `queue`, ahead of requests that begin: those could make them wait
     /// for the ledger once more.
     pub fn wake(&mut self, queue: &mut RunQueue) {
-        if self.probes.round() == Round::Finished {
+        if !self.probes.is_in_round() {
             self.woken.append(&mut self.round_waiters);
         }
         for session in self.woken.drain(..).rev() {
@@ -272,7 +272,7 @@ impl Core {
     pub fn begins_probes(&self) -> bool {
         match self.phase {
             Phase::Serving => true,
-            Phase::Draining { .. } => self.probes.round() == Round::Running,
+            Phase::Draining { .. } => self.probes.is_in_round(),
         }
     }
 

@@ -15,7 +15,6 @@ use crate::http::scan::HeadScan;
 use crate::http::target::{Form, climbs};
 use crate::http::usage::Format;
 use crate::policy::access::Refusal;
-use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
 use crate::service::pages::{self, Page};
 use crate::service::reply::Reply;
@@ -394,7 +393,7 @@ fn on_page(
         accept_encoding: head.field("accept-encoding"),
         if_none_match: head.field("if-none-match"),
     };
-    if page == Page::Health && core.probes.begin_round(now) == Round::Running {
+    if page == Page::Health && core.probes.begin_round(now) {
         return Decision::AwaitRound;
     }
     match pages::reply(page, &core.view(now), preferences) {

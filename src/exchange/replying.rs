@@ -10,7 +10,6 @@ use crate::http::body::Decoder;
 use crate::http::chunked::chunk_head;
 use crate::http::request::RequestHead;
 use crate::http::response::Asked;
-use crate::policy::probes::Round;
 use crate::service::assets::Preferences;
 use crate::service::demo::{DemoStream, EVENTS_BYTES_MAX};
 use crate::service::pages::{self, Page};
@@ -235,7 +234,7 @@ impl Before {
     fn is_over(&self, cx: &Cx<'_>) -> bool {
         match self {
             Before::Held(until, _) => *until <= cx.now.instant,
-            Before::Round => cx.core.probes.round() == Round::Finished,
+            Before::Round => !cx.core.probes.is_in_round(),
         }
     }
 

@@ -36,13 +36,6 @@ pub struct Probed {
     pub keys: Vec<KeyId>,
 }
 
-/// Where the round of `GET /health` stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Round {
-    Running,
-    Finished,
-}
-
 /// The schedule of all probes.
 #[derive(Default)]
 pub struct Probes {
@@ -50,7 +43,7 @@ pub struct Probes {
     platforms: BTreeMap<PlatformId, Line>,
     /// When keys come due by timer, by their numbers.
     timers: Timers,
-    round: RoundState,
+    round: Round,
     /// How often unhealthy keys are probed again; zero: never by timer.
     period: Duration,
     /// When a probe may begin next; stored, so that asking costs nothing.
@@ -112,8 +105,9 @@ struct Line {
     paused_until: Option<Instant>,
 }
 
+/// Where the round of `GET /health` stands.
 #[derive(Default)]
-enum RoundState {
+enum Round {
     #[default]
     None,
     /// This many keys are still to be probed.
@@ -169,7 +163,7 @@ impl Probes {
                 self.set_timer(*key);
             }
         }
-        if let RoundState::Running { left } = &mut self.round {
+        if let Round::Running { left } = &mut self.round {
             *left = self.keys.values().filter(|key| key.in_round).count();
         }
         self.end_round(now);
@@ -301,7 +295,7 @@ impl Probes {
     }
 
     fn leave_round(&mut self, key: KeyId, now: Now) {
-        if let RoundState::Running { left } = &mut self.round
+        if let Round::Running { left } = &mut self.round
             && let Some(schedule) = self.keys.get_mut(&key)
         {
             *left -= usize::from(schedule.in_round);
@@ -354,12 +348,12 @@ impl Probes {
         self.plan(now);
     }
 
-    /// Begins a round, or joins the one that runs or has just ended.
-    pub fn begin_round(&mut self, now: Now) -> Round {
+    /// Begins a round, or joins the one that runs or has just ended. Returns whether it is under way.
+    pub fn begin_round(&mut self, now: Now) -> bool {
         match &self.round {
-            RoundState::Running { .. } => return Round::Running,
-            RoundState::Kept { until } if now.instant < *until => return Round::Finished,
-            RoundState::Kept { .. } | RoundState::None => {}
+            Round::Running { .. } => return true,
+            Round::Kept { until } if now.instant < *until => return false,
+            Round::Kept { .. } | Round::None => {}
         }
         for line in self.platforms.values_mut() {
             line.waiting.clear();
@@ -375,23 +369,20 @@ impl Probes {
                 }
             }
         }
-        self.round = RoundState::Running { left };
+        self.round = Round::Running { left };
         self.end_round(now);
-        self.round()
+        self.is_in_round()
     }
 
     /// Whether a round is under way.
-    pub fn round(&self) -> Round {
-        match self.round {
-            RoundState::Running { .. } => Round::Running,
-            RoundState::None | RoundState::Kept { .. } => Round::Finished,
-        }
+    pub fn is_in_round(&self) -> bool {
+        matches!(self.round, Round::Running { .. })
     }
 
     /// Ends a round in which nothing is left to be done, and plans anew.
     fn end_round(&mut self, now: Now) {
-        if matches!(self.round, RoundState::Running { left: 0 }) {
-            self.round = RoundState::Kept {
+        if matches!(self.round, Round::Running { left: 0 }) {
+            self.round = Round::Kept {
                 until: now.instant + ROUND_KEPT,
             };
         }

@@ -24,7 +24,6 @@ use crate::net::resolver::DnsFailure;
 use crate::net::testing::{tls_configs, told};
 use crate::net::transport::Link;
 use crate::policy::keyring::KeyState;
-use crate::policy::probes::Round;
 
 const REQUEST: &[u8] = b"POST /p/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client-key-1\r\n\
     Content-Length: 2\r\n\r\n{}";

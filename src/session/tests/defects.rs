@@ -30,7 +30,7 @@ fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
     // (whether the step itself fails and takes the whole exchange with it, or the network that it uses)
     for is_in_step in [false, true] {
         let (mut core, now) = (core("{}", PLATFORM), now());
-        assert_eq!(core.probes.begin_round(now), Round::Running);
+        assert!(core.probes.begin_round(now));
         let (place, key) = core.probes.next(now).expect("it is due");
         let exchange = Exchange::probe(place, key, &mut core, now);
         let mut session = Session::probe(Token(0), key, exchange, now);
@@ -41,7 +41,7 @@ fn a_probe_that_a_defect_ends_is_no_longer_under_way() {
         let reason = closed.expect("a probe ends with its answer");
         core.keyring = keyring.unwrap_or(core.keyring);
         session.close(0, &reason, &mut core, &mut Defective(None), now);
-        assert_eq!(core.probes.round(), Round::Finished, "{is_in_step}");
+        assert!(!core.probes.is_in_round(), "{is_in_step}");
         let again = core.probes.deadline().expect("it is probed again");
         let later = now.after(again.duration_since(now.instant));
         assert_eq!(core.probes.next(later), Some((place, key)));
