@@ -8,7 +8,7 @@ use crate::http::field::{begins_with, is_framing, is_one_of};
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
 use crate::policy::access::Quota;
-use crate::service::reply::Reply;
+use crate::service::reply::{Content, Reply};
 
 use super::core::{Core, Phase};
 use super::request::{Afterwards, Cors, Request};
@@ -39,24 +39,12 @@ static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-reset-requests",
 ];
 
-/// How long the body of one of the proxy's own answers is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// The status has none (204).
-    NoBody,
-    Bytes(usize),
-    /// Not known before it ends.
-    Stream,
-}
-
-/// Writes the head of one of the proxy's own answers, with the status and the fields of `reply`. Returns how its body
-/// is to be written.
+/// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written.
 pub fn write_own_head(
     out: &mut Buffer,
     core: &mut Core,
     request: &mut Request,
     reply: &Reply,
-    extent: Extent,
     now: Now,
 ) -> Coding {
     end_in_drain(core, request);
@@ -70,17 +58,17 @@ pub fn write_own_head(
     let present = reply.fields.iter().map(|(name, _)| *name);
     let present = present.chain(["x-request-id"]);
     put_cors(out, request, present.chain(limits.iter().copied()));
-    let coding = match (extent, request.version) {
-        (Extent::NoBody, _) => Coding::Identity,
-        (Extent::Bytes(length), _) => {
-            put_number(out, "content-length", length as u64);
+    let coding = match (&reply.content, request.version) {
+        (Content::None, _) => Coding::Identity,
+        (Content::Whole(body), _) => {
+            put_number(out, "content-length", body.len() as u64);
             Coding::Identity
         }
-        (Extent::Stream, Version::Http11) => {
+        (Content::Demo(_) | Content::Events, Version::Http11) => {
             put_field(out, "transfer-encoding", b"chunked");
             Coding::Chunked
         }
-        (Extent::Stream, Version::Http10) => {
+        (Content::Demo(_) | Content::Events, Version::Http10) => {
             request.afterwards = Afterwards::Close;
             Coding::Identity
         }

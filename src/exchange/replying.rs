@@ -15,7 +15,7 @@ use crate::service::demo::{DemoStream, EVENTS_BYTES_MAX};
 use crate::service::pages::{self, Page};
 use crate::service::reply::{Content, Reply};
 
-use super::answer::{Extent, write_own_head};
+use super::answer::write_own_head;
 use super::core::Core;
 use super::end::{End, log_end};
 use super::reason::Reason;
@@ -252,12 +252,7 @@ impl Before {
 }
 
 fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
-    let extent = match &reply.content {
-        Content::None => Extent::NoBody,
-        Content::Whole(body) => Extent::Bytes(body.len()),
-        Content::Demo(_) | Content::Events => Extent::Stream,
-    };
-    let coding = write_own_head(cx.client.output, cx.core, request, &reply, extent, cx.now);
+    let coding = write_own_head(cx.client.output, cx.core, request, &reply, cx.now);
     match (reply.content, request.asked) {
         (Content::None, _) | (_, Asked::Head) => Body::EMPTY,
         (Content::Whole(body), Asked::Other) => Body::Whole { body, sent: 0 },

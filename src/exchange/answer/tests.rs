@@ -371,64 +371,66 @@ fn interim_answers() {
 #[test]
 fn heads_of_the_proxy_s_own() {
     let close = "connection: close\r\n";
-    let rows: [(u16, Extent, Change, &str, Coding); 9] = [
+    let whole = |bytes: &'static [u8]| Content::Whole(bytes.into());
+    let rows: [(u16, Content, Change, &str, Coding); 9] = [
         (
             200,
-            Extent::Bytes(12),
+            whole(b"twelve bytes"),
             plain,
             "content-length: 12\r\n",
             Coding::Identity,
         ),
         (
             200,
-            Extent::Bytes(0),
+            whole(b""),
             plain,
             "content-length: 0\r\n",
             Coding::Identity,
         ),
-        (204, Extent::NoBody, plain, "", Coding::Identity),
+        (204, Content::None, plain, "", Coding::Identity),
         (
             200,
-            Extent::Stream,
+            Content::Events,
             plain,
             "transfer-encoding: chunked\r\n",
             Coding::Chunked,
         ),
-        (200, Extent::Stream, http10, close, Coding::Identity),
+        (200, Content::Events, http10, close, Coding::Identity),
         (
             429,
-            Extent::Bytes(1),
+            whole(b"x"),
             closing,
             "content-length: 1\r\nconnection: close\r\n",
             Coding::Identity,
         ),
         (
             503,
-            Extent::Bytes(1),
+            whole(b"x"),
             any_origin,
             "access-control-allow-origin: *\r\naccess-control-expose-headers: x-proxy-error, x-request-id\r\ncontent-length: 1\r\n",
             Coding::Identity,
         ),
         (
             502,
-            Extent::Bytes(1),
+            whole(b"x"),
             limited_any_origin,
             "x-ratelimit-limit-requests: 100\r\nx-ratelimit-remaining-requests: 7\r\nx-ratelimit-reset-requests: 6m0s\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: x-proxy-error, x-request-id, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests\r\ncontent-length: 1\r\n",
             Coding::Identity,
         ),
         (
             403,
-            Extent::Bytes(1),
+            whole(b"x"),
             foreign_origin,
             "vary: Origin\r\ncontent-length: 1\r\n",
             Coding::Identity,
         ),
     ];
-    for (status, extent, change, want, coding) in rows {
+    for (status, content, change, want, coding) in rows {
         let (mut core, mut request) = asked(change);
         let mut out = buffer(b"");
-        let reply = Reply::whole(status, "text/plain", b"").with("x-proxy-error", "code");
-        let found = write_own_head(&mut out, &mut core, &mut request, &reply, extent, now());
+        let error = Reply::whole(status, "text/plain", b"").with("x-proxy-error", "code");
+        let reply = Reply { content, ..error };
+        let found = write_own_head(&mut out, &mut core, &mut request, &reply, now());
         let own = "content-type: text/plain\r\nx-proxy-error: code\r\n";
         let reason = reason_phrase(status);
         let head = format!("HTTP/1.1 {status} {reason}\r\n{DATE}{own}{ID}{want}\r\n");
