@@ -124,41 +124,6 @@ fn pipelined_requests_are_answered_in_order_over_one_connection() {
 }
 
 #[test]
-fn old_clients_get_what_they_can_read() {
-    let platform = Platform::serve(|_, line| {
-        line.send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
-        line.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nA-Trailer: 1\r\n\r\n");
-        Next::Await
-    });
-    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
-    let mut client = proxy.connect();
-    client.send(format!(
-        "GET /test/x HTTP/1.0\r\nx-api-key: {ROOT_KEY}\r\nConnection: keep-alive\r\n\r\n"
-    ));
-    let head = client.head();
-    assert!(
-        head.starts_with("HTTP/1.1 200 OK\r\n"),
-        "no interim answer: {head}"
-    );
-    assert!(
-        !head.to_ascii_lowercase().contains("transfer-encoding"),
-        "{head}"
-    );
-    assert_eq!(client.rest(), b"abcde");
-
-    let mut client = proxy.connect();
-    client.send(format!(
-        "GET /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
-    ));
-    assert_eq!(client.head(), "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!(
-        (answer.text(), answer.trailers.as_str()),
-        ("abcde", "A-Trailer: 1\r\n")
-    );
-}
-
-#[test]
 fn requests_keep_their_ids() {
     let platform = Platform::answering("{}");
     let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
