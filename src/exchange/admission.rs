@@ -181,9 +181,9 @@ impl Shown {
                 shown.fields |= 1 << place;
             }
         }
-        let mut decoded = [0; KEY_BYTES_MAX];
         let pairs = head.target.query.into_iter().flat_map(pairs);
         for value in pairs.filter_map(key_parameter) {
+            let mut decoded = [0; KEY_BYTES_MAX];
             if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
                 shown.in_query |= shown.look_at(&decoded[..length], QUERY_RANK, clients);
             }
