@@ -198,12 +198,13 @@ impl Server {
             return Ok(Some(stopped));
         }
         self.close_door();
+        // Before the timers, with which those are woken whose lookup this ends.
+        if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
+            self.network.configure_names(&hosts, &resolv_conf, self.now);
+        }
         self.fire_timers();
         if self.reloader.look(&mut self.core, self.now) {
             self.after_reload();
-        }
-        if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
-            self.network.resolver.configure(&hosts, &resolv_conf);
         }
         self.core.look_at_ledger(self.now);
         self.scheduler

@@ -137,6 +137,12 @@ impl Sockets {
         }
     }
 
+    /// Replaces the texts of the hosts file and resolv.conf. Who waits for a name may be woken by it.
+    pub fn configure_names(&mut self, hosts: &str, resolv_conf: &str, now: Now) {
+        self.resolver
+            .configure(hosts, resolv_conf, &self.registry, now);
+    }
+
     /// Handles an event of one of the resolver's sockets.
     pub fn on_resolver_event(&mut self, token: Token, now: Now) {
         self.resolver.on_event(token.0, &self.registry, now);

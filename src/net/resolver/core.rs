@@ -62,14 +62,20 @@ impl Core {
         }
     }
 
-    /// Replaces the files' texts. Other servers may know other names, so what the former ones said is forgotten;
-    /// lookups in progress go on.
-    pub fn configure(&mut self, hosts: &str, resolv_conf: &str) {
+    /// Replaces the files' texts. Other servers may know other names, so what the former ones said is forgotten, and
+    /// lookups in progress begin anew.
+    pub fn configure(&mut self, hosts: &str, resolv_conf: &str, now: Now) {
         self.hosts = Hosts::parse(hosts);
         let conf = ResolvConf::parse(resolv_conf);
         if *self.conf != conf {
             self.conf = Rc::new(conf);
             self.cache = Cache::default();
+            for Pursuit { host, waiters, .. } in
+                self.active.iter_mut().rev().filter_map(Option::take)
+            {
+                self.queued.push_front(Queued { host, waiters });
+            }
+            self.admit(now.instant);
         }
     }
 
@@ -425,13 +431,38 @@ mod tests {
             ("", "nameserver 10.0.0.2", Lookup::Pending),
         ];
         for (hosts, conf, want) in steps {
-            core.configure(hosts, conf);
+            core.configure(hosts, conf, now);
             assert_eq!(core.lookup("a.example", 1, now), want, "{hosts} {conf}");
         }
         assert_eq!(
             core.asking(0).expect("it asks").server.to_string(),
             "10.0.0.2:53"
         );
+    }
+
+    #[test]
+    fn lookups_in_progress_begin_anew_with_new_servers() {
+        let now = now();
+        let mut core = Core::new("", CONF, 1);
+        for number in 0..PURSUITS_MAX + QUEUED_MAX {
+            core.lookup(&format!("host{number}.example"), number, now);
+        }
+        let former = [0, 1].map(|slot| core.asking(slot).expect("it asks").message.to_vec());
+        core.configure("", "nameserver 10.0.0.2", now);
+        for slot in 0..SOCKETS_MAX {
+            let asking = core.asking(slot).expect("it asks");
+            let (length, host) = (asking.message[12].into(), format!("host{}", slot / SIDES));
+            let asked = (asking.server.to_string(), &asking.message[13..][..length]);
+            assert_eq!(asked, ("10.0.0.2:53".to_string(), host.as_bytes()));
+        }
+        let items = "host0.example A 10.0.0.5 3600; host0.example AAAA ::5 3600";
+        for (slot, asked) in former.iter().enumerate() {
+            core.on_message(slot, &mut reply(asked, items), now);
+        }
+        assert!(woken(&mut core).is_empty(), "a former server's answer");
+        answer(&mut core, 0, "host0.example A 10.0.0.6 60", now);
+        assert_eq!(woken(&mut core), [0]);
+        assert_eq!(core.lookup("host0.example", 0, now), ready(&["10.0.0.6"]));
     }
 
     #[test]

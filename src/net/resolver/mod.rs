@@ -84,9 +84,10 @@ impl Resolver {
         }
     }
 
-    /// Replaces the files' texts. Lookups in progress continue with the former ones.
-    pub fn configure(&mut self, hosts: &str, resolv_conf: &str) {
-        self.core.configure(hosts, resolv_conf);
+    /// Replaces the files' texts. With another resolv.conf, lookups in progress begin anew.
+    pub fn configure(&mut self, hosts: &str, resolv_conf: &str, registry: &Registry, now: Now) {
+        self.core.configure(hosts, resolv_conf, now);
+        self.reconcile(registry, now);
     }
 
     /// IP addresses, names in the hosts file and cached names are answered at once, the last two without an allocation.
