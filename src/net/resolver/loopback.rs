@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll};
 
+use super::pursuit::SIDES;
 use super::testing::reply;
 use super::{DnsFailure, Lookup, Resolver, SOCKETS_MAX};
 use crate::base::now::Now;
@@ -203,4 +204,28 @@ fn lookups_end_at_once_when_no_socket_can_be_had() {
     resolver.configure("", unreachable, poll.registry(), now);
     assert_eq!(resolver.deadline(), None);
     assert_eq!(std::iter::from_fn(|| resolver.take_woken()).count(), names);
+}
+
+#[test]
+fn what_a_former_server_answers_goes_nowhere() {
+    let former = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    former.set_read_timeout(Some(PATIENCE)).unwrap();
+    let server = NameServer::start();
+    let mut poll = Poll::new().unwrap();
+    let now = now();
+    let conf = format!("nameserver {}", former.local_addr().unwrap());
+    let mut resolver = Resolver::new("", &conf, 1, FIRST_TOKEN);
+    let lookup = resolver.lookup("noisy.example", WAITER, poll.registry(), now);
+    assert_eq!(lookup, Lookup::Pending);
+    let conf = format!("nameserver {}", server.address);
+    resolver.configure("", &conf, poll.registry(), now);
+    let mut query = [0; 512];
+    for _ in 0..SIDES {
+        let (count, asker) = former.recv_from(&mut query).unwrap();
+        let items = "noisy.example A 10.0.0.9 3600; noisy.example AAAA fd00::9 3600";
+        // It may learn that nobody listens there any more.
+        let _ = former.send_to(&reply(&query[..count], items), asker);
+    }
+    let found = resolve(&mut poll, &mut resolver, "noisy.example", now);
+    assert_eq!(found, Lookup::Ready([IpAddr::from([10, 0, 0, 2])].into()));
 }
