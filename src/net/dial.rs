@@ -26,8 +26,8 @@ use crate::base::now::Now;
 /// An attempt's head start before the next address is tried in parallel (RFC 8305 section 5, connection attempt delay).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Most addresses of one name that are tried.
-const ADDRESSES_MAX: usize = 8;
+/// Most addresses that are tried at the same time; each attempt holds a file descriptor.
+const ATTEMPTS_MAX: usize = 8;
 
 /// A place that connections lead to.
 pub struct Endpoint {
@@ -178,11 +178,12 @@ impl Race {
     }
 
     fn next_at(&self) -> Option<Instant> {
-        (self.begun < self.addresses_count()).then_some(self.stagger_until)
+        self.has_next().then_some(self.stagger_until)
     }
 
-    fn addresses_count(&self) -> usize {
-        self.addresses.len().min(ADDRESSES_MAX)
+    /// Whether another address may be tried beside those that are being tried.
+    fn has_next(&self) -> bool {
+        self.begun < self.addresses.len() && self.attempts.len() < ATTEMPTS_MAX
     }
 
     /// A platform may already have accepted connections that are given up here.
@@ -217,9 +218,7 @@ impl Race {
             }
             return Outcome::Won(won.socket, won.token, won.hints);
         }
-        while self.begun < self.addresses_count()
-            && (self.attempts.is_empty() || self.stagger_until <= now.instant)
-        {
+        while self.has_next() && (self.attempts.is_empty() || self.stagger_until <= now.instant) {
             let address = SocketAddr::new(self.addresses[self.begun], self.port);
             self.begun += 1;
             let token = Token(owners.insert(owner));
@@ -397,20 +396,23 @@ mod tests {
     fn the_next_address_is_tried_after_a_failure_at_once_and_beside_a_late_one() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let open = listener.local_addr().expect("it has one");
+        let closed = std::net::TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a port is free");
         let begun = now();
-        // The first address refuses, the others do not answer.
+        let addresses: Vec<IpAddr> = (0..11).map(|last| [127, 0, 1, last].into()).collect();
+        let [first, second] = [addresses[0], addresses[1]];
+        // The first address refuses at once and the second in the end, the others do not answer.
         let connect = |address: SocketAddr, _| match address.ip() {
-            first if first == IpAddr::from([127, 0, 1, 0]) => {
-                Err(io::ErrorKind::ConnectionRefused.into())
-            }
+            ip if ip == first => Err(io::ErrorKind::ConnectionRefused.into()),
+            ip if ip == second => TcpStream::connect(closed),
             _ => TcpStream::connect(open),
         };
         let mut owners = Slab::new();
-        let addresses: Vec<IpAddr> = (0..10).map(|last| [127, 0, 1, last].into()).collect();
         let mut race = Race::new(addresses.into(), open.port(), begun);
         for round in 0..10 {
             let (since, until) = (STAGGER * round, STAGGER * (round + 1));
-            let tried = ADDRESSES_MAX.min(2 + round as usize);
+            let tried = (1 + ATTEMPTS_MAX).min(2 + round as usize);
             for at in [since, until - Duration::from_millis(1)] {
                 let now = begun.after(at);
                 race = match race.resume(connect, &mut owners, Upstream(0), now) {
@@ -418,9 +420,17 @@ mod tests {
                     Outcome::Lost(_) | Outcome::Won(..) => panic!("the poll has said nothing"),
                 };
                 assert_eq!((race.begun, owners.len()), (tried, tried - 1), "{at:?}");
-                let next_at = (tried < ADDRESSES_MAX).then(|| begun.after(until).instant);
+                let next_at = (tried < 1 + ATTEMPTS_MAX).then(|| begun.after(until).instant);
                 assert_eq!(race.next_at(), next_at);
             }
+        }
+        let token = race.attempts[0].token;
+        race.hint(token, Hints::FRESH);
+        match race.resume(connect, &mut owners, Upstream(0), begun.after(STAGGER * 10)) {
+            Outcome::Pending(race) => {
+                assert_eq!((race.begun, owners.len()), (10, ATTEMPTS_MAX));
+            }
+            Outcome::Lost(_) | Outcome::Won(..) => panic!("one has refused"),
         }
     }
 
@@ -431,7 +441,9 @@ mod tests {
         drop(listener);
         let now = now();
         let mut owners = Slab::new();
-        let addresses = [closed.ip(), [127, 0, 0, 2].into()];
+        // More than may be tried at once, if they did not refuse.
+        let addresses: [IpAddr; ATTEMPTS_MAX + 2] =
+            std::array::from_fn(|place| [127, 0, 0, 1 + place as u8].into());
         let mut race = Race::new(addresses.into(), closed.port(), now);
         let mut tried = Vec::new();
         let fault = loop {
