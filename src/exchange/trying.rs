@@ -12,7 +12,7 @@ use crate::http::field::Storage;
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
-use crate::net::dial::{Origin, Reuse};
+use crate::net::dial::{Origin, Phase, Reuse};
 use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{INVALID_KEY_BODY_BYTES_MAX, names_invalid_key};
 
@@ -92,7 +92,8 @@ impl Trying {
 
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match std::mem::take(&mut cx.upstream) {
-            Upstream::None | Upstream::Dialing => self.connect(cx),
+            Upstream::None => self.connect(Phase::Connecting, cx),
+            Upstream::Dialing(phase) => self.connect(phase, cx),
             Upstream::Failed(fault) => {
                 let failure = match fault.is_own() {
                     true => Failure::Own,
@@ -130,9 +131,14 @@ impl Trying {
         }
     }
 
-    fn connect(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    fn connect(mut self, phase: Phase, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if self.deadline(cx.now.instant) <= cx.now.instant {
-            return self.fail(Failure::TimedOut("connecting took too long"), cx);
+            let what = match phase {
+                Phase::Resolving => "resolving its name took too long",
+                Phase::Connecting => "connecting took too long",
+                Phase::Handshaking => "the TLS handshake took too long",
+            };
+            return self.fail(Failure::TimedOut(what), cx);
         }
         match self.pump(None, cx) {
             Ok(stopped) => (Exchange::Trying(self), stopped.unless_paused(Step::Wait)),

@@ -57,6 +57,14 @@ pub enum Stage {
     Handshaking(Connection),
 }
 
+/// What a dial is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Resolving,
+    Connecting,
+    Handshaking,
+}
+
 /// The state of a dial.
 pub enum Dialed {
     Pending(Dial),
@@ -90,9 +98,13 @@ impl Dial {
         }
     }
 
-    /// Whether it is connected and in the TLS handshake.
-    pub fn is_handshaking(&self) -> bool {
-        matches!(self.stage, Stage::Handshaking(_))
+    /// What it is at.
+    pub fn phase(&self) -> Phase {
+        match &self.stage {
+            Stage::Resolving => Phase::Resolving,
+            Stage::Connecting(_) => Phase::Connecting,
+            Stage::Handshaking(_) => Phase::Handshaking,
+        }
     }
 
     /// Records what the poll reports of one of its sockets.

@@ -350,12 +350,16 @@ fn silence_has_its_limits() {
         "header_timeout_seconds": 1, "keepalive_timeout_seconds": 1, "idle_timeout_seconds": 1,
         "response_timeout_seconds": 1, "connect_timeout_seconds": 1,
     });
+    let deaf = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let base_url = format!("https://{}", deaf.local_addr().expect("it has one"));
+    let deaf_entry = json!({"name": "deaf", "base_url": base_url, "keys": ["platform-key-3"]});
     let mute = Platform::raw(|_, line, _| {
         line.end();
     });
     let mut mute = mute.entry(&["platform-key-2"]);
     mute["name"] = json!("mute");
-    let proxy = Proxy::with(config, &json!([platform.entry(&["platform-key-1"]), mute]));
+    let entries = json!([platform.entry(&["platform-key-1"]), mute, deaf_entry]);
+    let proxy = Proxy::with(config, &entries);
 
     let mut slow = proxy.connect();
     slow.send("GET /routes HTT");
@@ -373,15 +377,21 @@ fn silence_has_its_limits() {
     idle.answer();
     idle.ends();
 
-    let mut client = proxy.connect();
-    client.send(format!(
-        "GET /mute/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
-    ));
-    let answer = client.answer();
-    assert_eq!(
-        (answer.status, answer.error_code().as_str()),
-        (504, "upstream_timeout")
-    );
+    for (name, what) in [
+        ("mute", "no answer in time"),
+        ("deaf", "the TLS handshake took too long"),
+    ] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "GET /{name}/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n\r\n"
+        ));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.error_code().as_str()),
+            (504, "upstream_timeout")
+        );
+        assert!(answer.text().contains(what), "{}", answer.text());
+    }
 
     let mut client = proxy.connect();
     client.send(format!(

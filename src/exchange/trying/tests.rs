@@ -68,6 +68,30 @@ fn the_time_to_take_a_request_begins_with_it() {
 }
 
 #[test]
+fn a_dial_that_takes_too_long_says_what_it_is_at() {
+    let rows = [
+        (Phase::Resolving, "resolving its name took too long"),
+        (Phase::Connecting, "connecting took too long"),
+        (Phase::Handshaking, "the TLS handshake took too long"),
+    ];
+    for (phase, what) in rows {
+        let mut core = testing::core("{}", PLATFORM);
+        let patience = core.site.settings.connect_timeout;
+        let begun = testing::now();
+        let mut next = Exchange::Trying(begin(&mut core, begun));
+        for waited in [patience - Duration::from_millis(1), patience] {
+            assert!(matches!(next, Exchange::Trying(_)), "{what} {waited:?}");
+            let [mut from_client, mut to_client] = [b"".as_slice(); 2].map(buffer);
+            let client = ends(&mut from_client, &mut to_client, begun);
+            let (upstream, at) = (Upstream::Dialing(phase), begun.after(waited));
+            next = step_between(next, client, upstream, &mut core, at).0;
+        }
+        next.abort(&Reason::ClientGone, &mut core, begun);
+        assert_eq!(core.keyring.error(KeyId(0), begun), Some(what));
+    }
+}
+
+#[test]
 fn the_key_of_the_next_try_cannot_be_lost_to_others() {
     let mut core = testing::core_with_keys("{}", r#"["sk-1", "sk-2"]"#, PLATFORM);
     let now = testing::now();
