@@ -62,6 +62,7 @@ const REOPENS_MAX: usize = 64;
 
 /// The journal of one process.
 pub struct Journal {
+    /// Where the file stands; without symbolic links once it has been opened.
     path: PathBuf,
     writer: u32,
     file: Option<JournalFile>,
@@ -142,8 +143,7 @@ impl Journal {
     /// A journal whose file has not been opened.
     fn at(path: &Path, writer: u32) -> Journal {
         Journal {
-            // A symbolic link is kept when the file that it leads to is replaced.
-            path: path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+            path: path.to_path_buf(),
             writer: writer.max(NOBODY + 1),
             file: None,
             tally: Tally::default(),
@@ -290,6 +290,10 @@ impl Journal {
         self.file = None;
         self.hold = Hold::Released;
         let mut file = JournalFile::open(&self.path)?;
+        // A symbolic link is kept when the file that it leads to is replaced. There is such a file from now on.
+        if let Ok(path) = self.path.canonicalize() {
+            self.path = path;
+        }
         let mut opening = file.opening()?;
         if opening.lacks_header() {
             file.lock(Lock::Exclusive)?;

@@ -1,5 +1,7 @@
 //! When a file is compacted, and what is kept.
 
+use std::os::unix::fs::symlink;
+
 use super::*;
 
 #[test]
@@ -98,4 +100,29 @@ fn who_may_read_a_file_may_read_the_one_in_its_place() {
     journal_again.compact(now);
     assert!(inode(&folder) != former);
     assert_eq!(mode(), 0o644);
+}
+
+#[test]
+fn a_link_is_kept_when_the_file_that_it_leads_to_is_replaced() {
+    for is_new in [true, false] {
+        let (folder, now) = (Folder::new(), start());
+        let target = folder.at("target");
+        symlink("target", folder.file()).expect("a link can be made");
+        if !is_new {
+            fs::write(&target, b"").expect("the folder can be written to");
+        }
+        let mut first = open(&folder.file(), 1, now).journal;
+        let mut second = open(&folder.file(), 2, now).journal;
+        first.note(&used(1, 3, now), now);
+        first.flush(now);
+        drop(first.catch_up(now));
+        let former = inode(&folder);
+        first.compact(now);
+        assert!(inode(&folder) != former, "it is replaced");
+        assert!(folder.file().is_symlink() && target.is_file());
+        second.note(&used(1, 4, now), now);
+        second.flush(now);
+        assert_eq!(counts(&Vec::from_iter(first.catch_up(now)))[&digest(1)], 4);
+        assert_eq!(kept(&folder, now)[&digest(1)], 7);
+    }
 }
