@@ -2,7 +2,7 @@
 
 mod lines;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -81,8 +81,7 @@ pub fn run(dir: &Path) -> Result<Stopped, String> {
         demo: listen::open(SocketAddr::from(([127, 0, 0, 1], 0)))?,
     };
     let (mut server, banner) = prepare(dir, watch, config, doors, signals)?;
-    // Standard output may have no reader.
-    let _ = io::stdout().write_all(banner.as_bytes());
+    lines::print(&banner);
     server
         .run()
         .map_err(|error| format!("the poll failed: {error}"))

@@ -1,8 +1,8 @@
-//! The log: a line on standard error for each record. It never waits for a reader.
+//! The log, a line on standard error for each record, and the banner on standard output. Neither waits for a reader.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -15,8 +15,6 @@ use simple_logger::SimpleLogger;
 
 use crate::server::read_clock;
 
-const STDERR: RawFd = 2;
-
 /// How much of a record is written: with its level and target it stays within PIPE_BUF (4096 bytes), which a pipe with
 /// any room at all takes at once. A longer line might wait for its reader.
 const TEXT_BYTES_MAX: usize = 3800;
@@ -26,14 +24,20 @@ pub(super) struct Lines(Mutex<Outlet>);
 
 struct Outlet {
     logger: SimpleLogger,
-    /// If standard error is a terminal: that terminal, opened for non-blocking writes.
+    stream: Stream,
+    /// How many lines have found no room since one was last written.
+    dropped: usize,
+}
+
+/// Standard error or standard output, with what is known about its room.
+struct Stream {
+    descriptor: RawFd,
+    /// If it is a terminal: that terminal, opened for non-blocking writes.
     terminal: Option<File>,
-    /// The part of the last line that the terminal has had no room for yet.
+    /// The part of what was last written that the terminal has had no room for yet.
     rest: Vec<u8>,
     /// Tells whether there is room; none where a write never waits, as with a file.
     watch: Option<(Poll, Events)>,
-    /// How many lines have found no room since one was last written.
-    dropped: usize,
 }
 
 /// Makes panics go to the log, which never waits, as one line that ends before anything quoted: that may be a secret.
@@ -50,33 +54,28 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// Standard error, if it is a terminal, reopened so that writes do not block: a terminal polls as writable with room
-/// for a few bytes, and a longer line would wait for its reader. Other programs that write there are not affected.
-fn terminal() -> Option<File> {
-    let is_terminal = io::stderr().is_terminal();
-    is_terminal.then(|| reopen(STDERR)).flatten()
-}
-
-fn reopen(descriptor: RawFd) -> Option<File> {
-    let mut options = OpenOptions::new();
-    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    let path = format!("/proc/self/fd/{descriptor}");
-    options.write(true).open(path).ok()
+/// Prints the banner, in pieces that a pipe with any room takes at once. What finds no room is dropped.
+pub(super) fn print(banner: &str) {
+    let stdout = io::stdout();
+    let mut stream = Stream::of(&stdout);
+    for piece in banner.as_bytes().chunks(libc::PIPE_BUF) {
+        if !stream.has_room() {
+            log::warn!("standard output is full: the rest of the start's lines was dropped");
+            return;
+        }
+        stream.write(piece, || {
+            // Standard output may have no reader.
+            let mut stdout = stdout.lock();
+            let _ = stdout.write_all(piece).and_then(|()| stdout.flush());
+        });
+    }
 }
 
 impl Lines {
     pub(super) fn new() -> Lines {
-        let watch = Poll::new().ok().filter(|poll| {
-            let mut source = SourceFd(&STDERR);
-            let registry = poll.registry();
-            let watched = registry.register(&mut source, Token(0), Interest::WRITABLE);
-            watched.is_ok()
-        });
         Lines(Mutex::new(Outlet {
             logger: SimpleLogger::new().with_level(LevelFilter::Trace),
-            terminal: terminal(),
-            rest: Vec::new(),
-            watch: watch.map(|poll| (poll, Events::with_capacity(1))),
+            stream: Stream::of(&io::stderr()),
             dropped: 0,
         }))
     }
@@ -100,14 +99,14 @@ impl Log for Lines {
 
 impl Outlet {
     fn put(&mut self, record: &Record<'_>) {
-        if self.dropped > 0 && self.has_room() {
+        if self.dropped > 0 && self.stream.has_room() {
             let dropped = std::mem::take(&mut self.dropped);
             let text = format_args!("{dropped} lines of the log were dropped: nobody read it");
             let mut told = Record::builder();
             told.level(Level::Warn).target(module_path!());
             self.write(&told.args(text).build());
         }
-        match self.has_room() {
+        match self.stream.has_room() {
             true => self.write(record),
             false => self.dropped += 1,
         }
@@ -122,18 +121,49 @@ impl Outlet {
         while text.len() > TEXT_BYTES_MAX {
             text.pop();
         }
-        if self.terminal.is_some() {
-            let (level, target) = (record.level(), record.target());
-            self.rest = format!("{level:<5} [{target}] {text}\n").into_bytes();
-            return self.write_rest();
-        }
+        let (level, target) = (record.level(), record.target());
+        let line = format!("{level:<5} [{target}] {text}\n");
         let print = || {
             let mut stamped = Record::builder();
             stamped.metadata(record.metadata().clone());
             self.logger
                 .log(&stamped.args(format_args!("{text}")).build());
         };
-        let _ = catch_unwind(AssertUnwindSafe(print));
+        self.stream.write(line.as_bytes(), || {
+            let _ = catch_unwind(AssertUnwindSafe(print));
+        });
+    }
+}
+
+impl Stream {
+    /// A terminal is reopened so that writes do not block: it polls as writable with room for a few bytes, and a longer
+    /// line would wait for its reader. Other programs that write there are not affected.
+    fn of(standard: &(impl IsTerminal + AsRawFd)) -> Stream {
+        let descriptor = standard.as_raw_fd();
+        let watch = Poll::new().ok().filter(|poll| {
+            let mut source = SourceFd(&descriptor);
+            let registry = poll.registry();
+            let watched = registry.register(&mut source, Token(0), Interest::WRITABLE);
+            watched.is_ok()
+        });
+        let is_terminal = standard.is_terminal();
+        Stream {
+            descriptor,
+            terminal: is_terminal.then(|| reopen(descriptor)).flatten(),
+            rest: Vec::new(),
+            watch: watch.map(|poll| (poll, Events::with_capacity(1))),
+        }
+    }
+
+    /// Writes `bytes`, for which there is room; `print` does so where there is no terminal.
+    fn write(&mut self, bytes: &[u8], print: impl FnOnce()) {
+        match self.terminal {
+            None => print(),
+            Some(_) => {
+                self.rest = bytes.to_vec();
+                self.write_rest();
+            }
+        }
     }
 
     /// A terminal that is gone accepts nothing any more: such a line is lost, too.
@@ -162,16 +192,23 @@ impl Outlet {
         };
         // Registering again makes the poll report whether there is room now, and not only when that changes.
         let registry = poll.registry();
-        let watched = registry.reregister(&mut SourceFd(&STDERR), Token(0), Interest::WRITABLE);
+        let mut source = SourceFd(&self.descriptor);
+        let watched = registry.reregister(&mut source, Token(0), Interest::WRITABLE);
         watched.is_ok() && poll.poll(events, Some(Duration::ZERO)).is_ok() && !events.is_empty()
     }
+}
+
+fn reopen(descriptor: RawFd) -> Option<File> {
+    let mut options = OpenOptions::new();
+    options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let path = format!("/proc/self/fd/{descriptor}");
+    options.write(true).open(path).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use std::env;
     use std::io::Read;
-    use std::os::fd::AsRawFd;
     use std::process::Command;
 
     use super::*;
@@ -183,12 +220,15 @@ mod tests {
         let (mut reader, writer) = io::pipe().expect("there are descriptors");
         let mut outlet = Outlet {
             logger: SimpleLogger::new(),
-            terminal: reopen(writer.as_raw_fd()),
-            rest: Vec::new(),
-            watch: None,
+            stream: Stream {
+                descriptor: writer.as_raw_fd(),
+                terminal: reopen(writer.as_raw_fd()),
+                rest: Vec::new(),
+                watch: None,
+            },
             dropped: 0,
         };
-        assert!(outlet.terminal.is_some());
+        assert!(outlet.stream.terminal.is_some());
         drop(writer);
         let text = "x".repeat(3000);
         let put = |outlet: &mut Outlet, text: &str| {
@@ -201,11 +241,11 @@ mod tests {
             written += 1;
         }
         // A line that finds no room is kept in memory, and is written before what follows once there is room.
-        assert!(!outlet.rest.is_empty());
+        assert!(!outlet.stream.rest.is_empty());
         let mut read = vec![0; 8192];
         reader.read_exact(&mut read).expect("there is as much");
         put(&mut outlet, "last");
-        outlet.terminal = None;
+        outlet.stream.terminal = None;
         reader.read_to_end(&mut read).expect("it ends");
         let read = String::from_utf8(read).expect("it is text");
         let lines: Vec<&str> = read.lines().collect();

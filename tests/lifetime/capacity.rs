@@ -205,6 +205,21 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
 }
 
 #[test]
+fn a_start_whose_output_nobody_reads_is_not_held_up() {
+    let mut proxy = prepared(json!({}));
+    proxy.start_again();
+    proxy.stop();
+    // A full pipe whose other end is held only by the program itself.
+    proxy.begin_after(
+        "exec 3<> <(:); dd if=/dev/zero of=/dev/fd/3 oflag=nonblock 2>/dev/null; exec >&3",
+    );
+    proxy.log().await_line("standard output is full");
+    assert_eq!(proxy.ask("/demo/v1/models"), 200);
+    proxy.signal("TERM");
+    assert!(proxy.exit_status().success());
+}
+
+#[test]
 fn a_journal_that_may_not_grow_is_a_warning() {
     let proxy = limited(json!({})).after("ulimit -f 1");
     for _ in 0..40 {

@@ -85,6 +85,19 @@ impl Proxy {
 
     /// Starts it again, on the port that it had.
     pub fn start_again(&mut self) {
+        self.begin_again();
+        let line = self.log.await_line("listening on ");
+        let (_, port) = line.rsplit_once(':').expect("the address has a port");
+        self.port = port.parse().expect("a port is a number");
+    }
+
+    /// Starts it again after `script`, on the port that it had. Nothing that it prints is awaited.
+    pub fn begin_after(&mut self, script: &'static str) {
+        self.shell = Some(script);
+        self.begin_again();
+    }
+
+    fn begin_again(&mut self) {
         self.configure(json!({}));
         self.log = Arc::default();
         self.child = Some(match self.shell {
@@ -99,9 +112,6 @@ impl Proxy {
                 spawn_as(shell, &self.folder, &self.log)
             }
         });
-        let line = self.log.await_line("listening on ");
-        let (_, port) = line.rsplit_once(':').expect("the address has a port");
-        self.port = port.parse().expect("a port is a number");
     }
 
     /// As [`Proxy::start_again`], without the shell script before it.
