@@ -31,7 +31,7 @@ struct Watched {
     seen: Stamp,
 }
 
-/// Distinguishes the versions of a file; `None` if the file does not exist.
+/// Distinguishes the versions of a file; `None` if nothing is there.
 type Stamp = Option<(u64, u64, i64, i64, i64, i64)>;
 
 impl Watch {
@@ -124,7 +124,9 @@ impl Watched {
 }
 
 fn stamp(path: &Path) -> Stamp {
-    let facts = std::fs::metadata(path).ok()?;
+    // A link that leads nowhere is a version of its own: it is refused where a missing file is not.
+    let facts = std::fs::metadata(path).or_else(|_| std::fs::symlink_metadata(path));
+    let facts = facts.ok()?;
     Some((
         facts.ino(),
         facts.size(),
@@ -184,6 +186,7 @@ mod tests {
             folder.rename("new", "key.json");
         };
         let appear = || write(".env", "");
+        let lead_nowhere = || link("nowhere", ".env");
         let go = || fs::remove_file(folder.at(".env")).expect("a file can be removed");
         let named = || write("cert.pem", "");
         let swap = || {
@@ -191,7 +194,16 @@ mod tests {
             folder.rename("..new", "..data");
         };
         assert!(!look(&nothing));
-        let changes: [&dyn Fn(); 6] = [&write_in_place, &rename_over, &appear, &go, &named, &swap];
+        let changes: [&dyn Fn(); 8] = [
+            &write_in_place,
+            &rename_over,
+            &appear,
+            &go,
+            &lead_nowhere,
+            &go,
+            &named,
+            &swap,
+        ];
         for (place, change) in changes.into_iter().enumerate() {
             assert!(!look(change), "{place} may still be written");
             assert!(look(&nothing), "{place}");
