@@ -51,9 +51,9 @@ fn class_of(reason: &Reason) -> Class {
     }
 }
 
-/// Logs why a request ends without a whole answer of the platform: as a warning unless it was refused before a try, or
-/// its client is to blame.
-pub fn log_end(request: &Request, reason: &Reason) {
+/// Logs why a request ends without a whole answer of the platform: as a warning unless it was refused before a try, its
+/// client is to blame, or it is a probe.
+pub fn log_end(request: &Request, reason: &Reason, core: &Core) {
     let level = match (request.role, reason) {
         (
             Role::Proxy,
@@ -63,7 +63,17 @@ pub fn log_end(request: &Request, reason: &Reason) {
             | Reason::Stopping
             | Reason::Bug,
         ) => log::Level::Warn,
-        (Role::Proxy | Role::Demo | Role::Probe(_), _) => log::Level::Debug,
+        (Role::Proxy | Role::Demo, _) => log::Level::Debug,
+        (Role::Probe(key), _) => {
+            return log::debug!(
+                "{} {}: the probe of key {} ({}) failed: {}",
+                request.id,
+                request.route().platform.name,
+                core.keyring.label(key).as_str(),
+                core.keyring.preview(key),
+                reason.message()
+            );
+        }
     };
     log::log!(
         level,

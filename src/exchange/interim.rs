@@ -183,7 +183,7 @@ impl Interim {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        log_end(&self.request, reason);
+        log_end(&self.request, reason, core);
         core.settle(&self.request, self.permit, Outcome::Canceled, now);
         self.rest.discard(core);
         core.finish(self.request, End::failed(reason), now);

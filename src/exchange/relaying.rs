@@ -201,7 +201,7 @@ impl Relaying {
     }
 
     pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {
-        log_end(&self.request, reason);
+        log_end(&self.request, reason, core);
         self.request.bytes_out = self.passed;
         self.permit.release();
         self.rest.discard(core);

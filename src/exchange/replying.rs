@@ -90,7 +90,7 @@ impl Replying {
         decoder: Decoder,
         cx: &mut Cx<'_>,
     ) -> Box<Replying> {
-        log_end(&request, &reason);
+        log_end(&request, &reason, cx.core);
         if request.role == Role::Proxy && request.tries == 0 {
             cx.core.figures.refused(reason.code());
         }

@@ -376,7 +376,7 @@ impl Trying {
     }
 
     pub fn abort(self, reason: &Reason, core: &mut Core, now: Now) {
-        log_end(&self.request, reason);
+        log_end(&self.request, reason, core);
         core.settle(&self.request, self.permit, Outcome::Canceled, now);
         core.discard(self.upload);
         core.finish(self.request, End::failed(reason), now);

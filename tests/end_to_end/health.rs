@@ -234,6 +234,18 @@ fn a_403_is_decided_by_a_probe_at_once() {
 }
 
 #[test]
+fn a_probe_that_fails_is_logged_with_its_key() {
+    let platform =
+        json!({"name": "gone", "base_url": "http://127.0.0.1:9", "keys": ["key-of-nobody"]});
+    let proxy = Proxy::with(json!({"log_level": "debug"}), &json!([platform]));
+    let line = proxy.log().await_line(" gone: the probe of key ");
+    assert!(
+        line.contains(" (key-…body) failed: 127.0.0.1:9: connecting failed: "),
+        "{line}"
+    );
+}
+
+#[test]
 fn who_listens_and_does_not_read_is_dropped() {
     // Events so long that the kernel's buffers hold only a few of them.
     let keys: Vec<String> = (0..6000).map(|key| format!("key-number-{key}")).collect();
