@@ -9,6 +9,9 @@ const RESERVED: u64 = 32;
 /// One for the client's socket, one for the upstream connection of its request.
 const DESCRIPTORS_PER_CLIENT: u64 = 2;
 
+/// Probes may take one in this many of the others: a round of them leaves clients enough.
+const PROBES_PARTS: u64 = 4;
+
 /// What the operating system grants this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
@@ -28,8 +31,18 @@ impl Capacity {
 
     /// How many clients are accepted at once: `configured`, or fewer, so that each one's request gets a descriptor.
     pub fn clients_max(self, configured: usize) -> usize {
-        let clients = self.descriptors.saturating_sub(RESERVED) / DESCRIPTORS_PER_CLIENT;
+        let clients = self.unreserved() / DESCRIPTORS_PER_CLIENT;
         usize::try_from(clients).map_or(configured, |clients| clients.clamp(1, configured))
+    }
+
+    /// How many probes are under way at once, so that each gets a descriptor.
+    pub fn probes_max(self) -> usize {
+        let probes = self.unreserved() / PROBES_PARTS;
+        usize::try_from(probes).map_or(usize::MAX, |probes| probes.max(1))
+    }
+
+    fn unreserved(self) -> u64 {
+        self.descriptors.saturating_sub(RESERVED)
     }
 
     /// A line for the operator.
@@ -53,19 +66,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_client_finds_two_descriptors() {
-        // (descriptors, max_connections, clients)
-        for (descriptors, configured, want) in [
-            (1024, 10_000, 496),
-            (20_032, 10_000, 10_000),
-            (20_031, 10_000, 9_999),
-            (64, 10_000, 16),
-            (64, 3, 3),
-            (8, 10_000, 1),
-            (u64::MAX, 10_000, 10_000),
+    fn each_client_finds_two_descriptors_and_each_probe_one() {
+        // (descriptors, max_connections, clients, probes)
+        for (descriptors, configured, want, probes) in [
+            (1024, 10_000, 496, 248),
+            (20_032, 10_000, 10_000, 5_000),
+            (20_031, 10_000, 9_999, 4_999),
+            (64, 10_000, 16, 8),
+            (64, 3, 3, 8),
+            (8, 10_000, 1, 1),
+            (u64::MAX, 10_000, 10_000, usize::MAX / 4 - 8),
         ] {
             let capacity = Capacity { descriptors };
             assert_eq!(capacity.clients_max(configured), want, "{descriptors}");
+            assert_eq!(capacity.probes_max(), probes, "{descriptors}");
             let is_short = want < configured;
             let line = capacity.line(configured);
             assert_eq!(line.contains("instead of"), is_short, "{line}");

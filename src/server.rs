@@ -152,13 +152,15 @@ impl Server {
         Ok(server)
     }
 
-    /// Sets how many clients may be connected: as configured, or fewer, if there are too few descriptors.
+    /// Sets how many clients may be connected: as configured, or fewer, if there are too few descriptors; and how many
+    /// probes may be under way.
     fn set_limits(&mut self) {
         let configured = self.core.site.settings.max_connections as usize;
         let open_max = self.capacity.clients_max(configured);
         self.clients.open_max = open_max;
         self.demo.open_max = open_max;
         self.core.connections.max = open_max as u64;
+        self.core.probes.in_flight_max = Some(self.capacity.probes_max());
     }
 
     /// Runs until a stop.

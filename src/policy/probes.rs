@@ -44,6 +44,8 @@ pub struct Probes {
     /// When keys come due by timer, by their numbers.
     timers: Timers,
     round: Round,
+    /// The most probes under way at once over all platforms, if that is bounded.
+    pub in_flight_max: Option<usize>,
     /// How often unhealthy keys are probed again; zero: never by timer.
     period: Duration,
     /// When a probe may begin next; stored, so that asking costs nothing.
@@ -175,9 +177,10 @@ impl Probes {
             return None;
         }
         self.line_up(now);
+        let has_room = self.has_room();
         let begins = |line: &&mut Line| {
-            line.begins_at(&self.keys, now)
-                .is_some_and(|at| at <= now.instant)
+            let begins_at = line.begins_at(&self.keys, now).filter(|_| has_room);
+            begins_at.is_some_and(|at| at <= now.instant)
         };
         let found = self.platforms.values_mut().find(begins).and_then(|line| {
             line.in_flight += 1;
@@ -245,8 +248,15 @@ impl Probes {
         self.next_at
     }
 
+    /// Whether one more probe may be under way, whichever platform's.
+    fn has_room(&self) -> bool {
+        let in_flight = self.platforms.values().map(|line| line.in_flight).sum();
+        self.in_flight_max.is_none_or(|max: usize| max > in_flight)
+    }
+
     fn plan(&mut self, now: Now) {
-        let lines = self.platforms.values();
+        let has_room = self.has_room();
+        let lines = self.platforms.values().filter(|_| has_room);
         let begins_at = lines.filter_map(|line| line.begins_at(&self.keys, now));
         self.next_at = begins_at.chain(self.timers.next()).min();
     }

@@ -152,6 +152,31 @@ fn without_a_free_descriptor_a_request_takes_that_of_an_idle_connection() {
     }
 }
 
+#[test]
+fn few_descriptors_suffice_to_probe_many_keys() {
+    let platform = Platform::answering("{}");
+    let names: Vec<String> = (0..12).map(|number| format!("p{number}")).collect();
+    let entries: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            let keys: Vec<String> = (0..8).map(|key| format!("{name}-key-{key}")).collect();
+            let mut entry = platform.entry(&Vec::from_iter(keys.iter().map(String::as_str)));
+            entry["name"] = json!(name);
+            entry
+        })
+        .collect();
+    let keys = json!([{"key": ROOT_KEY, "is_root": true}]);
+    let proxy = Proxy::prepare(json!({}), &keys, &json!(entries));
+    let proxy = proxy.after("ulimit -Sn 64; ulimit -Hn 64");
+    let health = proxy.page("/health");
+    for name in names {
+        let keys = &health["platforms"][&name]["keys"];
+        for key in keys.as_array().expect("an array") {
+            assert_eq!(key["status"], "healthy", "{name} {key}");
+        }
+    }
+}
+
 fn is_answered_again(client: &mut Client) {
     assert_eq!(client.answer().status, 200);
     is_answered(client);

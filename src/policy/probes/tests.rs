@@ -85,6 +85,23 @@ fn every_key_is_probed_once_after_the_start_eight_at_a_time() {
 }
 
 #[test]
+fn all_platforms_together_have_no_more_under_way_than_they_may() {
+    let now = now();
+    let mut probes = probes(0, now);
+    probes.in_flight_max = Some(5);
+    let platform = |number| Probed {
+        platform: PlatformId(number),
+        place: 0,
+        keys: vec![KeyId(2 * number), KeyId(2 * number + 1)],
+    };
+    probes.reload(&[0, 1, 2, 3].map(platform), PERIOD, now);
+    let begun = begin(&mut probes, now);
+    assert_eq!((begun.len(), probes.deadline()), (5, None));
+    end(&mut probes, &begun[..2], Found::Usable, now);
+    assert_eq!(begin(&mut probes, now).len(), 2, "they made room");
+}
+
+#[test]
 fn unhealthy_keys_come_up_again_spread_out() {
     let now = now();
     let mut probes = probes(4, now);
