@@ -1,6 +1,7 @@
 //! How many clients the file descriptors suffice for. It knows no socket.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Descriptors that belong to no client: the poll, listeners, pipes, the journal, files being read, and a usual number
 /// of queries to name servers. When those need more, accepting pauses.
@@ -11,6 +12,10 @@ const DESCRIPTORS_PER_CLIENT: u64 = 2;
 
 /// Probes may take one in this many of the others: a round of them leaves clients enough.
 const PROBES_PARTS: u64 = 4;
+
+/// The least that must be free once all else is open, for a request and for a probe beside it: the client's socket, and
+/// both ends of two connections to the demo platform.
+const FREE_MIN: usize = 5;
 
 /// What the operating system grants this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,22 @@ impl Capacity {
         // The kernel refuses more than the hard limit; the library asks for the smaller of the two.
         let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
         Ok(Capacity { descriptors })
+    }
+
+    /// Finds out, once all else is open, whether anybody could be served. What is open may have been inherited.
+    ///
+    /// # Errors
+    /// A message that says what to do.
+    pub fn suffices(self) -> Result<(), String> {
+        let free = (0..FREE_MIN).map(|_| io::stdin().as_fd().try_clone_to_owned());
+        match free.collect::<io::Result<Vec<OwnedFd>>>() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!(
+                "the hard limit of {} file descriptors is too low to serve anybody: {error}; raise it (ulimit -Hn, \
+                 LimitNOFILE)",
+                self.descriptors
+            )),
+        }
     }
 
     /// How many clients are accepted at once: `configured`, or fewer, so that each one's request gets a descriptor.

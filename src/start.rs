@@ -165,7 +165,9 @@ fn prepare(
     let (id_seed, dns_seed) = (seed()?, seed()?);
     let core = Core::new(Rc::new(site), clients, keyring, ledger, id_seed, now);
     let server = Server::new(core, reloader, doors, capacity, signals, dns_seed, now);
-    Ok((server.map_err(failed)?, banner))
+    let server = server.map_err(failed)?;
+    capacity.suffices()?;
+    Ok((server, banner))
 }
 
 /// The receiving end of a socket pair that gets a byte for each of these signals.

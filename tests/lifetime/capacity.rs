@@ -153,6 +153,27 @@ fn without_a_free_descriptor_a_request_takes_that_of_an_idle_connection() {
 }
 
 #[test]
+fn a_start_that_could_serve_nobody_for_want_of_descriptors_is_refused() {
+    let mut proxy = prepared(json!({}));
+    let mut refusals = Vec::new();
+    for limit in 8.. {
+        proxy.begin_after(&format!("ulimit -n {limit}"));
+        let line = proxy.log().await_line("ai-api-proxy");
+        if !line.starts_with("ai-api-proxy: ") {
+            break;
+        }
+        assert_eq!(proxy.exit_status().code(), Some(1), "{line}");
+        refusals.push(line);
+    }
+    let last = refusals.last().expect("8 are too few");
+    assert!(last.contains("file descriptors is too low"), "{last}");
+    assert!(refusals.iter().all(|line| line.contains("open files")));
+    proxy.await_start();
+    assert_eq!(proxy.ask("/routes"), 200);
+    assert_eq!(proxy.ask("/demo/v1/models"), 200);
+}
+
+#[test]
 fn few_descriptors_suffice_to_probe_many_keys() {
     let platform = Platform::answering("{}");
     let names: Vec<String> = (0..12).map(|number| format!("p{number}")).collect();

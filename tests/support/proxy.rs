@@ -22,7 +22,7 @@ pub struct Proxy {
     folder: PathBuf,
     config: Value,
     port: u16,
-    shell: Option<&'static str>,
+    shell: Option<String>,
     log: Arc<Log>,
 }
 
@@ -77,8 +77,8 @@ impl Proxy {
     }
 
     /// Runs `script` in the same process before the program: for limits, descriptors.
-    pub fn after(mut self, script: &'static str) -> Proxy {
-        self.shell = Some(script);
+    pub fn after(mut self, script: &str) -> Proxy {
+        self.shell = Some(script.to_string());
         self.start_again();
         self
     }
@@ -86,21 +86,26 @@ impl Proxy {
     /// Starts it again, on the port that it had.
     pub fn start_again(&mut self) {
         self.begin_again();
+        self.await_start();
+    }
+
+    /// Awaits what it prints first.
+    pub fn await_start(&mut self) {
         let line = self.log.await_line("listening on ");
         let (_, port) = line.rsplit_once(':').expect("the address has a port");
         self.port = port.parse().expect("a port is a number");
     }
 
     /// Starts it again after `script`, on the port that it had. Nothing that it prints is awaited.
-    pub fn begin_after(&mut self, script: &'static str) {
-        self.shell = Some(script);
+    pub fn begin_after(&mut self, script: &str) {
+        self.shell = Some(script.to_string());
         self.begin_again();
     }
 
     fn begin_again(&mut self) {
         self.configure(json!({}));
         self.log = Arc::default();
-        self.child = Some(match self.shell {
+        self.child = Some(match &self.shell {
             None => spawn(&self.folder, &self.log),
             Some(script) => {
                 let mut shell = Command::new("bash");
