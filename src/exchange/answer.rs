@@ -4,6 +4,7 @@ use crate::base::buffer::Buffer;
 use crate::base::ids::sane_id;
 use crate::base::now::Now;
 use crate::base::text::decimal;
+use crate::http::body::Decoder;
 use crate::http::field::{begins_with, is_framing, is_one_of};
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
@@ -11,6 +12,7 @@ use crate::policy::access::Quota;
 use crate::service::reply::{Content, Reply};
 
 use super::core::{Core, Phase};
+use super::discarding::DROPPED_BYTES_MAX;
 use super::request::{Afterwards, Cors, Request};
 use super::transfer::Coding;
 
@@ -39,15 +41,17 @@ static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-reset-requests",
 ];
 
-/// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written.
+/// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written. `asked_body` tells
+/// how far the request's body has been read.
 pub fn write_own_head(
     out: &mut Buffer,
     core: &mut Core,
     request: &mut Request,
     reply: &Reply,
+    asked_body: &Decoder,
     now: Now,
 ) -> Coding {
-    end_in_drain(core, request);
+    settle_afterwards(core, request, asked_body);
     put_status_line(out, reply.status, reason_phrase(reply.status).as_bytes());
     put_field(out, "date", core.date(now));
     for (name, value) in &reply.fields {
@@ -78,15 +82,16 @@ pub fn write_own_head(
     coding
 }
 
-/// Writes a platform's final head for the client. Returns how its body is to be written.
+/// Writes a platform's final head for the client. Returns how its body is to be written. `asked_body` is as above.
 pub fn relay_head(
     out: &mut Buffer,
     core: &mut Core,
     request: &mut Request,
     head: &ResponseHead<'_, '_>,
+    asked_body: &Decoder,
     now: Now,
 ) -> Coding {
-    end_in_drain(core, request);
+    settle_afterwards(core, request, asked_body);
     put_status_line(out, head.status, head.reason);
     let mut seen_date = false;
     let mut seen_id = false;
@@ -224,11 +229,13 @@ fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, 
     }
 }
 
-/// An answer that leaves during a stop is the connection's last, and says so.
-fn end_in_drain(core: &Core, request: &mut Request) {
+/// An answer is the connection's last, and says so (RFC 9112 section 9.6), during a stop and where more of the request's
+/// body is to come than is read and dropped: the next request would be lost.
+fn settle_afterwards(core: &Core, request: &mut Request, asked_body: &Decoder) {
+    let is_long = asked_body.announced() > DROPPED_BYTES_MAX as u64;
     match core.phase {
-        Phase::Serving => {}
-        Phase::Draining { .. } => request.afterwards = Afterwards::Close,
+        Phase::Serving if !is_long => {}
+        Phase::Serving | Phase::Draining { .. } => request.afterwards = Afterwards::Close,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Cx, Exchange, Step};
 
 /// How long to read before the connection is given up instead.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How much to read before that. If the client announces more, the connection ends with the answer.
+/// How much to read before that. If the client announces more, the answer says that the connection ends with it.
 pub const DROPPED_BYTES_MAX: usize = 256 * 1024;
 
 pub struct Discarding {

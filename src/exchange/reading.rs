@@ -25,7 +25,6 @@ use super::answer::HEAD_ROOM_BYTES;
 use super::choosing::Choosing;
 use super::collecting::{self, Collecting};
 use super::core::{Core, Phase};
-use super::discarding::DROPPED_BYTES_MAX;
 use super::forward::{offered_protocols, tail_below, write_head};
 use super::reason::Reason;
 use super::replying::{Replying, preflight_reply};
@@ -225,12 +224,9 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
     let decoder = Decoder::new(head.framing);
     let continues =
         head.expects_continue && !matches!(head.framing, Framing::None | Framing::Length(0));
-    // After `Expect: 100-continue` the client may or may not send its body, so what comes next could be either; or the
-    // body is larger than what is read and dropped.
-    let is_last = continues
-        || matches!(head.framing, Framing::Length(length) if length > DROPPED_BYTES_MAX as u64);
     let reads_body = matches!(decision, Decision::Forward(_) | Decision::Collect { .. });
-    if is_last && !reads_body {
+    if continues && !reads_body {
+        // The client may or may not send its body, so what comes next could be either.
         request.afterwards = Afterwards::Close;
     }
     cx.client.input.consume(range.end);

@@ -61,7 +61,8 @@ impl Relaying {
             "GET" => Format::Ignored,
             _ => Format::of(head.field("content-type"), encoding),
         };
-        let coding = relay_head(cx.client.output, cx.core, &mut request, head, cx.now);
+        let (out, core) = (&mut *cx.client.output, &mut *cx.core);
+        let coding = relay_head(out, core, &mut request, head, rest.decoder(), cx.now);
         let (key, next) = (permit.key(), "its answer is passed on");
         if outcome.is_for_another_key() {
             log_failure(&request, key, next, &outcome, cx.core);

@@ -126,7 +126,7 @@ impl Replying {
             Stage::Body(body) => body,
             Stage::Before(before) if before.is_over(cx) => {
                 self.since = cx.now.instant;
-                before.begin(&mut self.request, cx)
+                before.begin(&mut self.request, &self.decoder, cx)
             }
             Stage::Before(_) => return self.wait(cx),
         };
@@ -239,20 +239,22 @@ impl Before {
     }
 
     /// Writes the head; what remains is the body.
-    fn begin(self, request: &mut Request, cx: &mut Cx<'_>) -> Body {
+    fn begin(self, request: &mut Request, asked_body: &Decoder, cx: &mut Cx<'_>) -> Body {
         match self {
-            Before::Held(_, reply) => begin(reply, request, cx),
+            Before::Held(_, reply) => begin(reply, request, asked_body, cx),
             Before::Round => {
                 let view = cx.core.view(cx.now);
                 let page = pages::reply(Page::Health, &view, Preferences::default());
-                begin(page.expect("the page is always there"), request, cx)
+                let page = page.expect("the page is always there");
+                begin(page, request, asked_body, cx)
             }
         }
     }
 }
 
-fn begin(reply: Reply, request: &mut Request, cx: &mut Cx<'_>) -> Body {
-    let coding = write_own_head(cx.client.output, cx.core, request, &reply, cx.now);
+fn begin(reply: Reply, request: &mut Request, asked_body: &Decoder, cx: &mut Cx<'_>) -> Body {
+    let (out, core) = (&mut *cx.client.output, &mut *cx.core);
+    let coding = write_own_head(out, core, request, &reply, asked_body, cx.now);
     match (reply.content, request.asked) {
         (Content::None, _) | (_, Asked::Head) => Body::EMPTY,
         (Content::Whole(body), Asked::Other) => Body::Whole { body, sent: 0 },

@@ -54,6 +54,13 @@ impl Rest {
         self.0.as_ref().is_some_and(|upload| !upload.is_received())
     }
 
+    /// How far the client's body has been read.
+    pub fn decoder(&self) -> &Decoder {
+        self.0
+            .as_ref()
+            .map_or(&Decoder::Done, |upload| upload.decoder())
+    }
+
     /// Gives its memory back. Returns how far the client's body has been read.
     pub fn discard(self, core: &mut Core) -> Decoder {
         self.0.map_or(Decoder::Done, |upload| core.discard(upload))

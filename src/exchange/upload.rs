@@ -167,6 +167,11 @@ impl Upload {
         self.decoder.is_done()
     }
 
+    /// How far the client's body has been read.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
     /// Whether the next byte is the client's to send.
     pub fn is_starved(&self) -> bool {
         !self.is_received() && self.kept.is_sent()

@@ -270,6 +270,36 @@ fn an_answer_before_the_body_was_read_reaches_the_client() {
 }
 
 #[test]
+fn an_early_answer_says_whether_the_connection_stays() {
+    let platform = Platform::raw(|_, line, _| {
+        while line.head().is_some() {
+            line.answer("422 No", "{}");
+        }
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    let chunk = format!(
+        "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+        (256 << 10) + 1
+    );
+    for (framing, want) in [
+        (format!("Content-Length: {}\r\n\r\n", 256 << 10), None),
+        (
+            format!("Content-Length: {}\r\n\r\n", (256 << 10) + 1),
+            Some("close"),
+        ),
+        (chunk, Some("close")),
+    ] {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /test/v1/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\n{framing}"
+        ));
+        let answer = client.answer();
+        let told = (answer.status, answer.field("connection"));
+        assert_eq!(told, (422, want), "{framing}");
+    }
+}
+
+#[test]
 fn a_connection_that_still_awaits_a_body_is_nobody_elses() {
     let platform = Platform::raw(|connection, line, seen| {
         while let Some(head) = line.head() {

@@ -8,6 +8,7 @@ use ai_api_proxy::exchange::answer::{relay_head, relay_interim, relay_switch};
 use ai_api_proxy::exchange::core::Core;
 use ai_api_proxy::exchange::request::{Afterwards, Request, Role};
 use ai_api_proxy::exchange::transfer::Coding;
+use ai_api_proxy::http::body::Decoder;
 use ai_api_proxy::http::field::Storage;
 use ai_api_proxy::http::malformed::Malformed;
 use ai_api_proxy::http::response::{self, Asked, ResponseHead};
@@ -72,7 +73,10 @@ fn check_relayed(core: &mut Core, head: &ResponseHead<'_, '_>, asked: Asked, ver
             relay_interim(&mut out, head);
             None
         }
-        _ => Some(relay_head(&mut out, core, &mut request, head, now())),
+        _ => {
+            let body = Decoder::Done;
+            Some(relay_head(&mut out, core, &mut request, head, &body, now()))
+        }
     };
     let mut written = out.unread().to_vec();
     let shown = written.escape_ascii().to_string();

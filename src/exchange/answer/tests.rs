@@ -80,7 +80,14 @@ fn relayed_whole(head: &str, change: Change) -> (String, Coding, Afterwards) {
     let head = response::parse(text.as_bytes(), &mut storage, request.asked);
     let head = head.expect("a well-formed head");
     let mut out = buffer(b"");
-    let coding = relay_head(&mut out, &mut core, &mut request, &head, now());
+    let coding = relay_head(
+        &mut out,
+        &mut core,
+        &mut request,
+        &head,
+        &Decoder::Done,
+        now(),
+    );
     (shown(&drain(&mut out)), coding, request.afterwards)
 }
 
@@ -430,7 +437,14 @@ fn heads_of_the_proxy_s_own() {
         let mut out = buffer(b"");
         let error = Reply::whole(status, "text/plain", b"").with("x-proxy-error", "code");
         let reply = Reply { content, ..error };
-        let found = write_own_head(&mut out, &mut core, &mut request, &reply, now());
+        let found = write_own_head(
+            &mut out,
+            &mut core,
+            &mut request,
+            &reply,
+            &Decoder::Done,
+            now(),
+        );
         let own = "content-type: text/plain\r\nx-proxy-error: code\r\n";
         let reason = reason_phrase(status);
         let head = format!("HTTP/1.1 {status} {reason}\r\n{DATE}{own}{ID}{want}\r\n");
