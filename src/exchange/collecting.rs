@@ -97,3 +97,35 @@ impl Collecting {
         core.finish(self.request, End::failed(reason), now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Upstream;
+    use crate::exchange::request::Role;
+    use crate::exchange::testing::{PLATFORM, buffer, core, ends, now, step_between};
+    use crate::http::framing::Framing;
+    use std::time::Duration;
+
+    #[test]
+    fn a_body_is_awaited_until_its_client_has_been_silent_for_long() {
+        let (mut core, begun) = (core("{}", PLATFORM), now());
+        let idle_timeout = core.site.settings.idle_timeout;
+        // (the time since bytes last moved, whether the wait is over)
+        for (silence, is_over) in [(Duration::ZERO, false), (idle_timeout, true)] {
+            let request = core.new_request(Role::Demo, begun);
+            let (framing, memory) = (Framing::Length(2), &core.retry_memory);
+            let upload = Upload::collecting(framing, LIMITS, &mut core.blocks, memory);
+            let exchange = Exchange::Collecting(Collecting::new(request, None, Box::new(upload)));
+            let [mut input, mut output] = [b"{".as_slice(), b""].map(buffer);
+            let client = ends(&mut input, &mut output, begun);
+            let now = begun.after(silence);
+            let (exchange, step) = step_between(exchange, client, Upstream::None, &mut core, now);
+            exchange.abort(&Reason::Idle, &mut core, now);
+            match is_over {
+                true => assert!(matches!(step, Step::Close(Reason::Idle))),
+                false => assert!(matches!(step, Step::Wait)),
+            }
+        }
+    }
+}

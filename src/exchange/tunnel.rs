@@ -187,6 +187,10 @@ mod tests {
             let upstream = Upstream::Open(platform, Origin::Fresh);
             let (next, step) = step_between(exchange, client, upstream, &mut core, now);
             exchange = next;
+            let Exchange::Tunnel(tunnel) = &exchange else {
+                unreachable!("it goes on");
+            };
+            assert_eq!(tunnel.request.first_byte_at.is_none(), of_client);
             assert_eq!(exchange.ends_with_connection(!is_taken), !is_taken);
             if is_taken {
                 exchange.abort(&Reason::Finished, &mut core, now);

@@ -97,6 +97,8 @@ fn refusals_in_their_order() {
             .expect("a message")
             .starts_with("Incorrect API key provided");
         assert_eq!(starts, code == "invalid_api_key");
+        let challenge = (status == 401).then_some("Bearer");
+        assert_eq!(answer.field("www-authenticate"), challenge, "{head}");
         let waits = code == "cooldown" || code == "hourly_limit";
         assert_eq!(answer.field("retry-after").is_some(), waits, "{code}");
         let forbids = code == "no_keys" || code == "cooldown";
