@@ -44,6 +44,22 @@ fn a_stream_is_an_answer_of_which_little_comes_and_whose_client_keeps_up() {
 }
 
 #[test]
+fn what_comes_behind_a_request_is_left_to_the_kernel_until_its_turn() {
+    let (mut core, now) = (core("{}", PLATFORM), now());
+    let (mut session, mut theirs, seen) = seen_client(now);
+    let (connection, _platform) = connection(Token(1), now);
+    let mut network = Wired(Some(connection));
+    for _ in 0..2 {
+        theirs.write_all(REQUEST).expect("there is room");
+        session.hint_client(Hints::FRESH);
+        let (_, closed) = drive(&mut session, &mut core, &mut network, now);
+        assert!(closed.is_none(), "{closed:?}");
+        assert_eq!(seen.read_bytes.get(), REQUEST.len());
+    }
+    session.close(0, &Reason::Stopping, &mut core, &mut network, now);
+}
+
+#[test]
 fn tiny_chunks_that_wait_take_no_reads_of_their_own() {
     let (mut core, now) = (core("{}", PLATFORM), now());
     let (mut session, mut theirs, seen) = seen_client(now);
