@@ -74,9 +74,11 @@ fn every_world_ends_in_order() {
         sum.cut += done.cut;
         sum.canceled += done.canceled;
         sum.probes += done.probes;
+        sum.turns_with_streams += done.turns_with_streams;
     }
     println!("{sum:?}");
     assert!(sum.answered_by_platform > 0 && sum.cut > 0 && sum.canceled > 0 && sum.probes > 0);
+    assert!(sum.turns_with_streams > 0);
 }
 
 fn number(text: &str) -> u64 {

@@ -231,6 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn a_door_that_fails_is_not_tried_again_at_once() {
+        let (now, (mut door, _, mut network, _poll)) = (now(), door());
+        door.open_max = 1;
+        let listener = door.listener.as_ref().expect("it is open");
+        let shut = socket2::SockRef::from(listener).shutdown(std::net::Shutdown::Both);
+        shut.expect("a socket may");
+        assert!(door.accept(&mut network, now).is_none());
+        assert_eq!(door.deadline(), Some(now.instant + ACCEPT_PAUSE));
+    }
+
+    #[test]
     fn who_comes_during_a_pause_is_let_in_when_it_is_over() {
         let (begun, (mut door, address, mut network, mut poll)) = (now(), door());
         door.open_max = 1;

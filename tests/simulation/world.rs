@@ -23,6 +23,8 @@ pub struct Summary {
     pub cut: u64,
     pub canceled: u64,
     pub probes: u64,
+    /// Turns at whose end some session was a stream.
+    pub turns_with_streams: usize,
 }
 
 struct World {
@@ -63,10 +65,11 @@ pub fn run(seed: u64) -> Summary {
 /// flawless.
 pub fn run_with(seed: u64, conduct: Conduct) -> Summary {
     let mut world = World::new(seed, conduct);
-    let mut turns = 0;
+    let (mut turns, mut turns_with_streams) = (0, 0);
     while !world.is_over() {
         world.turn(turns);
         turns += 1;
+        turns_with_streams += usize::from(world.server.scheduler.streams() > 0);
         assert!(
             turns < TURNS_MAX,
             "no end after {turns} turns: {}",
@@ -81,6 +84,7 @@ pub fn run_with(seed: u64, conduct: Conduct) -> Summary {
         cut: world.ledger.cut,
         canceled: world.ledger.doubtful,
         probes: world.ledger.probes,
+        turns_with_streams,
     }
 }
 
