@@ -89,7 +89,7 @@ impl Sockets {
 
     /// How many idle connections to platforms there are.
     pub fn idle_upstreams(&self) -> usize {
-        self.pool.len()
+        self.pool.count()
     }
 
     /// Closes an idle connection; false if there is none.

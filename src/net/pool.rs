@@ -126,12 +126,8 @@ impl Pool {
     }
 
     /// How many connections are idle.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.stacks.iter().map(VecDeque::len).sum()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -150,7 +146,7 @@ mod tests {
             let connection = Connection::new(Transport::Nobody, Token(0), Hints::FRESH, opened);
             let closed = pool.release(0, connection, opened.after(age));
             assert_eq!(
-                (closed.is_none(), pool.len()),
+                (closed.is_none(), pool.count()),
                 (is_kept, usize::from(is_kept))
             );
         }

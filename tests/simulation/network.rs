@@ -112,7 +112,7 @@ impl Wires {
     }
 
     pub fn idle_count(&self) -> usize {
-        self.pool.len()
+        self.pool.count()
     }
 
     pub fn dial_count(&self) -> usize {
