@@ -181,8 +181,8 @@ impl Shown {
                 shown.fields |= 1 << place;
             }
         }
-        let pairs = head.target.query.into_iter().flat_map(pairs);
-        for value in pairs.filter_map(key_parameter) {
+        let query = head.target.query.unwrap_or_default();
+        for value in query.split('&').filter_map(key_parameter) {
             let mut decoded = [0; KEY_BYTES_MAX];
             if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
                 shown.in_query |= shown.look_at(&decoded[..length], QUERY_RANK, clients);
@@ -246,10 +246,6 @@ fn without_format<'v>(value: &'v [u8], route: &Route) -> &'v [u8] {
     stripped.unwrap_or(value)
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = &str> {
-    query.split('&')
-}
-
 /// The value of a `key` parameter, as whoever decodes its name reads it. There may be several: a leftover one does not
 /// hide the real one.
 fn key_parameter(pair: &str) -> Option<&str> {
@@ -262,7 +258,8 @@ fn key_parameter(pair: &str) -> Option<&str> {
 
 /// The query without its `key` parameters, in pieces that are to be joined by `&`.
 pub fn query_without_key(query: &str) -> impl Iterator<Item = &str> {
-    pairs(query).filter(|pair| key_parameter(pair).is_none())
+    let pairs = query.split('&');
+    pairs.filter(|pair| key_parameter(pair).is_none())
 }
 
 /// Returns the decoded length, if there is room for it.

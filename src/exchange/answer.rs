@@ -41,17 +41,17 @@ static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-reset-requests",
 ];
 
-/// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written. `asked_body` tells
+/// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written. `request_body` tells
 /// how far the request's body has been read.
 pub fn write_own_head(
     out: &mut Buffer,
     core: &mut Core,
     request: &mut Request,
     reply: &Reply,
-    asked_body: &Decoder,
+    request_body: &Decoder,
     now: Now,
 ) -> Coding {
-    settle_afterwards(core, request, asked_body);
+    settle_afterwards(core, request, request_body);
     put_status_line(out, reply.status, reason_phrase(reply.status).as_bytes());
     put_field(out, "date", core.date(now));
     for (name, value) in &reply.fields {
@@ -82,16 +82,16 @@ pub fn write_own_head(
     coding
 }
 
-/// Writes a platform's final head for the client. Returns how its body is to be written. `asked_body` is as above.
+/// Writes a platform's final head for the client. Returns how its body is to be written. `request_body` is as above.
 pub fn relay_head(
     out: &mut Buffer,
     core: &mut Core,
     request: &mut Request,
     head: &ResponseHead<'_, '_>,
-    asked_body: &Decoder,
+    request_body: &Decoder,
     now: Now,
 ) -> Coding {
-    settle_afterwards(core, request, asked_body);
+    settle_afterwards(core, request, request_body);
     put_status_line(out, head.status, head.reason);
     let mut seen_date = false;
     let mut seen_id = false;
@@ -231,11 +231,10 @@ fn put_framing(out: &mut Buffer, request: &mut Request, head: &ResponseHead<'_, 
 
 /// An answer is the connection's last, and says so (RFC 9112 section 9.6), during a stop and where more of the request's
 /// body is to come than is read and dropped: the next request would be lost.
-fn settle_afterwards(core: &Core, request: &mut Request, asked_body: &Decoder) {
-    let is_long = asked_body.announced() > DROPPED_BYTES_MAX as u64;
-    match core.phase {
-        Phase::Serving if !is_long => {}
-        Phase::Serving | Phase::Draining { .. } => request.afterwards = Afterwards::Close,
+fn settle_afterwards(core: &Core, request: &mut Request, request_body: &Decoder) {
+    let is_long = request_body.announced() > DROPPED_BYTES_MAX as u64;
+    if is_long || matches!(core.phase, Phase::Draining { .. }) {
+        request.afterwards = Afterwards::Close;
     }
 }
 

@@ -239,22 +239,22 @@ impl Before {
     }
 
     /// Writes the head; what remains is the body.
-    fn begin(self, request: &mut Request, asked_body: &Decoder, cx: &mut Cx<'_>) -> Body {
+    fn begin(self, request: &mut Request, request_body: &Decoder, cx: &mut Cx<'_>) -> Body {
         match self {
-            Before::Held(_, reply) => begin(reply, request, asked_body, cx),
+            Before::Held(_, reply) => begin(reply, request, request_body, cx),
             Before::Round => {
                 let view = cx.core.view(cx.now);
                 let page = pages::reply(Page::Health, &view, Preferences::default());
                 let page = page.expect("the page is always there");
-                begin(page, request, asked_body, cx)
+                begin(page, request, request_body, cx)
             }
         }
     }
 }
 
-fn begin(reply: Reply, request: &mut Request, asked_body: &Decoder, cx: &mut Cx<'_>) -> Body {
+fn begin(reply: Reply, request: &mut Request, request_body: &Decoder, cx: &mut Cx<'_>) -> Body {
     let (out, core) = (&mut *cx.client.output, &mut *cx.core);
-    let coding = write_own_head(out, core, request, &reply, asked_body, cx.now);
+    let coding = write_own_head(out, core, request, &reply, request_body, cx.now);
     match (reply.content, request.asked) {
         (Content::None, _) | (_, Asked::Head) => Body::EMPTY,
         (Content::Whole(body), Asked::Other) => Body::Whole { body, sent: 0 },
