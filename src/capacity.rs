@@ -1,4 +1,4 @@
-//! How many clients the file descriptors suffice for. It knows no socket.
+//! How many clients and probes the file descriptors suffice for. It knows no socket of theirs.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
