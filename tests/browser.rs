@@ -193,8 +193,7 @@ fn a_platform_that_nobody_reaches_is_not_called_healthy() {
     let proxy = Proxy::start(
         &json!([{"name": "gone", "base_url": nobody, "keys": ["gone-key-number-one"]}]),
     );
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&headline("1 of 1 key got no good answer"), SOON);
     let card = chrome.value("document.querySelector('#platforms .platform').innerText");
     let card = card.to_string();
@@ -215,8 +214,7 @@ fn a_check_that_nobody_answers_is_not_called_healthy() {
         Next::Await
     });
     let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&headline("The one key is usable"), SOON);
     is_gone.store(true, Ordering::SeqCst);
     chrome.value(
@@ -251,8 +249,7 @@ fn folds_many_client_keys_to_those_that_matter() {
         &json!([{"name": "odd", "base_url": platform.base_url(), "keys": ["odd-key-number-one"]}]),
     );
     assert_eq!(proxy.ask("/odd/models"), 200);
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     let rows = "document.querySelectorAll('#clients tbody tr')";
     chrome.wait_for(&format!("{rows}.length === 20"), SOON);
     chrome.wait_for(&format!("{rows}[0].innerText.startsWith('used up')"), SOON);
@@ -280,8 +277,7 @@ fn no_window_is_too_narrow_and_no_name_too_long() {
         ]),
     );
     proxy.ask("/odd/models");
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&headline("The one key is usable"), SOON);
     chrome.wait_for(&rows_shown(1), SOON);
     chrome.wait_for(
@@ -326,8 +322,7 @@ fn says_so_where_scripts_are_off() {
 #[test]
 fn comes_back_after_a_restart_of_the_proxy() {
     let mut proxy = Proxy::start(&demo());
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&line("Live"), SOON);
     chrome.value("window.same = true");
 
@@ -352,8 +347,7 @@ fn comes_back_after_a_restart_of_the_proxy() {
 #[test]
 fn figures_that_are_switched_off_come_back_with_the_switch() {
     let mut proxy = Proxy::start(&demo());
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&headline("1 of 3 keys is rejected"), SOON);
 
     proxy.configure(json!({"enable_json": false}));
@@ -459,8 +453,7 @@ fn asks_for_no_key_where_none_would_do() {
 #[test]
 fn sizes_are_never_a_thousand_times_too_small() {
     let proxy = Proxy::start(&demo());
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     for (call, want) in [
         ("bytes(999)", "999 B"),
         ("bytes(1034240)", "1,010 KiB"),
@@ -488,8 +481,7 @@ fn requests_that_look_alike_are_shown_one_by_one() {
     for _ in 0..12 {
         assert_eq!(client.answer().status, 401);
     }
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(
         "document.querySelectorAll('#recent tbody tr').length === 12",
         SOON,
@@ -509,12 +501,18 @@ fn an_answer_that_was_cut_is_no_good_one() {
     ));
     client.head();
     client.rest();
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(
         "document.querySelector('#recent tbody tr[data-level=bad]')?.innerText.includes('200 upstream_error') ?? false",
         SOON,
     );
+}
+
+/// A browser with the dashboard of `proxy`.
+fn dashboard(proxy: &Proxy) -> Chrome {
+    let mut chrome = Chrome::open();
+    chrome.visit(&proxy.url("/dashboard"));
+    chrome
 }
 
 fn unlock(chrome: &mut Chrome, key: &str) {

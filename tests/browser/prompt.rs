@@ -61,8 +61,7 @@ fn a_prompt_needs_no_model_and_is_heard_to_its_end() {
     let (platform, answer) = paced();
     let config = json!({"enable_key_validation": false});
     let proxy = Proxy::with(config, &json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&line("Live"), SOON);
     chrome.value("document.getElementById('prompt-send').click()");
     send(&answer, &words("Hello."));
@@ -94,8 +93,7 @@ fn a_prompt_can_be_stopped_while_it_awaits_the_models() {
         Next::Await
     });
     let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&line("Live"), SOON);
     ask(&mut chrome, "typed");
     chrome.wait_for(&facts("Finished"), SOON);
@@ -115,8 +113,7 @@ fn a_prompt_can_be_stopped_while_it_awaits_the_models() {
 fn an_answer_is_followed_unless_its_reader_has_scrolled_up() {
     let (platform, answer) = paced();
     let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&line("Live"), SOON);
     ask(&mut chrome, "typed");
     let scroll = |chrome: &mut Chrome, place: &str| {
@@ -155,8 +152,7 @@ fn a_model_leaves_with_its_platform() {
         entry
     };
     let proxy = Proxy::start(&json!([entry("one"), entry("other")]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&headline("All 2 keys are usable"), SOON);
     let chosen = "document.getElementById('prompt-platform').value";
     let model = "document.getElementById('prompt-model').value";
@@ -200,8 +196,7 @@ fn what_a_prompt_gets_is_shown_whatever_its_form() {
         Next::Await
     });
     let proxy = Proxy::start(&json!([platform.entry(&["key-number-one"])]));
-    let mut chrome = Chrome::open();
-    chrome.visit(&proxy.url("/dashboard"));
+    let mut chrome = dashboard(&proxy);
     chrome.wait_for(&headline("The one key is usable"), SOON);
     for (model, end, words) in [
         ("parts", "Finished", "in parts"),
