@@ -138,9 +138,14 @@ fn each_piece_is_passed_on_as_it_comes() {
 fn a_large_body_needs_little_memory_however_slowly_it_is_read() {
     const SIZE: usize = 100 << 20;
     let platform = Platform::raw(|_, line, _| {
-        let Some(head) = line.head() else { return };
-        if head.contains("/v1/probe") {
-            return line.answer("200 OK", "{}");
+        let mut head = line.head();
+        // A connection that ended after the probe, unannounced, could have been given to the upload, which is sent once.
+        while head.as_ref().is_some_and(|head| head.contains("/v1/probe")) {
+            line.answer("200 OK", "{}");
+            head = line.head();
+        }
+        if head.is_none() {
+            return;
         }
         let mut sum = 0_u64;
         let mut left = SIZE;
