@@ -13,8 +13,13 @@ use super::reason::Reason;
 use super::request::Request;
 use super::transfer::{Coding, Sink, Stopped, transfer};
 
-/// A body of at least this size that is not kept counts as large.
+/// A body of at least this size that is not kept whole counts as large.
 const LARGE_BYTES_MIN: u64 = 256 * 1024;
+
+/// How much is kept of a body that is too large to be kept whole. Until a platform's first word can have come, the kernel
+/// takes some 90 KB for a connection that has carried little, and our output one buffer; for one that has carried much it
+/// may take the whole body. Keeping a megabyte was seen to cost a seventh of the CPU.
+const BEGINNING_BYTES_MAX: u64 = 256 * 1024;
 
 /// What one request sends.
 pub struct Upload {
@@ -30,7 +35,7 @@ pub struct Upload {
 /// How much is kept of a request.
 #[derive(Clone, Copy)]
 enum Keeps {
-    /// All of it: it can be sent again.
+    /// All that has come of it: it can be sent again.
     All,
     /// The head, and of the body what the platform has not taken yet.
     Unsent,
@@ -39,7 +44,7 @@ enum Keeps {
 /// How much of one request's body is accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// A body up to this size is kept.
+    /// A body up to this size is kept whole.
     pub kept_bytes_max: u64,
     /// A larger body is refused.
     pub content_bytes_max: u64,
@@ -80,6 +85,10 @@ impl Upload {
             Framing::None | Framing::Chunked | Framing::Close => 0,
         };
         let fits = expected <= limits.kept_bytes_max && memory.has_room(expected, expected);
+        let kept_bytes_max = match fits {
+            true => limits.kept_bytes_max,
+            false => limits.kept_bytes_max.min(BEGINNING_BYTES_MAX),
+        };
         Upload {
             decoder: Decoder::new(framing),
             coding: match framing {
@@ -87,12 +96,12 @@ impl Upload {
                 Framing::None | Framing::Length(_) | Framing::Close => Coding::Identity,
             },
             kept: Kept::new(head, blocks, memory),
-            keeps: match fits {
-                true => Keeps::All,
-                false => Keeps::Unsent,
-            },
+            keeps: Keeps::All,
             received: 0,
-            limits,
+            limits: Limits {
+                kept_bytes_max,
+                ..limits
+            },
         }
     }
 
@@ -132,19 +141,11 @@ impl Upload {
         }
     }
 
-    /// Whether everything received of the body is still there.
-    fn is_kept(&self) -> bool {
-        match self.keeps {
-            Keeps::All => true,
-            Keeps::Unsent => false,
-        }
-    }
-
     /// Whether a connection that has been used before may carry this upload. If the platform is just closing it, a body
-    /// that is not kept is lost; compared with a large one, a handshake costs little.
+    /// that is not kept whole may be lost; compared with a large one, a handshake costs little.
     pub fn connection_reuse(&self) -> Reuse {
         match self.decoder {
-            Decoder::Length(left) if left >= LARGE_BYTES_MIN && !self.is_kept() => Reuse::Recent,
+            Decoder::Length(left) if left >= LARGE_BYTES_MIN && self.outgrows() => Reuse::Recent,
             Decoder::Length(_) | Decoder::Chunked(_) | Decoder::Close | Decoder::Done => Reuse::Yes,
         }
     }
@@ -219,12 +220,12 @@ impl Upload {
             stopped = receive(decoder, received, input, &mut keeper, self.coding, request)?;
             self.check_size()?;
         }
-        // What arrives before there is a connection is kept whole: that connection may come to nothing.
-        if output.is_some() && !self.keeps_more(input, memory) {
-            self.stop_keeping();
-        }
         if let Some(output) = output.as_deref_mut() {
             self.kept.hand_on(output);
+            // Until the platform has taken what is kept, no more is read, and the request can be sent again.
+            if self.kept.is_sent() && !self.keeps_more(input, memory) {
+                self.stop_keeping();
+            }
         }
         match (self.keeps, output) {
             (Keeps::All, _) if stopped == Stopped::Done && !self.is_done() => Ok(Stopped::Full),
@@ -277,6 +278,12 @@ impl Upload {
             }
             Keeps::Unsent => false,
         }
+    }
+
+    /// Whether the body is larger than what is kept of it at most, as far as its length is known.
+    fn outgrows(&self) -> bool {
+        let size = self.received.saturating_add(self.decoder.announced());
+        size > self.limits.kept_bytes_max
     }
 
     /// Bytes that are announced count as if they had been received.

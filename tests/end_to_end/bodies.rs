@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use serde_json::json;
 
+use crate::support::PATIENCE;
 use crate::support::platform::{Next, Platform, Seen};
 use crate::support::proxy::{Proxy, ROOT_KEY};
 
@@ -96,6 +97,44 @@ fn each_size_and_framing_arrives_whole() {
             assert_eq!(client.answer().body, body, "{path} {size} chunked");
         }
     }
+}
+
+/// Platforms refuse a key as soon as they have seen the head.
+#[test]
+fn a_large_upload_that_is_refused_early_goes_on_with_the_next_key() {
+    const SIZE: usize = 2 << 20;
+    const BEGUN: usize = 100_000;
+    let (told, tries) = mpsc::channel();
+    let platform = Platform::raw(move |_, line, _| {
+        while let Some(head) = line.head() {
+            if !head.starts_with("POST") {
+                line.answer("200 OK", "{}");
+                continue;
+            }
+            let mut body = line.bytes(BEGUN).expect("its beginning");
+            let is_refused = head.contains("key-limited");
+            told.send(is_refused).expect("the test goes on");
+            if is_refused {
+                line.answer("429 Slow Down", "{}");
+                line.end();
+                return;
+            }
+            body.extend(line.bytes(SIZE - BEGUN).expect("its rest"));
+            let is_whole = body == pattern(SIZE);
+            line.answer("200 OK", if is_whole { "whole" } else { "wrong" });
+        }
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["key-limited-a", "key-good-b"])]));
+    let body = pattern(SIZE);
+    let mut client = proxy.connect();
+    client.send(post("x", &format!("Content-Length: {SIZE}")));
+    client.send(&body[..BEGUN]);
+    for is_refused in [true, false] {
+        assert_eq!(tries.recv_timeout(PATIENCE), Ok(is_refused));
+    }
+    client.send(&body[BEGUN..]);
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (200, "whole"));
 }
 
 #[test]

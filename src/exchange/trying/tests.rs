@@ -195,6 +195,30 @@ fn a_pooled_connection_that_died_unused_is_replaced_by_a_fresh_one() {
     Exchange::Trying(trying).abort(&Reason::ClientGone, &mut core, now);
 }
 
+/// Of a body that is too large to be kept whole, the beginning has been sent.
+#[test]
+fn a_large_upload_survives_a_pooled_connection_that_was_closing() {
+    let mut core = testing::core("{}", PLATFORM);
+    let now = testing::now();
+    let (request, permit) = testing::permitted(&mut core, now);
+    let (framing, limits) = (Framing::Length(2 << 20), Limits::of(&core.site));
+    let upload = Upload::new(b"", framing, limits, &mut core.blocks, &core.retry_memory);
+    let next = Trying::begin(request, Box::new(upload), vec![], permit, now).0;
+    let [mut from_client, mut to_client] = [&[b'a'; 50_000][..], b""].map(buffer);
+    let [mut input, mut output] = [b"".as_slice(); 2].map(buffer);
+    let client = ends(&mut from_client, &mut to_client, now);
+    let upstream = Ends {
+        ended: Some(Ended::Broken(std::io::ErrorKind::ConnectionReset)),
+        ..ends(&mut input, &mut output, now)
+    };
+    let upstream = Upstream::Open(upstream, Origin::Pooled);
+    let (next, step) = step_between(next, client, upstream, &mut core, now);
+    assert!(output.len() > 50_000, "it has been handed on");
+    let is_dialed = matches!(step, Step::Dial { .. });
+    next.abort(&Reason::ClientGone, &mut core, now);
+    assert!(is_dialed, "nothing of it is lost");
+}
+
 #[test]
 fn a_try_that_failed_counts_as_one_and_not_as_a_refusal() {
     let mut core = testing::core("{}", PLATFORM);

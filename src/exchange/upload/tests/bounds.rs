@@ -1,6 +1,7 @@
 //! How much is kept of a request, and what becomes of it.
 
 use super::*;
+use crate::base::buffer::BUFFER_BYTES;
 
 /// Much more of a body that has outgrown its bound may still arrive, and slowly.
 #[test]
@@ -20,8 +21,8 @@ fn what_streams_through_holds_no_memory() {
             bench.pump().expect("within its bounds");
             bench.output.consume(bench.output.len());
         }
-        assert_eq!(bench.held_bytes() > 0, bench.upload.is_kept());
-        assert_eq!(bench.upload.is_kept(), kept_bytes_max > 200_000);
+        assert_eq!(bench.held_bytes() > 0, bench.upload.is_repeatable());
+        assert_eq!(bench.upload.is_repeatable(), kept_bytes_max > 200_000);
         bench.discard();
     }
 }
@@ -45,7 +46,7 @@ fn all_kept_bodies_together_stay_within_their_bound() {
         bench.output.consume(bench.output.len());
         bench.pump().expect("within its bounds");
     }
-    assert!(bench.upload.is_done() && !bench.upload.is_kept());
+    assert!(bench.upload.is_done() && !bench.upload.is_repeatable());
     drop(others);
     bench.discard();
 }
@@ -86,6 +87,52 @@ fn what_came_before_a_connection_outlasts_one_that_comes_to_nothing() {
         assert!(!bench.upload.is_repeatable());
         let sent = drain(&mut bench.output);
         assert_eq!(body_of(Framing::Chunked, &sent), "abcdefghi");
+        bench.discard();
+    }
+}
+
+#[test]
+fn the_beginning_of_a_body_that_is_too_large_can_be_sent_again_until_more_has_been_sent() {
+    let body: Vec<u8> = (0..1_000_000_u32).map(|byte| (byte % 251) as u8).collect();
+    // (how much may be kept of this body, and of all together; how much of it is)
+    for (kept_bytes_max, memory_max, bound) in [
+        (900_000, 10_000_000, BEGINNING_BYTES_MAX),
+        (2_000_000, 1_000_000, BEGINNING_BYTES_MAX),
+        (100_000, 10_000_000, 100_000),
+        (900_000, 200_000, 0),
+    ] {
+        let limits = Limits {
+            kept_bytes_max,
+            content_bytes_max: 1_000_000,
+            ..PLENTY
+        };
+        let mut bench = Bench::new(Framing::Length(1_000_000), limits, memory_max);
+        bench.begin();
+        let mut given = 0;
+        // The platform takes nothing.
+        for _ in 0..20 {
+            given += bench.input.append(&body[given..]);
+            bench.pump().expect("within its bounds");
+        }
+        assert!(!bench.input.is_empty(), "the client waits");
+        let used = bench.core.retry_memory.used();
+        assert!(
+            bench.upload.is_repeatable() && used >= bound,
+            "{used} {bound}"
+        );
+        assert!(used <= memory_max && used <= bound + 2 * BUFFER_BYTES as u64);
+        drain(&mut bench.output);
+        bench.begin();
+        let mut sent = Vec::new();
+        while !bench.upload.is_done() {
+            given += bench.input.append(&body[given..]);
+            bench.pump().expect("within its bounds");
+            sent.extend(drain(&mut bench.output));
+            let all_kept = bench.core.retry_memory.used() as usize + SENT_HEAD.len();
+            assert_eq!(bench.upload.is_repeatable(), sent.len() <= all_kept);
+        }
+        assert!(sent.ends_with(&body) && sent.len() == SENT_HEAD.len() + body.len());
+        assert_eq!((bench.held_bytes(), bench.core.retry_memory.used()), (0, 0));
         bench.discard();
     }
 }
