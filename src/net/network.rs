@@ -1,6 +1,5 @@
 //! Who owns which socket, and how connections to platforms are obtained and given back.
 
-use std::io::Read;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -313,16 +312,16 @@ pub fn stays_idle(connection: &mut Connection, blocks: &mut BlockPool, now: Now)
         && connection.undecrypted_bytes() <= IDLE_UNDECRYPTED_MAX
 }
 
-/// Random bits from the operating system, for seeds.
+/// Random bits from the operating system, for seeds. They are asked for as TLS does, without a file.
 ///
 /// # Errors
-/// If `/dev/urandom` cannot be read; the error names it.
+/// If the operating system has none.
 pub fn random_seed() -> std::io::Result<u64> {
-    const SOURCE: &str = "/dev/urandom";
     let mut bytes = [0; 8];
-    std::fs::File::open(SOURCE)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|error| std::io::Error::new(error.kind(), format!("{SOURCE}: {error}")))?;
+    let source = rustls::crypto::ring::default_provider().secure_random;
+    source
+        .fill(&mut bytes)
+        .map_err(|_| std::io::Error::other("the operating system has no random bits"))?;
     Ok(u64::from_le_bytes(bytes))
 }
 
