@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::base::now::Now;
 use crate::config::watch::Watch;
-use crate::config::{self, Config, Finding, Findings, Settings, settings};
+use crate::config::{self, Config, Finding, Findings, Settings, environment, settings};
 use crate::exchange::core::Core;
 use crate::journal::Journal;
 use crate::policy::keyring::Keyring;
@@ -66,7 +66,7 @@ impl Reloader {
     /// Reads the files and takes them up. If anything is wrong, the configuration in force stays.
     pub fn reload(&mut self, core: &mut Core, now: Now) {
         self.watch.take();
-        let config = config::load(&self.dir, &|name| std::env::var(name).ok());
+        let config = config::load(&self.dir, &environment::of_process);
         let outcome = match config {
             Ok(config) => self.take_up(config, core, now),
             Err(findings) => {

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use crate::capacity::Capacity;
 use crate::config::watch::Watch;
-use crate::config::{self, Config, Finding, Findings, settings};
+use crate::config::{self, Config, Finding, Findings, environment, settings};
 use crate::exchange::core::Core;
 use crate::ledger::Ledger;
 use crate::listen;
@@ -95,7 +95,7 @@ fn read(dir: &Path) -> Result<Config, String> {
     let shown = dir.display();
     // `dir/.` and not `dir`: resolving it takes search permission on the folder.
     match std::fs::metadata(dir.join(".")) {
-        Ok(_) => Ok(config::read(dir, &|name| std::env::var(name).ok())),
+        Ok(_) => Ok(config::read(dir, &environment::of_process)),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             Err(format!("{shown} is not a folder; name one with --dir"))
         }

@@ -77,6 +77,11 @@ impl<'e> Environment<'e> {
     }
 }
 
+/// A variable of the process's own environment. What is not UTF-8 in it becomes U+FFFD, which no key may hold.
+pub fn of_process(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 fn read_text(dir: &Path, findings: &mut Findings) -> String {
     let bytes = match file::read(&dir.join(FILE)) {
         Ok(bytes) => bytes,

@@ -209,6 +209,21 @@ fn check_tells_all_at_once() {
     fs::remove_dir_all(&folder).expect("it was there");
 }
 
+/// A variable that is set, but not as UTF-8, is not called unset.
+#[test]
+fn a_variable_that_is_no_text_is_a_problem_of_its_key() {
+    let mut proxy = Proxy::prepare(
+        json!({}),
+        &json!([]),
+        &json!([{"name": "a", "base_url": "demo:", "keys": ["LATIN_1_KEYS"]}]),
+    );
+    proxy.begin_after("export LATIN_1_KEYS=$'sk-\\xe9'");
+    let line = proxy.log().await_line("LATIN_1_KEYS");
+    let want = "platform.json: [0].keys[0]: the variable LATIN_1_KEYS: holds a space, a control character or a letter outside ASCII";
+    assert!(line.starts_with(want), "{line}");
+    assert_eq!(proxy.exit_status().code(), Some(1));
+}
+
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_refused_and_waited_for_by_nobody() {
     let proxy = Proxy::start(&json!([
