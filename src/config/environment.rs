@@ -123,6 +123,6 @@ fn describe(error: &dotenvy::Error, last: usize) -> (String, String) {
     };
     let line = (last + 1).saturating_sub(piece.lines().count());
     let path = format!("line {line}");
-    let problem = "cannot be read; write NAME=value with letters, digits and _ in the name, or NAME=\"value\" where a blank or a quote is in the value";
+    let problem = "cannot be read; write NAME=value with letters, digits and _ in the name; NAME='value' where a blank, \", \\ or $ is in the value, and NAME=\"value\" where a ' is";
     (path, problem.to_string())
 }

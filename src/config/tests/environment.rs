@@ -1,6 +1,7 @@
 //! Where a platform's keys come from: the process, then `.env`, then the entry itself.
 
 use super::*;
+use crate::base::secret::Secret;
 
 /// `.env`, the process's variables and the platform's `keys`; then the resulting keys, and what is reported.
 struct Row {
@@ -17,6 +18,8 @@ const EMPTY: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is empty: i
 
 const HIDDEN: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS has another value in .env; the process environment's counts, so remove one of the two";
 const QUOTED: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS: the quotes are sent as part of the key; leave them out";
+
+const UNREADABLE: &str = "cannot be read; write NAME=value with letters, digits and _ in the name; NAME='value' where a blank, \", \\ or $ is in the value, and NAME=\"value\" where a ' is";
 
 const REFERENCE: &str =
     "warning: @keys[0]: sent as a key, as it stands; write a variable's name without $ and braces";
@@ -271,7 +274,30 @@ fn lines_of_the_file_that_cannot_be_read() {
     ] {
         let found = lines(&load_files(&[(".env", file)], &[]));
         assert_eq!(found.len(), 1, "{found:?}");
-        let problem = "cannot be read; write NAME=value with letters, digits and _ in the name, or NAME=\"value\" where a blank or a quote is in the value";
-        assert_eq!(found, [format!(".env: {want}: {problem}")]);
+        assert_eq!(found, [format!(".env: {want}: {UNREADABLE}")]);
+    }
+}
+
+/// What the message about such a line says helps.
+#[test]
+fn values_that_need_quotes() {
+    for (value, quoted) in [
+        ("sk-1, sk-2", "'sk-1, sk-2'"),
+        (r#"sk"1"#, r#"'sk"1'"#),
+        (r"sk\1", r"'sk\1'"),
+        (r#""$sk""#, "'$sk'"),
+        ("sk'1", r#""sk'1""#),
+    ] {
+        let found = lines(&load_files(&[(".env", &format!("A={value}"))], &[]));
+        assert_eq!(found, [format!(".env: line 1: {UNREADABLE}")], "{value}");
+        let text = r#"[{"name": "p", "base_url": "https://h.example", "keys": ["A"]}]"#;
+        let file = format!("A={quoted}");
+        let config = valid(&[("platform.json", text), (".env", &file)], &[]);
+        let keys: Vec<&str> = config.platforms[0]
+            .keys
+            .iter()
+            .map(Secret::expose)
+            .collect();
+        assert_eq!(keys.join(", "), quoted[1..quoted.len() - 1], "{quoted}");
     }
 }
