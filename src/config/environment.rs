@@ -11,6 +11,9 @@ use crate::base::file;
 
 pub const FILE: &str = ".env";
 
+const TWICE: &str = "the variable is set further up, which counts; keep one of the two";
+const BARE_REFERENCE: &str = "$ outside single quotes begins a variable's name, which ends before any _; write ${NAME} for a variable, or NAME='value' where a $ is in the value";
+
 /// Where the values of variables come from.
 pub struct Environment<'e> {
     process: &'e dyn Fn(&str) -> Option<String>,
@@ -32,25 +35,30 @@ impl<'e> Environment<'e> {
         let text = read_text(dir, findings) + "\n";
         // dotenvy skips a byte order mark only where it sets the process's own variables.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let count = Cell::new(0);
+        let read_to = Cell::new(0);
         let lines = Lines {
-            rest: text.as_bytes(),
-            count: &count,
+            text: text.as_bytes(),
+            read_to: &read_to,
         };
+        let (mut begin, mut line) = (0, 0);
         for pair in dotenvy::from_read_iter(lines) {
+            let entry = &text[begin..read_to.get()];
+            begin = read_to.get();
+            line += entry.lines().count();
             match pair {
-                Ok((name, value)) => match file.entry(name) {
-                    Entry::Vacant(free) => drop(free.insert(value)),
-                    // The first value counts, as in dotenvy.
-                    Entry::Occupied(_) => {
-                        let text =
-                            "the variable is set further up, which counts; keep one of the two";
-                        let line = format!("line {}", count.get());
-                        findings.warning(&line, text.to_string());
+                Ok((name, value)) => {
+                    let path = format!("line {line}");
+                    if holds_bare_reference(entry) {
+                        findings.warning(&path, BARE_REFERENCE.to_string());
                     }
-                },
+                    match file.entry(name) {
+                        Entry::Vacant(free) => drop(free.insert(value)),
+                        // The first value counts, as in dotenvy.
+                        Entry::Occupied(_) => findings.warning(&path, TWICE.to_string()),
+                    }
+                }
                 Err(error) => {
-                    let (path, problem) = describe(&error, count.get());
+                    let (path, problem) = describe(&error, line);
                     findings.problem(&path, problem);
                 }
             }
@@ -97,22 +105,43 @@ fn read_text(dir: &Path, findings: &mut Findings) -> String {
     })
 }
 
-/// A text that is read a line at a time, so that a problem is in what was read last.
+/// A text that is read a line at a time, so that a problem or a value is in what was read last.
 struct Lines<'t> {
-    rest: &'t [u8],
-    count: &'t Cell<usize>,
+    text: &'t [u8],
+    read_to: &'t Cell<usize>,
 }
 
 impl Read for Lines<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let line = self.rest.split_inclusive(|byte| *byte == b'\n').next();
+        let rest = &self.text[self.read_to.get()..];
+        let line = rest.split_inclusive(|byte| *byte == b'\n').next();
         let length = line.unwrap_or_default().read(buffer)?;
-        let (read, rest) = self.rest.split_at(length);
-        self.rest = rest;
-        let ended = usize::from(read.ends_with(b"\n"));
-        self.count.set(self.count.get() + ended);
+        self.read_to.set(self.read_to.get() + length);
         Ok(length)
     }
+}
+
+/// Whether a `$` in an entry begins `$NAME` to dotenvy, which takes letters and digits for the name, but no `_`. Comments
+/// may stand before and behind the entry.
+fn holds_bare_reference(entry: &str) -> bool {
+    let mut open_quote = None;
+    let mut former = '\n';
+    let mut letters = entry.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match (open_quote, letter) {
+            (Some(open), _) if letter == open => open_quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => drop(letters.next()),
+            (_, '$') if letters.peek() != Some(&'{') => return true,
+            (None, '\'' | '"') => open_quote = Some(letter),
+            (None, '#') if former.is_whitespace() => {
+                while letters.next_if(|letter| *letter != '\n').is_some() {}
+            }
+            (_, _) => {}
+        }
+        former = letter;
+    }
+    false
 }
 
 /// Where the error is and what it is, without the line itself, which may hold a key. What dotenvy calls the line is the

@@ -308,6 +308,7 @@ fn mistakes() -> Vec<(&'static str, String)> {
         format!("NAME={STRANGE} and more"),
         format!("NAME=\"{STRANGE}"),
         format!("NAME='{STRANGE}"),
+        format!("NAME={STRANGE}$x"),
         format!("export {STRANGE}"),
     ] {
         mistakes.push((".env", text));

@@ -19,6 +19,8 @@ const EMPTY: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS is empty: i
 const HIDDEN: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS has another value in .env; the process environment's counts, so remove one of the two";
 const QUOTED: &str = "warning: @keys[0]: the variable OPENAI_API_KEYS: the quotes are sent as part of the key; leave them out";
 
+const BARE_ON_2: &str = "warning: .env: line 2: $ outside single quotes begins a variable's name, which ends before any _; write ${NAME} for a variable, or NAME='value' where a $ is in the value";
+
 const UNREADABLE: &str = "cannot be read; write NAME=value with letters, digits and _ in the name; NAME='value' where a blank, \", \\ or $ is in the value, and NAME=\"value\" where a ' is";
 
 const REFERENCE: &str =
@@ -41,7 +43,7 @@ const fn row(
 
 const NAME: &str = r#"["OPENAI_API_KEYS"]"#;
 
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 37] = [
     row(
         "OPENAI_API_KEYS=sk-1\nOTHER=x\nOPENAI_API_KEYS=sk-2",
         NAME,
@@ -49,6 +51,30 @@ const ROWS: [Row; 33] = [
         &[
             "warning: .env: line 3: the variable is set further up, which counts; keep one of the two",
         ],
+    ),
+    row(
+        "OTHER_KEY=sk-1\nOPENAI_API_KEYS=$OTHER_KEY",
+        NAME,
+        &["_KEY"],
+        &[BARE_ON_2],
+    ),
+    row(
+        "OTHER_KEY=sk-1\nOPENAI_API_KEYS=\"${OTHER_KEY}, sk-2\"\n",
+        NAME,
+        &["sk-1", "sk-2"],
+        &[],
+    ),
+    row(
+        "# don't: $x\n#'$x\nOPENAI_API_KEYS=s'$\"k'\"-\\$'1\"\\$# # $x '$x\n",
+        NAME,
+        &["s$\"k-$'1$#"],
+        &[],
+    ),
+    row(
+        "OPENAI_API_KEYS=sk-1\nOTHER=\"it's # $x .\"\n",
+        NAME,
+        &["sk-1"],
+        &[BARE_ON_2],
     ),
     row("", r#"["sk-1"]"#, &["sk-1"], &[]),
     row("OPENAI_API_KEYS=sk-1", NAME, &["sk-1"], &[]),
