@@ -157,11 +157,13 @@ fn read_expiry(fields: &mut Fields<'_, '_>) -> Option<u64> {
 fn read_whitelist(fields: &mut Fields<'_, '_>, platforms: Option<&[&str]>) -> Option<Vec<String>> {
     let enabled = fields.flag("enable_platform_whitelist", false);
     let entries = fields.texts("platform_whitelist").unwrap_or_default();
+    fields.warn_of_list(
+        ("platform_whitelist", entries.is_empty()),
+        ("enable_platform_whitelist", enabled),
+        "empty: this key may use no platform",
+    );
     if !enabled {
         return None;
-    }
-    if entries.is_empty() && fields.is_sound("platform_whitelist") {
-        fields.warning("platform_whitelist", "empty: this key may use no platform");
     }
     for (place, name) in &entries {
         if let Some(platforms) = platforms.filter(|platforms| !platforms.contains(name)) {

@@ -65,6 +65,25 @@ impl<'j, 'f> Fields<'j, 'f> {
         self.findings.warning(&path, text.into());
     }
 
+    /// Warns of a list that only counts while a flag is set: if it is given without that, or if it is empty in spite of
+    /// it, for which `empty` is the text.
+    pub fn warn_of_list(&mut self, list: (&str, bool), flag: (&str, bool), empty: &str) {
+        let ((list, is_empty), (flag, is_set)) = (list, flag);
+        if !self.is_sound(list) || !self.is_sound(flag) {
+            return;
+        }
+        match (is_set, is_empty) {
+            (true, true) => self.warning(list, empty),
+            (false, false) => {
+                let text = format!(
+                    "has no effect while {flag} is false; set that to true, or leave the list out"
+                );
+                self.warning(list, text);
+            }
+            (true, false) | (false, true) => {}
+        }
+    }
+
     /// The field's value, if it is there and not null.
     pub fn value(&mut self, name: &'static str) -> Option<&'j Json> {
         self.asked.push(name);

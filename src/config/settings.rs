@@ -286,12 +286,11 @@ fn warn(settings: &Settings, fields: &mut Fields<'_, '_>) {
             "whoever reaches this port may use your keys; set it to true, or host to 127.0.0.1",
         );
     }
-    if settings.restrict_ip && settings.allowed_ips.is_empty() && fields.is_sound("allowed_ips") {
-        fields.warning(
-            "allowed_ips",
-            "empty: with restrict_ip only this machine may connect",
-        );
-    }
+    fields.warn_of_list(
+        ("allowed_ips", settings.allowed_ips.is_empty()),
+        ("restrict_ip", settings.restrict_ip),
+        "empty: with restrict_ip only this machine may connect",
+    );
     if settings.max_body_bytes == 0 {
         let text = "0: every request with a body gets 413; write 104857600";
         fields.warning("max_body_bytes", text);

@@ -349,6 +349,11 @@ fn probe_folder(folder: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Whether the path leads to a device: one that takes records keeps none.
+pub fn is_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device())
+}
+
 /// Where a new version of the file is written before it takes its place.
 pub fn aside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

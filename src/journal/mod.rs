@@ -113,7 +113,7 @@ impl Journal {
         let mut journal = Journal::at(path, writer);
         let mut findings = Vec::new();
         match journal.open_patiently(now) {
-            Ok(found) => findings.extend(found),
+            Ok(found) => findings.extend(found.into_iter().chain(of_device(path))),
             Err(fault) => findings.extend(journal.go_without(fault, u64::MAX, now)?),
         }
         journal.news.clear();
@@ -133,9 +133,10 @@ impl Journal {
     pub fn check(path: &Path, now: Now) -> Result<Vec<String>, String> {
         let mut journal = Journal::at(path, NOBODY);
         match JournalFile::probe(&journal.path) {
-            Ok(()) => journal
-                .read_without_writing(CHECKED_BYTES_MAX, now)
-                .map(Vec::from_iter),
+            Ok(()) => {
+                let found = journal.read_without_writing(CHECKED_BYTES_MAX, now)?;
+                Ok(found.into_iter().chain(of_device(path)).collect())
+            }
             Err(fault) => journal.go_without(fault, CHECKED_BYTES_MAX, now),
         }
     }
@@ -483,4 +484,9 @@ impl Journal {
         self.tally.encode(NOBODY, &mut content);
         content
     }
+}
+
+/// What to report of a path that leads to a device.
+fn of_device(path: &Path) -> Option<String> {
+    file::is_device(path).then(|| words::device(path))
 }

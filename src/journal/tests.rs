@@ -5,7 +5,7 @@ mod sharing;
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use super::*;
@@ -220,6 +220,7 @@ fn a_check_says_what_a_start_would_and_leaves_no_trace() {
     torn.pop();
     let at = |name: &str| folder.at(name);
     fs::create_dir(at("folder")).expect("the folder can be written to");
+    symlink("/dev/null", at("device")).expect("a link can be made");
     for (name, content) in [
         ("torn", &torn[..]),
         ("newer", b"ai-api-proxy journal 2\n"),
@@ -245,6 +246,7 @@ fn a_check_says_what_a_start_would_and_leaves_no_trace() {
         ("folder", Some("cannot be opened: Is a directory")),
         ("missing/none", Some("cannot be opened: No such file")),
         ("empty/none", Some("cannot be opened: Not a directory")),
+        ("device", Some("it is a device")),
     ] {
         let before = (told(name), told("."));
         let checked = Journal::check(&at(name), now);

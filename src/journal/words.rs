@@ -20,6 +20,13 @@ pub fn refusal(path: &Path, why: &str) -> String {
     format!("{path}: {why}; it stays as it is: move it away, or write the path of another file")
 }
 
+pub fn device(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "{path}: it is a device, which keeps no usage counts; write the path of a file, or \"\" to keep them in memory"
+    )
+}
+
 pub fn headless(path: &Path) -> String {
     let path = path.display();
     format!("{path}: its header was missing and has been rewritten")

@@ -269,7 +269,17 @@ fn doubts() {
         ),
         (
             r#""enable_platform_whitelist": false, "platform_whitelist": ["q"]"#,
+            &[
+                "warning: @platform_whitelist: has no effect while enable_platform_whitelist is false; set that to true, or leave the list out",
+            ],
+        ),
+        (
+            r#""enable_platform_whitelist": false, "platform_whitelist": []"#,
             &[],
+        ),
+        (
+            r#""enable_platform_whitelist": 1, "platform_whitelist": ["p"]"#,
+            &["@enable_platform_whitelist: expected true or false, found 1; write false"],
         ),
     ]);
 }

@@ -182,7 +182,11 @@ fn addresses_and_ranges() {
             expect(&[(&format!(r#""{name}": [{wrong:?}]"#), &[&want])]);
         }
         let right = r#"["192.0.2.7", "10.0.0.0/8", "::1", "2001:db8::/32"]"#;
-        expect(&[(&format!(r#""{name}": {right}"#), &[])]);
+        let is_in_force = name == "allowed_ips";
+        expect(&[(
+            &format!(r#""{name}": {right}, "restrict_ip": {is_in_force}"#),
+            &[],
+        )]);
     }
 }
 
@@ -298,7 +302,18 @@ fn fields_that_belong_together() {
             r#""restrict_ip": true, "enable_key_validation": false, "allowed_ips": ["::/0"]"#,
             &[],
         ),
+        (
+            r#""allowed_ips": ["192.0.2.7"]"#,
+            &[
+                "warning: @allowed_ips: has no effect while restrict_ip is false; set that to true, or leave the list out",
+            ],
+        ),
+        (r#""restrict_ip": false, "allowed_ips": []"#, &[]),
         // A warning that only follows from a problem is not given.
+        (
+            r#""restrict_ip": 1, "allowed_ips": ["192.0.2.7"]"#,
+            &["@restrict_ip: expected true or false, found 1; write false"],
+        ),
         (
             r#""restrict_ip": true, "allowed_ips": ["x"]"#,
             &[
