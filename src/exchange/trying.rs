@@ -182,9 +182,9 @@ impl Trying {
     /// The head is not complete yet.
     fn on_silence(self, upstream: Ends<'_>, origin: Origin, cx: &mut Cx<'_>) -> (Exchange, Step) {
         let is_silent = upstream.input.is_empty() && self.request.interims == 0;
-        let died_unused = origin == Origin::Pooled && is_silent && self.upload.is_repeatable();
+        let died_unused = origin == Origin::Pooled && is_silent;
         match upstream.ended {
-            Some(_) if died_unused => {
+            Some(_) if died_unused && self.upload.is_repeatable() => {
                 // The platform closed the connection while it was pooled: that is nobody's failure and not a try. The
                 // next one must be fresh: a request that makes the platform close would otherwise use up the pool.
                 let endpoint = Rc::clone(&self.request.route().endpoint);
@@ -195,14 +195,18 @@ impl Trying {
             ended if self.has_waited_for_client(ended.is_some(), &upstream, cx) => {
                 self.give_up(Reason::RequestTimeout, cx)
             }
-            Some(Ended::Cleanly) => self.fail(
-                Failure::Unreachable("it closed without an answer".into()),
-                cx,
-            ),
-            Some(Ended::Broken(kind)) => self.fail(
-                Failure::Unreachable(format!("the connection was lost: {kind}")),
-                cx,
-            ),
+            Some(ended) => {
+                let what = match ended {
+                    Ended::Cleanly => "it closed without an answer".to_string(),
+                    Ended::Broken(kind) => format!("the connection was lost: {kind}"),
+                };
+                // Such a connection was this program's choice, though the body is lost with it.
+                let failure = match died_unused {
+                    true => Failure::Own,
+                    false => Failure::Unreachable,
+                };
+                self.fail(failure(what), cx)
+            }
             None if self.deadline(cx.active_at(&upstream)) <= cx.now.instant => match self.stage {
                 Stage::Sending(_) => {
                     self.fail(Failure::TimedOut("it stopped taking the request"), cx)

@@ -198,25 +198,43 @@ fn a_pooled_connection_that_died_unused_is_replaced_by_a_fresh_one() {
 /// Of a body that is too large to be kept whole, the beginning has been sent.
 #[test]
 fn a_large_upload_survives_a_pooled_connection_that_was_closing() {
-    let mut core = testing::core("{}", PLATFORM);
-    let now = testing::now();
-    let (request, permit) = testing::permitted(&mut core, now);
-    let (framing, limits) = (Framing::Length(2 << 20), Limits::of(&core.site));
-    let upload = Upload::new(b"", framing, limits, &mut core.blocks, &core.retry_memory);
-    let next = Trying::begin(request, Box::new(upload), vec![], permit, now).0;
-    let [mut from_client, mut to_client] = [&[b'a'; 50_000][..], b""].map(buffer);
-    let [mut input, mut output] = [b"".as_slice(); 2].map(buffer);
-    let client = ends(&mut from_client, &mut to_client, now);
-    let upstream = Ends {
-        ended: Some(Ended::Broken(std::io::ErrorKind::ConnectionReset)),
-        ..ends(&mut input, &mut output, now)
-    };
-    let upstream = Upstream::Open(upstream, Origin::Pooled);
-    let (next, step) = step_between(next, client, upstream, &mut core, now);
-    assert!(output.len() > 50_000, "it has been handed on");
-    let is_dialed = matches!(step, Step::Dial { .. });
-    next.abort(&Reason::ClientGone, &mut core, now);
-    assert!(is_dialed, "nothing of it is lost");
+    // (the settings, whether the connection comes from the pool, whether another one is dialed, whether the key failed)
+    for (settings, origin, is_dialed, has_failed) in [
+        ("{}", Origin::Pooled, true, false),
+        // Without what is gone it cannot be sent again, which is not the platform's failure.
+        (
+            r#"{"retry_buffer_bytes": 1000}"#,
+            Origin::Pooled,
+            false,
+            false,
+        ),
+        (
+            r#"{"retry_buffer_bytes": 1000}"#,
+            Origin::Fresh,
+            false,
+            true,
+        ),
+    ] {
+        let mut core = testing::core(settings, PLATFORM);
+        let now = testing::now();
+        let (request, permit) = testing::permitted(&mut core, now);
+        let (framing, limits) = (Framing::Length(2 << 20), Limits::of(&core.site));
+        let upload = Upload::new(b"", framing, limits, &mut core.blocks, &core.retry_memory);
+        let next = Trying::begin(request, Box::new(upload), vec![], permit, now).0;
+        let [mut from_client, mut to_client] = [&[b'a'; 50_000][..], b""].map(buffer);
+        let [mut input, mut output] = [b"".as_slice(); 2].map(buffer);
+        let client = ends(&mut from_client, &mut to_client, now);
+        let upstream = Ends {
+            ended: Some(Ended::Broken(std::io::ErrorKind::ConnectionReset)),
+            ..ends(&mut input, &mut output, now)
+        };
+        let upstream = Upstream::Open(upstream, origin);
+        let (next, step) = step_between(next, client, upstream, &mut core, now);
+        assert!(output.len() > 50_000, "it has been handed on");
+        assert_eq!(matches!(step, Step::Dial { .. }), is_dialed);
+        assert_eq!(core.keyring.error(KeyId(0), now).is_some(), has_failed);
+        next.abort(&Reason::ClientGone, &mut core, now);
+    }
 }
 
 #[test]
