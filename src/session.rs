@@ -395,9 +395,9 @@ impl Session {
         }
     }
 
-    /// Whether the client has gone. Ending its direction counts as that, except in a tunnel.
+    /// Whether the client has gone. Ending its direction counts as that, except where something is left to be done.
     fn client_has_gone(&self) -> bool {
-        self.client.peer_closed() && !self.exchange.is_tunnel()
+        self.client.peer_closed() && !self.exchange.outlives_client()
     }
 
     /// Sends what can be sent. Returns the number of bytes, or none if the client has gone.

@@ -380,8 +380,24 @@ impl Exchange {
         }
     }
 
-    /// Whether bytes pass both ways, each direction with an end of its own. Everywhere else, a client that has ended its
-    /// direction has gone.
+    /// Whether there is work left after the client has ended its direction, which means elsewhere that it has gone.
+    pub fn outlives_client(&self) -> bool {
+        match self {
+            Exchange::Tunnel(_) => true,
+            Exchange::Relaying(state) => state.is_over(),
+            Exchange::Reading(_)
+            | Exchange::Choosing(_)
+            | Exchange::Trying(_)
+            | Exchange::Interim(_)
+            | Exchange::Collecting(_)
+            | Exchange::Replying(_)
+            | Exchange::Discarding(_)
+            | Exchange::Closing(_)
+            | Exchange::Closed => false,
+        }
+    }
+
+    /// Whether bytes pass both ways, each direction with an end of its own.
     pub fn is_tunnel(&self) -> bool {
         match self {
             Exchange::Tunnel(_) => true,

@@ -20,6 +20,9 @@ use super::rest::Rest;
 use super::transfer::{Coding, Stopped, nothing_withheld, transfer};
 use super::{Cx, Ends, Exchange, Step, Upstream, after_answer};
 
+/// How long a platform may take to end a stream whose last event its client has received before it left.
+const LAST_CHUNK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The body of the final answer. What each piece of it touches is here rather than in the request: with a thousand
 /// streams, each cache line is one that the processor waits for.
 pub struct Relaying {
@@ -43,6 +46,8 @@ enum Patience {
     Idle(Duration),
     /// Until then, whatever arrives: the answer to a probe.
     Until(Instant),
+    /// The same where the client has gone with all it was waiting for.
+    Alone(Instant),
 }
 
 impl Relaying {
@@ -109,6 +114,11 @@ impl Relaying {
         (exchange, stopped.unless_paused(step))
     }
 
+    /// Whether all that the client waits for has been passed on, though not the end of the body.
+    pub fn is_over(&self) -> bool {
+        self.sieve.is_over()
+    }
+
     /// Whether the client would take the end of its connection for the end of the answer.
     pub fn ends_with_connection(&self) -> bool {
         self.coding == Coding::Identity && !matches!(self.decoder, Decoder::Length(_))
@@ -117,7 +127,7 @@ impl Relaying {
     pub fn deadline(&self, active_at: Instant) -> Instant {
         match self.patience {
             Patience::Idle(timeout) => active_at + timeout,
-            Patience::Until(at) => at,
+            Patience::Until(at) | Patience::Alone(at) => at,
         }
     }
 
@@ -151,6 +161,9 @@ impl Relaying {
             (Stopped::Starved, Some(Ended::Broken(kind))) => {
                 self.cut_off(format!("the connection was lost: {kind}"))
             }
+            (Stopped::Starved | Stopped::Full, _) if self.client_leaves(cx) => {
+                (Exchange::Relaying(self), Step::Close(Reason::ClientGone))
+            }
             (stopped @ (Stopped::Starved | Stopped::Full), _) => {
                 if self.deadline(cx.active_at(&upstream)) <= cx.now.instant {
                     let reason = match cx.client.has_sent_all() {
@@ -167,6 +180,21 @@ impl Relaying {
                 (Exchange::Relaying(self), step)
             }
         }
+    }
+
+    /// Some SDKs close their connection with the last event. If they have received it, that cancels nothing, and the
+    /// platform's connection can be used again once the body has ended. Whether the client has gone before.
+    fn client_leaves(&mut self, cx: &Cx<'_>) -> bool {
+        if cx.client.ended.is_none() {
+            return false;
+        }
+        if let Patience::Idle(_) = self.patience
+            && self.sieve.is_over()
+            && cx.client.has_sent_all()
+        {
+            self.patience = Patience::Alone(cx.now.instant + LAST_CHUNK_PATIENCE);
+        }
+        !matches!(self.patience, Patience::Alone(_))
     }
 
     /// The whole answer has been handed over.
@@ -202,11 +230,17 @@ impl Relaying {
     }
 
     pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {
-        log_end(&self.request, reason, core);
+        let end = match self.patience {
+            Patience::Alone(_) => End::answered(self.status),
+            Patience::Idle(_) | Patience::Until(_) => {
+                log_end(&self.request, reason, core);
+                End::cut_off(self.status, reason)
+            }
+        };
         self.request.bytes_out = self.passed;
         self.permit.release();
         self.rest.discard(core);
-        core.finish(self.request, End::cut_off(self.status, reason), now);
+        core.finish(self.request, end, now);
     }
 }
 

@@ -1,5 +1,6 @@
-//! Counts the tokens of a response from its body's bytes as they pass. It holds no document, decodes no content coding
-//! and does not know which platform sent it: the shapes of OpenAI, Anthropic and Gemini differ recognisably.
+//! Counts the tokens of a response from its body's bytes as they pass, and tells whether a stream has said that it is
+//! over. It holds no document, decodes no content coding and does not know which platform sent it: the shapes of OpenAI,
+//! Anthropic and Gemini differ recognisably.
 
 use std::sync::LazyLock;
 
@@ -15,8 +16,18 @@ use super::json_scan::{JsonScan, Stop};
 pub struct UsageSieve {
     format: Format,
     lines: DataLines,
-    /// Whether part of the present event has been passed to the scan.
-    is_reading: bool,
+    event: Event,
+}
+
+/// What the latest event of a stream has been found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// Whole, with nothing to count.
+    Passed,
+    /// Part of it has been passed to the scan.
+    Read,
+    /// Whole, and the last one, as it says itself.
+    Last,
 }
 
 /// Reads JSON that may contain token counts.
@@ -50,6 +61,9 @@ pub struct Tokens {
 
 /// Longest key or number that is looked at: `candidatesTokenCount` and `u64::MAX` have 20 bytes.
 const WORD_BYTES_MAX: usize = 24;
+
+/// The data of the last event of OpenAI's streams, with either end of its line.
+const LAST_DATA: [&[u8]; 2] = [b"[DONE]\n", b"[DONE]\r"];
 
 /// What the names of all token counts have in common.
 static COMMON: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("oken"));
@@ -136,8 +150,13 @@ impl UsageSieve {
         UsageSieve {
             format,
             lines: DataLines::default(),
-            is_reading: false,
+            event: Event::Passed,
         }
+    }
+
+    /// Whether the latest event, which came in one piece, says that no other follows. Some clients leave then.
+    pub fn is_over(&self) -> bool {
+        self.event == Event::Last
     }
 
     /// Takes the next bytes of the body, after transfer decoding.
@@ -149,13 +168,18 @@ impl UsageSieve {
             Format::EventStream => {
                 while let Some(part) = self.lines.next(&mut rest) {
                     match part {
-                        Part::Data(data) if self.is_whole_event_without_tokens(data, rest) => {}
+                        Part::Data(data) if self.is_whole_event_without_tokens(data, rest) => {
+                            self.event = match LAST_DATA.contains(&data) {
+                                true => Event::Last,
+                                false => Event::Passed,
+                            };
+                        }
                         Part::Data(data) => {
-                            self.is_reading = true;
+                            self.event = Event::Read;
                             scan.read(data);
                         }
-                        Part::EventEnd if self.is_reading => {
-                            self.is_reading = false;
+                        Part::EventEnd if self.event == Event::Read => {
+                            self.event = Event::Passed;
                             scan.restart();
                         }
                         Part::EventEnd => {}
@@ -173,7 +197,7 @@ impl UsageSieve {
             Some(b'\n') => rest.starts_with(b"\n"),
             _ => false,
         };
-        ends_here && !self.is_reading && COMMON.find(data).is_none()
+        ends_here && self.event != Event::Read && COMMON.find(data).is_none()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A client that closes, half-closes or resets has left: its request at the platform is ended at once with a reset,
-//! which no platform can mistake for the end of a request that is still to be answered.
+//! which no platform can mistake for the end of a request that is still to be answered. Only one that has received the
+//! last event of a stream cancels nothing.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use serde_json::json;
 
@@ -56,6 +57,21 @@ fn silent_platform(until: Until) -> (Platform, mpsc::Receiver<Option<End>>) {
     (platform, cuts)
 }
 
+const WAYS_TO_LEAVE: [(&str, Leave); 3] = [
+    ("close", |client| {
+        drop(client);
+        None
+    }),
+    ("half-close", |mut client| {
+        client.half_close();
+        Some(client)
+    }),
+    ("reset", |client| {
+        client.reset();
+        None
+    }),
+];
+
 fn ask(proxy: &Proxy) -> Client {
     let mut client = proxy.connect();
     client.send(format!(
@@ -66,26 +82,12 @@ fn ask(proxy: &Proxy) -> Client {
 
 #[test]
 fn each_way_of_leaving_at_each_moment() {
-    let leave: [(&str, Leave); 3] = [
-        ("close", |client| {
-            drop(client);
-            None
-        }),
-        ("half-close", |mut client| {
-            client.half_close();
-            Some(client)
-        }),
-        ("reset", |client| {
-            client.reset();
-            None
-        }),
-    ];
     for until in [Until::Nothing, Until::Head, Until::Piece, Until::Flood] {
         let (platform, cuts) = silent_platform(until);
         let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
         // After this page the initial probes are over.
         proxy.page("/health");
-        for (way, leave) in leave {
+        for (way, leave) in WAYS_TO_LEAVE {
             let mut client = ask(&proxy);
             platform.next();
             match until {
@@ -132,4 +134,54 @@ fn a_body_that_stops_half_way_is_not_sent_on_without_its_client() {
     drop(client);
     let cut = cuts.recv_timeout(PATIENCE).expect("it is cut");
     assert_eq!(cut, Some(End::Reset));
+}
+
+/// OpenAI's SDK for Python closes its connection with the last event, before the end of the body.
+#[test]
+fn who_leaves_with_the_last_event_cancels_nothing() {
+    let (go_on, left) = mpsc::channel();
+    let (used, connections) = mpsc::channel();
+    let left = Mutex::new(left);
+    let platform = Platform::raw(move |connection, line, _| {
+        while let Some(head) = line.head() {
+            if head.contains("/v1/probe") {
+                line.answer("200 OK", "{}");
+                continue;
+            }
+            line.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+            line.send("Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n");
+            let left = left.lock().expect("nobody has panicked");
+            left.recv().expect("the test goes on");
+            line.send("0\r\n\r\n");
+            used.send(connection).expect("the test goes on");
+        }
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    proxy.page("/health");
+    let mut used = Vec::new();
+    for (way, leave) in WAYS_TO_LEAVE {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: 0\r\n\r\n"
+        ));
+        client.head();
+        assert_eq!(client.chunk(), b"data: [DONE]\n\n");
+        let kept = leave(client);
+        // The client has left when this page is made, and the body has ended when the next one is.
+        let under_way = &proxy.page("/stats")["platforms"]["test"]["keys"][0]["in_flight"];
+        assert_eq!(under_way, 1, "{way}: the end of the body is awaited");
+        go_on.send(()).expect("the platform waits");
+        used.push(connections.recv_timeout(PATIENCE).expect(way));
+        let stats = proxy.page("/stats");
+        let key = &stats["platforms"]["test"]["keys"][0];
+        let figures = [&key["in_flight"], &key["errors"]["canceled"]];
+        assert_eq!(figures, [0, 0], "{way}: {key}");
+        let last = &stats["recent"][0];
+        assert_eq!(
+            (&last["status"], &last["code"]),
+            (&json!(200), &json!(null))
+        );
+        drop(kept);
+    }
+    assert!(used.iter().all(|connection| *connection == used[0]));
 }

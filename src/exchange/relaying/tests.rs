@@ -1,4 +1,4 @@
-//! How long a platform may take for a probe.
+//! How long a platform may take for a probe, or for the end of a stream whose client has left, and when a body began.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use super::super::testing::{PLATFORM, buffer, core, drain, ends, now, permitted,
 use super::super::trying::Trying;
 use super::super::upload::Upload;
 use super::*;
+use crate::figures::recent::Method;
 use crate::net::dial::Origin;
 use crate::policy::keyring::KeyId;
 
@@ -83,4 +84,50 @@ fn the_first_byte_is_the_body_s_and_the_time_of_the_first_one() {
     let last = core.figures.recent().newest_first().next();
     let last = last.map(|request| (request.first_byte, request.total));
     assert_eq!(last, Some((Some(second * 2), second * 3)));
+}
+
+#[test]
+fn the_end_of_a_stream_is_awaited_for_a_while_if_its_client_has_left_with_the_last_event() {
+    let head =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let last = "e\r\ndata: [DONE]\n\n\r\n";
+    // (what comes before the client leaves, whether all of it has been sent, what comes afterwards, whether the end of the
+    // body is awaited, and whether the client counts as answered)
+    for (before, is_sent, after, is_awaited, is_answered) in [
+        (last, true, "", true, true),
+        (last, true, "0\r\n\r\n", false, true),
+        (last, false, "", false, false),
+        ("9\r\ndata: x\n\n\r\n", true, "", false, false),
+    ] {
+        let (mut core, begun) = (core("{}", PLATFORM), now());
+        let (mut request, permit) = permitted(&mut core, begun);
+        request.method = Method::new("POST");
+        let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);
+        let (mut next, _) = Trying::begin(request, Box::new(upload), vec![], permit, begun);
+        let [mut sent, mut got] = [b"".as_slice(); 2].map(buffer);
+        let mut step = Step::Again;
+        let text = [head, before].concat();
+        for (bytes, ended) in [(text.as_str(), None), (after, Some(Ended::Cleanly))] {
+            let [mut input, mut output] = [bytes.as_bytes(), b""].map(buffer);
+            let client = Ends {
+                ended,
+                ..ends(&mut sent, &mut got, begun)
+            };
+            let upstream = Upstream::Open(ends(&mut input, &mut output, begun), Origin::Fresh);
+            (next, step) = step_between(next, client, upstream, &mut core, begun);
+            if is_sent {
+                drain(&mut got);
+            }
+        }
+        assert_eq!(matches!(step, Step::Wait | Step::Starve), is_awaited);
+        if is_awaited {
+            let until = next.deadline(&core, begun.instant, begun.instant);
+            assert_eq!(until, Some(begun.instant + LAST_CHUNK_PATIENCE));
+        }
+        next.abort(&Reason::ClientGone, &mut core, begun);
+        let last = core.figures.recent().newest_first().next();
+        let code = last.map(|request| request.code);
+        let want = (!is_answered).then_some("canceled");
+        assert_eq!(code, Some(want), "{before:?} {after:?}");
+    }
 }

@@ -309,6 +309,30 @@ fn any_bytes_in_any_cuts_count_the_same() {
 }
 
 #[test]
+fn the_last_event_is_known_if_it_comes_in_one_piece() {
+    let rows: [(&[&str], bool); 11] = [
+        (&["data: [DONE]\n\n"], true),
+        (&["data:[DONE]\r\n\r\n"], true),
+        (&["data: {\"a\":1}\n\n", "data: [DONE]\r\r"], true),
+        (&["data: {\"oken\":1}\n\ndata: [DONE]\n\n: bye\n\n"], true),
+        (&["data: [DONE]\n\ndata: {}\n\n"], false),
+        (&["data: [DONE]\n\n", "data: "], true),
+        (&["data: [DONE]\n\n", "data: {"], false),
+        (&["data: [DONE]\n"], false),
+        (&["data: [DO", "NE]\n\n"], false),
+        (&["data: x", "[DONE]\n\n"], false),
+        (&["data: x\ndata: [DONE]\n\n"], false),
+    ];
+    for (pieces, want) in rows {
+        let (mut sieve, mut scan) = (UsageSieve::new(Format::EventStream), UsageScan::default());
+        for piece in pieces {
+            sieve.pass(piece.as_bytes(), &mut scan);
+        }
+        assert_eq!(sieve.is_over(), want, "{pieces:?}");
+    }
+}
+
+#[test]
 fn stays_small() {
     assert!(
         size_of::<UsageScan>() < 200,
