@@ -75,7 +75,8 @@ enum Place {
     Outside,
     /// The outermost object, below the last key that was read.
     Top(TopKey),
-    /// The object that holds the usage of an event: `message` (Anthropic) or `response` (OpenAI), below a key.
+    /// The object that holds the usage of an event: `message` (Anthropic), `response` (OpenAI) or `interaction` (Gemini),
+    /// below a key.
     Holder(HolderKey),
     /// A usage object, and the kind of object that contains it.
     Usage(Within, UsageKey),
@@ -270,7 +271,7 @@ impl Place {
             Place::Outside => Place::Outside,
             Place::Top(_) => Place::Top(match key {
                 b"usage" | b"usageMetadata" => TopKey::Usage,
-                b"message" | b"response" => TopKey::Holder,
+                b"message" | b"response" | b"interaction" => TopKey::Holder,
                 _ => TopKey::Other,
             }),
             Place::Holder(_) => Place::Holder(match key {
@@ -280,11 +281,15 @@ impl Place {
             Place::Usage(within, _) => Place::Usage(
                 within,
                 match key {
-                    b"prompt_tokens" | b"input_tokens" | b"promptTokenCount" => UsageKey::Input,
-                    b"completion_tokens" | b"output_tokens" | b"candidatesTokenCount" => {
-                        UsageKey::Output
-                    }
-                    b"thoughtsTokenCount" => UsageKey::Thoughts,
+                    b"prompt_tokens"
+                    | b"input_tokens"
+                    | b"promptTokenCount"
+                    | b"total_input_tokens" => UsageKey::Input,
+                    b"completion_tokens"
+                    | b"output_tokens"
+                    | b"candidatesTokenCount"
+                    | b"total_output_tokens" => UsageKey::Output,
+                    b"thoughtsTokenCount" | b"total_thought_tokens" => UsageKey::Thoughts,
                     _ => UsageKey::Other,
                 },
             ),

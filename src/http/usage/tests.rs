@@ -54,6 +54,11 @@ fn json_bodies() {
             "[{\"usageMetadata\":{\"promptTokenCount\":4}}\n,\r\n{\"usageMetadata\":{\"promptTokenCount\":4,\"candidatesTokenCount\":9}}\n]",
             "4/9",
         ),
+        // Gemini's interactions, which name the sums of all modalities.
+        (
+            r#"{"object":"interaction","outputs":[{"text":"x"}],"usage":{"total_input_tokens":11,"input_tokens_by_modality":[{"modality":"text","tokens":11}],"total_cached_tokens":3,"total_output_tokens":4,"total_thought_tokens":5,"total_tokens":20}}"#,
+            "11/9",
+        ),
         // Whitespace, order and other members beside them.
         (
             " { \"usage\" : { \"prompt_tokens\" : 1 ,\n\"completion_tokens\" : 2 } } ",
@@ -160,6 +165,14 @@ fn event_streams() {
                 "\"usage\":{\"input_tokens\":37,\"output_tokens\":11}},\"sequence_number\":9}\r\n\r\n",
             ),
             "37/11",
+        ),
+        (
+            concat!(
+                "data: {\"event_type\":\"content.delta\",\"delta\":{\"text\":\"token\"}}\n\n",
+                "data: {\"event_type\":\"interaction.completed\",\"interaction\":{\"status\":\"completed\",",
+                "\"usage\":{\"total_input_tokens\":3,\"total_output_tokens\":4}}}\n\n",
+            ),
+            "3/4",
         ),
         (
             concat!(
