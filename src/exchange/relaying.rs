@@ -161,7 +161,7 @@ impl Relaying {
             (Stopped::Starved, Some(Ended::Broken(kind))) => {
                 self.cut_off(format!("the connection was lost: {kind}"))
             }
-            (Stopped::Starved | Stopped::Full, _) if self.client_leaves(cx) => {
+            (Stopped::Starved | Stopped::Full, _) if self.is_abandoned(cx) => {
                 (Exchange::Relaying(self), Step::Close(Reason::ClientGone))
             }
             (stopped @ (Stopped::Starved | Stopped::Full), _) => {
@@ -182,9 +182,10 @@ impl Relaying {
         }
     }
 
-    /// Some SDKs close their connection with the last event. If they have received it, that cancels nothing, and the
-    /// platform's connection can be used again once the body has ended. Whether the client has gone before.
-    fn client_leaves(&mut self, cx: &Cx<'_>) -> bool {
+    /// Whether the client has left although it needs more of the answer. Some SDKs close their connection with the last
+    /// event: if they have received it, nothing is canceled, and the platform's connection can be used again once the body
+    /// has ended.
+    fn is_abandoned(&mut self, cx: &Cx<'_>) -> bool {
         if cx.client.ended.is_none() {
             return false;
         }
