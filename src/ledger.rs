@@ -161,10 +161,11 @@ impl Ledger {
     }
 
     /// Restores the earlier usage of client keys that a new configuration has added.
-    pub fn restore_added(&self, added: &[Digest], clients: &mut Clients, now: Now) {
-        let journal = self.journal.iter();
-        for spent in journal.flat_map(|journal| added.iter().filter_map(|key| journal.used_by(key)))
-        {
+    pub fn restore_added(&mut self, added: &[Digest], clients: &mut Clients, now: Now) {
+        let Some(journal) = &mut self.journal else {
+            return;
+        };
+        for spent in added.iter().filter_map(|key| journal.used_by(key)) {
             clients.restore(&spent, now);
         }
     }
@@ -388,6 +389,36 @@ mod tests {
         ledger.write(&mut keyring, now);
         assert!(!ledger.holds_back());
         assert_eq!(ledger.deadline(), Some(looks_at));
+    }
+
+    /// A write that finds the file replaced learns of other processes' requests before the next look hands them out.
+    #[test]
+    fn requests_of_a_key_that_is_added_after_a_write_are_counted_once() {
+        const OTHER: &str = "client-two";
+        let folder = Folder::new();
+        let (path, copy) = (folder.at("usage.journal"), folder.at("copy"));
+        let now = now();
+        let keyring = &mut Keyring::default();
+        let (mut ledger, mut clients, id) = open(&path, 1, unlimited(CLIENT), keyring, now);
+        let mut others = Clients::new(vec![unlimited(CLIENT), unlimited(OTHER)]);
+        let opened = Ledger::open(&path, 2, &mut others, keyring, now);
+        let (mut other, _) = opened.expect("it is a journal");
+        for name in [CLIENT, OTHER] {
+            let id = others.identify(name.as_bytes()).expect("it is known");
+            ask(&mut other, &mut others, id, now);
+            other.write(keyring, now);
+        }
+        std::fs::copy(&path, &copy).expect("the folder can be written to");
+        std::fs::rename(&copy, &path).expect("the folder can be written to");
+        ask(&mut ledger, &mut clients, id, now);
+        ledger.write(keyring, now);
+        let added = clients.reload(vec![unlimited(CLIENT), unlimited(OTHER)]);
+        ledger.restore_added(&added, &mut clients, now);
+        ledger.look(&mut clients, keyring, now.after(LOOK_EVERY));
+        for (name, want) in [(CLIENT, 2), (OTHER, 1)] {
+            let id = clients.identify(name.as_bytes()).expect("it is known");
+            assert_eq!(clients.usage(id, now).day.used, want, "{name}");
+        }
     }
 
     #[test]

@@ -260,8 +260,10 @@ impl Journal {
         }
     }
 
-    /// What a client key has used: for a key that was not yet configured when its records were handed out.
-    pub fn used_by(&self, client: &Digest) -> Option<Spent> {
+    /// What a client key has used, none of which is handed out any more: for a key that was not yet configured when its
+    /// records were handed out.
+    pub fn used_by(&mut self, client: &Digest) -> Option<Spent> {
+        self.news.retain(|record| record.client() != Some(client));
         self.tally.used_by(client)
     }
 

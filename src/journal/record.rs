@@ -100,6 +100,14 @@ impl Record {
         output.extend_from_slice(&crc.to_le_bytes());
     }
 
+    /// The client key that it counts for, if it does.
+    pub fn client(&self) -> Option<&Digest> {
+        match self {
+            Record::Used(spent) | Record::Unused(spent) => Some(&spent.client),
+            Record::Key { .. } => None,
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Record::Used(_) => Kind::Used,
