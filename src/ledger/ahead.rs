@@ -1,7 +1,7 @@
 //! Requests that are counted before they come: one record of a busy client key also counts its next requests, so that
 //! these need no write of their own. Those that do not come in time are given back. It knows no journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::policy::access::{ClientId, Spent};
@@ -28,9 +28,11 @@ const GAP_PARTS: u32 = 16;
 /// What is counted ahead of each client key.
 #[derive(Default)]
 pub struct Ahead {
+    /// Of each client key that has asked since the start.
     keys: BTreeMap<ClientId, Pace>,
-    /// When to check for requests that have not come; none while none are expected.
-    look_at: Option<Instant>,
+    /// When to check for requests that have not come, and whose, the earliest first: an entry for each record of the last
+    /// [`KEPT_FOR`] that counted ahead.
+    due: VecDeque<(Instant, ClientId)>,
 }
 
 /// How fast a key's requests come, and how many of them are counted already.
@@ -73,29 +75,28 @@ impl Ahead {
             pace.counted_in = admission;
             pace.to_come = ahead;
             pace.give_back_at = now + KEPT_FOR;
-            self.look_at.get_or_insert(pace.give_back_at);
+            self.due.push_back((pace.give_back_at, client));
         }
         Some(admission.times(1 + ahead))
     }
 
     /// When [`Ahead::give_back`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.look_at
+        self.due.front().map(|(at, _)| *at)
     }
 
     /// The requests that have not come in time.
     pub fn give_back(&mut self, now: Instant) -> Vec<Spent> {
         let mut unused = Vec::new();
-        if self.look_at.is_none_or(|at| at > now) {
-            return unused;
-        }
-        self.look_at = None;
-        for pace in self.keys.values_mut().filter(|pace| pace.to_come > 0) {
-            if pace.give_back_at <= now {
+        while let Some(&(at, client)) = self.due.front()
+            && at <= now
+        {
+            self.due.pop_front();
+            let pace = self.keys.get_mut(&client).expect("no key is forgotten");
+            // If all of them have come, a later record may have counted ahead again.
+            if pace.to_come > 0 && pace.give_back_at <= now {
                 unused.push(pace.counted_in.times(pace.to_come));
                 pace.to_come = 0;
-            } else {
-                self.look_at = self.look_at.into_iter().chain([pace.give_back_at]).min();
             }
         }
         unused
@@ -103,9 +104,11 @@ impl Ahead {
 
     /// No more requests come: the next [`Ahead::give_back`] returns all that were counted ahead.
     pub fn end(&mut self, now: Instant) {
-        self.look_at = Some(now);
         for pace in self.keys.values_mut() {
             pace.give_back_at = now;
+        }
+        for (at, _) in &mut self.due {
+            *at = now;
         }
     }
 }
