@@ -43,12 +43,16 @@ impl Ledger {
         now: Now,
     ) -> Result<(Ledger, Vec<String>), String> {
         let Opened {
-            journal,
+            mut journal,
             records,
             findings,
         } = Journal::open(path, writer, now)?;
         for record in &records {
             apply(record, clients, keyring, now);
+        }
+        // Before anything is appended: what follows a torn record would make it damage, to be told once more.
+        if journal.wants_compaction() {
+            journal.compact(now);
         }
         let ledger = Ledger {
             journal: Some(journal),
@@ -279,6 +283,32 @@ mod tests {
             let id = clients.identify(CLIENT.as_bytes()).expect("it is known");
             assert_eq!(clients.usage(id, now).day.used, u64::from(round) + 1);
         }
+    }
+
+    #[test]
+    fn a_torn_record_is_told_at_the_start_alone() {
+        let folder = Folder::new();
+        let (path, now) = (folder.at("usage.journal"), now());
+        let keyring = &mut Keyring::default();
+        let (mut ledger, mut clients, id) = open(&path, 1, unlimited(CLIENT), keyring, now);
+        for _ in 0..2 {
+            ask(&mut ledger, &mut clients, id, now);
+            ledger.write(keyring, now);
+        }
+        drop(ledger);
+        let file = std::fs::OpenOptions::new().write(true).open(&path);
+        let file = file.expect("it was begun");
+        let length = file.metadata().expect("it is there").len();
+        file.set_len(length - 1).expect("it can be written to");
+        let mut clients = Clients::new(vec![unlimited(CLIENT)]);
+        let opened = Ledger::open(&path, 2, &mut clients, keyring, now);
+        let (mut ledger, findings) = opened.expect("it is a journal");
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        ask(&mut ledger, &mut clients, id, now);
+        ledger.write(keyring, now);
+        // The other process finds no damage.
+        let (_, clients, id) = open(&path, 3, unlimited(CLIENT), keyring, now);
+        assert_eq!(clients.usage(id, now).day.used, 2);
     }
 
     #[test]
