@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::record::{self, Damage, Record, Scan};
+use super::record::{Damage, RECORD_BYTES_MAX, Record, Scan};
 
 /// What a file of this program begins with; the version and the end of the line follow.
 const MAGIC: &str = "ai-api-proxy journal ";
@@ -62,7 +62,8 @@ pub enum Opening {
     Known,
     /// Empty, or an incomplete header.
     Unbegun,
-    /// Records from the first byte on: the file was emptied while a process wrote to it.
+    /// Records without a header: the file was emptied while a process wrote to it, or a power cut has left zeros in the
+    /// place of its beginning.
     Headless,
     /// A file that this program must not touch, and why.
     Foreign(&'static str),
@@ -329,13 +330,21 @@ fn opening(bytes: &[u8]) -> Opening {
     if HEADER.starts_with(bytes) {
         return Opening::Unbegun;
     }
-    if record::is_whole(bytes) {
+    if is_headless(bytes) {
         return Opening::Headless;
     }
     match bytes.strip_prefix(magic) {
         Some([b'0'..=b'9', ..]) => Opening::Foreign("a newer version of ai-api-proxy wrote it"),
         Some(_) | None => Opening::Foreign("it is not a journal of ai-api-proxy"),
     }
+}
+
+/// Whether a record begins here: at once, or after zeros and the rest of the record in which they end.
+fn is_headless(bytes: &[u8]) -> bool {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let mut scan = Scan::new(&bytes[zeros..]);
+    let skipped_max = if zeros == 0 { 0 } else { RECORD_BYTES_MAX };
+    scan.next().is_some() && scan.damage.bytes <= skipped_max
 }
 
 /// Whether a file can be created in `folder`, tried with an unnamed one, which ceases to exist when it is closed.

@@ -302,14 +302,15 @@ impl Journal {
             file.lock(Lock::Exclusive)?;
             opening = file.opening()?;
             if opening.lacks_header() {
-                self.take_in_others(&mut file, now)?;
+                let damage = self.take_in_others(&mut file, now)?;
                 file.begin(&self.snapshot(now))?;
                 file.unlock();
                 // The sums include what was pending.
                 self.pending.clear();
                 self.is_damaged = false;
                 self.file = Some(file);
-                return Ok((opening == Opening::Headless).then(|| words::headless(&self.path)));
+                let is_headless = opening == Opening::Headless;
+                return Ok(is_headless.then(|| words::headless(&self.path, damage)));
             }
             file.unlock();
         }

@@ -15,7 +15,7 @@ const CRC_BYTES: usize = 4;
 /// Longer than the payload of any kind: a greater length is damage.
 const PAYLOAD_BYTES_MAX: usize = 256;
 /// No record is longer.
-const RECORD_BYTES_MAX: usize = HEAD_BYTES + PAYLOAD_BYTES_MAX + CRC_BYTES;
+pub const RECORD_BYTES_MAX: usize = HEAD_BYTES + PAYLOAD_BYTES_MAX + CRC_BYTES;
 /// How much is kept of the reason why a key is unhealthy.
 const REASON_BYTES_MAX: usize = 200;
 
@@ -217,11 +217,6 @@ fn whole_record(bytes: &[u8]) -> Option<usize> {
     let end = HEAD_BYTES + payload_length;
     let crc = bytes.get(end..end + CRC_BYTES)?;
     (crc == crc32(&bytes[MARK.len()..end]).to_le_bytes()).then_some(end + CRC_BYTES)
-}
-
-/// Whether a whole record stands at the start of `bytes`.
-pub fn is_whole(bytes: &[u8]) -> bool {
-    whole_record(bytes).is_some()
 }
 
 impl<'b> Scan<'b> {

@@ -158,6 +158,39 @@ fn a_damaged_byte_costs_one_record_and_is_told() {
     }
 }
 
+/// As a power cut leaves it where the file system had not written the file's first blocks.
+#[test]
+fn zeros_in_the_place_of_the_beginning_cost_the_records_that_were_there() {
+    let (folder, now) = (Folder::new(), start());
+    let (content, ends) = sample(&folder, now);
+    for zeros in HEADER.len()..=content.len() {
+        let mut damaged = content.clone();
+        damaged[..zeros].fill(0);
+        let whole = (1..5).filter(|client| ends[client - 1] >= zeros);
+        let mut want: Counts = whole
+            .map(|client| (digest(client), 1 + client as u64))
+            .collect();
+        if zeros == HEADER.len() {
+            want.insert(digest(0), 1);
+        }
+        let replayed = replay(&folder, &damaged, now);
+        if want.is_empty() {
+            assert!(replayed.is_err_and(|why| why.contains("it stays as it is")));
+            assert_eq!(fs::read(folder.file()).expect("it is there"), damaged);
+            continue;
+        }
+        let (records, findings) = replayed.expect("it is a journal");
+        assert_eq!(counts(&records), want, "{zeros} zeros");
+        assert!(findings[0].contains("bytes were skipped"), "{findings:?}");
+        let mended = open(&folder.file(), 2, now);
+        assert_eq!((counts(&mended.records), mended.findings), (want, vec![]));
+    }
+    // Another file that happens to contain a journal, such as the image of a disk.
+    let foreign = [&[0; 4096], &[b'x'; 300][..], &content].concat();
+    assert!(replay(&folder, &foreign, now).is_err());
+    assert_eq!(fs::read(folder.file()).expect("it is there"), foreign);
+}
+
 #[test]
 fn what_is_not_ours_is_refused_and_stays() {
     let (folder, now) = (Folder::new(), start());

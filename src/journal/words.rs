@@ -27,9 +27,13 @@ pub fn device(path: &Path) -> String {
     )
 }
 
-pub fn headless(path: &Path) -> String {
+pub fn headless(path: &Path, damage: Damage) -> String {
     let path = path.display();
-    format!("{path}: its header was missing and has been rewritten")
+    let skipped = match damage.bytes {
+        0 => String::new(),
+        bytes => format!("; {bytes} bytes were skipped"),
+    };
+    format!("{path}: its header was missing and has been rewritten{skipped}")
 }
 
 pub fn unread(path: &Path, bytes: u64) -> String {
