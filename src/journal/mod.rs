@@ -451,13 +451,18 @@ impl Journal {
     }
 
     /// Takes in what other processes have written since the last read; this process's own records are in the tally
-    /// already. Returns the damage found.
+    /// already. But one that follows another's about the same platform's key is taken in as well: the last word in the
+    /// file counts, for every process. Returns the damage found.
     fn take_in_others(&mut self, file: &mut JournalFile, now: Now) -> Result<Damage, Fault> {
         let (damage, _) = file.read_rest(&mut |writer, record| {
+            let key = record.platform_key();
+            let follows = key.is_some() && self.news.iter().any(|news| news.platform_key() == key);
             if writer != self.writer {
+                self.shared_until = Some(now.instant + SHARED_FOR);
+            }
+            if writer != self.writer || follows {
                 self.tally.add(&record, now);
                 self.news.push(record);
-                self.shared_until = Some(now.instant + SHARED_FOR);
             }
         })?;
         Ok(damage)

@@ -2,7 +2,8 @@
 //! file.
 //!
 //! A record is the mark `A1 9E`, a kind (one byte), the payload's length (two bytes), the payload, and the CRC-32 of
-//! kind, length and payload. Numbers are little-endian. Each payload begins with its writer's number.
+//! kind, length and payload. Numbers are little-endian. Each payload begins with its writer's number. A new kind needs
+//! another header: to an older version that shares the file it would be damage.
 
 use crate::policy::access::Spent;
 use crate::policy::digest::Digest;
@@ -105,6 +106,14 @@ impl Record {
         match self {
             Record::Used(spent) | Record::Unused(spent) => Some(&spent.client),
             Record::Key { .. } => None,
+        }
+    }
+
+    /// The platform's key whose state it tells, if it does.
+    pub fn platform_key(&self) -> Option<&Digest> {
+        match self {
+            Record::Key { key, .. } => Some(key),
+            Record::Used(_) | Record::Unused(_) => None,
         }
     }
 

@@ -95,6 +95,38 @@ fn what_another_file_says_in_the_place_of_ours_is_news_as_far_as_it_is_new() {
     }
 }
 
+#[test]
+fn of_what_two_processes_learn_of_a_key_the_last_word_in_the_file_counts_for_both() {
+    let now = start();
+    let words = [unhealthy(), Standing::Usable];
+    for (first, last) in [(0, 1), (1, 0)] {
+        let folder = Folder::new();
+        let mut journals = [1, 2].map(|writer| open(&folder.file(), writer, now).journal);
+        for (journal, number) in journals.iter_mut().zip([8, 9]) {
+            journal.note(&key(number, unhealthy(), now), now);
+        }
+        for place in [first, last] {
+            journals[place].note(&key(7, words[place].clone(), now), now);
+            journals[place].flush(now);
+        }
+        let last_word = key(7, words[last].clone(), now);
+        for (journal, other_number) in journals.iter_mut().zip([9, 8]) {
+            let news: Vec<Record> = journal.catch_up(now).collect();
+            assert_eq!(news.last(), Some(&last_word));
+            let others: Vec<_> = news
+                .iter()
+                .filter(|news| news.platform_key() != last_word.platform_key())
+                .collect();
+            assert_eq!(others, [&key(other_number, unhealthy(), now)]);
+            let known = journal
+                .tally
+                .records()
+                .find(|record| record.platform_key() == last_word.platform_key());
+            assert_eq!(known, Some(last_word.clone()));
+        }
+    }
+}
+
 /// A process, and what it has counted.
 struct Process {
     journal: Journal,
