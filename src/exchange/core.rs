@@ -11,7 +11,6 @@ use crate::base::queue::RunQueue;
 use crate::base::spares::Spares;
 use crate::base::text::Text;
 use crate::figures::counts::ErrorKind;
-use crate::figures::recent::Model;
 use crate::figures::{self, Figures, Finished};
 use crate::http::body::Decoder;
 use crate::ledger::Ledger;
@@ -148,7 +147,7 @@ impl Core {
                 request_id: request.id,
                 method: request.method,
                 path: request.path,
-                model: request.model().map(Model::new).unwrap_or_default(),
+                model: request.model().unwrap_or_default(),
                 status: end.status,
                 code: end.code,
                 class: end.class,

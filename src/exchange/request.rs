@@ -7,7 +7,7 @@ use crate::base::ids::RequestId;
 use crate::base::now::Now;
 use crate::figures::recent::{Method, Path};
 use crate::http::Version;
-use crate::http::model::ModelScan;
+use crate::http::model::{Model, ModelScan};
 use crate::http::response::Asked;
 use crate::http::usage::{Format, UsageScan};
 use crate::policy::access::{ClientId, Quota};
@@ -137,10 +137,10 @@ impl Request {
     }
 
     /// The model that it asks for: named in its body, or in its path as Gemini's API does.
-    pub fn model(&self) -> Option<&str> {
+    pub fn model(&self) -> Option<Model> {
         let in_path = || {
             let (_, rest) = self.path.as_str().split_once("/models/")?;
-            rest.split_once(':').map(|(model, _)| model)
+            rest.split_once(':').map(|(model, _)| Model::new(model))
         };
         self.model.model().or_else(in_path)
     }

@@ -3,7 +3,7 @@
 
 use super::search::{until_bracket_or_quote, until_quote_or_backslash};
 
-/// A walk over JSON text. Of the text itself it keeps one key or one scalar of up to `TEXT_BYTES` bytes.
+/// A walk over JSON text. Of the text itself it keeps at most a part of one key or one scalar, up to `TEXT_BYTES` bytes.
 ///
 /// Only objects that the caller enters are looked into: all others, and arrays, are skipped however deep they nest.
 /// Arrays around the outermost objects are the exception, since a list of objects is read as those objects one after
@@ -13,23 +13,25 @@ pub struct JsonScan<const TEXT_BYTES: usize> {
     state: State,
     /// How many objects are entered and not yet closed.
     entered: u32,
+    /// A scalar, or a text with an escape or in several pieces: what has been read of it.
     text: [u8; TEXT_BYTES],
-    /// Length of the present text, including bytes that did not fit.
+    /// Its length, including bytes that did not fit.
     text_length: usize,
 }
 
-/// Where the walk stopped. The text of a key, a string or a scalar can be read until the walk goes on.
+/// Where the walk stopped. A key, a string (without the quotes, escapes as written) or a scalar of more than
+/// `TEXT_BYTES` bytes reads as an empty one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum Stop<'t> {
     /// An object begins: an outermost one, or the value of the last key. It is skipped unless the caller enters it.
     Open,
     /// The object that was entered last ends.
     Close,
-    Key,
+    Key(&'t [u8]),
     /// A string as the value of the last key.
-    Text,
+    Text(&'t [u8]),
     /// A number, `true`, `false` or `null` as the value of the last key.
-    Scalar,
+    Scalar(&'t [u8]),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,11 +83,6 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         self.text_length = 0;
     }
 
-    /// The present key, string (without the quotes, escapes as written) or scalar; `None` if it did not fit.
-    pub fn text(&self) -> Option<&[u8]> {
-        self.text.get(..self.text_length)
-    }
-
     /// Looks into the object that has just opened. To be called right after [`Stop::Open`].
     pub fn enter(&mut self) {
         self.entered = self.entered.saturating_add(1);
@@ -93,41 +90,16 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
     }
 
     /// Walks on to the next stop and removes what it has read from `input`; `None` when `input` is used up.
-    pub fn next(&mut self, input: &mut &[u8]) -> Option<Stop> {
+    pub fn next<'t, 'i: 't>(&'t mut self, input: &mut &'i [u8]) -> Option<Stop<'t>> {
         // Each arm removes exactly what it has read.
         while !input.is_empty() {
             match self.state {
-                State::InText(role) => {
-                    if let Some(stop) = self.go_through_text(role, input) {
-                        return Some(stop);
-                    }
-                }
-                State::InEscape(role) => {
-                    let (escaped, rest) = input.split_at(1);
-                    *input = rest;
-                    self.keep(role, escaped);
-                    self.state = State::InText(role);
-                }
-                State::Passing(depth) => self.pass(depth, input),
-                State::InScalar => {
-                    let end = input.iter().position(|byte| !is_of_scalar(*byte));
-                    let (text, rest) = input.split_at(end.unwrap_or(input.len()));
-                    *input = rest;
-                    self.keep(Role::Value, text);
-                    if end.is_some() {
-                        // The byte that ended it belongs to what follows and is left in `input`.
-                        self.state = State::AfterValue;
-                        return Some(Stop::Scalar);
-                    }
-                }
-                State::Lost => *input = &[],
-                State::Outside => match take_token(input)? {
-                    b'{' => return Some(self.object_opened()),
-                    b'"' => self.state = State::InText(Role::Outside),
-                    _ => {}
-                },
                 State::BeforeKey => match take_token(input)? {
-                    b'"' => self.begin_text(State::InText(Role::Key)),
+                    b'"' => {
+                        if let Some(key) = self.begin_string(Role::Key, input) {
+                            return Some(Stop::Key(key));
+                        }
+                    }
                     b'}' => return Some(self.object_closed()),
                     _ => self.state = State::Lost,
                 },
@@ -136,38 +108,104 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                     _ => self.state = State::Lost,
                 },
                 State::BeforeValue => match take_token(input)? {
-                    b'"' => self.begin_text(State::InText(Role::Value)),
+                    b'"' => {
+                        if let Some(text) = self.begin_string(Role::Value, input) {
+                            return Some(Stop::Text(text));
+                        }
+                    }
                     b'{' => return Some(self.object_opened()),
                     b'[' => self.state = State::Passing(1),
                     first @ (b'-' | b'0'..=b'9' | b'a'..=b'z') => {
-                        self.begin_text(State::InScalar);
+                        self.state = State::InScalar;
+                        self.text_length = 0;
                         self.keep(Role::Value, &[first]);
                     }
                     _ => self.state = State::Lost,
                 },
+                State::InText(role) => match (role, self.goes_through_string(role, input)) {
+                    (Role::Key, true) => return Some(Stop::Key(self.kept())),
+                    (Role::Value, true) => return Some(Stop::Text(self.kept())),
+                    (Role::Outside | Role::Passed(_), true) | (_, false) => {}
+                },
+                State::InEscape(role) => {
+                    let (escaped, rest) = input.split_at(1);
+                    *input = rest;
+                    self.keep(role, escaped);
+                    self.state = State::InText(role);
+                }
+                State::InScalar => {
+                    let end = input.iter().position(|byte| !is_of_scalar(*byte));
+                    let (text, rest) = input.split_at(end.unwrap_or(input.len()));
+                    *input = rest;
+                    self.keep(Role::Value, text);
+                    if end.is_some() {
+                        // The byte that ended it belongs to what follows and is left in `input`.
+                        self.member_ended(input);
+                        return Some(Stop::Scalar(self.kept()));
+                    }
+                }
                 State::AfterValue => match take_token(input)? {
                     b',' => self.state = State::BeforeKey,
                     b'}' => return Some(self.object_closed()),
                     _ => self.state = State::Lost,
                 },
+                State::Passing(depth) => self.pass(depth, input),
+                State::Outside => match take_token(input)? {
+                    b'{' => return Some(self.object_opened()),
+                    b'"' => self.state = State::InText(Role::Outside),
+                    _ => {}
+                },
+                State::Lost => *input = &[],
             }
         }
         None
     }
 
-    /// Continues in a string, up to its end or to an escape.
-    fn go_through_text(&mut self, role: Role, input: &mut &[u8]) -> Option<Stop> {
+    /// Begins a string. Returns it if it ends in this piece without an escape.
+    fn begin_string<'i>(&mut self, role: Role, input: &mut &'i [u8]) -> Option<&'i [u8]> {
+        self.state = State::InText(role);
+        self.text_length = 0;
+        let text = take_string(input)?;
+        self.string_ended(role, input);
+        Some(if text.len() <= TEXT_BYTES { text } else { &[] })
+    }
+
+    /// Continues in a string, up to an escape or its end. Returns whether it has ended.
+    fn goes_through_string(&mut self, role: Role, input: &mut &[u8]) -> bool {
         let (text, rest) = input.split_at(until_quote_or_backslash(input));
         self.keep(role, text);
-        *input = rest;
-        let (&end, rest) = rest.split_first()?;
-        *input = rest;
-        if end == b'\\' {
-            self.keep(role, b"\\");
-            self.state = State::InEscape(role);
-            return None;
+        *input = rest.get(1..).unwrap_or_default();
+        match rest.first() {
+            None => false,
+            Some(b'"') => {
+                self.string_ended(role, input);
+                true
+            }
+            Some(_) => {
+                self.keep(role, b"\\");
+                self.state = State::InEscape(role);
+                false
+            }
         }
-        self.text_ended(role)
+    }
+
+    fn string_ended(&mut self, role: Role, input: &mut &[u8]) {
+        match role {
+            Role::Outside => self.state = State::Outside,
+            Role::Passed(depth) => self.state = State::Passing(depth),
+            // Mostly the colon follows at once.
+            Role::Key if take_byte(b':', input) => self.state = State::BeforeValue,
+            Role::Key => self.state = State::AfterKey,
+            Role::Value => self.member_ended(input),
+        }
+    }
+
+    /// A string or scalar as a value has ended. Mostly its comma follows at once.
+    fn member_ended(&mut self, input: &mut &[u8]) {
+        self.state = match take_byte(b',', input) {
+            true => State::BeforeKey,
+            false => State::AfterValue,
+        };
     }
 
     /// Continues in what is skipped, up to its end or to a string that is not finished at once.
@@ -179,13 +217,10 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
             *input = rest;
             match byte {
                 b'"' => {
-                    // Most strings in here end in the same piece without an escape: no need to leave the loop.
-                    let length = until_quote_or_backslash(rest);
-                    if rest.get(length) != Some(&b'"') {
+                    if take_string(input).is_none() {
                         self.state = State::InText(Role::Passed(depth));
                         return;
                     }
-                    *input = &rest[length + 1..];
                 }
                 b'{' | b'[' => match depth.checked_add(1) {
                     Some(deeper) => depth = deeper,
@@ -207,33 +242,12 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         self.state = State::Passing(depth);
     }
 
-    fn begin_text(&mut self, state: State) {
-        self.text_length = 0;
-        self.state = state;
-    }
-
-    fn text_ended(&mut self, role: Role) -> Option<Stop> {
-        match role {
-            Role::Outside => self.state = State::Outside,
-            Role::Passed(depth) => self.state = State::Passing(depth),
-            Role::Key => {
-                self.state = State::AfterKey;
-                return Some(Stop::Key);
-            }
-            Role::Value => {
-                self.state = State::AfterValue;
-                return Some(Stop::Text);
-            }
-        }
-        None
-    }
-
-    fn object_opened(&mut self) -> Stop {
+    fn object_opened(&mut self) -> Stop<'static> {
         self.state = State::Passing(1);
         Stop::Open
     }
 
-    fn object_closed(&mut self) -> Stop {
+    fn object_closed(&mut self) -> Stop<'static> {
         self.entered = self.entered.saturating_sub(1);
         self.value_ended();
         Stop::Close
@@ -245,6 +259,10 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
         } else {
             State::AfterValue
         };
+    }
+
+    fn kept(&self) -> &[u8] {
+        self.text.get(..self.text_length).unwrap_or_default()
     }
 
     /// Keeps as much of a key's or a value's text as fits and counts all of it.
@@ -267,12 +285,32 @@ fn is_of_scalar(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'.' | b'+' | b'-' | b'E')
 }
 
+/// Takes what is left of a string, with its quote, if it ends in this piece without an escape, as most do.
+fn take_string<'i>(input: &mut &'i [u8]) -> Option<&'i [u8]> {
+    let length = until_quote_or_backslash(input);
+    match input.get(length) {
+        Some(b'"') => {
+            let text = &input[..length];
+            *input = &input[length + 1..];
+            Some(text)
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// Takes the next byte if it is this one.
+fn take_byte(byte: u8, input: &mut &[u8]) -> bool {
+    let rest = input.strip_prefix(&[byte]);
+    *input = rest.unwrap_or(input);
+    rest.is_some()
+}
+
 /// Takes the next byte that is not whitespace, and the whitespace before it.
 fn take_token(input: &mut &[u8]) -> Option<u8> {
     loop {
         let (&byte, rest) = input.split_first()?;
         *input = rest;
-        if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+        if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
             return Some(byte);
         }
     }
@@ -284,22 +322,22 @@ mod tests {
 
     /// The stops of a walk that enters every object; the text is given in pieces that end at `cuts`.
     fn walk(json: &[u8], cuts: &[usize]) -> String {
+        let shown = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
         let mut scan = JsonScan::<8>::default();
         let mut out = String::new();
         let mut begin = 0;
         for &end in cuts.iter().chain([&json.len()]) {
             let mut input = &json[begin..end];
             while let Some(stop) = scan.next(&mut input) {
-                let text = scan.text().map_or("(long)".into(), String::from_utf8_lossy);
                 match stop {
                     Stop::Open => {
                         scan.enter();
                         out.push('{');
                     }
                     Stop::Close => out.push('}'),
-                    Stop::Key => out.push_str(&format!("{text}:")),
-                    Stop::Text => out.push_str(&format!("'{text}' ")),
-                    Stop::Scalar => out.push_str(&format!("{text} ")),
+                    Stop::Key(key) => out.push_str(&format!("{}:", shown(key))),
+                    Stop::Text(text) => out.push_str(&format!("'{}' ", shown(text))),
+                    Stop::Scalar(text) => out.push_str(&format!("{} ", shown(text))),
                 }
             }
             assert!(input.is_empty());
@@ -318,8 +356,8 @@ mod tests {
             (r#"{"a":[{"b":1},"}]",[[]]],"c":2}"#, "{a:c:2 }"),
             (r#"{"a":"x\"y","b\\":"\\"}"#, r#"{a:'x\"y' b\\:'\\' }"#),
             (r#"{"a":["\\","\"]","{"],"b":1}"#, "{a:b:1 }"),
-            (r#"{"12345678":"123456789"}"#, "{12345678:'(long)' }"),
-            (r#"{"123456789":12345678}"#, "{(long):12345678 }"),
+            (r#"{"12345678":"123456789"}"#, "{12345678:'' }"),
+            (r#"{"123456789":12345678}"#, "{:12345678 }"),
             (r#"[{"a":1},{"b":2}]"#, "{a:1 }{b:2 }"),
             ("{\"a\":1}\n{\"b\":2}\n", "{a:1 }{b:2 }"),
             (r#""{\"a\":1}" 7 {"b":2}"#, "{b:2 }"),
@@ -355,15 +393,15 @@ mod tests {
             let mut stops = Vec::new();
             let mut input = json.as_bytes();
             while let Some(stop) = scan.next(&mut input) {
-                if stops.is_empty() {
+                stops.push(format!("{stop:?}"));
+                if stops.len() == 1 {
                     scan.enter();
                 }
-                stops.push(stop);
             }
-            stops.retain(|&stop| stop != Stop::Open);
+            stops.retain(|stop| stop != "Open");
             assert_eq!(
-                stops,
-                [Stop::Key, Stop::Key, Stop::Scalar, Stop::Close],
+                stops.join(" "),
+                "Key([97]) Key([98]) Scalar([49]) Close",
                 "{open}"
             );
         }

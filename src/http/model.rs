@@ -20,7 +20,7 @@ pub struct ModelScan {
 const MODEL_BYTES_MAX: usize = 128;
 
 /// A name with its escapes resolved; empty while there is none.
-type Model = Text<MODEL_BYTES_MAX>;
+pub type Model = Text<MODEL_BYTES_MAX>;
 
 /// How much of a body is searched. SDKs write the model before or right after the messages; searching beyond very long
 /// ones is not worth the work.
@@ -57,37 +57,30 @@ impl ModelScan {
     pub fn scan(&mut self, bytes: &[u8]) {
         let mut input = &bytes[..bytes.len().min(self.left_bytes)];
         self.left_bytes -= input.len();
-        while let Some(stop) = self.next(&mut input) {
+        while self.place != Place::Done
+            && let Some(stop) = self.json.next(&mut input)
+        {
             match stop {
                 Stop::Open if self.place == Place::Outside => {
                     self.json.enter();
                     self.place = Place::Top(Key::Other);
                 }
                 Stop::Open => {}
-                Stop::Key => {
-                    let is_model = self.json.text() == Some(b"model");
-                    self.place = Place::Top(if is_model { Key::Model } else { Key::Other });
-                }
-                Stop::Text if self.place == Place::Top(Key::Model) => {
-                    self.model = self.json.text().and_then(unescape).unwrap_or_default();
+                Stop::Key(b"model") => self.place = Place::Top(Key::Model),
+                Stop::Key(_) => self.place = Place::Top(Key::Other),
+                Stop::Text(name) if self.place == Place::Top(Key::Model) => {
+                    self.model = unescape(name).unwrap_or_default();
                     self.place = Place::Done;
                 }
-                Stop::Text | Stop::Scalar => {}
+                Stop::Text(_) | Stop::Scalar(_) => {}
                 Stop::Close => self.place = Place::Done,
             }
         }
     }
 
     /// The value of the first `model` in the outermost object, if it is a string and has been read.
-    pub fn model(&self) -> Option<&str> {
-        (!self.model.is_empty()).then_some(self.model.as_str())
-    }
-
-    fn next(&mut self, input: &mut &[u8]) -> Option<Stop> {
-        match self.place {
-            Place::Outside | Place::Top(_) => self.json.next(input),
-            Place::Done => None,
-        }
+    pub fn model(&self) -> Option<Model> {
+        (!self.model.is_empty()).then_some(self.model)
     }
 }
 
@@ -147,12 +140,12 @@ fn code_unit(rest: &mut std::str::Chars) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn scanned(pieces: &[&[u8]]) -> ModelScan {
+    fn model_in(pieces: &[&[u8]]) -> Option<String> {
         let mut scan = ModelScan::default();
         for piece in pieces {
             scan.scan(piece);
         }
-        scan
+        scan.model().map(|model| model.to_string())
     }
 
     #[test]
@@ -195,13 +188,13 @@ mod tests {
         ];
         for (body, want) in rows {
             let bytes = body.as_bytes();
-            assert_eq!(scanned(&[bytes]).model(), *want, "{body} whole");
+            assert_eq!(model_in(&[bytes]).as_deref(), *want, "{body} whole");
             let each: Vec<&[u8]> = bytes.chunks(1).collect();
-            assert_eq!(scanned(&each).model(), *want, "{body} byte by byte");
+            assert_eq!(model_in(&each).as_deref(), *want, "{body} byte by byte");
             for cut in 0..bytes.len() {
                 let (left, right) = bytes.split_at(cut);
                 assert_eq!(
-                    scanned(&[left, right]).model(),
+                    model_in(&[left, right]).as_deref(),
                     *want,
                     "{body} cut at {cut}"
                 );
@@ -237,10 +230,10 @@ mod tests {
             (behind(fits + 1).0, None),
         ];
         for (body, want) in &rows {
-            assert_eq!(scanned(&[body.as_bytes()]).model(), want.as_deref());
+            assert_eq!(model_in(&[body.as_bytes()]), *want);
             let pieces: Vec<&[u8]> = body.as_bytes().chunks(1000).collect();
-            assert_eq!(scanned(&pieces).model(), want.as_deref());
+            assert_eq!(model_in(&pieces), *want);
         }
-        assert_eq!(scanned(&[b"{\"model\":\"\xff\"}"]).model(), None);
+        assert_eq!(model_in(&[b"{\"model\":\"\xff\"}"]), None);
     }
 }

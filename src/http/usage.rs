@@ -231,15 +231,15 @@ impl UsageScan {
                     }
                     self.place = self.place.closed();
                 }
-                Stop::Key => self.place = self.place.below(self.json.text().unwrap_or_default()),
-                Stop::Scalar => {
-                    if let (Place::Usage(_, key), Some(number)) =
-                        (self.place, self.json.text().and_then(parse_decimal))
+                Stop::Key(key) => self.place = self.place.below(key),
+                Stop::Scalar(text) => {
+                    if let Place::Usage(_, key) = self.place
+                        && let Some(number) = parse_decimal(text)
                     {
                         self.usage.note(key, number);
                     }
                 }
-                Stop::Text => {}
+                Stop::Text(_) => {}
             }
         }
     }

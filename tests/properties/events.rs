@@ -21,7 +21,7 @@ pub fn check(mut data: &[u8]) {
     let model = in_any_cut(data, seed, |pieces| {
         let mut scan = ModelScan::default();
         pieces.iter().for_each(|piece| scan.scan(piece));
-        scan.model().map(str::to_string)
+        scan.model().map(|model| model.to_string())
     });
     let events = in_any_cut(data, seed, events);
     assert_eq!(events, split_events(data));
