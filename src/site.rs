@@ -1,7 +1,7 @@
 //! The configuration as requests need it: compiled once per load, shared by the requests that began with it.
 //! It knows no connection and no request.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Site {
     pub tls: Option<Arc<ServerConfig>>,
     /// Warnings about the files that the configuration names.
     pub warnings: Vec<Finding>,
-    by_name: HashMap<String, usize>,
+    by_name: BTreeMap<String, usize>,
 }
 
 /// A platform as forwarding a request needs it.

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use crate::base::now::Now;
 use crate::base::secret::KEY_BYTES_MAX;
-use crate::http::field::{list_items, tells_of_client, values};
+use crate::http::field::{list_items, values};
+use crate::http::name::{self, Names, tells_of_client};
 use crate::http::request::RequestHead;
 use crate::policy::access::{ClientId, Clients};
 use crate::site::{Route, Site};
@@ -14,12 +15,13 @@ use super::reason::Reason;
 use super::request::Request;
 
 /// Fields in which a client key is looked for, besides the platform's own auth header.
-const KEY_FIELDS: [&str; 4] = ["authorization", "x-api-key", "x-goog-api-key", "api-key"];
+const KEY_FIELDS: Names<4> =
+    Names::new(["authorization", "x-api-key", "x-goog-api-key", "api-key"]);
 
 /// The ranks of the places that are no such fields: if several places show a client key, the one of the lowest rank
 /// counts, whatever the order of the fields in the head.
-const SUBPROTOCOL_RANK: usize = KEY_FIELDS.len() + 1;
-const QUERY_RANK: usize = KEY_FIELDS.len() + 2;
+const SUBPROTOCOL_RANK: usize = KEY_FIELDS.count() + 1;
+const QUERY_RANK: usize = KEY_FIELDS.count() + 2;
 
 /// Where browsers' Realtime clients show a key, since they can set no other field of a WebSocket's request.
 pub const SUBPROTOCOLS: &str = "sec-websocket-protocol";
@@ -152,18 +154,28 @@ impl Shown {
     /// Looks at every place where a client key may stand.
     pub fn find(head: &RequestHead<'_, '_>, route: Option<&Route>, clients: &Clients) -> Shown {
         let mut shown = Shown::default();
+        let own_name = route.map(|route| route.platform.auth_header.as_str());
+        // It nearly always is one of the known ones, which are recognised faster.
+        let own_place = own_name.and_then(|own| KEY_FIELDS.place_of(own));
         for (place, field) in head.fields.iter().enumerate() {
-            if field.name.eq_ignore_ascii_case(SUBPROTOCOLS) {
+            if name::is(field.name, SUBPROTOCOLS) {
                 // These items are never passed on, whatever they show.
                 for key in list_items(field.value).filter_map(subprotocol_key) {
                     shown.look_at(key, SUBPROTOCOL_RANK, clients);
                 }
                 continue;
             }
-            let platforms_own =
-                route.filter(|route| field.name.eq_ignore_ascii_case(&route.platform.auth_header));
-            let Some(rank) = rank(field.name, platforms_own.is_some()) else {
-                continue;
+            let known_place = KEY_FIELDS.place_of(field.name);
+            let is_own = match own_place {
+                Some(_) => known_place == own_place,
+                None => own_name.is_some_and(|own| field.name.eq_ignore_ascii_case(own)),
+            };
+            // `Authorization` comes first, then the platform's own, then the others.
+            let rank = match (known_place, is_own) {
+                (Some(0), _) => 0,
+                (_, true) => 1,
+                (Some(place), false) => place + 1,
+                (None, false) => continue,
             };
             let value = field.value.trim_ascii();
             let plain = without_bearer(value);
@@ -171,7 +183,7 @@ impl Shown {
                 // An SDK without a key sends the scheme alone: it has shown none.
                 continue;
             }
-            let bare = match platforms_own {
+            let bare = match route.filter(|_| is_own) {
                 Some(route) => without_format(value, route),
                 None => value,
             };
@@ -181,8 +193,12 @@ impl Shown {
                 shown.fields |= 1 << place;
             }
         }
-        let query = head.target.query.unwrap_or_default();
-        for value in query.split('&').filter_map(key_parameter) {
+        let pairs = head
+            .target
+            .query
+            .into_iter()
+            .flat_map(|query| query.split('&'));
+        for value in pairs.filter_map(key_parameter) {
             let mut decoded = [0; KEY_BYTES_MAX];
             if let Some(length) = percent_decode(value.as_bytes(), &mut decoded) {
                 shown.in_query |= shown.look_at(&decoded[..length], QUERY_RANK, clients);
@@ -207,17 +223,6 @@ impl Shown {
     }
 }
 
-/// The rank of a field in which a client key is looked for: `Authorization`, the platform's own, then the others.
-fn rank(name: &str, is_platforms_own: bool) -> Option<usize> {
-    let mut known = KEY_FIELDS.iter();
-    match known.position(|known| name.eq_ignore_ascii_case(known)) {
-        Some(0) => Some(0),
-        _ if is_platforms_own => Some(1),
-        Some(place) => Some(place + 1),
-        None => None,
-    }
-}
-
 /// The key in an item `openai-insecure-api-key.KEY`.
 pub fn subprotocol_key(item: &[u8]) -> Option<&[u8]> {
     item.strip_prefix(b"openai-insecure-api-key.")
@@ -225,9 +230,9 @@ pub fn subprotocol_key(item: &[u8]) -> Option<&[u8]> {
 
 /// The key in `Bearer KEY`, or the value itself. A key contains no space, so only one of the two can be a key.
 fn without_bearer(value: &[u8]) -> &[u8] {
-    const SCHEME: &[u8] = b"bearer";
+    const SCHEME: &str = "bearer";
     match value.split_at_checked(SCHEME.len()) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => match rest.first() {
+        Some((scheme, rest)) if name::is(scheme, SCHEME) => match rest.first() {
             None | Some(b' ' | b'\t') => rest.trim_ascii(),
             Some(_) => value,
         },

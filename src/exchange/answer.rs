@@ -5,7 +5,7 @@ use crate::base::ids::sane_id;
 use crate::base::now::Now;
 use crate::base::text::decimal;
 use crate::http::body::Decoder;
-use crate::http::field::{begins_with, is_framing, is_one_of};
+use crate::http::name::{self, Names, begins_with, is_framing};
 use crate::http::response::{Asked, ResponseHead};
 use crate::http::{Framing, Version};
 use crate::policy::access::Quota;
@@ -22,13 +22,13 @@ use super::transfer::Coding;
 pub const HEAD_ROOM_BYTES: usize = 72 * 1024;
 
 /// Fields that a browser's script may read besides the CORS-safelisted ones.
-const EXPOSED: [&str; 5] = [
+const EXPOSED: Names<5> = Names::new([
     "x-request-id",
     "x-proxy-error",
     "x-should-retry",
     "retry-after",
     "retry-after-ms",
-];
+]);
 
 /// A field with a longer name does not count as a rate-limit field. The names of those that do are repeated in the
 /// answer, in the list of fields that a browser's script may read, and as many as a head may have must fit there.
@@ -40,6 +40,8 @@ static QUOTA_FIELDS: [&str; 3] = [
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
 ];
+
+const QUOTA: Names<3> = Names::new(QUOTA_FIELDS);
 
 /// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written. `request_body` tells
 /// how far the request's body has been read.
@@ -101,21 +103,19 @@ pub fn relay_head(
         }
         if !head.passes(field.name) {
             // It must say what the client is to switch to (RFC 9110 section 15.5.22).
-            if head.status == 426 && field.name.eq_ignore_ascii_case("upgrade") {
+            if head.status == 426 && name::is(field.name, "upgrade") {
                 put_field(out, field.name, field.value);
                 put_field(out, "connection", b"upgrade");
             }
             continue;
         }
-        if field.name.eq_ignore_ascii_case("x-request-id")
-            && !take_id(request, field.value, &mut seen_id)
-        {
+        if name::is(field.name, "x-request-id") && !take_id(request, field.value, &mut seen_id) {
             continue;
         }
         if gives_way(field.name, &request.cors) {
             continue;
         }
-        seen_date |= field.name.eq_ignore_ascii_case("date");
+        seen_date |= name::is(field.name, "date");
         put_field(out, field.name, field.value);
     }
     if !seen_date {
@@ -135,7 +135,7 @@ pub fn relay_head(
         .map(|field| field.name)
         .filter(|name| is_limit(name));
     let present = EXPOSED
-        .into_iter()
+        .iter()
         .filter(|name| *name == "x-request-id" || head.field(name).is_some());
     let limits = limits.chain(own_limits.iter().copied());
     put_cors(out, request, present.chain(limits));
@@ -161,13 +161,11 @@ pub fn relay_switch(out: &mut Buffer, request: &mut Request, head: &ResponseHead
     put_status_line(out, head.status, head.reason);
     let mut seen_id = false;
     for field in head.fields {
-        let is_upgrade = field.name.eq_ignore_ascii_case("upgrade");
+        let is_upgrade = name::is(field.name, "upgrade");
         if is_framing(field.name) || !(is_upgrade || head.passes(field.name)) {
             continue;
         }
-        if field.name.eq_ignore_ascii_case("x-request-id")
-            && !take_id(request, field.value, &mut seen_id)
-        {
+        if name::is(field.name, "x-request-id") && !take_id(request, field.value, &mut seen_id) {
             continue;
         }
         put_field(out, field.name, field.value);
@@ -284,7 +282,7 @@ fn put_cors<'n>(out: &mut Buffer, request: &Request, exposed: impl Iterator<Item
 }
 
 fn is_exposed(name: &str) -> bool {
-    is_limit(name) || is_one_of(name, &EXPOSED)
+    is_limit(name) || EXPOSED.has(name)
 }
 
 fn is_limit(name: &str) -> bool {
@@ -292,13 +290,13 @@ fn is_limit(name: &str) -> bool {
 }
 
 fn is_quota(name: &str) -> bool {
-    is_one_of(name, &QUOTA_FIELDS)
+    QUOTA.has(name)
 }
 
 /// Whether a platform's field is dropped in favour of the proxy's own CORS fields. Unless the origin is refused, the
 /// list of fields that the platform exposes stays beside the proxy's own.
 fn gives_way(name: &str, cors: &Cors) -> bool {
-    let is = |other| name.eq_ignore_ascii_case(other);
+    let is = |other| name::is(name, other);
     match cors {
         Cors::NotAsked => false,
         Cors::Any | Cors::Only(_) => is("access-control-allow-origin"),

@@ -2,7 +2,8 @@
 //! all else unchanged and in order.
 
 use crate::base::text::decimal;
-use crate::http::field::{is_framing, is_one_of, list_items, tells_of_client, values};
+use crate::http::field::{list_items, values};
+use crate::http::name::{self, Names, is_framing, tells_of_client};
 use crate::http::request::RequestHead;
 use crate::http::{Field, Framing};
 use crate::site::Route;
@@ -40,14 +41,15 @@ pub fn write_head(
             && !ends_here(field.name)
             && !route.platform.sets_field(field.name)
         {
-            match field.name.eq_ignore_ascii_case(SUBPROTOCOLS) {
+            match name::is(field.name, SUBPROTOCOLS) {
                 true => put_subprotocols(draft, field),
                 false => put_line(draft, field.name, field.value),
             }
         }
     }
     for (name, value) in &route.platform.default_headers {
-        if head.field(name).is_none() {
+        let mut names = head.fields.iter().map(|field| field.name);
+        if !names.any(|sent| sent.eq_ignore_ascii_case(name)) {
             put_line(draft, name, value.as_bytes());
         }
     }
@@ -114,10 +116,7 @@ fn write_request_line(
         draft.push(b'/');
     }
     // Where keys are also taken from the query, the client's one there would be a second one.
-    let is_credential = route
-        .platform
-        .auth_header
-        .eq_ignore_ascii_case("x-goog-api-key");
+    let is_credential = name::is(&route.platform.auth_header, "x-goog-api-key");
     match head.target.query {
         None => {}
         Some(query) if !shown.in_query && !is_credential => {
@@ -137,10 +136,10 @@ fn write_request_line(
 }
 
 /// Fields that the proxy handles itself.
-const OWN: [&str; 3] = ["host", "expect", "authorization"];
+const OWN: Names<3> = Names::new(["host", "expect", "authorization"]);
 
 fn ends_here(name: &str) -> bool {
-    tells_of_client(name) || is_one_of(name, &OWN)
+    tells_of_client(name) || OWN.has(name)
 }
 
 fn put_framing(draft: &mut Vec<u8>, framing: Framing) {

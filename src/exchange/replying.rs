@@ -369,7 +369,10 @@ pub fn preflight_reply(request: &Request, head: &RequestHead<'_, '_>) -> Option<
         head.field(name)
             .and_then(|value| std::str::from_utf8(value).ok())
     };
-    let method = text("access-control-request-method").filter(|_| head.method == "OPTIONS")?;
+    if head.method != "OPTIONS" {
+        return None;
+    }
+    let method = text("access-control-request-method")?;
     let reply = match request.cors {
         Cors::NotAsked => return None,
         Cors::Refused => return Some(Reply::empty(204)),

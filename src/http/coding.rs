@@ -4,13 +4,15 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 
-use super::field::is_one_of;
+use super::name::Names;
+
+/// The names of gzip.
+const GZIP: Names<2> = Names::new(["gzip", "x-gzip"]);
 
 /// Up to `bytes_max` decoded bytes of a body whose beginning is `encoded`. They end at a flaw. Without a coding, or
 /// with one other than gzip, `encoded` is returned as it is.
 pub fn decoded(coding: Option<&[u8]>, encoded: Vec<u8>, bytes_max: usize) -> Vec<u8> {
-    let is_gzip = |coding: &[u8]| is_one_of(coding, &["gzip", "x-gzip"]);
-    if !coding.is_some_and(is_gzip) {
+    if !coding.is_some_and(|coding| GZIP.has(coding)) {
         return encoded;
     }
     let mut body = Vec::new();

@@ -2,14 +2,15 @@
 //! section 7.6.1).
 
 use super::Version;
-use super::field::{is_one_of, list_items};
+use super::field::list_items;
 use super::malformed::Malformed;
+use super::name::{self, Names};
 
 /// Most field names that Connection may add to the known ones. Each field of the head is compared with each of them.
 const NAMED_MAX: usize = 16;
 
 /// Fields that concern one connection, whether or not Connection names them.
-const HOP_BY_HOP: [&str; 9] = [
+const HOP_BY_HOP: Names<9> = Names::new([
     "connection",
     "http2-settings",
     "keep-alive",
@@ -19,10 +20,10 @@ const HOP_BY_HOP: [&str; 9] = [
     "proxy-connection",
     "te",
     "upgrade",
-];
+]);
 
 /// Fields that Connection cannot remove: without them the message would mean something else.
-const NEVER_REMOVED: [&str; 3] = ["content-length", "host", "transfer-encoding"];
+const NEVER_REMOVED: Names<3> = Names::new(["content-length", "host", "transfer-encoding"]);
 
 /// What the Connection fields of one head say, gathered line by line.
 #[derive(Clone, Debug, Default)]
@@ -40,13 +41,13 @@ impl<'b> ConnectionOptions<'b> {
     /// The lines name too many fields.
     pub fn add(&mut self, value: &'b [u8]) -> Result<(), Malformed> {
         for option in list_items(value) {
-            if option.eq_ignore_ascii_case(b"close") {
+            if name::is(option, "close") {
                 self.close = true;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            } else if name::is(option, "keep-alive") {
                 self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
+            } else if name::is(option, "upgrade") {
                 self.upgrade = true;
-            } else if !is_one_of(option, &HOP_BY_HOP) {
+            } else if !HOP_BY_HOP.has(option) {
                 if self.named.len() == NAMED_MAX {
                     return Err(Malformed::ConnectionOptionsTooMany);
                 }
@@ -72,15 +73,15 @@ impl<'b> ConnectionOptions<'b> {
     /// Whether a field of this name may be forwarded to the next hop.
     pub fn passes(&self, name: &str) -> bool {
         let mut named = self.named.iter();
-        is_one_of(name, &NEVER_REMOVED)
-            || !is_one_of(name, &HOP_BY_HOP)
+        NEVER_REMOVED.has(name)
+            || !HOP_BY_HOP.has(name)
                 && !named.any(|field| field.eq_ignore_ascii_case(name.as_bytes()))
     }
 }
 
 /// Whether a field of this name concerns one connection only, whatever Connection says.
 pub fn is_hop_by_hop(name: &str) -> bool {
-    is_one_of(name, &HOP_BY_HOP)
+    HOP_BY_HOP.has(name)
 }
 
 #[cfg(test)]

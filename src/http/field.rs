@@ -1,7 +1,7 @@
-//! Field lines and the grammar of their names and values (RFC 9110 section 5). It knows no particular fields except
-//! those of framing and those that identify a client.
+//! Field lines and the grammar of their names and values (RFC 9110 section 5). It knows no particular fields.
 
 use super::malformed::Malformed;
+use super::name;
 use super::search::until_line_feed;
 use super::{FIELDS_MAX, Field};
 
@@ -91,30 +91,17 @@ pub fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|item| !item.is_empty())
 }
 
-/// The value of the first field of this name; case does not matter.
+/// The value of the first field of this name, which is given in lower case.
 pub fn find<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
     values(fields, name).next()
 }
 
-/// The values of all fields of this name; case does not matter.
+/// The values of all fields of this name, which is given in lower case.
 pub fn values<'b>(fields: &[Field<'b>], name: &str) -> impl Iterator<Item = &'b [u8]> {
-    let fields = fields.iter();
-    let named = fields.filter(move |field| field.name.eq_ignore_ascii_case(name));
-    named.map(|field| field.value)
-}
-
-/// Whether `name` begins with `prefix`; case does not matter.
-pub fn begins_with(name: &str, prefix: &str) -> bool {
-    let start = name.as_bytes().get(..prefix.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-}
-
-/// Whether `name` is one of `names`; case does not matter.
-pub fn is_one_of(name: impl AsRef<[u8]>, names: &[&str]) -> bool {
-    let name = name.as_ref();
-    names
+    let named = fields
         .iter()
-        .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+        .filter(move |field| name::is(field.name, name));
+    named.map(|field| field.value)
 }
 
 /// The number that `text` gives in decimal digits and nothing else, if it is below 2^64.
@@ -124,30 +111,6 @@ pub fn parse_decimal(text: &[u8]) -> Option<u64> {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
-}
-
-/// Whether fields of this name say where a body ends. Code that writes a head writes its own.
-pub fn is_framing(name: &str) -> bool {
-    name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
-}
-
-/// Fields in which servers on a request's way identify the client that they serve.
-const OF_CLIENT: [&str; 10] = [
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "x-original-forwarded-for",
-    "x-envoy-external-address",
-    "true-client-ip",
-    "fly-client-ip",
-    "cf-connecting-ip",
-    "cf-connecting-ipv6",
-];
-
-/// Whether a field of this name identifies a client for whom its sender speaks.
-pub fn tells_of_client(name: &str) -> bool {
-    begins_with(name, "x-forwarded-") || is_one_of(name, &OF_CLIENT)
 }
 
 /// Splits a head into its first line, without the line end, and the rest.
@@ -175,7 +138,7 @@ impl<'b> Storage<'b> {
         many: None,
     };
 
-    /// The first field of this name (case does not matter) among those that were read, even in a head that was refused.
+    /// The first field of this name, which is given in lower case, among those that were read, even in a head that was refused.
     pub fn find(&self, name: &str) -> Option<&'b [u8]> {
         match &self.many {
             Some(many) => find(many.as_slice(), name),

@@ -16,6 +16,7 @@ pub mod framing;
 pub mod json_scan;
 pub mod malformed;
 pub mod model;
+pub mod name;
 pub mod request;
 pub mod request_line;
 pub mod response;

@@ -6,6 +6,7 @@ use super::connection::ConnectionOptions;
 use super::field::{self, Storage, list_items, parse_section, split_first_line};
 use super::framing::{Declared, Framing};
 use super::malformed::Malformed;
+use super::name;
 use super::request_line::RequestLine;
 use super::target::Target;
 use super::{Field, Version};
@@ -73,7 +74,7 @@ impl<'b> RequestHead<'_, 'b> {
         self.connection.passes(name)
     }
 
-    /// The value of the first field of this name; case does not matter.
+    /// The value of the first field of this name, which is given in lower case.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
         field::find(self.fields, name)
     }
@@ -151,7 +152,7 @@ impl Known {
             17 => ("transfer-encoding", Known::TransferEncoding),
             _ => return Known::Other,
         };
-        match name.eq_ignore_ascii_case(want) {
+        match name::is(name, want) {
             true => known,
             false => Known::Other,
         }
@@ -368,7 +369,7 @@ mod tests {
             b"GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: 2\r\nConnection: x-a, host\r\n\r\n";
         let got = read(&[input], |head| {
             let passing = ["x-a", "x-b", "host", "connection"].map(|name| head.passes(name));
-            let found = ["X-a", "x-b"].map(|name| head.field(name).map(<[u8]>::to_vec));
+            let found = ["x-a", "x-b"].map(|name| head.field(name).map(<[u8]>::to_vec));
             (head.fields.len(), passing, found)
         });
         let want = (4, [false, true, true, false], [Some(b"1".to_vec()), None]);

@@ -5,6 +5,7 @@ use super::connection::ConnectionOptions;
 use super::field::{self, Storage, is_value_byte, parse_section, split_first_line};
 use super::framing::{Declared, Framing};
 use super::malformed::Malformed;
+use super::name;
 use super::{Field, Version};
 
 /// A well-formed response head.
@@ -58,11 +59,11 @@ pub fn parse<'h, 'b>(
     let mut declared = Declared::default();
     let mut connection = ConnectionOptions::default();
     for field in fields {
-        if field.name.eq_ignore_ascii_case("content-length") {
+        if name::is(field.name, "content-length") {
             declared.add_length(field.value)?;
-        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+        } else if name::is(field.name, "transfer-encoding") {
             declared.add_codings(field.value)?;
-        } else if field.name.eq_ignore_ascii_case("connection") {
+        } else if name::is(field.name, "connection") {
             connection.add(field.value)?;
         }
     }
@@ -91,7 +92,7 @@ impl<'b> ResponseHead<'_, 'b> {
         self.connection.has_upgrade()
     }
 
-    /// The value of the first field of this name; case does not matter.
+    /// The value of the first field of this name, which is given in lower case.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
         field::find(self.fields, name)
     }
@@ -341,7 +342,7 @@ mod tests {
         for (name, want) in rows {
             assert_eq!(head.passes(name), want, "{name}");
         }
-        assert_eq!(head.field("X-a"), Some(b"1".as_slice()));
+        assert_eq!(head.field("x-a"), Some(b"1".as_slice()));
         assert_eq!(head.field("x-b"), None);
     }
 

@@ -2,10 +2,10 @@
 
 use super::Field;
 use super::connection::is_hop_by_hop;
-use super::field::{begins_with, is_one_of, tells_of_client};
+use super::name::{Names, begins_with, tells_of_client};
 
 /// Fields that would change, after the fact, how a message is framed, routed, authenticated or processed.
-const LEFT_OUT: [&str; 37] = [
+const LEFT_OUT: Names<37> = Names::new([
     // How the body is delimited and what it is.
     "content-encoding",
     "content-length",
@@ -46,7 +46,7 @@ const LEFT_OUT: [&str; 37] = [
     "x-proxy-error",
     "x-request-id",
     "x-should-retry",
-];
+]);
 
 /// Families of such fields.
 const LEFT_OUT_PREFIXES: [&str; 2] = ["access-control-", "proxy-"];
@@ -72,7 +72,7 @@ fn split_line(line: &[u8]) -> Option<Field<'_>> {
 fn may_pass(name: &str) -> bool {
     !is_hop_by_hop(name)
         && !tells_of_client(name)
-        && !is_one_of(name, &LEFT_OUT)
+        && !LEFT_OUT.has(name)
         && !LEFT_OUT_PREFIXES
             .iter()
             .any(|prefix| begins_with(name, prefix))

@@ -9,6 +9,7 @@ use memchr::memmem::Finder;
 use super::event_stream::{DataLines, Part};
 use super::field::parse_decimal;
 use super::json_scan::{JsonScan, Stop};
+use super::name;
 
 /// Sees the body of one response, in pieces of any size, and passes on to the scan what may contain token counts. For
 /// almost every piece of a stream that is nothing, and then only the few bytes of this value are touched.
@@ -121,7 +122,7 @@ impl Format {
     /// From the values of `Content-Type` and `Content-Encoding` (RFC 9110 sections 8.3 and 8.4).
     pub fn of(content_type: Option<&[u8]>, content_encoding: Option<&[u8]>) -> Format {
         let coding = content_encoding.unwrap_or_default().trim_ascii();
-        if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
+        if !coding.is_empty() && !name::is(coding, "identity") {
             return Format::Ignored;
         }
         let media_type = content_type
@@ -130,15 +131,13 @@ impl Format {
             .next()
             .unwrap_or_default();
         let media_type = media_type.trim_ascii();
-        let ends_with = |end: &[u8]| {
-            media_type
-                .len()
-                .checked_sub(end.len())
-                .is_some_and(|at| media_type[at..].eq_ignore_ascii_case(end))
+        let ends_with = |end: &str| {
+            let start = media_type.len().checked_sub(end.len());
+            start.is_some_and(|start| name::is(&media_type[start..], end))
         };
-        if media_type.eq_ignore_ascii_case(b"text/event-stream") {
+        if name::is(media_type, "text/event-stream") {
             Format::EventStream
-        } else if media_type.eq_ignore_ascii_case(b"application/json") || ends_with(b"+json") {
+        } else if name::is(media_type, "application/json") || ends_with("+json") {
             Format::Json
         } else {
             Format::Ignored
