@@ -183,13 +183,15 @@ impl Shown {
                 // An SDK without a key sends the scheme alone: it has shown none.
                 continue;
             }
-            let bare = match route.filter(|_| is_own) {
-                Some(route) => without_format(value, route),
-                None => value,
-            };
-            if shown.look_at(plain, rank, clients)
-                || (bare != plain && shown.look_at(bare, rank, clients))
-            {
+            let mut is_key = shown.look_at(plain, rank, clients);
+            if !is_key {
+                let bare = match route.filter(|_| is_own) {
+                    Some(route) => without_format(value, route),
+                    None => value,
+                };
+                is_key = bare != plain && shown.look_at(bare, rank, clients);
+            }
+            if is_key {
                 shown.fields |= 1 << place;
             }
         }
