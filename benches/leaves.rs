@@ -10,7 +10,7 @@ use ai_api_proxy::base::secret::Secret;
 use ai_api_proxy::config;
 use ai_api_proxy::exchange::admission::Shown;
 use ai_api_proxy::exchange::forward::{tail_below, write_head};
-use ai_api_proxy::figures::histogram::Histogram;
+use ai_api_proxy::figures::histogram::{Histogram, Observed};
 use ai_api_proxy::http::Framing;
 use ai_api_proxy::http::body::{Decoded, Decoder};
 use ai_api_proxy::http::chunked::chunk_head;
@@ -246,5 +246,5 @@ fn keyring_pick_and_settle(bencher: Bencher, keys: usize) {
 #[divan::bench]
 fn histogram_observe(bencher: Bencher) {
     let mut histogram = Histogram::default();
-    bencher.bench_local(|| histogram.observe(black_box(Duration::from_millis(734))));
+    bencher.bench_local(|| histogram.observe(Observed::new(black_box(Duration::from_millis(734)))));
 }

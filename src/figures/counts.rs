@@ -1,7 +1,7 @@
 //! What is counted of requests, and how they can end. It does not know whose requests they are.
 
 use super::Finished;
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Observed};
 
 /// Sums over the finished requests of one platform, key or client, or of all.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,8 @@ pub enum ErrorKind {
 pub struct Errors([u64; ErrorKind::ALL.len()]);
 
 impl Counts {
-    pub(super) fn add(&mut self, finished: &Finished) {
+    /// `first_byte` is the one of `finished`.
+    pub(super) fn add(&mut self, finished: &Finished, first_byte: Option<Observed>) {
         self.requests += 1;
         if let Some(kind) = ErrorKind::of(finished.class, finished.status) {
             self.errors.add(kind);
@@ -62,7 +63,7 @@ impl Counts {
         self.bytes_out = self.bytes_out.saturating_add(finished.bytes_out);
         add_tokens(&mut self.tokens_in, finished.tokens_in);
         add_tokens(&mut self.tokens_out, finished.tokens_out);
-        if let Some(first_byte) = finished.first_byte {
+        if let Some(first_byte) = first_byte {
             self.first_byte.observe(first_byte);
         }
     }
@@ -148,6 +149,7 @@ impl ErrorKind {
 }
 
 impl Errors {
+    /// `first_byte` is the one of `finished`.
     pub(super) fn add(&mut self, kind: ErrorKind) {
         self.0[kind as usize] += 1;
     }

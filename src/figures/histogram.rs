@@ -64,6 +64,13 @@ pub struct Histogram {
     sum_microseconds: u64,
 }
 
+/// A duration and its bucket, which is looked for once and counted in several histograms.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed {
+    microseconds: u64,
+    bucket: usize,
+}
+
 impl Default for Histogram {
     fn default() -> Self {
         Histogram {
@@ -73,12 +80,20 @@ impl Default for Histogram {
     }
 }
 
-impl Histogram {
-    pub fn observe(&mut self, took: Duration) {
+impl Observed {
+    pub fn new(took: Duration) -> Observed {
         let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_MICROSECONDS.partition_point(|&bound| bound < microseconds);
-        self.counts[bucket] += 1;
-        self.sum_microseconds = self.sum_microseconds.saturating_add(microseconds);
+        Observed {
+            microseconds,
+            bucket: BOUNDS_MICROSECONDS.partition_point(|&bound| bound < microseconds),
+        }
+    }
+}
+
+impl Histogram {
+    pub fn observe(&mut self, observed: Observed) {
+        self.counts[observed.bucket] += 1;
+        self.sum_microseconds = self.sum_microseconds.saturating_add(observed.microseconds);
     }
 
     /// How many durations were observed.
@@ -128,7 +143,7 @@ mod tests {
     fn observed(microseconds: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
         for &microseconds in microseconds {
-            histogram.observe(Duration::from_micros(microseconds));
+            histogram.observe(Observed::new(Duration::from_micros(microseconds)));
         }
         histogram
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::base::ids::RequestId;
 use counts::{Class, Counts, ErrorKind, Errors, add_tokens};
-use histogram::Histogram;
+use histogram::{Histogram, Observed};
 use recent::{Method, Model, Path, Recent};
 
 /// All figures of one process since its start.
@@ -100,10 +100,11 @@ pub struct Series {
 impl Figures {
     /// Counts a request that has ended, admitted or not.
     pub fn finish(&mut self, finished: Finished) {
-        self.totals.add(&finished);
+        let first_byte = finished.first_byte.map(Observed::new);
+        self.totals.add(&finished, first_byte);
         let platform = self.platforms.entry(finished.platform).or_default();
-        platform.counts.add(&finished);
-        platform.total.observe(finished.total);
+        platform.counts.add(&finished, first_byte);
+        platform.total.observe(Observed::new(finished.total));
         let client = finished.client.as_ref();
         let id = SeriesId {
             platform: finished.platform,
@@ -112,10 +113,13 @@ impl Figures {
         };
         self.series.entry(id).or_default().add(&finished);
         if let Some(key) = finished.key {
-            self.keys.entry(key).or_default().add(&finished);
+            self.keys.entry(key).or_default().add(&finished, first_byte);
         }
         if let Some(client) = client {
-            self.clients.entry(client.id).or_default().add(&finished);
+            self.clients
+                .entry(client.id)
+                .or_default()
+                .add(&finished, first_byte);
         }
         self.recent.push(finished);
     }
