@@ -37,17 +37,6 @@ impl<const N: usize> Text<N> {
         self.length += 16;
     }
 
-    /// Appends a number's digits, several times faster than the formatting machinery; the caller ensures there is room.
-    pub fn push_decimal(&mut self, mut number: u64) {
-        let start = usize::from(self.length);
-        let count = number.checked_ilog10().unwrap_or(0) as usize + 1;
-        for digit in self.bytes[start..start + count].iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-        }
-        self.length += count as u8;
-    }
-
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
@@ -59,13 +48,6 @@ impl<const N: usize> Text<N> {
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
-}
-
-/// A number's decimal digits.
-pub fn decimal(number: u64) -> Text<20> {
-    let mut text = Text::default();
-    text.push_decimal(number);
-    text
 }
 
 /// Appends what fits; an error if that is not everything.
@@ -120,13 +102,6 @@ mod tests {
             ("éé", "éé"),
         ] {
             assert_eq!(Text::<4>::new(text).as_str(), want);
-        }
-    }
-
-    #[test]
-    fn decimal_digits() {
-        for number in [0, 7, 10, 99, 100, 1_767_225_600, u64::MAX - 1, u64::MAX] {
-            assert_eq!(decimal(number).as_str(), number.to_string());
         }
     }
 

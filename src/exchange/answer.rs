@@ -3,7 +3,6 @@
 use crate::base::buffer::Buffer;
 use crate::base::ids::sane_id;
 use crate::base::now::Now;
-use crate::base::text::decimal;
 use crate::http::body::Decoder;
 use crate::http::name::{self, Names, begins_with, is_framing};
 use crate::http::response::{Asked, ResponseHead};
@@ -328,7 +327,7 @@ fn put_field(out: &mut Buffer, name: &str, value: &[u8]) {
 
 /// Writes one field line with a decimal number.
 fn put_number(out: &mut Buffer, name: &str, number: u64) {
-    put_field(out, name, decimal(number).as_bytes());
+    put_field(out, name, itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// The standard reason phrases of the statuses that the proxy itself sends (RFC 9110 section 15, RFC 6585).

@@ -1,7 +1,6 @@
 //! Rewrites a client's head for the platform: hop-by-hop fields removed, the platform's key in place of the client's,
 //! all else unchanged and in order.
 
-use crate::base::text::decimal;
 use crate::http::field::{list_items, values};
 use crate::http::name::{self, Names, is_framing, tells_of_client};
 use crate::http::request::RequestHead;
@@ -146,7 +145,8 @@ fn put_framing(draft: &mut Vec<u8>, framing: Framing) {
     match framing {
         Framing::None | Framing::Close => {}
         Framing::Length(length) => {
-            put_line(draft, "Content-Length", decimal(length).as_bytes());
+            let mut digits = itoa::Buffer::new();
+            put_line(draft, "Content-Length", digits.format(length).as_bytes());
         }
         Framing::Chunked => put_line(draft, "Transfer-Encoding", b"chunked"),
     }

@@ -462,7 +462,7 @@ impl Quota {
         let mut text = Text::default();
         for (number, unit) in &parts[first.unwrap_or(2)..] {
             // Even the longest text fits.
-            text.push_decimal(*number);
+            let _ = text.write_str(itoa::Buffer::new().format(*number));
             let _ = text.write_str(unit);
         }
         text
