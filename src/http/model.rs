@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::json_scan::{JsonScan, Stop};
+use super::search::until_backslash;
 use crate::base::text::Text;
 
 /// Reads the beginning of one request body, given in pieces of any size.
@@ -89,7 +90,7 @@ impl ModelScan {
 fn unescape(text: &[u8]) -> Option<Model> {
     let mut rest = std::str::from_utf8(text).ok()?;
     let mut model = Model::default();
-    while let Some(place) = rest.bytes().position(|byte| byte == b'\\') {
+    while let Some(place) = until_backslash(rest.as_bytes()) {
         push(&mut model, &rest[..place])?;
         let mut escape = rest[place + 1..].chars();
         let char = match escape.next()? {

@@ -65,6 +65,16 @@ pub fn until_line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\r', b'\n', bytes)
 }
 
+/// The position of the first backslash.
+pub fn until_backslash(bytes: &[u8]) -> Option<usize> {
+    memchr(b'\\', bytes)
+}
+
+/// The position of the first question mark.
+pub fn until_question_mark(bytes: &[u8]) -> Option<usize> {
+    memchr(b'?', bytes)
+}
+
 /// The position of the first line feed.
 pub fn until_line_feed(bytes: &[u8]) -> Option<usize> {
     memchr(b'\n', bytes)

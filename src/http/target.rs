@@ -4,7 +4,7 @@ use super::TARGET_BYTES_MAX;
 use super::authority::{is_authority, is_authority_with_port};
 use super::field::{is_blank, is_target_byte};
 use super::malformed::Malformed;
-use super::search::holds_dot_or_percent;
+use super::search::{holds_dot_or_percent, until_question_mark};
 
 /// A request target in its parts, byte for byte as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,8 @@ impl<'b> Target<'b> {
     }
 
     fn split(form: Form, text: &'b str) -> Target<'b> {
-        let (path, query) = match text.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        let (path, query) = match until_question_mark(text.as_bytes()) {
+            Some(end) => (&text[..end], Some(&text[end + 1..])),
             None => (text, None),
         };
         // An empty path, which absolute-form may have, means `/` (RFC 9110 section 4.2.3).
