@@ -49,7 +49,7 @@
 //!   after a response's head, nothing more until its client has taken what came before. So TCP slows the sender; there
 //!   is no flag for it.
 //! - A request gets one final response head. A permit's outcome is reported, and the permit is released, exactly once
-//!   (dropping one fails an assertion).
+//!   (dropping one fails an assertion in debug builds).
 //! - A truncated message never looks complete: its last chunk is missing, its length is not reached, or the connection
 //!   is reset. Tunnels are excepted: a reset could discard the last bytes that were sent.
 //! - Streams in progress come first in a turn, and wait for a bounded part of all other work ([`base::work`]).

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::base::now::Now;
 use crate::base::secret::KEY_BYTES_MAX;
+use crate::http::FIELDS_MAX;
 use crate::http::field::{list_items, values};
 use crate::http::name::{self, Names, tells_of_client};
 use crate::http::request::RequestHead;
@@ -34,10 +35,12 @@ pub struct Peer {
     pub is_loopback: bool,
 }
 
+const _: () = assert!(FIELDS_MAX <= u128::BITS as usize);
+
 /// Where a request's head showed client keys. These places are left out of what goes to the platform.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// One bit for each field, by its place in the head; a head has at most 100.
+    /// One bit for each field, by its place in the head.
     pub fields: u128,
     /// The query's parameter `key` showed one.
     pub in_query: bool,

@@ -42,8 +42,8 @@ static QUOTA_FIELDS: [&str; 3] = [
 
 const QUOTA: Names<3> = Names::new(QUOTA_FIELDS);
 
-/// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written. `request_body` tells
-/// how far the request's body has been read.
+/// Writes the head of `reply`, one of the proxy's own answers. Returns how its body is to be written. `request_body`
+/// tells how far the request's body has been read.
 pub fn write_own_head(
     out: &mut Buffer,
     core: &mut Core,
@@ -177,7 +177,8 @@ pub fn relay_switch(out: &mut Buffer, request: &mut Request, head: &ResponseHead
     out.put(b"\r\n");
 }
 
-/// Takes a platform's request id as the request's own if it is sane; false drops the field. Only the first non-empty id counts.
+/// Takes a platform's request id as the request's own if it is sane; false drops the field. Only the first non-empty id
+/// counts.
 fn take_id(request: &mut Request, id: &[u8], seen_id: &mut bool) -> bool {
     if id.is_empty() || std::mem::replace(seen_id, true) {
         return false;
@@ -267,17 +268,14 @@ fn put_cors<'n>(out: &mut Buffer, request: &Request, exposed: impl Iterator<Item
             put_field(out, "vary", b"Origin");
         }
     }
+    // An answer always has a request id: the list is never empty.
     let mut before: &[u8] = b"access-control-expose-headers: ";
-    let mut any = false;
     for name in exposed.filter(|name| is_exposed(name)) {
         out.put(before);
         out.put(name.as_bytes());
         before = b", ";
-        any = true;
     }
-    if any {
-        out.put(b"\r\n");
-    }
+    out.put(b"\r\n");
 }
 
 fn is_exposed(name: &str) -> bool {

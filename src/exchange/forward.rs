@@ -74,7 +74,7 @@ pub fn offered_protocols(head: &RequestHead<'_, '_>) -> Option<Box<str>> {
         let Ok(protocol) = std::str::from_utf8(protocol) else {
             continue;
         };
-        if protocol.eq_ignore_ascii_case("h2c") {
+        if name::is(protocol, "h2c") {
             continue;
         }
         if count > 0 {

@@ -149,7 +149,6 @@ impl ErrorKind {
 }
 
 impl Errors {
-    /// `first_byte` is the one of `finished`.
     pub(super) fn add(&mut self, kind: ErrorKind) {
         self.0[kind as usize] += 1;
     }

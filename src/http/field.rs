@@ -138,7 +138,8 @@ impl<'b> Storage<'b> {
         many: None,
     };
 
-    /// The first field of this name, which is given in lower case, among those that were read, even in a head that was refused.
+    /// The first field of this name, which is given in lower case, among those that were read, even in a head that was
+    /// refused.
     pub fn find(&self, name: &str) -> Option<&'b [u8]> {
         match &self.many {
             Some(many) => find(many.as_slice(), name),

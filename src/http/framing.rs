@@ -4,6 +4,7 @@
 use super::Version;
 use super::field::{is_token, list_items, parse_decimal};
 use super::malformed::Malformed;
+use super::name;
 
 /// How a body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +89,14 @@ impl Declared {
 
 impl Codings {
     fn then(self, coding: &[u8]) -> Result<Codings, Malformed> {
-        let name = coding
+        let token = coding
             .split(|byte| *byte == b';')
             .next()
             .unwrap_or_default();
-        let is_chunked = name.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        let is_chunked = name::is(token.trim_ascii(), "chunked");
         // A quoted parameter could contain a comma, at which the list would be split wrongly. No coding has one.
-        if !is_token(name.trim_ascii()) || coding.contains(&b'"') || is_chunked && name != coding {
+        if !is_token(token.trim_ascii()) || coding.contains(&b'"') || is_chunked && token != coding
+        {
             return Err(Malformed::Coding);
         }
         match (self, is_chunked) {

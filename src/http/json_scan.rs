@@ -3,7 +3,7 @@
 
 use super::search::{until_bracket_or_quote, until_quote_or_backslash};
 
-/// A walk over JSON text. Of the text itself it keeps at most a part of one key or one scalar, up to `TEXT_BYTES` bytes.
+/// A walk over JSON text. Of the text itself it keeps at most one key, string or scalar of up to `TEXT_BYTES` bytes.
 ///
 /// Only objects that the caller enters are looked into: all others, and arrays, are skipped however deep they nest.
 /// Arrays around the outermost objects are the exception, since a list of objects is read as those objects one after
@@ -80,7 +80,6 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
     pub fn restart(&mut self) {
         self.state = State::Outside;
         self.entered = 0;
-        self.text_length = 0;
     }
 
     /// Looks into the object that has just opened. To be called right after [`Stop::Open`].

@@ -1,5 +1,5 @@
 //! Field names, which are compared without regard to case (RFC 9110 section 5.1), and groups of them that are treated
-//! alike. Connection options, codings and media types are compared in the same way.
+//! alike. Other tokens in values that case does not matter to are compared in the same way: options, codings, types.
 
 /// Several names, all in lower case.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ impl<const COUNT: usize> Names<COUNT> {
     pub const fn new(names: [&'static str; COUNT]) -> Self {
         let (mut lengths, mut place) = (0, 0);
         while place < COUNT {
+            assert!(is_known(names[place]));
             lengths |= 1 << names[place].len();
             place += 1;
         }
@@ -46,8 +47,19 @@ impl<const COUNT: usize> Names<COUNT> {
     }
 }
 
-/// Whether `name`, which holds no control characters, is `known`, which consists of lower-case letters and of bytes
-/// from 0x20 to 0x3f: digits, `-`, `+`, `/`.
+const fn is_known(name: &str) -> bool {
+    let (bytes, mut place) = (name.as_bytes(), 0);
+    while place < bytes.len() {
+        if !matches!(bytes[place], b'a'..=b'z' | b'0'..=b'9' | b'-' | b'+' | b'/') {
+            return false;
+        }
+        place += 1;
+    }
+    true
+}
+
+/// Whether `name`, which holds no control characters but tabs, is `known`, which consists of lower-case letters, digits,
+/// `-`, `+` and `/`.
 #[inline]
 pub fn is(name: impl AsRef<[u8]>, known: &str) -> bool {
     // All bytes of `known` have this bit. A byte that lacks it and becomes one of them with it is a letter.

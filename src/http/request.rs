@@ -121,7 +121,7 @@ impl<'b> Facts<'b> {
 
     fn add_expectations(&mut self, value: &[u8]) -> Result<(), Malformed> {
         for expectation in list_items(value) {
-            if !expectation.eq_ignore_ascii_case(b"100-continue") {
+            if !name::is(expectation, "100-continue") {
                 return Err(Malformed::Expectation);
             }
             self.expects_continue = true;

@@ -4,6 +4,7 @@ use super::TARGET_BYTES_MAX;
 use super::authority::{is_authority, is_authority_with_port};
 use super::field::{is_blank, is_target_byte};
 use super::malformed::Malformed;
+use super::name;
 use super::search::{holds_dot_or_percent, until_question_mark};
 
 /// A request target in its parts, byte for byte as received.
@@ -60,7 +61,7 @@ impl<'b> Target<'b> {
 
     fn absolute(text: &'b str, method: &str) -> Result<Target<'b>, Malformed> {
         let (scheme, rest) = text.split_once("://").ok_or(Malformed::TargetForm)?;
-        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        if !name::is(scheme, "http") && !name::is(scheme, "https") {
             return Err(Malformed::TargetForm);
         }
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
