@@ -131,3 +131,27 @@ fn the_end_of_a_stream_is_awaited_for_a_while_if_its_client_has_left_with_the_la
         assert_eq!(code, Some(want), "{before:?} {after:?}");
     }
 }
+
+#[test]
+fn what_is_only_looked_at_uses_no_tokens() {
+    let body = r#"{"usage":{"prompt_tokens":7,"completion_tokens":5}}"#;
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for (method, want) in [("GET", (None, None)), ("POST", (Some(7), Some(5)))] {
+        let (mut core, begun) = (core("{}", PLATFORM), now());
+        let (mut request, permit) = permitted(&mut core, begun);
+        request.method = Method::new(method);
+        let upload = Upload::complete(b"", b"", &mut core.blocks, &core.retry_memory);
+        let (exchange, _) = Trying::begin(request, Box::new(upload), Vec::new(), permit, begun);
+        let [mut one, mut two, mut three] = [b"", b"", b""].map(|bytes| buffer(bytes));
+        let mut input = buffer(answer.as_bytes());
+        let client = ends(&mut one, &mut two, begun);
+        let upstream = Upstream::Open(ends(&mut input, &mut three, begun), Origin::Fresh);
+        let _ = step_between(exchange, client, upstream, &mut core, begun);
+        let last = core.figures.recent().newest_first().next();
+        let tokens = last.map(|request| (request.tokens_in, request.tokens_out));
+        assert_eq!(tokens, Some(want), "{method}");
+    }
+}
