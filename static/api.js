@@ -1,7 +1,7 @@
 // Requests to the proxy that served this page. A root key is kept in this tab only and sent as a header only.
 
 const KEY_PLACE = "root_key";
-/** No event of the proxy is this long: a line that grows beyond it does not come from the proxy. */
+/** No event of the proxy is this long. */
 const EVENT_CHARACTERS_MAX = 16 * 1024 * 1024;
 /** How long to await an answer's end after its last event: the two are rarely further apart. */
 const END_MS_MAX = 3000;
@@ -26,11 +26,12 @@ export async function request(path, { key = rootKey.read(), headers = {}, ...opt
   // A browser sends no other characters in a header, and no key of the proxy contains any.
   if (key && /[^!-~]/.test(key)) throw new Refused(401, "invalid_api_key", "This is not a key: it contains a space, or a letter outside ASCII.");
   const authorization = key ? { authorization: `Bearer ${key}` } : {};
-  const all = { cache: "no-store", credentials: "omit", ...options, headers: { ...headers, ...authorization } };
+  const all = { cache: "no-store", credentials: "omit", redirect: "manual", ...options, headers: { ...headers, ...authorization } };
   const response = await fetch(path, all).catch((error) => {
     throw error.name === "AbortError" ? error : new Refused(0, null, "The proxy does not answer.");
   });
   if (response.ok) return response;
+  if (response.type === "opaqueredirect") throw new Refused(0, null, "The platform redirects elsewhere: check its base_url.");
   throw await refusal(response);
 }
 

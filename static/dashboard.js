@@ -17,7 +17,7 @@ import { Requests } from "./requests.js";
 const INFO_MS = 3000;
 /** A page that was just opened has little to show: its plots begin with a shorter span. */
 const SPAN_MS_FIRST = 3 * 60_000;
-/** The feature in /info that goes with enable_key_validation: without it no key is asked for, and none opens anything. */
+/** The feature in /info that goes with enable_key_validation: without it no key is asked for. */
 const CLIENT_KEYS = "client keys with limits";
 const GATE_WORDS = "From another machine, the figures are shown to holders of a root key only. It stays in this browser tab and is sent as a header, never in an address.";
 const GATE_WORDS_LOCAL = "The figures are shown on the proxy's own machine only, at 127.0.0.1 or ::1: enable_key_validation is off in config.json, so that no key opens them from elsewhere.";

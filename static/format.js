@@ -40,6 +40,7 @@ export function percent(part, all) {
   if (!all) return NONE;
   const value = (100 * part) / all;
   if (part > 0 && value < 0.1) return "< 0.1 %";
+  if (part < all && value >= 99.5) return "> 99 %";
   return `${value > 0 && value < 10 ? value.toFixed(1).replace(/\.0$/, "") : Math.round(value)} %`;
 }
 

@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { byId, element, setText } from "./dom.js";
 import { clock, instant, many, milliseconds } from "./format.js";
-import { createReason, enabled, isFailing, keyReason, updateReason } from "./overview.js";
+import { REASONS_MAX, createReason, enabled, isFailing, keyReason, updateReason } from "./overview.js";
 
 /** The uptime is in whole seconds: start times further apart than this are of two processes. */
 const START_MS_DIFFERENCE = 1500;
@@ -18,7 +18,7 @@ export class Health {
 
   /** A key whose last check differs from that at the round's start has been probed in it. */
   render(stats) {
-    // The result of a check means nothing once another process has replaced the one that was checked.
+    // The result of a check means nothing once another process has replaced the checked one.
     if (this.stats !== null && Math.abs(startOf(stats) - startOf(this.stats)) > START_MS_DIFFERENCE) byId("check-result").hidden = true;
     this.stats = stats;
     if (this.before === null) return;
@@ -55,7 +55,7 @@ export class Health {
     // Times are in whole milliseconds: 0 stands for less than one, and is shown so.
     const times = probes.filter(({ key }) => key.status === "healthy" && !isFailing(key)).map(({ key }) => key.response_time_ms || 0.5);
     const { healthy_keys: good, total_keys: all } = round.summary;
-    const rows = odd.map(({ name, platform, key }) => {
+    const rows = odd.slice(0, REASONS_MAX).map(({ name, platform, key }) => {
       const row = createReason();
       updateReason(row, { ...keyReason(name, platform, key), why: `still used, but its probe met: ${key.error}` });
       return row;

@@ -13,7 +13,7 @@ const RECENT_MAX = 100;
 const LATENCIES_MAX = 5 * RECENT_MAX;
 
 /** Kinds of errors, by who has to act on them. */
-export const ERROR_GROUPS = {
+const ERROR_GROUPS = {
   platform: ["server", "network", "timeout"],
   limit: ["auth", "rate_limited"],
   client: ["client", "canceled"],
@@ -60,7 +60,7 @@ export class History {
     measure(bin);
   }
 
-  /** Fills the time since `from`, for which there are no samples, with the last requests, listed in the order of their ends. */
+  /** Fills the time since `from` with the last requests, listed in the order of their ends. */
   recall({ recent, uptime_seconds: uptime }, now, from) {
     const known = recent.length < RECENT_MAX ? now - 1000 * uptime : endOf(recent.at(-1));
     const begin = Math.max(from, known, now - SPAN_MS_MAX);

@@ -4,10 +4,10 @@ import { byId, element, reconcile, setAttribute, setShape, setText, shape } from
 import { bytes, count, decimal, instant, many, milliseconds, percent, span } from "./format.js";
 import { errorCount } from "./history.js";
 
-const REASONS_MAX = 5;
+export const REASONS_MAX = 5;
 
 /** How a state of a key or platform is shown: a level (colour and shape) and a word. */
-export const STATES = {
+const STATES = {
   healthy: { level: "good", word: "Healthy" },
   unknown: { level: "open", word: "No answer yet" },
   cooling: { level: "wait", word: "Cooling" },
@@ -74,7 +74,7 @@ export function keyReason(name, platform, key) {
 }
 
 /** `{level, headline, reasons: [{id, name, level, what, tag, why}]}` of the present state. */
-export function verdict(stats) {
+function verdict(stats) {
   const now = Date.parse(stats.timestamp);
   const platforms = enabled(stats.platforms);
   const keys = platforms.flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));

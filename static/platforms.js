@@ -147,7 +147,7 @@ function drawState(cell, { platform, key, now }) {
   setText(words, key.status === "cooling" ? coolingWords(key, now) : word);
 }
 
-/** The state's reason, and why tries failed: on lines of their own, since both can be long. */
+/** The state's reason, and why tries failed, which can be long. */
 function drawNotes(cell, { key }) {
   if (!cell.firstChild) cell.append(element("span", { class: "why" }), element("span"));
   const kinds = Object.entries(ERROR_WORDS).filter(([kind]) => key.errors[kind] > 0);

@@ -8,7 +8,7 @@ import { enabled } from "./overview.js";
 /** The box shows the beginning of a very long answer; the figures still count all of it. */
 const ANSWER_CHARACTERS_MAX = 100_000;
 const MODELS_SHOWN_MAX = 500;
-/** So near its end the box follows the answer: whoever has scrolled up to read is left there. */
+/** So near its end the box follows the answer. */
 const SCROLL_PIXELS_MAX = 24;
 
 export class Prompt {
@@ -63,7 +63,7 @@ export class Prompt {
     setText(byId("prompt-route"), `POST ${this.route()}chat/completions`);
   }
 
-  /** The platform's models, requested once; where a key is needed, asking without one is useless. */
+  /** The platform's models, requested once, and not without a key where one is needed. */
   async models(signal) {
     const route = this.route();
     if (this.modelsOf?.route === route) return this.modelsOf.names;
@@ -120,7 +120,7 @@ export class Prompt {
       }),
     });
     progress.id = response.headers.get("x-request-id");
-    if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    if (!response.headers.get("content-type")?.toLowerCase().startsWith("text/event-stream")) {
       const body = await response.json();
       if (body?.error) throw new Error(body.error.message ?? JSON.stringify(body.error));
       const content = body?.choices?.[0]?.message?.content;
@@ -129,6 +129,7 @@ export class Prompt {
     }
     for await (const { data } of events(response)) {
       if (data === "[DONE]") return;
+      if (!data) continue;
       const chunk = JSON.parse(data);
       if (chunk?.error) throw new Error(chunk.error.message ?? data);
       const delta = chunk?.choices?.[0]?.delta;

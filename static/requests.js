@@ -55,7 +55,7 @@ export class Requests {
     }
     this.all = stats.recent.map((request, place) => ({
       ...request,
-      // The totals count exactly these requests, so each has a number; a restarted proxy starts the count again.
+      // The totals count exactly these requests, so each has a number; a restart begins anew.
       id: `${stats.totals.requests - place} ${request.time}`,
       platform_name: stats.platforms[request.platform]?.display_name ?? request.platform,
       key_name: names.get(`${request.platform} ${request.key_id}`) ?? request.key_id,

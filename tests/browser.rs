@@ -451,7 +451,7 @@ fn asks_for_no_key_where_none_would_do() {
 }
 
 #[test]
-fn sizes_are_never_a_thousand_times_too_small() {
+fn figures_are_neither_a_thousand_times_too_small_nor_all_before_they_are() {
     let proxy = Proxy::start(&demo());
     let mut chrome = dashboard(&proxy);
     for (call, want) in [
@@ -463,6 +463,9 @@ fn sizes_are_never_a_thousand_times_too_small() {
         ("count(99999)", "99,999"),
         ("count(999600)", "1.00M"),
         ("count(9007199254740993)", "9,007T"),
+        ("percent(994, 1000)", "99 %"),
+        ("percent(999, 1000)", "> 99 %"),
+        ("percent(1000, 1000)", "100 %"),
     ] {
         let shown = format!("import('/static/format.js').then((format) => format.{call})");
         assert_eq!(chrome.value(&shown), json!(want), "{call}");

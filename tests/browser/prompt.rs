@@ -173,22 +173,27 @@ fn a_model_leaves_with_its_platform() {
 fn what_a_prompt_gets_is_shown_whatever_its_form() {
     let platform = Scripted::serve(|seen, line| {
         let parts = json!([{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]);
-        match (
-            seen.path(),
-            seen.body.windows(5).any(|bytes| bytes == b"parts"),
-        ) {
-            ("/v1/chat/completions", true) => {
+        let asks_for = |model: &[u8]| seen.body.windows(5).any(|bytes| bytes == model);
+        match seen.path() {
+            "/v1/chat/completions" if asks_for(b"parts") => {
                 let events = [
                     json!({"choices": [{"delta": {"reasoning": "hm"}}]}),
                     json!({"choices": [{"delta": {"content": parts}}]}),
                 ];
                 let events = events.map(|event| format!("data: {event}\n\n")).concat();
+                let events = format!("data:\n\n{events}");
                 line.send(format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\n\r\n{events}",
+                    "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream\r\nContent-Length: {}\r\n\r\n{events}",
                     events.len()
                 ));
             }
-            ("/v1/chat/completions", false) => {
+            "/v1/chat/completions" if asks_for(b"moved") => {
+                line.send(concat!(
+                    "HTTP/1.1 301 Moved Permanently\r\n",
+                    "Location: https://platform.example/\r\nContent-Length: 0\r\n\r\n",
+                ));
+            }
+            "/v1/chat/completions" => {
                 line.answer("200 OK", r#"{"error": {"message": "not today"}}"#);
             }
             _ => line.answer("404 Not Found", r#"{"error": {"message": "no such page"}}"#),
@@ -201,6 +206,11 @@ fn what_a_prompt_gets_is_shown_whatever_its_form() {
     for (model, end, words) in [
         ("parts", "Finished", "in parts"),
         ("other", "Failed", "not today"),
+        (
+            "moved",
+            "Failed",
+            "The platform redirects elsewhere: check its base_url.",
+        ),
         (
             "",
             "Failed",
