@@ -62,6 +62,7 @@ const fn is_known(name: &str) -> bool {
 /// `-`, `+` and `/`.
 #[inline]
 pub fn is(name: impl AsRef<[u8]>, known: &str) -> bool {
+    debug_assert!(is_known(known), "{known}");
     // All bytes of `known` have this bit. A byte that lacks it and becomes one of them with it is a letter.
     const LOWER: u64 = u64::from_le_bytes([0x20; 8]);
     let same_word = |name: &[u8; 8], known: &[u8; 8]| {
