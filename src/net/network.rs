@@ -111,9 +111,10 @@ impl Sockets {
             .min()
     }
 
-    /// Does what is due: closes idle connections that are too old, repeats queries to name servers.
+    /// Does what is due: closes an idle connection that is too old, repeats queries to name servers. A burst leaves
+    /// hundreds that are too old together: the next one is due in the next turn, so that streams do not wait for all.
     pub fn expire(&mut self, now: Now) {
-        while let Some(connection) = self.pool.expire(now) {
+        if let Some(connection) = self.pool.expire(now) {
             self.hangup(connection);
         }
         self.resolver.expire(&self.registry, now);
@@ -333,6 +334,7 @@ mod tests {
 
     use super::*;
     use crate::base::testing::now;
+    use crate::net::dial::Security;
     use crate::net::records::Records;
     use crate::net::testing::{tls_configs, told};
     use crate::net::tls::server_name;
@@ -365,6 +367,33 @@ mod tests {
         }
         connection.flush(&mut blocks, now);
         (connection, peer.join().expect("it does not panic"))
+    }
+
+    #[test]
+    fn of_connections_that_are_too_old_one_is_closed_in_a_turn_and_the_next_turn_comes_at_once() {
+        let poll = mio::Poll::new().expect("there are descriptors");
+        let registry = poll.registry().try_clone().expect("there are descriptors");
+        let mut sockets = Sockets::new(registry, Resolver::new("", "", 1, usize::MAX / 2));
+        let endpoint = Endpoint {
+            id: 0,
+            host: String::new(),
+            port: 80,
+            security: Security::Plain,
+        };
+        let begun = now();
+        for _ in 0..3 {
+            let token = Token(sockets.owners.insert(Owner::Upstream(0)));
+            let connection = Connection::new(Transport::Nobody, token, Hints::FRESH, begun);
+            sockets.release(&endpoint, connection, begun);
+        }
+        let instant = sockets.deadline().expect("they are idle");
+        for left in [2, 1, 0] {
+            assert_eq!(sockets.deadline(), Some(instant));
+            sockets.expire(Now { instant, ..begun });
+            assert_eq!(sockets.idle_upstreams(), left);
+            assert_eq!(sockets.owners.len(), left);
+        }
+        assert_eq!(sockets.deadline(), None);
     }
 
     #[test]
