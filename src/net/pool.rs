@@ -1,6 +1,6 @@
 //! Connections to platforms that wait for their next request. It knows endpoints by number.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -23,10 +23,10 @@ const RECENT_AGE_MAX: Duration = Duration::from_secs(1);
 /// connection would stay with the former ones for ever.
 const AGE_MAX: Duration = Duration::from_secs(3600);
 
-/// Idle connections by endpoint, the last one used on top.
+/// Idle connections by endpoint, the last one used on top. Endpoints come and go with reloads.
 #[derive(Default)]
 pub struct Pool {
-    stacks: Vec<VecDeque<Idle>>,
+    stacks: BTreeMap<usize, VecDeque<Idle>>,
 }
 
 struct Idle {
@@ -45,10 +45,7 @@ impl Pool {
         if connection.opened_at() + AGE_MAX <= now.instant {
             return Some(connection);
         }
-        if endpoint >= self.stacks.len() {
-            self.stacks.resize_with(endpoint + 1, VecDeque::new);
-        }
-        let stack = &mut self.stacks[endpoint];
+        let stack = self.stacks.entry(endpoint).or_default();
         stack.push_back(Idle {
             connection,
             since: now.instant,
@@ -61,7 +58,7 @@ impl Pool {
 
     /// The connection used last, if `reuse` allows it: it is the likeliest to be alive, and the others may expire.
     pub fn take(&mut self, endpoint: usize, reuse: Reuse, now: Now) -> Option<Connection> {
-        let stack = self.stacks.get_mut(endpoint)?;
+        let stack = self.stacks.get_mut(&endpoint)?;
         let last = stack.back()?;
         let will_do = match reuse {
             Reuse::Yes => true,
@@ -83,7 +80,7 @@ impl Pool {
         news: Hints,
         still_idle: impl FnOnce(&mut Connection) -> bool,
     ) -> Option<Connection> {
-        let stack = self.stacks.get_mut(endpoint)?;
+        let stack = self.stacks.get_mut(&endpoint)?;
         let place = stack
             .iter()
             .position(|idle| idle.connection.token() == token)?;
@@ -95,15 +92,16 @@ impl Pool {
         }
     }
 
-    /// A connection that has been idle too long, to be closed.
+    /// A connection that has been idle too long, to be closed. Stacks that are empty by then are forgotten.
     pub fn expire(&mut self, now: Now) -> Option<Connection> {
+        self.stacks.retain(|_, stack| !stack.is_empty());
         let due = |stack: &&mut VecDeque<Idle>| {
             stack
                 .front()
                 .is_some_and(|idle| idle.since + IDLE_AGE_MAX <= now.instant)
         };
         self.stacks
-            .iter_mut()
+            .values_mut()
             .find(due)?
             .pop_front()
             .map(|idle| idle.connection)
@@ -112,7 +110,7 @@ impl Pool {
     /// The connection that has been idle longest, whatever its endpoint.
     pub fn take_oldest(&mut self) -> Option<Connection> {
         let since = |stack: &&mut VecDeque<Idle>| stack.front().map(|idle| idle.since);
-        let filled = self.stacks.iter_mut().filter(|stack| !stack.is_empty());
+        let filled = self.stacks.values_mut().filter(|stack| !stack.is_empty());
         filled
             .min_by_key(since)?
             .pop_front()
@@ -121,13 +119,13 @@ impl Pool {
 
     /// When the next connection will have been idle too long.
     pub fn deadline(&self) -> Option<Instant> {
-        let oldest = self.stacks.iter().filter_map(|stack| stack.front());
+        let oldest = self.stacks.values().filter_map(|stack| stack.front());
         oldest.map(|idle| idle.since + IDLE_AGE_MAX).min()
     }
 
     /// How many connections are idle.
     pub fn count(&self) -> usize {
-        self.stacks.iter().map(VecDeque::len).sum()
+        self.stacks.values().map(VecDeque::len).sum()
     }
 }
 
@@ -189,5 +187,19 @@ mod tests {
             [Some(2), Some(3)]
         );
         assert_eq!(token(pool.take(3, Reuse::Yes, late)), None);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_used_any_more_leaves_nothing_behind() {
+        let mut now = now();
+        let mut pool = Pool::default();
+        for endpoint in 0..3 {
+            let connection = Connection::new(Transport::Nobody, Token(0), Hints::FRESH, now);
+            assert!(pool.release(endpoint, connection, now).is_none());
+            now = now.after(IDLE_AGE_MAX);
+            assert!(pool.expire(now).is_some());
+            let kept: Vec<usize> = pool.stacks.keys().copied().collect();
+            assert_eq!(kept, [endpoint], "until something is too old again");
+        }
     }
 }
