@@ -163,10 +163,6 @@ impl Sockets {
                 endpoint,
                 stage: Stage::Resolving,
             }),
-            Lookup::Failed(DnsFailure::NoDescriptors) if self.close_idle() => {
-                self.resolver.forget_answer(&endpoint.host);
-                self.resolve(endpoint, session, blocks, now)
-            }
             Lookup::Failed(failure) => Dialed::Failed(Fault::Dns(failure)),
             Lookup::Ready(addresses) => {
                 let race = Race::new(addresses, endpoint.port, now);
@@ -191,9 +187,6 @@ impl Sockets {
                 endpoint,
                 stage: Stage::Connecting(race),
             }),
-            Outcome::Lost(Fault::NoDescriptors) if self.close_idle() => {
-                self.resolve(endpoint, session, blocks, now)
-            }
             Outcome::Lost(fault) => {
                 if let Fault::Connect(_) = fault {
                     self.resolver.doubt(&endpoint.host, now.instant);
@@ -249,15 +242,36 @@ impl Network for Sockets {
             self.owners[connection.token().0] = Owner::Upstream(session);
             return Dialed::Open(connection, Origin::Pooled);
         }
-        self.resolve(Rc::clone(endpoint), session, blocks, now)
+        let dial = Dial {
+            endpoint: Rc::clone(endpoint),
+            stage: Stage::Resolving,
+        };
+        self.resume(dial, session, blocks, now)
     }
 
-    fn resume(&mut self, dial: Dial, session: usize, blocks: &mut BlockPool, now: Now) -> Dialed {
-        let Dial { endpoint, stage } = dial;
-        match stage {
-            Stage::Resolving => self.resolve(endpoint, session, blocks, now),
-            Stage::Connecting(race) => self.connect(endpoint, race, session, blocks, now),
-            Stage::Handshaking(connection) => self.shake(endpoint, connection, blocks, now),
+    fn resume(
+        &mut self,
+        mut dial: Dial,
+        session: usize,
+        blocks: &mut BlockPool,
+        now: Now,
+    ) -> Dialed {
+        loop {
+            let endpoint = Rc::clone(&dial.endpoint);
+            let dialed = match dial.stage {
+                Stage::Resolving => self.resolve(endpoint, session, blocks, now),
+                Stage::Connecting(race) => self.connect(endpoint, race, session, blocks, now),
+                Stage::Handshaking(connection) => self.shake(endpoint, connection, blocks, now),
+            };
+            match dialed {
+                Dialed::Failed(Fault::NoDescriptors) if self.close_idle() => {}
+                Dialed::Failed(Fault::Dns(DnsFailure::NoDescriptors)) if self.close_idle() => {
+                    self.resolver.forget_answer(&dial.endpoint.host);
+                }
+                Dialed::Pending(_) | Dialed::Open(..) | Dialed::Failed(_) => return dialed,
+            }
+            // A descriptor has become free: it begins anew.
+            dial.stage = Stage::Resolving;
         }
     }
 
