@@ -92,7 +92,7 @@ impl Trying {
 
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match std::mem::take(&mut cx.upstream) {
-            Upstream::None => self.connect(Phase::Connecting, cx),
+            Upstream::None => unreachable!("a try begins with a dial"),
             Upstream::Dialing(phase) => self.connect(phase, cx),
             Upstream::Failed(fault) => {
                 let failure = match fault.is_own() {
