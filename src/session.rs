@@ -14,7 +14,7 @@ use crate::exchange::reason::Reason;
 use crate::exchange::request::{Request, Role};
 use crate::exchange::{Cx, Ends, Exchange, Step};
 use crate::net::connection::{Connection, Filled, Flushed, Hints};
-use crate::net::dial::Phase;
+use crate::net::dial::Progress;
 use crate::net::network::Network;
 use crate::net::transport::Transport;
 use crate::policy::keyring::KeyId;
@@ -386,7 +386,7 @@ impl Session {
         if let Upstream::Dialing(_) = self.upstream
             && let Upstream::Dialing(dial) = self.upstream.take()
         {
-            if dial.phase() == Phase::Handshaking {
+            if dial.progress() == Progress::Handshaking {
                 self.worked_bytes = HANDSHAKE_BYTES;
             }
             let endpoint = Rc::clone(&dial.endpoint);

@@ -45,7 +45,7 @@ use crate::http::body::Decoder;
 use crate::http::malformed::Malformed;
 use crate::http::response::Asked;
 use crate::net::connection::Ended;
-use crate::net::dial::{Endpoint, Origin, Phase, Reuse};
+use crate::net::dial::{Endpoint, Origin, Progress, Reuse};
 use crate::net::fault::Fault;
 use crate::policy::keyring::KeyId;
 
@@ -166,7 +166,7 @@ impl Ends<'_> {
 pub enum Upstream<'s> {
     #[default]
     None,
-    Dialing(Phase),
+    Dialing(Progress),
     Open(Ends<'s>, Origin),
     Failed(&'s Fault),
 }

@@ -12,7 +12,7 @@ use crate::http::field::Storage;
 use crate::http::response::{self, ResponseHead};
 use crate::http::scan::HeadScan;
 use crate::net::connection::Ended;
-use crate::net::dial::{Origin, Phase, Reuse};
+use crate::net::dial::{Origin, Progress, Reuse};
 use crate::policy::keyring::{KeyId, Outcome, Permit};
 use crate::policy::verdict::{INVALID_KEY_BODY_BYTES_MAX, names_invalid_key};
 
@@ -93,7 +93,7 @@ impl Trying {
     pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
         match std::mem::take(&mut cx.upstream) {
             Upstream::None => unreachable!("a try begins with a dial"),
-            Upstream::Dialing(phase) => self.connect(phase, cx),
+            Upstream::Dialing(progress) => self.connect(progress, cx),
             Upstream::Failed(fault) => {
                 let failure = match fault.is_own() {
                     true => Failure::Own,
@@ -131,12 +131,12 @@ impl Trying {
         }
     }
 
-    fn connect(mut self, phase: Phase, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    fn connect(mut self, progress: Progress, cx: &mut Cx<'_>) -> (Exchange, Step) {
         if self.deadline(cx.now.instant) <= cx.now.instant {
-            let what = match phase {
-                Phase::Resolving => "resolving its name took too long",
-                Phase::Connecting => "connecting took too long",
-                Phase::Handshaking => "the TLS handshake took too long",
+            let what = match progress {
+                Progress::Resolving => "resolving its name took too long",
+                Progress::Connecting => "connecting took too long",
+                Progress::Handshaking => "the TLS handshake took too long",
             };
             return self.fail(Failure::TimedOut(what), cx);
         }

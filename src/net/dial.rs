@@ -57,9 +57,9 @@ pub enum Stage {
     Handshaking(Connection),
 }
 
-/// What a dial is at.
+/// How far a dial has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum Progress {
     Resolving,
     Connecting,
     Handshaking,
@@ -98,12 +98,12 @@ impl Dial {
         }
     }
 
-    /// What it is at.
-    pub fn phase(&self) -> Phase {
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
         match &self.stage {
-            Stage::Resolving => Phase::Resolving,
-            Stage::Connecting(_) => Phase::Connecting,
-            Stage::Handshaking(_) => Phase::Handshaking,
+            Stage::Resolving => Progress::Resolving,
+            Stage::Connecting(_) => Progress::Connecting,
+            Stage::Handshaking(_) => Progress::Handshaking,
         }
     }
 

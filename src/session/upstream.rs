@@ -59,7 +59,7 @@ impl Upstream {
     pub fn shown(&mut self) -> exchange::Upstream<'_> {
         match self {
             Upstream::None => exchange::Upstream::None,
-            Upstream::Dialing(dial) => exchange::Upstream::Dialing(dial.phase()),
+            Upstream::Dialing(dial) => exchange::Upstream::Dialing(dial.progress()),
             Upstream::Open {
                 connection, origin, ..
             } => exchange::Upstream::Open(ends(connection), *origin),

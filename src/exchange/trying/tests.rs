@@ -70,11 +70,11 @@ fn the_time_to_take_a_request_begins_with_it() {
 #[test]
 fn a_dial_that_takes_too_long_says_what_it_is_at() {
     let rows = [
-        (Phase::Resolving, "resolving its name took too long"),
-        (Phase::Connecting, "connecting took too long"),
-        (Phase::Handshaking, "the TLS handshake took too long"),
+        (Progress::Resolving, "resolving its name took too long"),
+        (Progress::Connecting, "connecting took too long"),
+        (Progress::Handshaking, "the TLS handshake took too long"),
     ];
-    for (phase, what) in rows {
+    for (progress, what) in rows {
         let mut core = testing::core("{}", PLATFORM);
         let patience = core.site.settings.connect_timeout;
         let begun = testing::now();
@@ -83,7 +83,7 @@ fn a_dial_that_takes_too_long_says_what_it_is_at() {
             assert!(matches!(next, Exchange::Trying(_)), "{what} {waited:?}");
             let [mut from_client, mut to_client] = [b"".as_slice(); 2].map(buffer);
             let client = ends(&mut from_client, &mut to_client, begun);
-            let (upstream, at) = (Upstream::Dialing(phase), begun.after(waited));
+            let (upstream, at) = (Upstream::Dialing(progress), begun.after(waited));
             next = step_between(next, client, upstream, &mut core, at).0;
         }
         next.abort(&Reason::ClientGone, &mut core, begun);
