@@ -117,12 +117,7 @@ impl Resolver {
 
     /// Handles an event of one of its sockets.
     pub fn on_event(&mut self, token: usize, registry: &Registry, now: Now) {
-        let Some(slot) = token
-            .checked_sub(self.first_token)
-            .filter(|slot| *slot < SOCKETS_MAX)
-        else {
-            return;
-        };
+        let slot = token - self.first_token;
         // An event of a socket that has been replaced does no harm: its successor has nothing to read.
         if let Some(mut socket) = self.sockets[slot].take() {
             let moved = match &mut socket.line {
