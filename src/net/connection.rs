@@ -33,7 +33,7 @@ pub enum Ended {
     Broken(io::ErrorKind),
 }
 
-/// What the poll last reported. A wrong hint does no harm: the attempt will show it.
+/// What the poll has reported, until an attempt shows otherwise. A wrong hint does no harm.
 #[derive(Clone, Copy, Debug)]
 pub struct Hints {
     readable: bool,

@@ -50,6 +50,7 @@ pub struct Dial {
     pub stage: Stage,
 }
 
+/// Where a dial is, with what it holds there.
 pub enum Stage {
     /// The resolver will wake the session.
     Resolving,
@@ -57,7 +58,7 @@ pub enum Stage {
     Handshaking(Connection),
 }
 
-/// How far a dial has come.
+/// How far a dial has come: its stage, to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     Resolving,
