@@ -52,7 +52,7 @@ fn class_of(reason: &Reason) -> Class {
 }
 
 /// Logs why a request ends without a whole answer of the platform: as a warning unless it was refused before a try, its
-/// client is to blame, or it is a probe.
+/// client is to blame, or it is the proxy's own: a probe, or a request to the demo platform.
 pub fn log_end(request: &Request, reason: &Reason, core: &Core) {
     let level = match (request.role, reason) {
         (
@@ -85,11 +85,12 @@ pub fn log_end(request: &Request, reason: &Reason, core: &Core) {
     );
 }
 
-/// Logs why a try failed that had an answer or has a successor; a probe's failure is logged with the state of its key.
+/// Logs why a try failed that had an answer or has a successor; whether the key is to blame, only `why` tells. A probe's
+/// failure is logged with the state of its key.
 pub fn log_failure(request: &Request, key: KeyId, next: &str, why: &dyn Display, core: &Core) {
     if let Role::Proxy = request.role {
         log::info!(
-            "{} {}: key {} ({}) failed, {next}: {why}",
+            "{} {}: a try with key {} ({}) failed, {next}: {why}",
             request.id,
             request.route().platform.name,
             core.keyring.label(key).as_str(),
