@@ -94,16 +94,19 @@ impl<'b> Facts<'b> {
     fn gather(fields: &[Field<'b>], version: Version) -> Result<Facts<'b>, Malformed> {
         let mut facts = Facts::default();
         for field in fields {
-            match Known::of(field.name) {
-                Known::Host => facts.add_host(field.value)?,
-                Known::ContentLength => facts.declared.add_length(field.value)?,
-                Known::TransferEncoding => facts.declared.add_codings(field.value)?,
-                Known::Connection => facts.connection.add(field.value)?,
-                Known::Expect if version == Version::Http11 => {
-                    facts.add_expectations(field.value)?
-                }
-                Known::Upgrade => facts.upgrade |= list_items(field.value).next().is_some(),
-                Known::Expect | Known::Other => {}
+            let is = |known| name::is(field.name, known);
+            if is("content-length") {
+                facts.declared.add_length(field.value)?;
+            } else if is("transfer-encoding") {
+                facts.declared.add_codings(field.value)?;
+            } else if is("connection") {
+                facts.connection.add(field.value)?;
+            } else if is("host") {
+                facts.add_host(field.value)?;
+            } else if is("upgrade") {
+                facts.upgrade |= list_items(field.value).next().is_some();
+            } else if is("expect") && version == Version::Http11 {
+                facts.add_expectations(field.value)?;
             }
         }
         Ok(facts)
@@ -127,35 +130,6 @@ impl<'b> Facts<'b> {
             self.expects_continue = true;
         }
         Ok(())
-    }
-}
-
-/// The fields that are read here.
-enum Known {
-    Host,
-    ContentLength,
-    TransferEncoding,
-    Connection,
-    Expect,
-    Upgrade,
-    Other,
-}
-
-impl Known {
-    fn of(name: &str) -> Known {
-        let (want, known) = match name.len() {
-            4 => ("host", Known::Host),
-            6 => ("expect", Known::Expect),
-            7 => ("upgrade", Known::Upgrade),
-            10 => ("connection", Known::Connection),
-            14 => ("content-length", Known::ContentLength),
-            17 => ("transfer-encoding", Known::TransferEncoding),
-            _ => return Known::Other,
-        };
-        match name::is(name, want) {
-            true => known,
-            false => Known::Other,
-        }
     }
 }
 
