@@ -88,6 +88,11 @@ impl<const N: usize> fmt::Display for Text<N> {
     }
 }
 
+/// The name of an AI platform's model. The longest in use, with a vendor's prefix and a variant, have about 80 bytes.
+pub type Model = Text<MODEL_BYTES_MAX>;
+
+pub const MODEL_BYTES_MAX: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use super::*;

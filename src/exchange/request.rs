@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::base::ids::RequestId;
 use crate::base::now::Now;
+use crate::base::text::Model;
 use crate::figures::recent::{Method, Path};
 use crate::http::Version;
-use crate::http::model::{Model, ModelScan};
+use crate::http::model::ModelScan;
 use crate::http::response::Asked;
 use crate::http::usage::{Format, UsageScan};
 use crate::policy::access::{ClientId, Quota};

@@ -14,9 +14,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::base::ids::RequestId;
+use crate::base::text::Model;
 use counts::{Class, Counts, ErrorKind, Errors, add_tokens};
 use histogram::{Histogram, Observed};
-use recent::{Method, Model, Path, Recent};
+use recent::{Method, Path, Recent};
 
 /// All figures of one process since its start.
 #[derive(Clone, Debug, Default)]

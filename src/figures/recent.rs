@@ -12,9 +12,6 @@ pub type Method = Text<16>;
 /// A request's path without the query, which may hold a client's key; a longer one is cut.
 pub type Path = Text<128>;
 
-/// The model that a request names. Longer names are not looked for.
-pub type Model = Text<128>;
-
 /// A ring of the last [`REQUESTS_MAX`] requests: a new one takes the place of the oldest one.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::json_scan::{JsonScan, Stop};
 use super::search::until_backslash;
-use crate::base::text::Text;
+use crate::base::text::{MODEL_BYTES_MAX, Model};
 
 /// Reads the beginning of one request body, given in pieces of any size.
 #[derive(Clone, Debug)]
@@ -12,16 +12,11 @@ pub struct ModelScan {
     place: Place,
     /// Bytes of the body that may still be read.
     left_bytes: usize,
+    /// A name that is longer with its escapes as written is ignored.
     json: JsonScan<MODEL_BYTES_MAX>,
+    /// With its escapes resolved; empty while there is none.
     model: Model,
 }
-
-/// Longest name that is accepted, with escapes counted as written; a longer one is ignored. The longest in use, with a
-/// vendor's prefix and a variant, have about 80 bytes.
-const MODEL_BYTES_MAX: usize = 128;
-
-/// A name with its escapes resolved; empty while there is none.
-pub type Model = Text<MODEL_BYTES_MAX>;
 
 /// How much of a body is searched. SDKs write the model before or right after the messages; searching beyond very long
 /// ones is not worth the work.

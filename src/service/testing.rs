@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::base::ids::RequestId;
 use crate::base::testing::at;
+use crate::base::text::Model;
 use crate::exchange::core::Core;
 use crate::exchange::testing::core_of;
 use crate::figures::counts::{Class, ErrorKind};
-use crate::figures::recent::{Method, Model, Path};
+use crate::figures::recent::{Method, Path};
 use crate::figures::{Client, Figures, Finished};
 use crate::policy::access::Spent;
 use crate::policy::digest::Digest;
