@@ -9,6 +9,7 @@ use crate::figures::recent::{Method, Path};
 use crate::http::Framing;
 use crate::http::body::Decoder;
 use crate::http::field::Storage;
+use crate::http::model::ModelScan;
 use crate::http::request::{self, RequestHead};
 use crate::http::response::Asked;
 use crate::http::scan::HeadScan;
@@ -336,6 +337,9 @@ fn forward(
     draft.clear();
     request.offered = offered_protocols(head);
     let offered = request.offered.as_deref();
+    if let (Some(_), Some(query)) = (offered, head.target.query) {
+        request.model = ModelScan::of_query(query);
+    }
     write_head(&mut draft, head, route, tail, &shown, offered);
     let (blocks, memory) = (&mut core.blocks, &core.retry_memory);
     let upload = Upload::new(&draft, head.framing, limits, blocks, memory);

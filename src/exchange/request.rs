@@ -137,7 +137,8 @@ impl Request {
         move |name| place.is_some_and(|place| site.routes[place].platform.sets_field(name))
     }
 
-    /// The model that it asks for: named in its body, or in its path as Gemini's API does.
+    /// The model that it asks for: named in its body, in the query where a tunnel is asked for, as OpenAI's Realtime API
+    /// does, or in its path as Gemini's API does.
     pub fn model(&self) -> Option<Model> {
         let in_path = || {
             let (_, rest) = self.path.as_str().split_once("/models/")?;

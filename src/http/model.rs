@@ -1,4 +1,5 @@
-//! Finds the model that a JSON request names, from the first bytes of its body. It knows nothing of the rest.
+//! Finds the model that a request names: from the first bytes of a JSON body, or in the query. It knows nothing of the
+//! rest.
 
 use std::fmt::Write;
 
@@ -49,6 +50,18 @@ impl Default for ModelScan {
 }
 
 impl ModelScan {
+    /// What the query of a request that has no body names, as it is written there.
+    pub fn of_query(query: &str) -> ModelScan {
+        let mut pairs = query.split('&');
+        let name = pairs.find_map(|pair| pair.strip_prefix("model="));
+        let name = name.filter(|name| name.len() <= MODEL_BYTES_MAX);
+        ModelScan {
+            place: Place::Done,
+            model: Model::new(name.unwrap_or_default()),
+            ..ModelScan::default()
+        }
+    }
+
     /// Reads the next bytes of the body, after transfer decoding.
     pub fn scan(&mut self, bytes: &[u8]) {
         let mut input = &bytes[..bytes.len().min(self.left_bytes)];
@@ -74,7 +87,7 @@ impl ModelScan {
         }
     }
 
-    /// The value of the first `model` in the outermost object, if it is a string and has been read.
+    /// The value of the first `model` in the outermost object, if it is a string and has been read; or in the query.
     pub fn model(&self) -> Option<Model> {
         (!self.model.is_empty()).then_some(self.model)
     }
@@ -195,6 +208,25 @@ mod tests {
                     "{body} cut at {cut}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn finds_the_model_in_a_query() {
+        let longest = "m".repeat(MODEL_BYTES_MAX);
+        let (fits, is_longer) = (format!("model={longest}"), format!("model={longest}m"));
+        let rows = [
+            ("model=gpt-realtime", Some("gpt-realtime")),
+            ("a=b&model=a%2Fb&model=c", Some("a%2Fb")),
+            ("a_model=a&Model=b&models=c&model", None),
+            ("model=", None),
+            ("", None),
+            (&fits, Some(longest.as_str())),
+            (&is_longer, None),
+        ];
+        for (query, want) in rows {
+            let model = ModelScan::of_query(query).model();
+            assert_eq!(model.as_ref().map(Model::as_str), want, "{query}");
         }
     }
 

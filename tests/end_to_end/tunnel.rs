@@ -116,8 +116,8 @@ fn both_sides_speak_until_both_have_ended() {
     );
     let recent = proxy.page("/stats")["recent"][0].clone();
     assert_eq!(
-        (&recent["status"], &recent["code"]),
-        (&json!(101), &json!(null))
+        (&recent["status"], &recent["code"], &recent["model"]),
+        (&json!(101), &json!(null), &json!("x"))
     );
     assert_eq!(
         (&recent["bytes_in"], &recent["bytes_out"]),

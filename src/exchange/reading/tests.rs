@@ -82,3 +82,28 @@ fn a_request_begins_where_its_answer_finds_room() {
         exchange.abort(&Reason::ClientGone, &mut core, now());
     }
 }
+
+#[test]
+fn a_request_names_its_model_in_the_query_only_if_it_asks_for_a_tunnel() {
+    let rows = [
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+            "gpt-realtime",
+        ),
+        // Java's HTTP client offers this with every request.
+        ("Connection: Upgrade\r\nUpgrade: h2c\r\n", ""),
+        ("", ""),
+    ];
+    for (fields, want) in rows {
+        let mut core = core("{}", PLATFORM);
+        let sent = format!(
+            "GET /p/realtime?model=gpt-realtime HTTP/1.1\r\nHost: h\r\nx-api-key: client-key-1\r\n{fields}\r\n"
+        );
+        let exchange = Exchange::Reading(Reading::opening(now()));
+        let (exchange, _) = step(exchange, sent.as_bytes(), &mut core, now());
+        exchange.abort(&Reason::ClientGone, &mut core, now());
+        let mut recent = core.figures.recent().newest_first();
+        let request = recent.next().expect("it is over");
+        assert_eq!(request.model.as_str(), want, "{fields}");
+    }
+}
