@@ -141,6 +141,10 @@ impl Request {
     /// does, or in its path as Gemini's API does.
     pub fn model(&self) -> Option<Model> {
         let in_path = || {
+            // With other methods the path names a stored thing: OpenAI's `DELETE /v1/models/ft:gpt-4o:…`.
+            if self.method.as_str() != "POST" {
+                return None;
+            }
             let (_, rest) = self.path.as_str().split_once("/models/")?;
             rest.split_once(':').map(|(model, _)| Model::new(model))
         };

@@ -84,26 +84,36 @@ fn a_request_begins_where_its_answer_finds_room() {
 }
 
 #[test]
-fn a_request_names_its_model_in_the_query_only_if_it_asks_for_a_tunnel() {
+fn models_outside_of_bodies() {
+    // (method and target, further fields, the model)
     let rows = [
         (
+            "GET /p/realtime?model=gpt-realtime",
             "Connection: Upgrade\r\nUpgrade: websocket\r\n",
             "gpt-realtime",
         ),
         // Java's HTTP client offers this with every request.
-        ("Connection: Upgrade\r\nUpgrade: h2c\r\n", ""),
-        ("", ""),
+        (
+            "GET /p/realtime?model=gpt-realtime",
+            "Connection: Upgrade\r\nUpgrade: h2c\r\n",
+            "",
+        ),
+        ("GET /p/files?model=gpt-4o", "", ""),
+        (
+            "POST /p/v1beta/models/gemini-2.5-pro:generateContent?a=b",
+            "",
+            "gemini-2.5-pro",
+        ),
+        ("DELETE /p/v1/models/ft:gpt-4o:acme::1", "", ""),
     ];
-    for (fields, want) in rows {
+    for (line, fields, want) in rows {
         let mut core = core("{}", PLATFORM);
-        let sent = format!(
-            "GET /p/realtime?model=gpt-realtime HTTP/1.1\r\nHost: h\r\nx-api-key: client-key-1\r\n{fields}\r\n"
-        );
+        let sent = format!("{line} HTTP/1.1\r\nHost: h\r\nx-api-key: client-key-1\r\n{fields}\r\n");
         let exchange = Exchange::Reading(Reading::opening(now()));
         let (exchange, _) = step(exchange, sent.as_bytes(), &mut core, now());
         exchange.abort(&Reason::ClientGone, &mut core, now());
         let mut recent = core.figures.recent().newest_first();
         let request = recent.next().expect("it is over");
-        assert_eq!(request.model.as_str(), want, "{fields}");
+        assert_eq!(request.model.as_str(), want, "{line}");
     }
 }
