@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use support::proxy::new_folder;
+use support::untested;
 
 /// A segment that names the program's interpreter, the dynamic loader (ELF: `PT_INTERP`).
 const INTERPRETER: u32 = 3;
@@ -85,7 +86,7 @@ fn the_program_starts_where_there_is_no_other_file() {
         child.wait().expect("a child can be awaited");
         assert!(is_started, "standard error says why");
     } else {
-        eprintln!("a start without files was not seen, there is no root of one's own: {entered:?}");
+        untested("a start where there is no other file", entered);
     }
     let _ = fs::remove_dir_all(folder);
 }
