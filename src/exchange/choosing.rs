@@ -58,6 +58,6 @@ fn refusal(no_key: NoKey, request: &Request) -> Reason {
             name: request.route().platform.name.clone(),
         },
         NoKey::RateLimited { retry_after } => Reason::KeysRateLimited { retry_after },
-        NoKey::NoneHealthy { retry_after } => Reason::NoHealthyKeys { retry_after },
+        NoKey::NoneHealthy => Reason::NoHealthyKeys,
     }
 }

@@ -113,9 +113,8 @@ pub enum NoKey {
     RateLimited {
         retry_after: Duration,
     },
-    NoneHealthy {
-        retry_after: Option<Duration>,
-    },
+    /// The platform accepts none of them or, at a further try, fails with those that it accepts.
+    NoneHealthy,
 }
 
 /// What pages show of a key.
@@ -206,7 +205,7 @@ impl Keyring {
     /// key that cools only because the platform failed, since an outage must not lock everybody out.
     ///
     /// # Errors
-    /// Why there is none, and when there may be one.
+    /// Why there is none, and when there may be one if that is known.
     pub fn pick(
         &mut self,
         platform: PlatformId,
@@ -344,22 +343,15 @@ impl Keyring {
         if keys.is_empty() {
             return NoKey::NoKeys;
         }
-        let coolings = || {
-            keys.iter()
-                .filter_map(|id| self.keys[id.0 as usize].cooling_now(now))
-        };
-        let first_free = |cause: Option<Cause>| {
-            let waits =
-                coolings().filter(|cooling| cause.is_none_or(|cause| cooling.cause == cause));
-            waits
-                .map(|cooling| cooling.until.saturating_duration_since(now.instant))
-                .min()
-        };
-        match first_free(Some(Cause::RateLimited)) {
-            Some(retry_after) => NoKey::RateLimited { retry_after },
-            None => NoKey::NoneHealthy {
-                retry_after: first_free(None),
+        let coolings = keys
+            .iter()
+            .filter_map(|id| self.keys[id.0 as usize].cooling_now(now));
+        let limits = coolings.filter(|cooling| cooling.cause == Cause::RateLimited);
+        match limits.map(|limit| limit.until).min() {
+            Some(until) => NoKey::RateLimited {
+                retry_after: until.saturating_duration_since(now.instant),
             },
+            None => NoKey::NoneHealthy,
         }
     }
 }

@@ -57,7 +57,7 @@ fn pick(bench: &mut Bench, random: &mut Random, held: &mut Vec<Permit>) {
         }
         Err(NoKey::NoKeys) => assert!(bench.keys.is_empty()),
         Err(NoKey::RateLimited { .. }) => assert!(!has_usable && states.contains('c'), "{states}"),
-        Err(NoKey::NoneHealthy { .. }) => {
+        Err(NoKey::NoneHealthy) => {
             assert!(!has_usable && !states.contains('c'), "{states}");
             assert!(!states.contains('f') || !tried.is_empty(), "{states}");
         }
