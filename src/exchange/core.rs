@@ -275,7 +275,7 @@ impl Core {
         }
     }
 
-    /// Records the outcome of a try, and logs it if the key's state changes. The permit is released later, once the
+    /// Records the outcome of a try, and logs it if it changes whether the key can serve. The permit is released later, once the
     /// answer's body has ended too.
     pub fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
         let key = permit.key();

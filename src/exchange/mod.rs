@@ -3,7 +3,7 @@
 //! ```text
 //! Reading -> Choosing -> Trying -> [Interim] -> Relaying -> Reading | Discarding | Closing
 //!    |                   ^___|  '-----'--> Tunnel -> Closed
-//!    |-> Collecting -> Replying -> Reading | Discarding | Closing
+//!    |-> [Collecting] -> Replying -> Reading | Discarding | Closing
 //! ```
 //!
 //! An error in `Choosing`, `Trying` or `Interim` leads to `Replying`: the client has not received a final head yet.

@@ -8,6 +8,7 @@ use crate::base::buffer::Buffer;
 use crate::base::now::Now;
 use crate::http::body::Decoder;
 use crate::http::chunked::chunk_head;
+use crate::http::name;
 use crate::http::request::RequestHead;
 use crate::http::response::Asked;
 use crate::service::assets::Preferences;
@@ -382,8 +383,7 @@ pub fn preflight_reply(request: &Request, head: &RequestHead<'_, '_>) -> Option<
     };
     let asked = text("access-control-request-headers").unwrap_or_default();
     let names = asked.split(',').map(str::trim);
-    let others =
-        names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("authorization"));
+    let others = names.filter(|name| !name.is_empty() && !name::is(name, "authorization"));
     let allowed: Vec<&str> = std::iter::once("authorization").chain(others).collect();
     // Without spaces the list is hardly longer than the one asked for, which fitted into a head.
     Some(

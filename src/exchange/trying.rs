@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::base::buffer::Buffer;
 use crate::base::now::Now;
 use crate::http::Version;
 use crate::http::body::{Decoded, Decoder};
@@ -25,7 +26,7 @@ use super::interim::Interim;
 use super::reason::Reason;
 use super::relaying::Relaying;
 use super::replying::Replying;
-use super::request::{Request, Role};
+use super::request::{Afterwards, Request, Role};
 use super::rest::Rest;
 use super::transfer::Stopped;
 use super::tunnel::{Tunnel, UNASKED_SWITCH, switches};
@@ -164,11 +165,7 @@ impl Trying {
         (exchange, stopped.unless_paused(step))
     }
 
-    fn pump(
-        &mut self,
-        output: Option<&mut crate::base::buffer::Buffer>,
-        cx: &mut Cx<'_>,
-    ) -> Result<Stopped, Reason> {
+    fn pump(&mut self, output: Option<&mut Buffer>, cx: &mut Cx<'_>) -> Result<Stopped, Reason> {
         let core = &mut *cx.core;
         self.upload.pump(
             cx.client.input,
@@ -374,7 +371,7 @@ impl Trying {
             true => rest,
             false => Decoder::Done,
         };
-        self.request.afterwards = super::request::Afterwards::Close;
+        self.request.afterwards = Afterwards::Close;
         let replying = Replying::refuse(self.request, reason, decoder, cx);
         (Exchange::Replying(replying), Step::Abandon)
     }

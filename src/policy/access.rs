@@ -166,7 +166,7 @@ impl Clients {
         Some(*id)
     }
 
-    /// Admits a request of `id` for `platform` and counts it, or says why not.
+    /// Admits a request of `id` for `platform` and counts it, or says why not. Returns what its limits leave, if it has any.
     ///
     /// # Errors
     /// The first refusal that applies, in the order of the checks.

@@ -124,7 +124,7 @@ pub struct KeyView<'k> {
     pub label: &'k KeyLabel,
     pub preview: &'k str,
     pub state: KeyState,
-    /// Why it is not healthy, or what went wrong with its last probe.
+    /// Why it cannot be used, or else what went wrong since its last success.
     pub error: Option<&'k str>,
     pub last_check_unix_ms: Option<u64>,
     pub last_used_unix_ms: Option<u64>,

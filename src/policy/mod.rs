@@ -1,5 +1,5 @@
-//! Who may pass, which key serves, and what a failure means. State machines that are told facts and time; they know
-//! no message, no socket and no configuration file.
+//! Who may pass, which key serves, what an answer means, and when keys are probed. State machines that are told facts
+//! and time; they know no message, no socket and no configuration file.
 
 pub mod access;
 pub mod digest;

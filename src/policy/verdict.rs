@@ -1,4 +1,4 @@
-//! What a platform's answer means for the key and for the request. It sees a status and a few values, not a message.
+//! What a platform's answer means for the key and for the request. It sees a status and fields, not a message.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -42,7 +42,7 @@ pub fn names_invalid_key(body: &[u8]) -> bool {
     body.windows(CODE.len()).any(|place| place == CODE)
 }
 
-/// How long to wait: as `retry-after-ms` says, else `Retry-After`, else the latest `x-ratelimit-reset-*`.
+/// How long to wait: as `retry-after-ms` says, else `Retry-After`, else the latest `x-ratelimit-reset*`.
 fn stated_wait<'b>(
     fields: impl Iterator<Item = (&'b str, &'b [u8])>,
     now: Now,

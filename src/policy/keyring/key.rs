@@ -29,7 +29,7 @@ pub(super) struct Key {
     pub(super) listed: bool,
     pub(super) health: Health,
     pub(super) cooling: Option<Cooling>,
-    /// How often rate limits, and failures, have cooled it since its last success.
+    /// How often rate limits without a stated wait, and failures, have cooled it since its last success.
     pub(super) rate_limited_times: u32,
     pub(super) failed_times: u32,
     pub(super) failures_in_a_row: u32,

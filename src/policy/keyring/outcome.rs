@@ -21,7 +21,7 @@ pub enum Outcome {
     ServerError {
         status: u16,
     },
-    /// No answer: connecting, TLS, DNS, or a connection lost.
+    /// No answer: connecting, TLS, DNS, a connection lost, or bytes that are no answer.
     NetworkFailure {
         what: String,
     },
