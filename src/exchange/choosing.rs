@@ -38,7 +38,7 @@ impl Choosing {
         match picked {
             Ok(permit) => Trying::begin(self.request, self.upload, Vec::new(), permit, cx.now),
             Err(no_key) => {
-                let reason = refusal(no_key, &self.request);
+                let reason = refusal(no_key, &self.request, cx.core, cx.now);
                 let decoder = cx.core.discard(self.upload);
                 let replying = Replying::refuse(self.request, reason, decoder, cx);
                 (Exchange::Replying(replying), Step::Again)
@@ -52,12 +52,18 @@ impl Choosing {
     }
 }
 
-fn refusal(no_key: NoKey, request: &Request) -> Reason {
+fn refusal(no_key: NoKey, request: &Request, core: &Core, now: Now) -> Reason {
+    let route = request.route();
     match no_key {
         NoKey::NoKeys => Reason::NoKeys {
-            name: request.route().platform.name.clone(),
+            name: route.platform.name.clone(),
         },
         NoKey::RateLimited { retry_after } => Reason::KeysRateLimited { retry_after },
-        NoKey::NoneHealthy => Reason::NoHealthyKeys,
+        NoKey::NoneHealthy => {
+            let probed_at = core.probes.first_of(&route.keys);
+            Reason::NoHealthyKeys {
+                retry_after: probed_at.map(|at| at.saturating_duration_since(now.instant)),
+            }
+        }
     }
 }

@@ -49,7 +49,10 @@ pub enum Reason {
     KeysRateLimited {
         retry_after: Duration,
     },
-    NoHealthyKeys,
+    NoHealthyKeys {
+        /// When one of them is probed again, if that is known.
+        retry_after: Option<Duration>,
+    },
     /// The platform could not be reached or did not behave as HTTP demands; its host, and what happened.
     Upstream {
         host: String,
@@ -119,7 +122,10 @@ impl Reason {
                 let seconds = whole_seconds(*retry_after);
                 (Some(429), "keys_rate_limited", Some(seconds))
             }
-            Reason::NoHealthyKeys => (Some(503), "no_healthy_keys", None),
+            Reason::NoHealthyKeys { retry_after } => {
+                let seconds = retry_after.map(whole_seconds);
+                (Some(503), "no_healthy_keys", seconds)
+            }
             Reason::Upstream { .. } => (Some(502), "upstream_error", None),
             Reason::UpstreamTimeout { .. } => (Some(504), "upstream_timeout", None),
             Reason::Bug => (Some(500), "internal_error", None),
@@ -204,7 +210,7 @@ impl Reason {
                 whole_seconds(*retry_after)
             )
             .into(),
-            Reason::NoHealthyKeys => {
+            Reason::NoHealthyKeys { .. } => {
                 "The platform accepts none of its keys at present; see /dashboard.".into()
             }
             Reason::Upstream { host, what } => format!("{host}: {what}").into(),

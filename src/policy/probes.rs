@@ -248,6 +248,11 @@ impl Probes {
         self.next_at
     }
 
+    /// When the first of `keys` is probed by timer, if one is.
+    pub fn first_of(&self, keys: &[KeyId]) -> Option<Instant> {
+        keys.iter().filter_map(|key| self.timed_at(*key)).min()
+    }
+
     /// Whether one more probe may be under way, whichever platform's.
     fn has_room(&self) -> bool {
         let in_flight = self.platforms.values().map(|line| line.in_flight).sum();

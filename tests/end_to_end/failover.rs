@@ -227,11 +227,17 @@ fn nobody_is_left() {
     assert!((1..=7).contains(&wait), "{wait}");
 
     let proxy = Proxy::start(&json!([platform.entry(&["key-401-b"])]));
+    proxy.page("/health");
     ask(&proxy);
     let answer = ask(&proxy);
     assert_eq!(
         (answer.status, answer.error_code().as_str()),
         (503, "no_healthy_keys")
+    );
+    let wait = answer.retry_after();
+    assert!(
+        (3590..=4050).contains(&wait),
+        "until its next probe: {wait}"
     );
 }
 

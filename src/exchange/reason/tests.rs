@@ -32,6 +32,7 @@ fn of_limits() -> Vec<Row> {
         })
     };
     let limited = |retry_after| Reason::KeysRateLimited { retry_after };
+    let unhealthy = |retry_after| Reason::NoHealthyKeys { retry_after };
     vec![
         (cooldown(60), 429, "cooldown", Some(60), false),
         (cooldown(61), 429, "cooldown", Some(61), true),
@@ -60,7 +61,14 @@ fn of_limits() -> Vec<Row> {
             Some(61),
             true,
         ),
-        (Reason::NoHealthyKeys, 503, "no_healthy_keys", None, false),
+        (unhealthy(None), 503, "no_healthy_keys", None, false),
+        (
+            unhealthy(Some(seconds(3600))),
+            503,
+            "no_healthy_keys",
+            Some(3600),
+            false,
+        ),
     ]
 }
 

@@ -328,6 +328,22 @@ fn what_another_process_found_unhealthy_is_probed_in_its_turn_or_a_period_later(
 }
 
 #[test]
+fn the_first_probe_of_some_keys() {
+    let now = now();
+    let mut probes = probes(3, now);
+    assert_eq!(begin(&mut probes, now), [0, 1, 2]);
+    let all = [0, 1, 2].map(KeyId);
+    assert_eq!(probes.first_of(&all), None, "they are under way");
+    end(&mut probes, &[0], Found::Usable, now);
+    end(&mut probes, &[1], Found::Unhealthy, now.after(PERIOD / 2));
+    end(&mut probes, &[2], Found::Unhealthy, now);
+    let again = |key| now.instant + PERIOD + place_in_spread(KeyId(key), PERIOD);
+    assert_eq!(probes.first_of(&all), Some(again(2)));
+    assert_eq!(probes.first_of(&all[..2]), Some(again(1) + PERIOD / 2));
+    assert_eq!(probes.first_of(&all[..1]), None, "it is healthy");
+}
+
+#[test]
 fn period_zero_means_never() {
     let now = now();
     let mut probes = Probes::default();
