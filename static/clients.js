@@ -67,6 +67,6 @@ function drawLimit(cell, { limit, used, resets_at }) {
   }
   if (!cell.querySelector(".meter")) cell.replaceChildren();
   const level = used >= limit ? "bad" : used >= limit * 0.9 ? "wait" : "plain";
-  const end = used >= limit ? `, free again at ${minute(instant(resets_at))}` : "";
+  const end = used >= limit ? `, free again at ${minute(Date.parse(resets_at))}` : "";
   drawMeter(cell, used / limit, `${count(used)} of ${count(limit)}${level === "wait" ? ` (${percent(used, limit)})` : ""}${end}`, level);
 }

@@ -2,9 +2,11 @@
 
 const NONE = "–";
 const whole = new Intl.NumberFormat("en");
-const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const minuteFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+/** Milliseconds since 1970 as a time of day, without seconds, and with the day. */
+export const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format;
+export const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" }).format;
+export const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" }).format;
 
 /** Up to 99,999 in full, then with k, M, G or T and three digits. */
 export function count(value) {
@@ -74,22 +76,9 @@ export function ago(time, now) {
   return seconds < 2 ? "now" : `${span(seconds).split(" ", 2).join(" ")} ago`;
 }
 
-export function clock(time) {
-  return time == null ? NONE : clockFormat.format(time);
-}
-
-export function minute(time) {
-  return time == null ? NONE : minuteFormat.format(time);
-}
-
-export function dateTime(time) {
-  return time == null ? NONE : dayFormat.format(time);
-}
-
-/** The milliseconds of an RFC 3339 timestamp, or null. */
+/** The milliseconds of an RFC 3339 timestamp, or null if there is none. */
 export function instant(text) {
-  const time = text == null ? NaN : Date.parse(text);
-  return Number.isNaN(time) ? null : time;
+  return text === null ? null : Date.parse(text);
 }
 
 export function text(value) {

@@ -2,8 +2,8 @@
 
 import { json } from "./api.js";
 import { byId, element, setText } from "./dom.js";
-import { clock, instant, many, milliseconds } from "./format.js";
-import { REASONS_MAX, createReason, enabled, isFailing, keyReason, updateReason } from "./overview.js";
+import { clock, many, milliseconds } from "./format.js";
+import { REASONS_MAX, createReason, isFailing, keyReason, keysOf, updateReason } from "./overview.js";
 
 /** The uptime is in whole seconds: start times further apart than this are of two processes. */
 const START_MS_DIFFERENCE = 1500;
@@ -22,7 +22,7 @@ export class Health {
     if (this.stats !== null && Math.abs(startOf(stats) - startOf(this.stats)) > START_MS_DIFFERENCE) byId("check-result").hidden = true;
     this.stats = stats;
     if (this.before === null) return;
-    const keys = enabledKeys(stats);
+    const keys = keysOf(stats.platforms);
     const done = keys.filter(({ id, key }) => this.before.get(id) !== key.last_check).length;
     byId("check-bar").max = Math.max(1, keys.length);
     byId("check-bar").value = done;
@@ -32,7 +32,7 @@ export class Health {
   async run() {
     if (this.before !== null) return;
     const button = byId("check");
-    this.before = new Map(enabledKeys(this.stats).map(({ id, key }) => [id, key.last_check]));
+    this.before = new Map(keysOf(this.stats.platforms).map(({ id, key }) => [id, key.last_check]));
     this.render(this.stats);
     // `disabled` would take the focus away.
     button.setAttribute("aria-disabled", "true");
@@ -49,20 +49,20 @@ export class Health {
   }
 
   show(round, duration) {
-    const probes = enabled(round.platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
+    const probes = keysOf(round.platforms);
     // Keys that cannot be used are listed above already; these can, although their probe reported an error.
     const odd = probes.filter(({ key }) => isFailing(key));
     // Times are in whole milliseconds: 0 stands for less than one, and is shown so.
     const times = probes.filter(({ key }) => key.status === "healthy" && !isFailing(key)).map(({ key }) => key.response_time_ms || 0.5);
     const { healthy_keys: good, total_keys: all } = round.summary;
-    const rows = odd.slice(0, REASONS_MAX).map(({ name, platform, key }) => {
+    const rows = odd.slice(0, REASONS_MAX).map((item) => {
       const row = createReason();
-      updateReason(row, { ...keyReason(name, platform, key), why: `still used, but its probe met: ${key.error}` });
+      updateReason(row, { ...keyReason(item), why: `still used, but its probe met: ${item.key.error}` });
       return row;
     });
     const failed = odd.length > 0 ? `, ${odd.length} without a good answer` : "";
     const spread = times.length > 0 ? `, the slowest answered in ${milliseconds(Math.max(...times))}` : "";
-    this.place(`Checked at ${clock(instant(round.timestamp))} in ${milliseconds(duration)}: ${good - odd.length} of ${many(all, "key")} healthy${failed}${spread}.`, rows);
+    this.place(`Checked at ${clock(Date.parse(round.timestamp))} in ${milliseconds(duration)}: ${good - odd.length} of ${many(all, "key")} healthy${failed}${spread}.`, rows);
   }
 
   fail(error) {
@@ -84,8 +84,4 @@ export class Health {
 
 function startOf({ timestamp, uptime_seconds: uptime }) {
   return Date.parse(timestamp) - 1000 * uptime;
-}
-
-function enabledKeys(stats) {
-  return enabled(stats.platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ id: `${name} ${key.key_id}`, key })));
 }

@@ -23,7 +23,7 @@ const ERROR_GROUPS = {
 const PLATFORM_CODES = ["upstream_error", "idle_timeout", "internal_error"];
 
 export function errorCount(errors, kinds = Object.values(ERROR_GROUPS).flat()) {
-  return kinds.reduce((sum, kind) => sum + (errors[kind] ?? 0), 0);
+  return kinds.reduce((sum, kind) => sum + errors[kind], 0);
 }
 
 export class History {

@@ -26,6 +26,11 @@ export function enabled(platforms) {
   return Object.entries(platforms).filter(([, platform]) => platform.status !== "disabled");
 }
 
+/** The keys of the platforms in use, each with its platform and an id that no other one has. */
+export function keysOf(platforms) {
+  return enabled(platforms).flatMap(([name, platform]) => platform.keys.map((key) => ({ id: `${name} ${key.key_id}`, name, platform, key })));
+}
+
 export function isUsable({ status }) {
   return status === "healthy" || status === "unknown";
 }
@@ -53,11 +58,16 @@ export function keyState(platform, key) {
 }
 
 /** The preview of a short key, which reveals nothing. */
-export const HIDDEN_PREVIEW = "…";
+const HIDDEN_PREVIEW = "…";
 
 /** A key's name for people: its preview, with its id where the preview reveals nothing. */
 export function keyName(key) {
   return key.key_preview === HIDDEN_PREVIEW ? `… ${key.key_id}` : key.key_preview;
+}
+
+/** What stands beside the name: its id, where the name does not contain that. */
+export function keyTag(key) {
+  return key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id;
 }
 
 /** When a cooling key is free again, by the proxy's clock. */
@@ -67,35 +77,32 @@ export function coolingWords(key, now) {
 }
 
 /** What a line of trouble shows about a key, apart from the reason. */
-export function keyReason(name, platform, key) {
-  const level = isFailing(key) ? UNANSWERED.level : stateOf(key.status).level;
-  const tag = key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id;
-  return { id: `${name} ${key.key_id}`, name, level, what: `${platform.display_name} · ${keyName(key)}`, tag };
+export function keyReason({ id, name, platform, key }) {
+  const { level } = isFailing(key) ? UNANSWERED : stateOf(key.status);
+  return { id, name, level, what: `${platform.display_name} · ${keyName(key)}`, tag: keyTag(key) };
 }
 
 /** `{level, headline, reasons: [{id, name, level, what, tag, why}]}` of the present state. */
 function verdict(stats) {
   const now = Date.parse(stats.timestamp);
   const platforms = enabled(stats.platforms);
-  const keys = platforms.flatMap(([name, platform]) => platform.keys.map((key) => ({ name, platform, key })));
+  const keys = keysOf(stats.platforms);
   const rejected = keys.filter(({ key }) => key.status === "unhealthy");
   const cooling = keys.filter(({ key }) => key.status === "cooling");
   const unanswered = keys.filter(({ platform, key }) => isUnanswered(platform, key));
   const unknown = keys.filter(({ key }) => key.status === "unknown" && !isFailing(key));
   const isDown = (platform) => platform.status === "unhealthy" || platform.status === "no_keys";
   const down = platforms.filter(([, platform]) => isDown(platform));
-  const troubled = [...rejected, ...cooling, ...unanswered];
+  // Keys whose platform has no usable key at all come first.
+  const troubled = [...rejected, ...cooling, ...unanswered].sort((left, right) => isDown(right.platform) - isDown(left.platform));
   const reasons = [
     ...down
       .filter(([, platform]) => platform.keys.length === 0)
       .map(([name, platform]) => ({ id: name, name, level: "bad", what: platform.display_name, why: "none of its keys is set" })),
-    // Keys whose platform has no usable key at all come first.
-    ...[...troubled.filter(({ platform }) => isDown(platform)), ...troubled.filter(({ platform }) => !isDown(platform))].map(
-      ({ name, platform, key }) => ({
-        ...keyReason(name, platform, key),
-        why: [key.status === "cooling" ? coolingWords(key, now) : null, key.error].filter(Boolean).join(": ") || "rejected by the platform",
-      }),
-    ),
+    ...troubled.map((item) => ({
+      ...keyReason(item),
+      why: [item.key.status === "cooling" ? coolingWords(item.key, now) : null, item.key.error].filter(Boolean).join(": ") || "rejected by the platform",
+    })),
   ];
   const level = down.length > 0 ? "bad" : reasons.length > 0 ? "wait" : platforms.length > 0 ? "good" : "open";
   return { level, headline: headline(platforms, keys.length, rejected.length, cooling.length, unanswered.length, down), reasons, unknown: unknown.length };

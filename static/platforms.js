@@ -3,8 +3,8 @@
 import { byId, element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
 import { ago, count, instant, many, milliseconds, percent } from "./format.js";
 import { errorCount } from "./history.js";
-import { HIDDEN_PREVIEW, UNANSWERED, cardId, coolingWords, isSilent, isUnanswered, isUsable, keyName, keyState, stateOf } from "./overview.js";
-import { More, Table, drawMeter, numberColumn } from "./table.js";
+import { UNANSWERED, cardId, coolingWords, isSilent, isUnanswered, isUsable, keyName, keyState, keyTag, stateOf } from "./overview.js";
+import { More, Table, drawLevel, drawMeter, numberColumn } from "./table.js";
 
 /** More keys than this are folded: those in trouble are shown first. */
 const KEYS_SHOWN_MAX = 8;
@@ -136,15 +136,12 @@ function keyColumns() {
 function drawKey(cell, { key }) {
   if (!cell.firstChild) cell.append(element("code"), element("code", { class: "muted" }));
   setText(cell.children[0], keyName(key));
-  setText(cell.children[1], key.key_preview === HIDDEN_PREVIEW ? "" : key.key_id);
+  setText(cell.children[1], keyTag(key));
 }
 
 function drawState(cell, { platform, key, now }) {
-  if (!cell.firstChild) cell.append(element("span", { class: "state" }, shape("open"), element("span")));
-  const [mark, words] = cell.firstChild.children;
   const { level, word } = keyState(platform, key);
-  setShape(mark, level);
-  setText(words, key.status === "cooling" ? coolingWords(key, now) : word);
+  drawLevel(cell, level, key.status === "cooling" ? coolingWords(key, now) : word);
 }
 
 /** The state's reason, and why tries failed, which can be long. */

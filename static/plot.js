@@ -6,6 +6,8 @@ import { BIN_MS } from "./history.js";
 
 const HEIGHT = 148;
 const EDGE = { left: 46, right: 6, top: 8, bottom: 22 };
+/** Where zero is. */
+const BASE = HEIGHT - EDGE.bottom;
 
 export class Plot {
   /**
@@ -67,7 +69,7 @@ export class Plot {
     this.width = whole - EDGE.left - EDGE.right;
     const top = niceTop(Math.max(this.floor, this.highest()));
     this.x = (time) => EDGE.left + (Math.max(0, time - this.from) / this.span) * this.width;
-    this.y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
+    this.y = (value) => BASE - (value / top) * (BASE - EDGE.top);
     this.drawing.replaceChildren(...this.unseen(), ...this.grid(top), ...this.curves(), ...this.mark());
     this.describe();
   }
@@ -99,9 +101,9 @@ export class Plot {
     return this.gaps().flatMap(([start, end]) => {
       const x = this.x(start);
       const width = this.x(end) - x;
-      const area = drawing("rect", { class: "unseen", x, y: EDGE.top, width, height: HEIGHT - EDGE.top - EDGE.bottom });
+      const area = drawing("rect", { class: "unseen", x, y: EDGE.top, width, height: BASE - EDGE.top });
       if (width < 70) return [area];
-      return [area, drawing("text", { class: "tick", x: x + width / 2, y: (HEIGHT - EDGE.bottom + EDGE.top) / 2 - 12, "text-anchor": "middle" }, "not known")];
+      return [area, tick(x + width / 2, (EDGE.top + BASE) / 2 - 12, "not known")];
     });
   }
 
@@ -110,13 +112,13 @@ export class Plot {
     for (const share of [0, 0.5, 1]) {
       const y = Math.round(this.y(top * share)) + 0.5;
       parts.push(drawing("line", { class: "grid", x1: EDGE.left, x2: EDGE.left + this.width, y1: y, y2: y }));
-      parts.push(drawing("text", { class: "tick", x: EDGE.left - 6, y: y + 4, "text-anchor": "end" }, this.format(top * share)));
+      parts.push(tick(EDGE.left - 6, y + 4, this.format(top * share), "end"));
     }
     const step = this.span / 3;
     for (let time = Math.ceil(this.from / step) * step; time <= this.now; time += step) {
       const x = this.x(time);
       if (x < EDGE.left + 24 || x > EDGE.left + this.width - 24) continue;
-      parts.push(drawing("text", { class: "tick", x, y: HEIGHT - 5, "text-anchor": "middle" }, minute(time)));
+      parts.push(tick(x, HEIGHT - 5, minute(time)));
     }
     return parts;
   }
@@ -147,8 +149,7 @@ export class Plot {
     for (const run of this.runs(value)) {
       const points = run.map(({ time, amount }) => `${this.x(time).toFixed(1)} ${this.y(amount).toFixed(1)}`);
       if (kind === "area") {
-        const base = this.y(0);
-        parts.push(drawing("path", { class: `area ${tone}`, d: `M${this.x(run[0].time)} ${base}L${points.join("L")}L${this.x(run.at(-1).time)} ${base}Z` }));
+        parts.push(drawing("path", { class: `area ${tone}`, d: `M${this.x(run[0].time)} ${BASE}L${points.join("L")}L${this.x(run.at(-1).time)} ${BASE}Z` }));
       }
       // A lone point gets a length of zero: its round ends make it a dot.
       parts.push(drawing("path", { class: `stroke ${tone}`, d: `M${points.join("L")}${run.length === 1 ? "h0" : ""}` }));
@@ -171,15 +172,19 @@ export class Plot {
     return runs;
   }
 
+  chosen() {
+    return this.bins.find((bin) => bin.start === this.cursor);
+  }
+
   mark() {
-    const bin = this.bins.find((one) => one.start === this.cursor);
+    const bin = this.chosen();
     if (!bin) return [];
     const x = this.x((bin.start + bin.end) / 2);
-    return [drawing("line", { class: "cursor", x1: x, x2: x, y1: EDGE.top, y2: HEIGHT - EDGE.bottom })];
+    return [drawing("line", { class: "cursor", x1: x, x2: x, y1: EDGE.top, y2: BASE })];
   }
 
   describe() {
-    const chosen = this.bins.find((bin) => bin.start === this.cursor);
+    const chosen = this.chosen();
     const shown = chosen ?? this.bins.at(-1);
     const values = this.series.map(({ name, value }) => `${this.series.length < 2 ? "" : `${name} `}${this.format(shown ? value(shown) : null)}`);
     const when = chosen ? clock(chosen.start) : "now";
@@ -187,6 +192,10 @@ export class Plot {
     this.values.forEach((node, place) => setText(node, values[place]));
     this.drawing.setAttribute("aria-label", `${this.title} ${this.unit}, last ${Math.round(this.span / 60_000)} minutes. ${when}: ${values.join(", ")}; highest ${this.format(this.highest())}.`);
   }
+}
+
+function tick(x, y, words, anchor = "middle") {
+  return drawing("text", { class: "tick", x, y, "text-anchor": anchor }, words);
 }
 
 /** The next of 1, 2, 4, 6, 8, 10 times a power of ten, so that half of it reads well too. */

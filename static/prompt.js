@@ -14,7 +14,6 @@ const SCROLL_PIXELS_MAX = 24;
 export class Prompt {
   constructor() {
     this.routes = new Map();
-    this.takesKeys = undefined;
     this.stop = null;
     this.modelsOf = null;
     byId("prompt-platform").addEventListener("change", () => this.changed());

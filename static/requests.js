@@ -1,22 +1,20 @@
 // The last 100 requests: filtered, frozen while someone reads, each with all its facts on demand.
 
-import { byId, element, reconcile, setShape, setText, shape } from "./dom.js";
-import { bytes, clock, count, dateTime, instant, milliseconds, text } from "./format.js";
+import { byId, element, reconcile, setText } from "./dom.js";
+import { bytes, clock, count, dateTime, milliseconds, text } from "./format.js";
 import { keyName } from "./overview.js";
-import { Table, numberColumn, textColumn } from "./table.js";
+import { Table, drawLevel, numberColumn, textColumn } from "./table.js";
 
 const SEARCHED = ["client", "platform", "platform_name", "key_name", "key_id", "method", "path", "model", "status", "code", "request_id"];
 
 export class Requests {
   constructor() {
-    this.stats = null;
-    this.origin = "";
     this.paused = false;
     this.table = new Table(
       "Last 100 requests, newest first",
       [
-        { label: "Time", kind: "time", draw: (cell, request) => this.drawTime(cell, request) },
-        { label: "Answer", draw: drawAnswer },
+        { label: "Time", kind: "time", draw: drawTime },
+        { label: "Answer", draw: (cell, request) => drawLevel(cell, levelOf(request), answerWords(request)) },
         textColumn("Client", (request) => text(request.client), "named"),
         textColumn("Platform", (request) => text(request.platform_name), "named"),
         textColumn("Key", (request) => text(request.key_name), "code"),
@@ -28,7 +26,7 @@ export class Requests {
         numberColumn("Tokens out", (request) => count(request.tokens_out)),
       ],
       (request) => request.id,
-      (request) => levelOf(request),
+      levelOf,
     );
     this.empty = element("div", { class: "empty" }, element("p"), element("pre", { tabindex: "0" }));
     byId("recent").append(this.table.node, this.empty);
@@ -79,13 +77,13 @@ export class Requests {
     setText(example, `curl -H "Authorization: Bearer YOUR_CLIENT_KEY" ${location.origin}${route}models`);
     setText(byId("recent-count"), shown.length === this.all.length ? "" : `${shown.length} of ${this.all.length}`);
   }
+}
 
-  drawTime(cell, request) {
-    if (cell.firstChild) return;
-    const button = element("button", { class: "link", type: "button", "aria-haspopup": "dialog" }, clock(instant(request.time)));
-    button.addEventListener("click", () => showFacts(request));
-    cell.append(button);
-  }
+function drawTime(cell, request) {
+  if (cell.firstChild) return;
+  const button = element("button", { class: "link", type: "button", "aria-haspopup": "dialog" }, clock(Date.parse(request.time)));
+  button.addEventListener("click", () => showFacts(request));
+  cell.append(button);
 }
 
 function matches(request, words) {
@@ -110,13 +108,6 @@ function answerWords({ status, code }) {
   return [status ?? (code === null ? "no answer" : null), code].filter((part) => part !== null).join(" ");
 }
 
-function drawAnswer(cell, request) {
-  if (cell.firstChild) return;
-  cell.append(element("span", { class: "state" }, shape("open"), element("span")));
-  setShape(cell.firstChild.children[0], levelOf(request));
-  setText(cell.firstChild.children[1], answerWords(request));
-}
-
 /** The key's name and id; the name may contain the id already. */
 function keyWords({ key_name: name, key_id: id }) {
   return name === null || name.endsWith(id) ? name : `${name} · ${id}`;
@@ -124,7 +115,7 @@ function keyWords({ key_name: name, key_id: id }) {
 
 function showFacts(request) {
   const facts = [
-    ["Time", dateTime(instant(request.time))],
+    ["Time", dateTime(Date.parse(request.time))],
     ["Answer", answerWords(request)],
     ["Request id", request.request_id],
     ["Client", request.client],

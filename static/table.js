@@ -1,6 +1,6 @@
 // A table that keeps its rows: on a phone each row becomes a block of labelled values, still a table to a screen reader.
 
-import { element, reconcile, setAttribute, setText } from "./dom.js";
+import { element, reconcile, setAttribute, setShape, setText, shape } from "./dom.js";
 
 export class Table {
   /**
@@ -65,6 +65,14 @@ export function textColumn(label, textOf, kind) {
 /** A column of figures, right-aligned. */
 export function numberColumn(label, textOf) {
   return textColumn(label, textOf, "number");
+}
+
+/** The shape of a level, next to its words. */
+export function drawLevel(cell, level, words) {
+  if (!cell.firstChild) cell.append(element("span", { class: "state" }, shape(level), element("span")));
+  const [mark, label] = cell.firstChild.children;
+  setShape(mark, level);
+  setText(label, words);
 }
 
 /** A bar that fills to `share` (0 to 1), next to its text. */
