@@ -44,13 +44,19 @@ async function refusal(response) {
   let message = body.slice(0, 500) || response.statusText;
   let code = response.headers.get("x-proxy-error");
   try {
-    const error = JSON.parse(body).error;
-    message = typeof error === "string" ? error : (error?.message ?? message);
+    const { error } = JSON.parse(body);
+    if (error) message = errorWords(error);
     code ??= error?.code;
   } catch {
     // A platform may answer an error with any text, which is shown as it is.
   }
-  return new Refused(response.status, code, String(message));
+  return new Refused(response.status, code, message);
+}
+
+/** The words of an answer's `error`, which is a text, or has one as `message`; else its JSON. */
+export function errorWords(error) {
+  const words = error.message ?? error;
+  return typeof words === "string" ? words : JSON.stringify(words);
 }
 
 /** The server-sent events of a response, as `{name, data}`. */

@@ -1,6 +1,6 @@
 // Sends a prompt through the proxy, as any client would, and shows the answer as it streams.
 
-import { events, json, request, rootKey } from "./api.js";
+import { errorWords, events, json, request, rootKey } from "./api.js";
 import { byId, element, reconcile, setText } from "./dom.js";
 import { count, milliseconds } from "./format.js";
 import { enabled } from "./overview.js";
@@ -121,7 +121,7 @@ export class Prompt {
     progress.id = response.headers.get("x-request-id");
     if (!response.headers.get("content-type")?.toLowerCase().startsWith("text/event-stream")) {
       const body = await response.json();
-      if (body?.error) throw new Error(body.error.message ?? JSON.stringify(body.error));
+      if (body?.error) throw new Error(errorWords(body.error));
       const content = body?.choices?.[0]?.message?.content;
       this.append(answer, progress, content == null ? JSON.stringify(body, null, 2) : wordsOf(content), body?.usage);
       return;
@@ -130,7 +130,7 @@ export class Prompt {
       if (data === "[DONE]") return;
       if (!data) continue;
       const chunk = JSON.parse(data);
-      if (chunk?.error) throw new Error(chunk.error.message ?? data);
+      if (chunk?.error) throw new Error(errorWords(chunk.error));
       const delta = chunk?.choices?.[0]?.delta;
       if (progress.first === null && (delta?.reasoning || delta?.reasoning_content)) setText(byId("prompt-facts"), "Thinking…");
       this.append(answer, progress, wordsOf(delta?.content), chunk?.usage);

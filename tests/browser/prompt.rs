@@ -193,6 +193,10 @@ fn what_a_prompt_gets_is_shown_whatever_its_form() {
                     "Location: https://platform.example/\r\nContent-Length: 0\r\n\r\n",
                 ));
             }
+            "/v1/chat/completions" if asks_for(b"typed") => {
+                let typed = r#"{"error": {"message": {"why": "not today"}}}"#;
+                line.answer("400 Bad Request", typed);
+            }
             "/v1/chat/completions" => {
                 line.answer("200 OK", r#"{"error": {"message": "not today"}}"#);
             }
@@ -206,6 +210,7 @@ fn what_a_prompt_gets_is_shown_whatever_its_form() {
     for (model, end, words) in [
         ("parts", "Finished", "in parts"),
         ("other", "Failed", "not today"),
+        ("typed", "Failed", r#"400: {"why":"not today"}"#),
         (
             "moved",
             "Failed",
