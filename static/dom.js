@@ -43,13 +43,17 @@ export function setShape(node, level) {
 
 /**
  * Makes the children of `parent` those of `items`, in order. A child stays the same node as long as its key is there,
- * so that focus, selection and open parts survive an update.
+ * so that focus, selection and open parts survive an update; the focus of a child that leaves goes to `parent`.
  */
 export function reconcile(parent, items, keyOf, create, update) {
   const known = (parent.known ??= new Map());
   const wanted = new Map(items.map((item) => [keyOf(item), item]));
   for (const [key, node] of known) {
     if (wanted.has(key)) continue;
+    if (node.contains(document.activeElement)) {
+      parent.tabIndex = -1;
+      parent.focus({ preventScroll: true });
+    }
     node.remove();
     known.delete(key);
   }

@@ -43,7 +43,7 @@ export class Requests {
   render(stats, routes) {
     this.latest = stats;
     this.routes = routes;
-    if (!this.paused) this.take(stats);
+    if (!this.paused && !byId("request").open) this.take(stats);
   }
 
   take(stats) {

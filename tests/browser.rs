@@ -489,6 +489,25 @@ fn requests_that_look_alike_are_shown_one_by_one() {
         "document.querySelectorAll('#recent tbody tr').length === 12",
         SOON,
     );
+
+    // The focus stays in the list, although the request that had it leaves while its facts are read.
+    chrome.value(
+        "window.read = document.querySelector('#recent tbody button'); read.focus(); read.click()",
+    );
+    client.send(request.repeat(100));
+    for _ in 0..100 {
+        assert_eq!(client.answer().status, 401);
+    }
+    chrome.wait_for(
+        "document.getElementById('strip').innerText.includes('112')",
+        SOON,
+    );
+    chrome.value("document.querySelector('#request button').click()");
+    chrome.wait_for("!read.isConnected", SOON);
+    assert_eq!(
+        chrome.value("document.activeElement.closest('.panel').id"),
+        json!("recent")
+    );
 }
 
 #[test]
