@@ -53,7 +53,7 @@ export function milliseconds(value) {
   return value < 9995 && value % 1000 > 0 ? `${(value / 1000).toFixed(2)} s` : span(value / 1000);
 }
 
-/** A duration in its two largest units. */
+/** A duration in its two largest units, between which a line may end. */
 export function span(seconds) {
   if (seconds == null) return NONE;
   seconds = Math.max(0, Math.round(seconds));
@@ -64,7 +64,7 @@ export function span(seconds) {
   for (const [unit, size] of units.slice(first, first + 2)) {
     const number = Math.floor(seconds / size);
     seconds -= number * size;
-    if (number > 0) parts.push(`${number} ${unit}`);
+    if (number > 0) parts.push(`${number}\u00a0${unit}`);
   }
   return parts.join(" ");
 }
@@ -73,7 +73,7 @@ export function span(seconds) {
 export function ago(time, now) {
   if (time == null) return NONE;
   const seconds = (now - time) / 1000;
-  return seconds < 2 ? "now" : `${span(seconds).split(" ", 2).join(" ")} ago`;
+  return seconds < 2 ? "now" : `${span(seconds).split(" ", 1)} ago`;
 }
 
 /** The milliseconds of an RFC 3339 timestamp, or null if there is none. */

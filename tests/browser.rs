@@ -284,6 +284,14 @@ fn no_window_is_too_narrow_and_no_name_too_long() {
         "document.querySelector('#recent tbody').innerText.includes('name-without-end')",
         SOON,
     );
+    // A time that is wider than its cell goes on below.
+    chrome.look(320, 800, "light");
+    let overrun = "import('/static/format.js').then((format) => {
+        const cell = document.querySelector('#platforms td.number');
+        cell.textContent = format.ago(0, 600_000);
+        return cell.scrollWidth - cell.clientWidth;
+    })";
+    assert_eq!(chrome.value(overrun), json!(0));
     // A reader's font may be twice as large as usual.
     for letters in [16, 32] {
         let sizes = json!({"fontSizes": {"standard": letters, "fixed": letters}});
