@@ -99,6 +99,21 @@ fn shows_the_demo_keys_and_streams_a_prompt() {
 }
 
 #[test]
+fn colours_that_tell_something_stay_where_colours_are_forced() {
+    let proxy = Proxy::start(&demo());
+    let mut chrome = dashboard(&proxy);
+    chrome.wait_for(&rows_shown(3), SOON);
+    let forced = json!({"features": [{"name": "forced-colors", "value": "active"}]});
+    chrome.call("Emulation.setEmulatedMedia", forced);
+    let colours = "new Set([
+        ...[...document.querySelectorAll('.legend')].map((legend) => getComputedStyle(legend, '::before')),
+        ...[...document.querySelectorAll('.meter, .meter > span')].map((part) => getComputedStyle(part)),
+    ].map((style) => style.backgroundColor)).size";
+    // Three kinds of errors, the accent, and the empty part of a meter.
+    assert_eq!(chrome.value(colours), json!(5));
+}
+
+#[test]
 fn folds_what_is_well_and_leads_to_what_is_not() {
     let platform = Platform::start();
     platform.revoke("key-of-number-4");
