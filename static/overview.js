@@ -79,10 +79,10 @@ export function coolingWords(key, now) {
 /** What a line of trouble shows about a key, apart from the reason. */
 export function keyReason({ id, name, platform, key }) {
   const { level } = isFailing(key) ? UNANSWERED : stateOf(key.status);
-  return { id, name, level, what: `${platform.display_name} · ${keyName(key)}`, tag: keyTag(key) };
+  return { id, name, level, what: platform.display_name, part: ` · ${keyName(key)}`, tag: keyTag(key) };
 }
 
-/** `{level, headline, reasons: [{id, name, level, what, tag, why}]}` of the present state. */
+/** `{level, headline, reasons: [{id, name, level, what, part, tag, why}]}` of the present state. */
 function verdict(stats) {
   const now = Date.parse(stats.timestamp);
   const platforms = enabled(stats.platforms);
@@ -145,18 +145,19 @@ export class Overview {
   }
 }
 
-/** A line that says what is wrong and why. */
+/** A line that says what is wrong and why. A name may be written from right to left, and what follows it is not. */
 export function createReason() {
-  return element("li", {}, shape("open"), element("p", {}, element("a"), " ", element("code", { class: "muted" }), " ", element("span")));
+  return element("li", {}, shape("open"), element("p", {}, element("a", {}, element("bdi"), element("span")), " ", element("code", { class: "muted" }), " ", element("span")));
 }
 
 /** `name` is the platform whose card shows more. */
-export function updateReason(node, { name, level, what, tag = "", why }) {
+export function updateReason(node, { name, level, what, part = "", tag = "", why }) {
   const [mark, words] = node.children;
   const [link, code, rest] = words.children;
   setShape(mark, level);
   setAttribute(link, "href", name === undefined ? "#platforms-title" : `#${cardId(name)}`);
-  setText(link, what);
+  setText(link.children[0], what);
+  setText(link.children[1], part);
   setText(code, tag);
   setText(rest, why);
 }

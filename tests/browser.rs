@@ -206,10 +206,14 @@ fn a_platform_that_nobody_reaches_is_not_called_healthy() {
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = format!("http://{}", nobody.expect("a port is free"));
     let proxy = Proxy::start(
-        &json!([{"name": "gone", "base_url": nobody, "keys": ["gone-key-number-one"]}]),
+        &json!([{"name": "gone", "display_name": "פלטפורמה", "base_url": nobody, "keys": ["short-key-6"]}]),
     );
     let mut chrome = dashboard(&proxy);
     chrome.wait_for(&headline("1 of 1 key got no good answer"), SOON);
+    // A name from right to left takes nothing of the key's id with it, which begins with digits.
+    let is_whole = "(([name, key]) => name.getBoundingClientRect().right < key.getBoundingClientRect().left + 1)
+        (document.querySelector('#reasons a').children)";
+    assert_eq!(chrome.value(is_whole), json!(true));
     let card = chrome.value("document.querySelector('#platforms .platform').innerText");
     let card = card.to_string();
     assert!(card.contains("No good answer: 1 of 1 usable"), "{card}");
