@@ -5,7 +5,7 @@ import { clock, minute } from "./format.js";
 import { BIN_MS } from "./history.js";
 
 const HEIGHT = 148;
-const EDGE = { left: 46, right: 6, top: 8, bottom: 22 };
+const EDGE = { left: 62, right: 6, top: 8, bottom: 22 };
 /** Where zero is. */
 const BASE = HEIGHT - EDGE.bottom;
 

@@ -275,8 +275,8 @@ impl Core {
         }
     }
 
-    /// Records the outcome of a try, and logs it if it changes whether the key can serve. The permit is released later, once the
-    /// answer's body has ended too.
+    /// Records the outcome of a try, and logs it if it changes whether the key can serve. The permit is released later,
+    /// once the answer's body has ended too.
     pub fn learn(&mut self, request: &Request, permit: &Permit, outcome: Outcome, now: Now) {
         let key = permit.key();
         let before = self.keyring.condition(key, now);
