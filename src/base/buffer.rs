@@ -10,26 +10,35 @@ pub const ROOM_BYTES_MIN: usize = 24 * 1024;
 /// The capacity of a buffer.
 pub const BUFFER_BYTES: usize = UNFINISHED_BYTES_MAX + ROOM_BYTES_MIN;
 
+/// The capacity of a buffer into which a large body is read. In pieces of `BUFFER_BYTES`, between which other connections
+/// have their turn, it takes up to half as much CPU again.
+pub const WIDE_BYTES: usize = 256 * 1024 + ROOM_BYTES_MIN;
+
+/// At most so many wide buffers are lent at once, which bounds what stalled peers can hold of them.
+const WIDE_MAX: usize = 16;
+
 /// The sizes of the blocks that are lent. A request that waits for its answer keeps the smallest that holds it.
-const BLOCK_SIZES: [usize; 4] = [1024, 4096, 16 * 1024, BUFFER_BYTES];
+const BLOCK_SIZES: [usize; 5] = [1024, 4096, 16 * 1024, BUFFER_BYTES, WIDE_BYTES];
 
 /// Memory of one block size that the pool keeps for reuse; any beyond that goes back to the allocator. In one turn some
-/// twenty of the largest blocks are in use at once.
+/// twenty blocks of `BUFFER_BYTES` are in use at once.
 const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
 
 /// Lends blocks of memory, so that the steady state allocates nothing.
 #[derive(Default)]
 pub struct BlockPool {
     spare: [Vec<Vec<u8>>; BLOCK_SIZES.len()],
+    wide_lent: usize,
 }
 
 impl BlockPool {
-    /// An initialised block of at least `bytes_min` bytes, which are no more than `BUFFER_BYTES`. It holds leftovers of
+    /// An initialised block of at least `bytes_min` bytes, which are no more than `WIDE_BYTES`. It holds leftovers of
     /// former use.
     #[inline]
     pub fn take(&mut self, bytes_min: usize) -> Vec<u8> {
         let class = BLOCK_SIZES.iter().position(|size| *size >= bytes_min);
         let class = class.expect("no more than a buffer holds is asked for");
+        self.wide_lent += usize::from(BLOCK_SIZES[class] == WIDE_BYTES);
         let spare = self.spare[class].pop();
         spare.unwrap_or_else(|| vec![0; BLOCK_SIZES[class]])
     }
@@ -44,6 +53,7 @@ impl BlockPool {
     /// Takes a block back.
     #[inline]
     pub fn give(&mut self, block: Vec<u8>) {
+        self.wide_lent -= usize::from(block.len() == WIDE_BYTES);
         let class = BLOCK_SIZES.iter().rposition(|size| *size == block.len());
         if let Some(class) = class
             && (self.spare[class].len() + 1) * BLOCK_SIZES[class] <= SPARE_BYTES_MAX
@@ -55,7 +65,7 @@ impl BlockPool {
 
 /// A queue of bytes: appended at one end, consumed at the other.
 ///
-/// While its session is driven it is open: it has its whole capacity. Between turns it is settled: it holds only as
+/// While its session is driven it is open: it has `BUFFER_BYTES` at least. Between turns it is settled: it holds only as
 /// much memory as its unread bytes need, none when there are none.
 #[derive(Default)]
 pub struct Buffer {
@@ -68,10 +78,24 @@ impl Buffer {
     /// Gives the buffer its whole capacity.
     #[inline]
     pub fn open(&mut self, pool: &mut BlockPool) {
+        self.enlarge(BUFFER_BYTES, pool);
+    }
+
+    /// The same for a large body. While too many others are wide, it is a buffer like others.
+    pub fn open_wide(&mut self, pool: &mut BlockPool) {
+        let bytes = match pool.wide_lent < WIDE_MAX {
+            true => WIDE_BYTES,
+            false => BUFFER_BYTES,
+        };
+        self.enlarge(bytes, pool);
+    }
+
+    #[inline]
+    fn enlarge(&mut self, bytes: usize, pool: &mut BlockPool) {
         if self.block.is_empty() {
-            self.block = pool.take(BUFFER_BYTES);
-        } else if self.block.len() < BUFFER_BYTES {
-            self.move_to(BUFFER_BYTES, pool);
+            self.block = pool.take(bytes);
+        } else if self.block.len() < bytes {
+            self.move_to(bytes, pool);
         }
     }
 
@@ -169,7 +193,7 @@ impl Buffer {
     /// without a copy.
     pub fn take(&mut self, input: &mut Buffer, count: usize) {
         let rest = input.len() - count;
-        if self.is_empty() && rest < count && self.block.len() == input.block.len() {
+        if self.is_empty() && rest < count && self.block.len() >= rest.max(BUFFER_BYTES) {
             std::mem::swap(self, input);
             self.end -= rest;
             input.put(&self.block[self.end..self.end + rest]);
@@ -242,6 +266,26 @@ mod tests {
     }
 
     #[test]
+    fn few_buffers_are_wide_at_once() {
+        let mut pool = BlockPool::default();
+        let mut open = |buffer: &mut Buffer| {
+            buffer.open_wide(&mut pool);
+            buffer.room()
+        };
+        let mut buffers: Vec<Buffer> = (0..=WIDE_MAX).map(|_| Buffer::default()).collect();
+        let rooms: Vec<usize> = buffers.iter_mut().map(&mut open).collect();
+        assert_eq!(rooms[..WIDE_MAX], [WIDE_BYTES; WIDE_MAX]);
+        assert_eq!(rooms[WIDE_MAX], BUFFER_BYTES);
+        let last = &mut buffers[WIDE_MAX];
+        assert_eq!(last.append(b"kept"), 4);
+        assert_eq!(open(last), BUFFER_BYTES - 4, "it stays as it is");
+        buffers[0].close(&mut pool);
+        let last = &mut buffers[WIDE_MAX];
+        last.open_wide(&mut pool);
+        assert_eq!((last.room(), last.unread()), (WIDE_BYTES - 4, &b"kept"[..]));
+    }
+
+    #[test]
     fn what_is_taken_from_another_buffer_is_the_same_with_and_without_a_copy() {
         // (bytes in the output, bytes in the input, how many are taken, whether the memory is handed over)
         let rows = [
@@ -251,11 +295,17 @@ mod tests {
             (1, 80_000, 80_000, false),
             (0, 1, 1, true),
             (0, 1, 0, false),
+            (0, 150_000, 80_000, true),
+            (0, 200_000, 80_000, false), // what stays is too much for the other block
+            (0, 200_000, 0, false),
         ];
         for (waiting, count, taken, goes_over) in rows {
             let mut pool = BlockPool::default();
             let (mut input, mut output) = (Buffer::default(), Buffer::default());
-            input.open(&mut pool);
+            match count > BUFFER_BYTES {
+                true => input.open_wide(&mut pool),
+                false => input.open(&mut pool),
+            }
             output.open(&mut pool);
             let bytes: Vec<u8> = (0..count + 3).map(|place| place as u8).collect();
             input.put(&bytes);
@@ -271,7 +321,7 @@ mod tests {
                 goes_over,
                 "{count} {taken}"
             );
-            assert_eq!(input.room(), BUFFER_BYTES - input.len());
+            assert!(input.room() + input.len() >= BUFFER_BYTES, "it is open");
         }
     }
 

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::buffer::BUFFER_BYTES;
+use super::buffer::WIDE_BYTES;
 
 /// What one session does before the others get their turn: at least one read into an empty buffer.
-pub const SHARE_BYTES_MAX: usize = BUFFER_BYTES;
+pub const SHARE_BYTES_MAX: usize = WIDE_BYTES;
 
 /// The same while there are streams, and the most that one read takes then: the streams wait while the kernel copies it
 /// and opens the other end's window.

@@ -7,7 +7,7 @@ use mio::Token;
 use mio::event::Event;
 
 use super::transport::{Drained, Received, Transport};
-use crate::base::buffer::{BlockPool, Buffer};
+use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer, UNFINISHED_BYTES_MAX};
 use crate::base::now::Now;
 
 /// A connected socket. It is registered once, edge-triggered, for both directions.
@@ -17,6 +17,8 @@ pub struct Connection {
     hints: Hints,
     pub input: Buffer,
     pub output: Buffer,
+    /// Whether the last read got more than any head: a large body, of which the next one may get still more.
+    reads_much: bool,
     /// How the peer's direction ended, once a read has found that out.
     ended: Option<Ended>,
     opened_at: Instant,
@@ -119,6 +121,7 @@ impl Connection {
             hints,
             input: Buffer::default(),
             output: Buffer::default(),
+            reads_much: false,
             ended: None,
             opened_at: now.instant,
             active_at: now.instant,
@@ -188,7 +191,10 @@ impl Connection {
 
     /// Reads once into the input buffer, at most `bytes_max`, which must exceed the size of a TLS record.
     pub fn fill(&mut self, bytes_max: usize, pool: &mut BlockPool, now: Now) -> Filled {
-        self.input.open(pool);
+        match self.reads_much && bytes_max > BUFFER_BYTES {
+            true => self.input.open_wide(pool),
+            false => self.input.open(pool),
+        }
         self.transport.open_buffers(pool);
         let space = self.input.space();
         let length = space.len().min(bytes_max);
@@ -200,6 +206,7 @@ impl Connection {
                 drained,
             }) => {
                 self.input.filled(count);
+                self.reads_much = count >= UNFINISHED_BYTES_MAX;
                 self.active_at = now.instant;
                 if drained == Drained::Yes && !self.hints.peer_closed {
                     self.hints.readable = false;
@@ -338,5 +345,42 @@ impl Connection {
         self.input.close(pool);
         self.output.close(pool);
         self.transport.close_buffers(pool);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::buffer::WIDE_BYTES;
+    use crate::base::testing::now;
+    use crate::base::work::{SHARE_BESIDE_STREAMS_BYTES_MAX, SHARE_BYTES_MAX};
+    use crate::net::testing::told;
+
+    #[test]
+    fn a_large_body_is_read_in_large_pieces_unless_streams_wait() {
+        let large = WIDE_BYTES + BUFFER_BYTES;
+        let small = SHARE_BESIDE_STREAMS_BYTES_MAX;
+        // (how much comes, the most that may be read at once, what the reads get)
+        let rows = [
+            (
+                large + 1000,
+                SHARE_BYTES_MAX,
+                vec![BUFFER_BYTES, WIDE_BYTES, 1000],
+            ),
+            (3 * small, small, vec![small; 3]),
+            (3 * BUFFER_BYTES, BUFFER_BYTES, vec![BUFFER_BYTES; 3]),
+        ];
+        for (comes, bytes_max, want) in rows {
+            let (mut pool, now) = (BlockPool::default(), now());
+            let transport = told(vec![b'x'; comes], false);
+            let mut connection = Connection::new(transport, Token(0), Hints::FRESH, now);
+            let mut got = Vec::new();
+            while let Filled::Bytes(count) = connection.fill(bytes_max, &mut pool, now) {
+                got.push(count);
+                connection.input.consume(count);
+                connection.settle_buffers(&mut pool);
+            }
+            assert_eq!(got, want);
+        }
     }
 }

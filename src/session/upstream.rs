@@ -140,7 +140,10 @@ impl Upstream {
         {
             match stays_idle(&mut connection, blocks, now) {
                 true => network.release(&endpoint, connection, now),
-                false => network.hangup(connection),
+                false => {
+                    connection.close_buffers(blocks);
+                    network.hangup(connection);
+                }
             }
         }
     }
