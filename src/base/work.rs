@@ -5,10 +5,14 @@
 
 use std::time::Duration;
 
-use super::buffer::WIDE_BYTES;
+use super::buffer::{BUFFER_BYTES, WIDE_BYTES};
 
 /// What one session does before the others get their turn: at least one read into an empty buffer.
 pub const SHARE_BYTES_MAX: usize = WIDE_BYTES;
+
+/// The same while more than `FEW_WAITING` others wait for their turn: larger pieces save less than they make others wait.
+const SHARE_AMONG_MANY_BYTES_MAX: usize = BUFFER_BYTES;
+const FEW_WAITING: usize = 8;
 
 /// The same while there are streams, and the most that one read takes then: the streams wait while the kernel copies it
 /// and opens the other end's window.
@@ -33,3 +37,34 @@ pub const STEP_BYTES: usize = 8 * 1024;
 
 /// The cost of a part of a TLS handshake: signatures take long.
 pub const HANDSHAKE_BYTES: usize = 1024 * 1024;
+
+/// What a session does before the others get their turn, beside so many streams and while so many others wait.
+pub fn share_bytes(streams: usize, waiting: usize) -> usize {
+    match (streams, waiting) {
+        (0, ..=FEW_WAITING) => SHARE_BYTES_MAX,
+        (0, _) => SHARE_AMONG_MANY_BYTES_MAX,
+        (1.., _) => SHARE_BESIDE_STREAMS_BYTES_MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_wait_the_smaller_is_a_share() {
+        let shares = [
+            (0, 0),
+            (0, FEW_WAITING),
+            (0, FEW_WAITING + 1),
+            (1, 0),
+            (1, 9),
+        ];
+        let shares = shares.map(|(streams, waiting)| share_bytes(streams, waiting));
+        let beside = SHARE_BESIDE_STREAMS_BYTES_MAX;
+        assert_eq!(
+            shares,
+            [WIDE_BYTES, WIDE_BYTES, BUFFER_BYTES, beside, beside]
+        );
+    }
+}

@@ -11,7 +11,7 @@ use slab::Slab;
 use crate::base::now::Now;
 use crate::base::queue::RunQueue;
 use crate::base::timers::Timers;
-use crate::base::work::{SHARE_BESIDE_STREAMS_BYTES_MAX, SHARE_BYTES_MAX};
+use crate::base::work::share_bytes;
 use crate::exchange::Exchange;
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
@@ -220,10 +220,7 @@ impl Scheduler {
             return;
         };
         self.streams -= usize::from(session.is_stream());
-        let share_bytes = match self.streams {
-            0 => SHARE_BYTES_MAX,
-            _ => SHARE_BESIDE_STREAMS_BYTES_MAX,
-        };
+        let share_bytes = share_bytes(self.streams, self.queue.second_len());
         let driven = catch_unwind(AssertUnwindSafe(|| {
             session.drive(slot, share_bytes, core, network, now)
         }));
