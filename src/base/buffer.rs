@@ -1,4 +1,4 @@
-//! Byte queues with a fixed capacity whose memory comes from a pool and goes back when they are empty.
+//! Byte queues of bounded capacity whose memory comes from a pool and goes back when they are empty.
 //! They know nothing of what the bytes mean.
 
 /// The most bytes that may be buffered as the beginning of something unfinished: a message head.
@@ -75,13 +75,13 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Gives the buffer its whole capacity.
+    /// Gives the buffer `BUFFER_BYTES` of capacity, if it has less.
     #[inline]
     pub fn open(&mut self, pool: &mut BlockPool) {
         self.enlarge(BUFFER_BYTES, pool);
     }
 
-    /// The same for a large body. While too many others are wide, it is a buffer like others.
+    /// The same for a large body, with `WIDE_BYTES`. While too many others are wide, it is a buffer like others.
     pub fn open_wide(&mut self, pool: &mut BlockPool) {
         let bytes = match pool.wide_lent < WIDE_MAX {
             true => WIDE_BYTES,
