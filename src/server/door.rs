@@ -80,15 +80,19 @@ impl Door {
         if !self.is_open(now) {
             return None;
         }
-        match self.listener.as_ref()?.accept() {
+        let listener = self.listener.as_ref()?;
+        let accepted = loop {
+            match listener.accept() {
+                // An idle connection to a platform makes room for a client that waits.
+                Err(error) if is_out_of_descriptors(&error) && network.close_idle() => {}
+                accepted => break accepted,
+            }
+        };
+        match accepted {
             Ok(accepted) => Some(accepted),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
                 None
-            }
-            // An idle connection to a platform makes room for a client that waits.
-            Err(error) if is_out_of_descriptors(&error) && network.close_idle() => {
-                self.accept(network, now)
             }
             Err(error) if is_out_of_descriptors(&error) => {
                 if self.pause(now) {
