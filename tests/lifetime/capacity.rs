@@ -123,7 +123,7 @@ fn gathering(count: usize) -> Platform {
 
 /// Of some ten descriptors the clients take three, and each platform that is asked takes three more.
 #[test]
-fn without_a_free_descriptor_a_request_takes_that_of_an_idle_connection() {
+fn without_a_free_descriptor_requests_and_clients_take_those_of_idle_connections() {
     const COUNT: usize = 3;
     let names = ["one", "two", "three"];
     let platforms = names.map(|_| gathering(COUNT));
@@ -150,6 +150,11 @@ fn without_a_free_descriptor_a_request_takes_that_of_an_idle_connection() {
             assert_eq!(answer.status, 200, "{}", answer.text());
         }
     }
+    // Idle connections have all that is left.
+    let mut late: Vec<Client> = (0..COUNT).map(|_| proxy.connect()).collect();
+    late.iter_mut().for_each(is_answered);
+    let lack = "no file descriptor is free";
+    assert!(!proxy.log().text().contains(lack), "accepting has paused");
 }
 
 #[test]
