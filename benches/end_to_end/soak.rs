@@ -16,9 +16,12 @@ const LARGE: usize = 4;
 /// How long each kind of load lasts before the next one comes.
 const SPAN: Duration = Duration::from_millis(500);
 
+/// A shorter soak says nothing: pools have taken up to three minutes to fill, and the first half is for that.
+const MINUTES_MIN: u64 = 6;
+
 /// How much more the last minute may need than any of the first half, in which pools fill: a few blocks, which the
 /// allocator may hold in other places.
-const GROWTH_MAX_BYTES: u64 = 512 * 1024;
+const GROWTH_MAX_BYTES: u64 = 256 * 1024;
 
 /// What has been served.
 #[derive(Default)]
@@ -44,11 +47,12 @@ struct Soaked {
 pub fn run(minutes: Option<&String>) -> io::Result<()> {
     let minutes = match minutes {
         None => MINUTES,
-        // The last minute is compared with the first half.
         Some(minutes) => match minutes.parse() {
-            Ok(minutes) if minutes >= 2 => minutes,
+            Ok(minutes) if minutes >= MINUTES_MIN => minutes,
             Ok(_) | Err(_) => {
-                let what = format!("--soak takes a number of minutes, 2 or more, not {minutes}");
+                let what = format!(
+                    "--soak takes a number of minutes, {MINUTES_MIN} or more, not {minutes}"
+                );
                 return Err(io::Error::other(what));
             }
         },
