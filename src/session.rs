@@ -23,8 +23,7 @@ use self::upstream::Upstream;
 
 mod upstream;
 
-/// Output up to this size waits to be sent together with other clients'. More is sent at once, so that few large blocks are
-/// in use.
+/// Output up to this size waits, in a block of its own size, to be sent together with other clients'. More is sent at once.
 const LATER_BYTES_MAX: usize = 16 * 1024;
 
 /// An open stream on which nothing moves holds a session, its request and little else: no buffer, no kept body.
@@ -155,12 +154,7 @@ impl Session {
             Ok(share_bytes) => self.run(share_bytes, slot, core, network, now),
             Err(driven) => driven,
         };
-        match driven {
-            Driven::Sending => self.client.settle_all_but_output(&mut core.blocks),
-            Driven::Waiting(_) | Driven::Again | Driven::Close(_) => {
-                self.client.settle_buffers(&mut core.blocks);
-            }
-        }
+        self.client.settle_buffers(&mut core.blocks);
         self.upstream.settle_buffers(&mut core.blocks);
         driven
     }

@@ -331,11 +331,6 @@ impl Connection {
     /// Gives back the memory that is not needed until the next turn.
     pub fn settle_buffers(&mut self, pool: &mut BlockPool) {
         self.output.settle(pool);
-        self.settle_all_but_output(pool);
-    }
-
-    /// The same for a connection whose output leaves in this turn.
-    pub fn settle_all_but_output(&mut self, pool: &mut BlockPool) {
         self.input.settle(pool);
         self.transport.settle_buffers(pool);
     }

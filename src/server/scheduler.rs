@@ -20,9 +20,10 @@ use crate::net::connection::Hints;
 use crate::net::network::{Network, Owner};
 use crate::session::{Driven, Session};
 
-/// At most this many clients' writes are batched. Many reads followed by many writes take the kernel less time than
-/// reads and writes by turns: a request takes 4 % less with 16, and no less with more.
-const SENDING_MAX: usize = 16;
+/// At most this many clients' writes are batched. A write that wakes a process on another core of a virtual machine takes
+/// some 13 us longer, and a peer that receives much at once sleeps less often: with 32 a request takes 2 % less CPU than
+/// with 16. Writes to platforms are not batched, since these would begin so late that the next poll found little.
+const SENDING_MAX: usize = 32;
 
 /// The same for streams, in a turn without other work: an event takes 5 % less with 4, and no less with more. Beside other
 /// work each stream sends at once.
