@@ -134,11 +134,13 @@ impl Session {
         self.upstream.hint(token, news);
     }
 
-    /// Moves bytes until nothing moves, the share of this turn is used up, or there is something to send to the client.
+    /// Moves bytes until nothing moves, the share of this turn is used up, or, unless it `is_alone`, there is something to
+    /// send to the client together with what others send to theirs.
     pub fn drive(
         &mut self,
         slot: usize,
         share_bytes: usize,
+        is_alone: bool,
         core: &mut Core,
         network: &mut impl Network,
         now: Now,
@@ -151,7 +153,7 @@ impl Session {
             } => self.send(share_bytes, is_last, core, now),
         };
         let driven = match share_bytes {
-            Ok(share_bytes) => self.run(share_bytes, slot, core, network, now),
+            Ok(share_bytes) => self.run(share_bytes, is_alone, slot, core, network, now),
             Err(driven) => driven,
         };
         self.client.settle_buffers(&mut core.blocks);
@@ -231,6 +233,7 @@ impl Session {
     fn run(
         &mut self,
         share_bytes: usize,
+        is_alone: bool,
         slot: usize,
         core: &mut Core,
         network: &mut impl Network,
@@ -253,7 +256,8 @@ impl Session {
                 // What the next step adds is sent in the same write.
                 continue;
             }
-            if self.client.may_write() && self.client.output.len() <= LATER_BYTES_MAX {
+            let is_little = self.client.output.len() <= LATER_BYTES_MAX;
+            if !is_alone && is_little && self.client.may_write() {
                 self.turn = Turn::Sending {
                     share_bytes,
                     is_last: is_starved,

@@ -27,6 +27,10 @@ const AGE_MAX: Duration = Duration::from_secs(3600);
 #[derive(Default)]
 pub struct Pool {
     stacks: BTreeMap<usize, VecDeque<Idle>>,
+    /// How many connections there are in all of them.
+    count: usize,
+    /// No connection will have been idle too long before this.
+    expires_at: Option<Instant>,
 }
 
 struct Idle {
@@ -50,10 +54,12 @@ impl Pool {
             connection,
             since: now.instant,
         });
-        match stack.len() > IDLE_PER_ENDPOINT_MAX {
-            true => stack.pop_front().map(|idle| idle.connection),
-            false => None,
+        self.expires_at.get_or_insert(now.instant + IDLE_AGE_MAX);
+        if stack.len() <= IDLE_PER_ENDPOINT_MAX {
+            self.count += 1;
+            return None;
         }
+        stack.pop_front().map(|idle| idle.connection)
     }
 
     /// The connection used last, if `reuse` allows it: it is the likeliest to be alive, and the others may expire.
@@ -65,10 +71,11 @@ impl Pool {
             Reuse::Recent => now.instant <= last.since + RECENT_AGE_MAX,
             Reuse::No => false,
         };
-        match will_do {
-            true => stack.pop_back().map(|idle| idle.connection),
-            false => None,
+        if !will_do {
+            return None;
         }
+        self.count -= 1;
+        stack.pop_back().map(|idle| idle.connection)
     }
 
     /// Handles an event of an idle connection. If the peer closed it or sent bytes that nobody asked for, it is
@@ -86,46 +93,45 @@ impl Pool {
             .position(|idle| idle.connection.token() == token)?;
         let connection = &mut stack[place].connection;
         connection.hint(news);
-        match still_idle(connection) {
-            true => None,
-            false => stack.remove(place).map(|idle| idle.connection),
+        if still_idle(connection) {
+            return None;
         }
+        self.count -= 1;
+        stack.remove(place).map(|idle| idle.connection)
     }
 
     /// A connection that has been idle too long, to be closed. Stacks that are empty by then are forgotten.
     pub fn expire(&mut self, now: Now) -> Option<Connection> {
+        if self.expires_at.is_none_or(|at| now.instant < at) {
+            return None;
+        }
         self.stacks.retain(|_, stack| !stack.is_empty());
-        let due = |stack: &&mut VecDeque<Idle>| {
-            stack
-                .front()
-                .is_some_and(|idle| idle.since + IDLE_AGE_MAX <= now.instant)
-        };
-        self.stacks
-            .values_mut()
-            .find(due)?
-            .pop_front()
-            .map(|idle| idle.connection)
+        let oldest = self.stacks.values().filter_map(|stack| stack.front());
+        self.expires_at = oldest.map(|idle| idle.since + IDLE_AGE_MAX).min();
+        match self.expires_at.is_some_and(|at| at <= now.instant) {
+            true => self.take_oldest(),
+            false => None,
+        }
     }
 
     /// The connection that has been idle longest, whatever its endpoint.
     pub fn take_oldest(&mut self) -> Option<Connection> {
         let since = |stack: &&mut VecDeque<Idle>| stack.front().map(|idle| idle.since);
         let filled = self.stacks.values_mut().filter(|stack| !stack.is_empty());
-        filled
-            .min_by_key(since)?
-            .pop_front()
-            .map(|idle| idle.connection)
+        let oldest = filled.min_by_key(since)?.pop_front()?;
+        self.count -= 1;
+        Some(oldest.connection)
     }
 
-    /// When the next connection will have been idle too long.
+    /// When [`Pool::expire`] has something to do. That may be only to find the next such time, if the connection that
+    /// would have been due has been used since.
     pub fn deadline(&self) -> Option<Instant> {
-        let oldest = self.stacks.values().filter_map(|stack| stack.front());
-        oldest.map(|idle| idle.since + IDLE_AGE_MAX).min()
+        self.expires_at
     }
 
     /// How many connections are idle.
     pub fn count(&self) -> usize {
-        self.stacks.values().map(VecDeque::len).sum()
+        self.count
     }
 }
 

@@ -174,8 +174,9 @@ impl Scheduler {
             0 => STREAMS_SENDING_MAX,
             _ => 1,
         };
+        let is_alone = running.len() == 1;
         for slot in running.drain(..) {
-            self.drive(slot, core, network, now);
+            self.drive(slot, is_alone, core, network, now);
             if self.sending.len() >= sending_max {
                 self.send(core, network, now);
             }
@@ -192,9 +193,10 @@ impl Scheduler {
         now: Now,
         mut is_over: impl FnMut() -> bool,
     ) {
-        for driven in 1..=self.queue.second_len() {
+        let waiting = self.queue.second_len();
+        for driven in 1..=waiting {
             if let Some(slot) = self.queue.pop_second() {
-                self.drive(slot, core, network, now);
+                self.drive(slot, waiting == 1, core, network, now);
             }
             let has_streams = self.streams > 0;
             if has_streams || self.sending.len() >= SENDING_MAX {
@@ -211,19 +213,26 @@ impl Scheduler {
     /// Drives the sessions with output waiting to be sent to their clients.
     fn send(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
         while let Some(slot) = self.sending.pop_front() {
-            self.drive(slot, core, network, now);
+            self.drive(slot, false, core, network, now);
         }
     }
 
-    /// Drives one session.
-    fn drive(&mut self, slot: usize, core: &mut Core, network: &mut impl Network, now: Now) {
+    /// Drives one session, which `is_alone` in this turn, or may let its client wait for a few others.
+    fn drive(
+        &mut self,
+        slot: usize,
+        is_alone: bool,
+        core: &mut Core,
+        network: &mut impl Network,
+        now: Now,
+    ) {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
         self.streams -= usize::from(session.is_stream());
         let share_bytes = share_bytes(self.streams, self.queue.second_len());
         let driven = catch_unwind(AssertUnwindSafe(|| {
-            session.drive(slot, share_bytes, core, network, now)
+            session.drive(slot, share_bytes, is_alone, core, network, now)
         }));
         let driven = driven.unwrap_or_else(|_| {
             log::error!("a defect ended one request; all others go on");

@@ -174,7 +174,7 @@ fn drive(
     let mut defects = 0;
     loop {
         let driven = catch_unwind(AssertUnwindSafe(|| {
-            session.drive(0, SHARE_BYTES_MAX, core, network, now)
+            session.drive(0, SHARE_BYTES_MAX, false, core, network, now)
         }));
         let driven = driven.unwrap_or_else(|_| {
             defects += 1;

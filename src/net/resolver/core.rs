@@ -36,7 +36,8 @@ pub struct Core {
     ids: Ids,
     /// Lookups begun so far, for `rotate`.
     turn: usize,
-    active: [Option<Pursuit>; PURSUITS_MAX],
+    /// Boxed, since each turn looks at all places for the next deadline.
+    active: [Option<Box<Pursuit>>; PURSUITS_MAX],
     queued: VecDeque<Queued>,
     woken: BTreeSet<usize>,
 }
@@ -70,9 +71,8 @@ impl Core {
         if *self.conf != conf {
             self.conf = Rc::new(conf);
             self.cache = Cache::default();
-            for Pursuit { host, waiters, .. } in
-                self.active.iter_mut().rev().filter_map(Option::take)
-            {
+            for pursuit in self.active.iter_mut().rev().filter_map(Option::take) {
+                let Pursuit { host, waiters, .. } = *pursuit;
                 self.queued.push_front(Queued { host, waiters });
             }
             self.admit(now.instant);
@@ -155,8 +155,7 @@ impl Core {
         self.active
             .iter()
             .flatten()
-            .flat_map(|pursuit| [pursuit.deadline(), pursuit.stale_at])
-            .flatten()
+            .filter_map(|pursuit| pursuit.deadline().into_iter().chain(pursuit.stale_at).min())
             .min()
     }
 
@@ -207,14 +206,8 @@ impl Core {
             };
             let turn = if self.conf.rotate { self.turn } else { 0 };
             self.turn = self.turn.wrapping_add(1);
-            *place = Some(Pursuit::new(
-                &host,
-                waiters,
-                &self.conf,
-                turn,
-                &mut self.ids,
-                now,
-            ));
+            let pursuit = Pursuit::new(&host, waiters, &self.conf, turn, &mut self.ids, now);
+            *place = Some(Box::new(pursuit));
         }
     }
 
