@@ -74,6 +74,8 @@ pub struct Server {
     stop_signals: usize,
     /// When a stop in progress ends whatever happens.
     drained_by: Option<Instant>,
+    /// When there is more to do in a turn than to drive sessions.
+    due_at: Option<Instant>,
     now: Now,
 }
 
@@ -146,6 +148,7 @@ impl Server {
             reloader,
             stop_signals: 0,
             drained_by: None,
+            due_at: Some(now.instant),
             now,
         };
         server.set_limits();
@@ -196,21 +199,35 @@ impl Server {
             self.dispatch(event);
         }
         self.events = events;
+        self.scheduler.fire_timers(self.now);
+        self.scheduler
+            .drive_first(&mut self.core, &mut self.network, self.now);
+        let is_due = self.due_at.is_some_and(|at| at <= self.now.instant);
+        if self.scheduler.is_calm() && !is_due {
+            return Ok(None);
+        }
+        let stopped = self.go_on();
+        self.due_at = self.next_due();
+        Ok(stopped)
+    }
+
+    /// Does what a turn has to do beside passing on what streams bring.
+    fn go_on(&mut self) -> Option<Stopped> {
         if let Some(stopped) = self.on_stop_signals() {
-            return Ok(Some(stopped));
+            return Some(stopped);
         }
         self.close_door();
-        // Before the timers, with which those are woken whose lookup this ends.
         if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
             self.network.configure_names(&hosts, &resolv_conf, self.now);
         }
-        self.fire_timers();
+        let network_at = self.network.deadline();
+        if network_at.is_some_and(|at| at <= self.now.instant) {
+            self.network.expire(self.now);
+        }
         if self.reloader.look(&mut self.core, self.now) {
             self.after_reload();
         }
         self.core.look_at_ledger(self.now);
-        self.scheduler
-            .drive_first(&mut self.core, &mut self.network, self.now);
         self.make_room();
         self.scheduler
             .begin_probes(&mut self.core, &mut self.network.owners, self.now);
@@ -219,7 +236,7 @@ impl Server {
         }
         self.core.write_ledger(self.now);
         self.wake();
-        Ok(self.is_drained().then_some(Stopped::Drained))
+        self.is_drained().then_some(Stopped::Drained)
     }
 
     /// Accepts clients and drives sessions that are not streams, for as long as that may take.
@@ -263,10 +280,21 @@ impl Server {
         self.clients.is_open(self.now) || self.demo.is_open(self.now)
     }
 
-    /// How long the poll may sleep: until the next deadline, or not at all while some session can go on.
+    /// How long the poll may sleep: not at all while some session can go on.
     fn timeout(&self) -> Option<Duration> {
-        if self.scheduler.has_work() || self.is_open() {
+        if self.scheduler.has_work() {
             return Some(Duration::ZERO);
+        }
+        let deadlines = [self.scheduler.deadline(), self.due_at];
+        let next = deadlines.into_iter().flatten().min()?;
+        // The kernel counts in milliseconds, and mio rounds up: a timer never fires early.
+        Some(next.saturating_duration_since(self.now.instant))
+    }
+
+    /// When there is something to do that is no session's. A calm turn does not change it.
+    fn next_due(&self) -> Option<Instant> {
+        if self.is_open() {
+            return Some(self.now.instant);
         }
         let doors = [&self.clients, &self.demo];
         let pauses = doors.into_iter().filter_map(Door::deadline);
@@ -276,7 +304,6 @@ impl Server {
             .deadline()
             .filter(|_| self.core.begins_probes());
         let deadlines = [
-            self.scheduler.deadline(),
             self.network.deadline(),
             self.core.feed.deadline(),
             self.core.ledger.deadline(),
@@ -286,53 +313,32 @@ impl Server {
             self.drained_by,
             probes_at,
         ];
-        let next = deadlines.into_iter().flatten().chain(pauses).min()?;
-        // The kernel counts in milliseconds, and mio rounds up: a timer never fires early.
-        Some(next.saturating_duration_since(self.now.instant))
+        deadlines.into_iter().flatten().chain(pauses).min()
     }
 
-    /// Passes an event to its owner.
+    /// Passes an event to its owner. Any but a session's makes more of the turn due.
     fn dispatch(&mut self, event: &Event) {
         let token = event.token();
-        if (RESOLVER_TOKEN..RESOLVER_TOKEN + SOCKETS_MAX).contains(&token.0) {
-            return self.network.on_resolver_event(token, self.now);
-        }
-        let Some(owner) = self.network.owners.get(token.0).copied() else {
-            return;
-        };
+        let owner = self.network.owners.get(token.0).copied();
         let news = Hints::from(event);
         match owner {
-            Owner::Listener => self.clients.readable = true,
-            Owner::DemoListener => self.demo.readable = true,
-            Owner::StopSignal => self.stop_signals += read_count(&mut self.stop),
-            Owner::ReloadSignal => {
-                if read_count(&mut self.reload) > 0 {
-                    self.reloader.reload(&mut self.core, self.now);
-                    self.after_reload();
-                }
-            }
-            Owner::Client(slot) => self.scheduler.hint_client(slot, news),
-            Owner::Upstream(slot) => self.scheduler.hint_upstream(slot, token, news),
-            Owner::Idle(endpoint) => {
+            Some(Owner::Client(slot)) => return self.scheduler.hint_client(slot, news),
+            Some(Owner::Upstream(slot)) => return self.scheduler.hint_upstream(slot, token, news),
+            Some(Owner::Listener) => self.clients.readable = true,
+            Some(Owner::DemoListener) => self.demo.readable = true,
+            Some(Owner::StopSignal) => self.stop_signals += read_count(&mut self.stop),
+            Some(Owner::ReloadSignal) => self.on_reload_signals(),
+            Some(Owner::Idle(endpoint)) => {
                 let blocks = &mut self.core.blocks;
                 self.network
                     .on_idle_event(endpoint, token, news, blocks, self.now);
             }
+            None if (RESOLVER_TOKEN..RESOLVER_TOKEN + SOCKETS_MAX).contains(&token.0) => {
+                self.network.on_resolver_event(token, self.now);
+            }
+            None => {}
         }
-    }
-
-    fn fire_timers(&mut self) {
-        self.scheduler.fire_timers(self.now);
-        if self
-            .network
-            .deadline()
-            .is_some_and(|at| at <= self.now.instant)
-        {
-            self.network.expire(self.now);
-        }
-        while let Some(slot) = self.network.resolver.take_woken() {
-            self.scheduler.wake(slot);
-        }
+        self.due_at = Some(self.now.instant);
     }
 
     fn accept(&mut self) {
@@ -378,6 +384,16 @@ impl Server {
             self.core.publish(self.now);
         }
         self.scheduler.wake_by(&mut self.core);
+        while let Some(slot) = self.network.resolver.take_woken() {
+            self.scheduler.wake(slot);
+        }
+    }
+
+    fn on_reload_signals(&mut self) {
+        if read_count(&mut self.reload) > 0 {
+            self.reloader.reload(&mut self.core, self.now);
+            self.after_reload();
+        }
     }
 
     /// The first signal begins a stop, the second one ends it.

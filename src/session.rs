@@ -120,8 +120,13 @@ impl Session {
     /// has only itself to wait for.
     pub fn is_stream(&self) -> bool {
         self.former_bytes + self.worked_bytes <= STREAM_RECENT_BYTES_MAX
-            && self.exchange.is_relaying()
+            && self.is_relaying()
             && !self.client.has_output()
+    }
+
+    /// Whether bytes of an answer, or of a tunnel, are passed on as they arrive.
+    pub fn is_relaying(&self) -> bool {
+        self.exchange.is_relaying()
     }
 
     /// The poll reported an event on the client's socket.

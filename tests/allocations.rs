@@ -273,7 +273,7 @@ impl World {
             let (core, network) = (&mut self.core, &mut self.network);
             match self
                 .session
-                .drive(0, SHARE_BYTES_MAX, core, network, self.now)
+                .drive(0, SHARE_BYTES_MAX, false, core, network, self.now)
             {
                 Driven::Again | Driven::Sending => {}
                 driven => return driven,

@@ -368,10 +368,11 @@ impl Exchange {
     /// Whether bytes of an answer, or of a tunnel, are passed on as they arrive.
     pub fn is_relaying(&self) -> bool {
         match self {
-            Exchange::Interim(_) | Exchange::Relaying(_) | Exchange::Tunnel(_) => true,
+            Exchange::Relaying(_) | Exchange::Tunnel(_) => true,
             Exchange::Reading(_)
             | Exchange::Choosing(_)
             | Exchange::Trying(_)
+            | Exchange::Interim(_)
             | Exchange::Collecting(_)
             | Exchange::Replying(_)
             | Exchange::Discarding(_)

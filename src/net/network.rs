@@ -407,6 +407,7 @@ mod tests {
             assert_eq!(sockets.idle_upstreams(), left);
             assert_eq!(sockets.owners.len(), left);
         }
+        sockets.expire(Now { instant, ..begun });
         assert_eq!(sockets.deadline(), None);
     }
 

@@ -50,6 +50,7 @@ pub struct Scheduler {
     sending: VecDeque<usize>,
     ended: Ended,
     defects: u64,
+    is_calm: bool,
 }
 
 /// How many clients' sessions have ended.
@@ -81,6 +82,12 @@ impl Scheduler {
     /// Whether a session can go on at once.
     pub fn has_work(&self) -> bool {
         !self.queue.is_empty()
+    }
+
+    /// Whether, since [`Scheduler::drive_first`], answers have been passed on and nothing else has come of it: none began
+    /// or ended, and nobody has more to do.
+    pub fn is_calm(&self) -> bool {
+        self.is_calm && self.queue.is_empty()
     }
 
     /// The next time at which a session is to be driven without an event.
@@ -168,6 +175,7 @@ impl Scheduler {
 
     /// Drives the streams that have news.
     pub fn drive_first(&mut self, core: &mut Core, network: &mut impl Network, now: Now) {
+        self.is_calm = true;
         let mut running = std::mem::take(&mut self.running);
         self.queue.take_first_into(&mut running);
         let sending_max = match self.queue.second_len() {
@@ -230,6 +238,7 @@ impl Scheduler {
             return;
         };
         self.streams -= usize::from(session.is_stream());
+        let was_relaying = session.is_relaying();
         let share_bytes = share_bytes(self.streams, self.queue.second_len());
         let driven = catch_unwind(AssertUnwindSafe(|| {
             session.drive(slot, share_bytes, is_alone, core, network, now)
@@ -240,6 +249,8 @@ impl Scheduler {
             session.recover(slot, core, network, now)
         });
         self.streams += usize::from(session.is_stream());
+        let goes_on = matches!(driven, Driven::Waiting(_) | Driven::Sending);
+        self.is_calm &= was_relaying && session.is_relaying() && goes_on;
         match driven {
             Driven::Waiting(None) => {}
             Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
