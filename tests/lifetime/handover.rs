@@ -1,6 +1,6 @@
 //! Nothing breaks while the configuration, the process or both change.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -210,6 +210,41 @@ fn reloads_under_load_fail_no_request() {
     println!("{answered} requests over 10 reloads, none failed");
 }
 
+/// Opens a tunnel to the platform that echoes.
+fn open_tunnel(proxy: &Proxy) -> Client {
+    let mut tunnel = proxy.connect();
+    tunnel.send(format!(
+        "GET /test/v1/tunnel HTTP/1.1\r\nHost: p\r\nx-api-key: {CLIENT_KEY}\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    ));
+    assert!(tunnel.head().starts_with("HTTP/1.1 101 "));
+    tunnel
+}
+
+#[test]
+fn what_is_due_comes_beside_bytes_that_never_pause() {
+    let platform = platform(&Arc::new(Pace::default()));
+    let entry = |key: &str| json!([platform.entry(&[key])]);
+    let config = json!({"drain_seconds": 1});
+    let mut proxy = Proxy::with_keys(config, &keys(), &entry("platform-key-1"));
+    let mut tunnel = open_tunnel(&proxy);
+    let (sender, turns) = mpsc::channel();
+    let echo = thread::spawn(move || {
+        // Until the proxy stops, one byte is always on its way.
+        while tunnel.try_send([7]) && tunnel.try_byte() {
+            let _ = sender.send(());
+        }
+    });
+    turns.recv_timeout(PATIENCE).expect("a byte comes back");
+    // No signal: the time to look at the files comes in the midst of these bytes, and so does the end of the drain.
+    proxy.write("platform.json", &entry("platform-key-2").to_string());
+    proxy.log().await_line("new configuration is in force");
+    assert!(turns.try_iter().count() > 100, "they have not paused");
+    proxy.signal("TERM");
+    proxy.log().await_line("were cut off: 1");
+    assert_eq!(proxy.exit_status().code(), Some(0));
+    echo.join().expect("it ends with its connection");
+}
+
 #[test]
 fn a_drain_awaits_streams_and_tunnels_but_not_for_ever() {
     let pace = Arc::new(Pace::default());
@@ -217,11 +252,7 @@ fn a_drain_awaits_streams_and_tunnels_but_not_for_ever() {
     let entry = json!([platform.entry(&["platform-key-1"])]);
     let mut proxy = Proxy::with_keys(json!({"drain_seconds": 3}), &keys(), &entry);
     let mut streams = open_streams(&proxy, 3);
-    let mut tunnel = proxy.connect();
-    tunnel.send(format!(
-        "GET /test/v1/tunnel HTTP/1.1\r\nHost: p\r\nx-api-key: {CLIENT_KEY}\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
-    ));
-    assert!(tunnel.head().starts_with("HTTP/1.1 101 "));
+    let mut tunnel = open_tunnel(&proxy);
     let mut fresh = proxy.connect();
     // A client that has connected and not asked yet is still answered.
     proxy.page("/info");

@@ -272,6 +272,11 @@ impl Client {
         self.unread.drain(..count).collect()
     }
 
+    /// Awaits a byte when none is unread; false if the connection ends instead.
+    pub fn try_byte(&mut self) -> bool {
+        self.unread.pop().is_some() || self.stream.read(&mut [0]).is_ok_and(|count| count == 1)
+    }
+
     /// Everything up to the end of the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.read() > 0 {}
