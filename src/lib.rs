@@ -52,7 +52,8 @@
 //!   (dropping one fails an assertion in debug builds).
 //! - A truncated message never looks complete: its last chunk is missing, its length is not reached, or the connection
 //!   is reset. Tunnels are excepted: a reset could discard the last bytes that were sent.
-//! - Streams in progress come first in a turn, and wait for a bounded part of all other work ([`base::work`]).
+//! - Streams in progress come first in a turn, and wait for a bounded part of all other work ([`base::work`]). If they
+//!   have only passed bytes on and nothing else is due, the turn ends there.
 //! - The clock is read once a turn, in one place; otherwise only to measure how long the turn has taken, and to stamp a
 //!   line of the log. While the loop runs, it sleeps in the poll alone.
 //! - A bug that panics while a session is driven ends one request, whose client is told so if nothing of a response has
