@@ -62,7 +62,8 @@ impl Honest {
 
     /// Opens all streams through the proxy at `port`, for this many phases.
     pub fn begin(&mut self, port: u16, phases: usize) {
-        self.line.ask(json!([port, phases]));
+        // The last one is the end, when all threads of the platform wake at once and the reader waits for its core.
+        self.line.ask(json!([port, phases + 1]));
     }
 
     /// What arrives from now on counts for the next phase. No stream may have broken off.
@@ -72,7 +73,8 @@ impl Honest {
 
     /// Ends the streams, each of which must have arrived whole. Returns what was measured in each phase.
     pub fn end(&mut self) -> Vec<Delays> {
-        let phases = self.line.ask(json!("end"));
+        self.next_phase();
+        let mut phases = self.line.ask(json!("end"));
         let delays = |phase: &Value| {
             let number = |name: &str| phase[name].as_u64().expect("a number");
             Delays {
@@ -82,12 +84,9 @@ impl Honest {
                 longest_us: number("longest"),
             }
         };
-        phases
-            .as_array()
-            .expect("phases")
-            .iter()
-            .map(delays)
-            .collect()
+        let phases = phases.as_array_mut().expect("phases");
+        phases.pop();
+        phases.iter().map(delays).collect()
     }
 }
 
