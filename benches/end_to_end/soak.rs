@@ -19,10 +19,9 @@ const SPAN: Duration = Duration::from_millis(500);
 /// A shorter soak says nothing: pools have taken up to three minutes to fill, and the first half is for that.
 const MINUTES_MIN: u64 = 6;
 
-/// How much more the last minute may need than any of the first half, in which pools fill: three of the largest blocks,
-/// of 280 KiB each, since more large bodies than ever before may meet by chance. Half a byte left by each request of five
-/// minutes is more.
-const GROWTH_MAX_BYTES: u64 = 840 * 1024;
+/// How much more the last minute may need than any of the first half, in which pools fill: a few blocks, which the
+/// allocator may hold in other places.
+const GROWTH_MAX_BYTES: u64 = 256 * 1024;
 
 /// What has been served.
 #[derive(Default)]

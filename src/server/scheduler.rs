@@ -50,6 +50,7 @@ pub struct Scheduler {
     sending: VecDeque<usize>,
     ended: Ended,
     defects: u64,
+    /// Whether all sessions driven since [`Scheduler::drive_first`] have only passed on answers.
     is_calm: bool,
 }
 

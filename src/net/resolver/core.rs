@@ -36,7 +36,7 @@ pub struct Core {
     ids: Ids,
     /// Lookups begun so far, for `rotate`.
     turn: usize,
-    /// Boxed, since each turn looks at all places for the next deadline.
+    /// Boxed, since most turns look at all places for the next deadline.
     active: [Option<Box<Pursuit>>; PURSUITS_MAX],
     queued: VecDeque<Queued>,
     woken: BTreeSet<usize>,
