@@ -171,12 +171,12 @@ fn honest_streams_go_on_while_handshakes_stall() {
     streams.go_on(Duration::from_secs(1));
     let before = proxy.resident_kilobytes();
     let (count, rounds) = if is_long() { (400, 5) } else { (40, 1) };
-    streams.next_phase();
+    streams.enter(1);
     for _ in 0..rounds {
         let bytes = stalled_handshakes(&proxy, before, &CUTS.map(beginning), count);
         assert!(bytes <= (IDLE + TLS) * 1024, "{bytes} bytes");
     }
-    streams.next_phase();
+    streams.enter(2);
     for _ in 0..rounds {
         let all_but_its_end = &long_hello[..long_hello.len() - 1];
         let bytes = stalled_handshakes(&proxy, before, &[all_but_its_end; 4], count);

@@ -19,6 +19,8 @@ pub struct Honest {
     child: Child,
     line: Line,
     base_url: String,
+    /// The number of phases.
+    phases: usize,
 }
 
 /// How late the events of one phase were.
@@ -49,6 +51,7 @@ impl Honest {
             child,
             line,
             base_url,
+            phases: 0,
         }
     }
 
@@ -60,20 +63,21 @@ impl Honest {
         &self.base_url
     }
 
-    /// Opens all streams through the proxy at `port`, for this many phases.
+    /// Opens all streams through the proxy at `port`, in the first of this many phases.
     pub fn begin(&mut self, port: u16, phases: usize) {
-        // The last one is the end, when all threads of the platform wake at once and the reader waits for its core.
+        self.phases = phases;
+        // One more is the end, when all threads of the platform wake at once and the reader waits for its core.
         self.line.ask(json!([port, phases + 1]));
     }
 
-    /// What arrives from now on counts for the next phase. No stream may have broken off.
-    pub fn next_phase(&mut self) {
-        self.line.ask(json!("next phase"));
+    /// What arrives from now on counts for this phase. No stream may have broken off.
+    pub fn enter(&mut self, phase: usize) {
+        self.line.ask(json!(phase));
     }
 
     /// Ends the streams, each of which must have arrived whole. Returns what was measured in each phase.
     pub fn end(&mut self) -> Vec<Delays> {
-        self.next_phase();
+        self.enter(self.phases);
         let mut phases = self.line.ask(json!("end"));
         let delays = |phase: &Value| {
             let number = |name: &str| phase[name].as_u64().expect("a number");
@@ -121,9 +125,9 @@ fn the_other_process() {
     let number = |place: usize| begin[place].as_u64().expect("a number");
     let streams = source.begin(number(0) as u16, number(1) as usize);
     line.say(&json!("begun"));
-    while line.hear() != "end" {
-        streams.next_phase();
-        line.say(&json!("it is"));
+    while let Some(phase) = line.hear().as_u64() {
+        streams.enter(phase as usize);
+        line.say(&json!("entered"));
     }
     let measured = |delays: &Vec<Duration>| {
         let at = |share: usize| {

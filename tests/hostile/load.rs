@@ -13,8 +13,15 @@ use crate::streams::STREAMS;
 use crate::support::place;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
-/// How long each attack lasts when it is measured.
-const PHASE: Duration = Duration::from_secs(5);
+/// How long each attack lasts when it is measured, in each of several rounds: the machine's pace changes within seconds.
+const SPAN: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 5;
+
+/// What an attack leaves behind is cleared away in this time, which counts for no phase of it.
+const AFTER: Duration = Duration::from_millis(200);
+
+/// The streams' first phase, and what lies between the others.
+const BETWEEN: usize = 0;
 
 /// Without an attack, with an attack on another proxy, and with an attack on the honest clients' proxy.
 const PHASES_PER_ATTACK: usize = 3;
@@ -88,8 +95,8 @@ fn honest_streams_go_on_while_others_attack() {
     if is_long() {
         measure(&attacks, honest, &proxy, &platforms);
     } else {
-        for (_, attack) in &attacks {
-            honest.next_phase();
+        for (number, (_, attack)) in attacks.iter().enumerate() {
+            honest.enter(1 + number);
             attack(&proxy);
         }
         for (name, delays) in attacks.iter().zip(honest.end().iter().skip(1)) {
@@ -103,20 +110,24 @@ fn honest_streams_go_on_while_others_attack() {
 fn measure(attacks: &[(&str, Attack)], mut honest: Honest, proxy: &Proxy, platforms: &Value) {
     machine::give_way();
     let other = start(platforms);
-    for (_, attack) in attacks {
-        honest.next_phase();
-        thread::sleep(PHASE);
-        for target in [&other, proxy] {
-            honest.next_phase();
-            let until = Instant::now() + PHASE;
-            while Instant::now() < until {
-                attack(target);
+    for (number, (_, attack)) in attacks.iter().enumerate() {
+        let first = 1 + PHASES_PER_ATTACK * number;
+        for _ in 0..ROUNDS {
+            honest.enter(first);
+            thread::sleep(SPAN);
+            for (place, target) in [&other, proxy].into_iter().enumerate() {
+                honest.enter(first + 1 + place);
+                let until = Instant::now() + SPAN;
+                while Instant::now() < until {
+                    attack(target);
+                }
+                honest.enter(BETWEEN);
+                thread::sleep(AFTER);
             }
         }
     }
-    // The first phase was the beginning.
     let mut delays = honest.end().into_iter().skip(1);
-    let mut next = || delays.next().expect("each phase has come");
+    let mut next = || delays.next().expect("each phase was counted");
     for (name, _) in attacks {
         let (quiet, apart, own) = (next(), next(), next());
         let over = |than: &Delays| own.p99_us as f64 / than.p99_us.max(1) as f64;
