@@ -99,6 +99,16 @@ impl Crowd {
         })
     }
 
+    /// Has each client send its first request, which is small, and read nothing.
+    ///
+    /// # Errors
+    /// When a connection breaks.
+    pub fn ask(&mut self) -> io::Result<()> {
+        let mut tally = Tally::default();
+        let mut clients = self.clients.iter_mut().flatten();
+        clients.try_for_each(|client| client.send(&self.request, &mut tally))
+    }
+
     /// Lets the clients work for this long.
     ///
     /// # Errors

@@ -13,6 +13,9 @@ const MINUTES: u64 = 10;
 /// Connections that move large bodies.
 const LARGE: usize = 4;
 
+/// Connections that read nothing of a large body, before the first minute.
+const STALLED: usize = 64;
+
 /// How long each kind of load lasts before the next one comes.
 const SPAN: Duration = Duration::from_millis(500);
 
@@ -77,6 +80,7 @@ pub fn run(minutes: Option<&String>) -> io::Result<()> {
         "| minute | requests | events | clients gone | MiB of bodies | memory, plain (KiB) | memory, TLS (KiB) |"
     );
     println!("|--:|--:|--:|--:|--:|--:|--:|");
+    all.iter().try_for_each(|soaked| fill(&soaked.running))?;
     for minute in 1..=minutes {
         let began = Instant::now();
         all.iter_mut().for_each(|soaked| soaked.latest = 0);
@@ -115,6 +119,16 @@ pub fn run(minutes: Option<&String>) -> io::Result<()> {
             soaked.latest / 1024
         ))),
     }
+}
+
+/// Has the program lend more large buffers at once than any load of the soak needs. How many of those meet is a matter of
+/// chance, and once in some minutes one more than ever before: that would look like growth.
+fn fill(running: &Running) -> io::Result<()> {
+    let download = running.request("GET", &format!("/bytes/{BODY_BYTES}"), &[]);
+    let mut stalled = Crowd::connect(running.port, &download, STALLED)?;
+    stalled.ask()?;
+    std::thread::sleep(SPAN);
+    Ok(())
 }
 
 /// Each kind of load once. Clients that are in the middle of something at the end of its span leave.

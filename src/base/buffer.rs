@@ -14,14 +14,15 @@ pub const BUFFER_BYTES: usize = UNFINISHED_BYTES_MAX + ROOM_BYTES_MIN;
 /// have their turn, it takes up to half as much CPU again.
 pub const WIDE_BYTES: usize = 256 * 1024 + ROOM_BYTES_MIN;
 
-/// At most so many wide buffers are lent at once, which bounds what stalled peers can hold of them.
+/// At most so many wide buffers are lent at once, which bounds what stalled peers can hold of them. As many are kept: back
+/// at the allocator, they leave holes of their size between smaller blocks.
 const WIDE_MAX: usize = 16;
 
 /// The sizes of the blocks that are lent. A request that waits for its answer keeps the smallest that holds it.
 const BLOCK_SIZES: [usize; 5] = [1024, 4096, 16 * 1024, BUFFER_BYTES, WIDE_BYTES];
 
-/// Memory of one block size that the pool keeps for reuse; any beyond that goes back to the allocator. It is six of
-/// `WIDE_BYTES`, or the smallest ones of some 1,700 requests that wait for their answers.
+/// Memory of one smaller block size that the pool keeps for reuse; any beyond that goes back to the allocator. It is the
+/// smallest blocks of some 1,700 requests that wait for their answers.
 const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
 
 /// Lends blocks of memory, so that the steady state allocates nothing.
@@ -53,10 +54,11 @@ impl BlockPool {
     /// Takes a block back.
     #[inline]
     pub fn give(&mut self, block: Vec<u8>) {
-        self.wide_lent -= usize::from(block.len() == WIDE_BYTES);
+        let is_wide = block.len() == WIDE_BYTES;
+        self.wide_lent -= usize::from(is_wide);
         let class = BLOCK_SIZES.iter().rposition(|size| *size == block.len());
         if let Some(class) = class
-            && (self.spare[class].len() + 1) * BLOCK_SIZES[class] <= SPARE_BYTES_MAX
+            && (is_wide || (self.spare[class].len() + 1) * BLOCK_SIZES[class] <= SPARE_BYTES_MAX)
         {
             self.spare[class].push(block);
         }
