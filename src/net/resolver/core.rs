@@ -1,7 +1,7 @@
 //! The resolver without its sockets: what is known, what is being asked, who waits. Messages and time go in; answers,
 //! messages and a deadline come out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -36,8 +36,8 @@ pub struct Core {
     ids: Ids,
     /// Lookups begun so far, for `rotate`.
     turn: usize,
-    /// Boxed, since most turns look at all places for the next deadline.
-    active: [Option<Box<Pursuit>>; PURSUITS_MAX],
+    /// By place. Mostly there is none, and then a turn's look for the next deadline costs nothing.
+    active: BTreeMap<usize, Pursuit>,
     queued: VecDeque<Queued>,
     woken: BTreeSet<usize>,
 }
@@ -57,7 +57,7 @@ impl Core {
             cache: Cache::default(),
             ids: Ids::new(seed),
             turn: 0,
-            active: [const { None }; PURSUITS_MAX],
+            active: BTreeMap::new(),
             queued: VecDeque::new(),
             woken: BTreeSet::new(),
         }
@@ -71,8 +71,8 @@ impl Core {
         if *self.conf != conf {
             self.conf = Rc::new(conf);
             self.cache = Cache::default();
-            for pursuit in self.active.iter_mut().rev().filter_map(Option::take) {
-                let Pursuit { host, waiters, .. } = *pursuit;
+            while let Some((_, pursuit)) = self.active.pop_last() {
+                let Pursuit { host, waiters, .. } = pursuit;
                 self.queued.push_front(Queued { host, waiters });
             }
             self.admit(now.instant);
@@ -117,7 +117,7 @@ impl Core {
 
     /// What the question in `slot` asks, and of which server.
     pub fn asking(&self, slot: usize) -> Option<Asking<'_>> {
-        let pursuit = self.active[slot / SIDES].as_ref()?;
+        let pursuit = self.active.get(&(slot / SIDES))?;
         pursuit.asking(slot % SIDES)
     }
 
@@ -142,7 +142,7 @@ impl Core {
                 question.expire(ids, now.instant)
             });
         }
-        for pursuit in self.active.iter_mut().flatten() {
+        for pursuit in self.active.values_mut() {
             let is_late = pursuit.stale_at.take_if(|at| *at <= now.instant).is_some();
             if is_late && self.cache.serve_on(&pursuit.host, now.instant) {
                 self.woken.append(&mut pursuit.waiters);
@@ -153,8 +153,7 @@ impl Core {
     /// When `expire` is due.
     pub fn deadline(&self) -> Option<Instant> {
         self.active
-            .iter()
-            .flatten()
+            .values()
             .filter_map(|pursuit| pursuit.deadline().into_iter().chain(pursuit.stale_at).min())
             .min()
     }
@@ -172,7 +171,7 @@ impl Core {
     /// The waiter has gone. Its lookup continues: the next waiter may want the result.
     pub fn forget(&mut self, waiter: usize) {
         self.woken.remove(&waiter);
-        for pursuit in self.active.iter_mut().flatten() {
+        for pursuit in self.active.values_mut() {
             pursuit.waiters.remove(&waiter);
         }
         for queued in &mut self.queued {
@@ -181,8 +180,8 @@ impl Core {
     }
 
     fn pursue(&mut self, name: &str, waiter: usize, now: Instant) -> Lookup {
-        let active = self.active.iter_mut().flatten();
-        if let Some(pursuit) = active.into_iter().find(|pursuit| *pursuit.host == *name) {
+        let mut active = self.active.values_mut();
+        if let Some(pursuit) = active.find(|pursuit| *pursuit.host == *name) {
             pursuit.join(waiter, now);
         } else if let Some(queued) = self.queued.iter_mut().find(|queued| *queued.host == *name) {
             queued.waiters.insert(waiter);
@@ -200,14 +199,17 @@ impl Core {
 
     /// Begins queued lookups while there are free places.
     fn admit(&mut self, now: Instant) {
-        for place in self.active.iter_mut().filter(|place| place.is_none()) {
+        for place in 0..PURSUITS_MAX {
+            if self.active.contains_key(&place) {
+                continue;
+            }
             let Some(Queued { host, waiters }) = self.queued.pop_front() else {
                 return;
             };
             let turn = if self.conf.rotate { self.turn } else { 0 };
             self.turn = self.turn.wrapping_add(1);
             let pursuit = Pursuit::new(&host, waiters, &self.conf, turn, &mut self.ids, now);
-            *place = Some(Box::new(pursuit));
+            self.active.insert(place, pursuit);
         }
     }
 
@@ -219,12 +221,12 @@ impl Core {
         news: impl FnOnce(&mut Question, &mut Ids) -> Option<Ending>,
     ) {
         let place = slot / SIDES;
-        let Some(pursuit) = &mut self.active[place] else {
+        let Some(pursuit) = self.active.get_mut(&place) else {
             return;
         };
         pursuit.tell(slot % SIDES, now, |question| news(question, &mut self.ids));
         if let Some(ending) = pursuit.advance(&mut self.ids, now)
-            && let Some(pursuit) = self.active[place].take()
+            && let Some(pursuit) = self.active.remove(&place)
         {
             let answer = ending.found.map(Into::into);
             self.cache
