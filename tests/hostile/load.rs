@@ -13,9 +13,12 @@ use crate::streams::STREAMS;
 use crate::support::place;
 use crate::support::proxy::{CLIENT_KEY, Proxy, ROOT_KEY};
 
-/// How long each attack lasts when it is measured, in each of several rounds: the machine's pace changes within seconds.
+/// How long each attack lasts at least when it is measured, in each of several rounds: the machine's pace changes within
+/// seconds.
 const SPAN: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 5;
+
+/// No further round begins after this time.
+const ROUNDS: Duration = Duration::from_secs(25);
 
 /// What an attack leaves behind is cleared away in this time, which counts for no phase of it.
 const AFTER: Duration = Duration::from_millis(200);
@@ -112,7 +115,8 @@ fn measure(attacks: &[(&str, Attack)], mut honest: Honest, proxy: &Proxy, platfo
     let other = start(platforms);
     for (number, (_, attack)) in attacks.iter().enumerate() {
         let first = 1 + PHASES_PER_ATTACK * number;
-        for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        while begun.elapsed() < ROUNDS {
             honest.enter(first);
             thread::sleep(SPAN);
             for (place, target) in [&other, proxy].into_iter().enumerate() {
