@@ -288,6 +288,21 @@ mod tests {
     }
 
     #[test]
+    fn as_many_blocks_are_kept_as_the_bound_of_their_size_allows() {
+        let mut pool = BlockPool::default();
+        for (bytes, lent, kept) in [
+            (WIDE_BYTES, WIDE_MAX, WIDE_MAX),
+            (BUFFER_BYTES, 30, 20),
+            (1024, 2000, 1760),
+        ] {
+            let blocks: Vec<Vec<u8>> = (0..lent).map(|_| pool.take(bytes)).collect();
+            blocks.into_iter().for_each(|block| pool.give(block));
+            let of_size = |block: &&Vec<u8>| block.len() == bytes;
+            assert_eq!(pool.spare.iter().flatten().filter(of_size).count(), kept);
+        }
+    }
+
+    #[test]
     fn what_is_taken_from_another_buffer_is_the_same_with_and_without_a_copy() {
         // (bytes in the output, bytes in the input, how many are taken, whether the memory is handed over)
         let rows = [
