@@ -132,6 +132,9 @@ impl Ledger {
             if let Some(admission) = self.last_admitted.take() {
                 journal.note(&Record::Used(admission), now);
             }
+            while let Some(counted_ahead) = self.ahead.go_on(now.instant) {
+                journal.note(&Record::Used(counted_ahead), now);
+            }
             for unused in self.ahead.give_back(now.instant) {
                 journal.note(&Record::Unused(unused), now);
             }

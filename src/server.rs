@@ -217,26 +217,32 @@ impl Server {
             return Some(stopped);
         }
         self.close_door();
-        if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
-            self.network.configure_names(&hosts, &resolv_conf, self.now);
-        }
         let network_at = self.network.deadline();
         if network_at.is_some_and(|at| at <= self.now.instant) {
             self.network.expire(self.now);
         }
-        if self.reloader.look(&mut self.core, self.now) {
-            self.after_reload();
-        }
-        self.core.look_at_ledger(self.now);
         self.make_room();
         self.scheduler
             .begin_probes(&mut self.core, &mut self.network.owners, self.now);
         if self.is_open() || self.scheduler.has_work() || self.core.ledger.holds_back() {
             self.work_on_rest();
         }
+        self.look_at_files();
         self.core.write_ledger(self.now);
         self.wake();
         self.is_drained().then_some(Stopped::Drained)
+    }
+
+    /// Takes over what has changed in files, when it is time to look. It comes after the turn's requests, which need not
+    /// wait for it.
+    fn look_at_files(&mut self) {
+        if let Some((hosts, resolv_conf)) = self.names.look(self.now) {
+            self.network.configure_names(&hosts, &resolv_conf, self.now);
+        }
+        if self.reloader.look(&mut self.core, self.now) {
+            self.after_reload();
+        }
+        self.core.look_at_ledger(self.now);
     }
 
     /// Accepts clients and drives sessions that are not streams, for as long as that may take.

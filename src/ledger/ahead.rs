@@ -1,12 +1,12 @@
-//! Requests that are counted before they come: one record of a busy client key also counts its next requests, so that
-//! these need no write of their own. Those that do not come in time are given back. It knows no journal.
+//! Requests that are counted before they come: a record of a busy client key counts its next requests, so that these wait
+//! for no write. Those that do not come in time are given back. It knows no journal.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::policy::access::{ClientId, Spent};
 
-/// As many requests are counted ahead as come within this time.
+/// Requests are counted ahead that come within this time.
 const AHEAD_US: u32 = 10_000;
 
 /// The most requests counted ahead for a key: if the process is killed, so many may be counted that never came.
@@ -33,6 +33,8 @@ pub struct Ahead {
     /// When to check for requests that have not come, and whose, the earliest first: an entry for each record of the last
     /// [`KEPT_FOR`] that counted ahead.
     due: VecDeque<(Instant, ClientId)>,
+    /// Of whom the last request counted ahead has come in this turn, and how many are to be counted next.
+    used_up: Vec<(ClientId, u32)>,
 }
 
 /// How fast a key's requests come, and how many of them are counted already.
@@ -63,21 +65,46 @@ impl Ahead {
             give_back_at: now,
         });
         pace.on_request(now);
-        if pace.to_come > 0 {
-            // What was counted ahead for an hour that is over is not used, and given back in time.
-            let is_counted = pace.counted_in.join(&admission).is_some();
-            pace.to_come -= u32::from(is_counted);
-            return (!is_counted).then_some(admission);
-        }
-        let part = u32::try_from(allowed / ALLOWED_PER_AHEAD).unwrap_or(u32::MAX);
-        let ahead = (AHEAD_US / pace.gap_us.max(1)).min(AHEAD_MAX).min(part);
-        if ahead > 0 {
+        if pace.to_come == 0 {
             pace.counted_in = admission;
+            let ahead = pace.ahead(allowed);
+            self.expect(client, ahead, now);
+            return Some(admission.times(1 + ahead));
+        }
+        // What was counted ahead for an hour that is over is not used, and given back in time.
+        if pace.counted_in.join(&admission).is_none() {
+            return Some(admission);
+        }
+        pace.counted_in = admission;
+        pace.to_come -= 1;
+        if pace.to_come == 0 {
+            self.used_up.push((client, pace.ahead(allowed)));
+        }
+        None
+    }
+
+    /// A record that counts the next requests of a key, if all that were counted ahead have come. It is to be written
+    /// before another turn, and no request waits for it.
+    pub fn go_on(&mut self, now: Instant) -> Option<Spent> {
+        while let Some((client, ahead)) = self.used_up.pop() {
+            let pace = &self.keys[&client];
+            if ahead > 0 && pace.to_come == 0 {
+                let counted_in = pace.counted_in;
+                self.expect(client, ahead, now);
+                return Some(counted_in.times(ahead));
+            }
+        }
+        None
+    }
+
+    /// Notes how many requests of a key are counted ahead.
+    fn expect(&mut self, client: ClientId, ahead: u32, now: Instant) {
+        if ahead > 0 {
+            let pace = self.keys.get_mut(&client).expect("it has asked");
             pace.to_come = ahead;
             pace.give_back_at = now + KEPT_FOR;
             self.due.push_back((pace.give_back_at, client));
         }
-        Some(admission.times(1 + ahead))
     }
 
     /// When [`Ahead::give_back`] has something to do.
@@ -104,6 +131,7 @@ impl Ahead {
 
     /// No more requests come: the next [`Ahead::give_back`] returns all that were counted ahead.
     pub fn end(&mut self, now: Instant) {
+        self.used_up.clear();
         for pace in self.keys.values_mut() {
             pace.give_back_at = now;
         }
@@ -114,6 +142,15 @@ impl Ahead {
 }
 
 impl Pace {
+    /// How many requests to count ahead, of `allowed`: if any come in the next [`AHEAD_US`], these and one more.
+    fn ahead(&self, allowed: u64) -> u32 {
+        let part = u32::try_from(allowed / ALLOWED_PER_AHEAD).unwrap_or(u32::MAX);
+        match AHEAD_US / self.gap_us.max(1) {
+            0 => 0,
+            in_time => (in_time + 1).min(AHEAD_MAX).min(part),
+        }
+    }
+
     fn on_request(&mut self, now: Instant) {
         let gap = (now - self.last_at).as_micros();
         let gap_us = u32::try_from(gap).map_or(GAP_US_MAX, |gap| gap.min(GAP_US_MAX));
@@ -141,16 +178,31 @@ mod tests {
         }
     }
 
-    /// How many requests too many are counted when requests come with these gaps, and the number of records.
-    fn count(gaps_us: impl Iterator<Item = u64>, allowed: u64) -> (u32, u32) {
+    /// What counting some requests has come to.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Counted {
+        /// How many requests too many are counted in the end.
+        too_much: u32,
+        records: u32,
+        /// How many requests had to wait for a record.
+        waits: u32,
+    }
+
+    /// Counts requests that come with these gaps, each in a turn of its own.
+    fn count(gaps_us: impl Iterator<Item = u64>, allowed: u64) -> Counted {
         let (mut ahead, mut now) = (Ahead::default(), Instant::now());
-        let (mut came, mut counted, mut records) = (0, 0, 0);
+        let (mut came, mut counted, mut records, mut waits) = (0, 0, 0, 0);
         for gap_us in gaps_us {
             now += Duration::from_micros(gap_us);
             came += 1;
             let record = ahead.count(CLIENT, admission(1), allowed, now);
-            records += u32::from(record.is_some());
+            waits += u32::from(record.is_some());
             counted += record.map_or(0, |record| record.day_used);
+            assert!(counted >= came, "each is counted before it may go on");
+            while let Some(record) = ahead.go_on(now) {
+                records += 1;
+                counted += record.day_used;
+            }
             for unused in ahead.give_back(now) {
                 records += 1;
                 counted -= unused.day_used;
@@ -160,37 +212,43 @@ mod tests {
             assert!(too_much == 0 || ahead.deadline().is_some());
         }
         ahead.end(now);
+        assert_eq!(ahead.go_on(now), None);
         let unused: u32 = ahead
             .give_back(now)
             .iter()
             .map(|spent| spent.day_used)
             .sum();
         assert_eq!((counted - unused, ahead.deadline()), (came, None));
-        (counted - came, records)
+        Counted {
+            too_much: counted - came,
+            records: records + waits,
+            waits,
+        }
     }
 
     #[test]
-    fn a_busy_key_needs_few_records_and_a_quiet_one_is_exact() {
+    fn a_busy_key_waits_for_few_records_and_a_quiet_one_is_exact() {
         const REQUESTS: u64 = 2000;
-        // (gap in microseconds, what the limits allow, the most records)
+        // (gap in microseconds, what the limits allow, the most records, the most of them that requests wait for)
         let rows = [
-            (0, NO_LIMIT, 180),
-            (100, NO_LIMIT, 180),
-            (1000, NO_LIMIT, 300),
-            (4000, NO_LIMIT, 750),
-            (10_001, NO_LIMIT, 2000),
-            (1_000_000, NO_LIMIT, 2000),
-            (4_000_000_000, NO_LIMIT, 2000),
-            (5_000_000_000, NO_LIMIT, 2000),
-            (100, 1023, 2000),
-            (100, 1024, 1050),
+            (0, NO_LIMIT, 180, 100),
+            (100, NO_LIMIT, 180, 100),
+            (1000, NO_LIMIT, 300, 100),
+            (4000, NO_LIMIT, 750, 100),
+            (10_001, NO_LIMIT, 2000, 2000),
+            (1_000_000, NO_LIMIT, 2000, 2000),
+            (4_000_000_000, NO_LIMIT, 2000, 2000),
+            (5_000_000_000, NO_LIMIT, 2000, 2000),
+            (100, 1023, 2000, 2000),
+            (100, 1024, 2000, 100),
         ];
-        for (gap_us, allowed, records_max) in rows {
-            let gaps = (0..REQUESTS).map(|_| gap_us);
-            let (_, records) = count(gaps, allowed);
-            let is_single = records_max == 2000;
-            let bounds = if is_single { 2000 } else { 0 }..=records_max;
-            assert!(bounds.contains(&records), "{gap_us}, {allowed}: {records}");
+        for (gap_us, allowed, records_max, waits_max) in rows {
+            let counted = count((0..REQUESTS).map(|_| gap_us), allowed);
+            let is_exact = waits_max == 2000;
+            let records_min = if is_exact { 2000 } else { 0 };
+            let case = format!("{gap_us}, {allowed}: {counted:?}");
+            assert!((records_min..=records_max).contains(&counted.records), "{case}");
+            assert!((records_min..=waits_max).contains(&counted.waits), "{case}");
         }
     }
 
@@ -198,7 +256,12 @@ mod tests {
     fn sixty_requests_in_quick_succession_are_counted_one_by_one() {
         for pause_us in [0, 1_000_000] {
             let gaps = (0..1).map(|_| pause_us).chain((1..60).map(|_| 100));
-            assert_eq!(count(gaps, NO_LIMIT), (0, 60));
+            let exact = Counted {
+                too_much: 0,
+                records: 60,
+                waits: 60,
+            };
+            assert_eq!(count(gaps, NO_LIMIT), exact);
         }
     }
 
