@@ -13,7 +13,7 @@ use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::{Request, Role};
 use crate::exchange::{Cx, Ends, Exchange, Step};
-use crate::net::connection::{Connection, Filled, Flushed, Hints};
+use crate::net::connection::{Connection, Flushed, Hints};
 use crate::net::dial::Progress;
 use crate::net::network::Network;
 use crate::net::transport::Transport;
@@ -252,8 +252,12 @@ impl Session {
             let step = self.step(slot, core, now);
             let is_starved = matches!(step, Step::Starve);
             let goes_on = !is_starved && !matches!(step, Step::Wait);
+            // Whoever has the whole answer need not wait for what is done with the platform's connection.
+            let is_answered = matches!(step, Step::Release | Step::Hangup);
+            if matches!(step, Step::Close(_)) || (is_alone && is_answered) {
+                self.worked_bytes += self.flush_client(core, now).unwrap_or(0);
+            }
             if let Some(reason) = self.obey(step, slot, core, network, now) {
-                self.flush_client(core, now);
                 return Driven::Close(reason);
             }
             self.worked_bytes += filled + STEP_BYTES;
@@ -319,7 +323,7 @@ impl Session {
                     ..now
                 },
             };
-            filled += count(self.client.fill(bytes_max, blocks, at));
+            filled += self.client.fill(bytes_max, blocks, at).progress();
         }
         if self.exchange.wants_upstream(self.client.has_output()) {
             filled += self.upstream.fill(bytes_max, blocks, now);
@@ -483,15 +487,6 @@ fn ends(connection: &mut Connection) -> Ends<'_> {
         holds_records,
         ended,
         active_at,
-    }
-}
-
-fn count(filled: Filled) -> usize {
-    match filled {
-        // A read that yields no plaintext is progress all the same.
-        Filled::Bytes(count) => count.max(1),
-        Filled::Blocked => 0,
-        Filled::End | Filled::Failed(_) => 1,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all exchanges share: the configuration in force, the policy's state, memory, ids, figures.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -26,6 +26,9 @@ use super::feed::Feed;
 use super::kept::RetryMemory;
 use super::request::{Request, Role};
 use super::upload::Upload;
+
+/// The most requests that have ended but are not in the figures yet.
+const FINISHED_MAX: usize = 64;
 
 /// Whether new requests are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub struct Core {
     pub draft: Vec<u8>,
     pub uploads: Spares<Upload>,
     requests: Spares<Request>,
+    /// Requests that have ended, and when, but are not in the figures yet.
+    finished: VecDeque<(Box<Request>, End, Now)>,
     date: Date,
 }
 
@@ -101,6 +106,7 @@ impl Core {
             draft: Vec::new(),
             uploads: Spares::default(),
             requests: Spares::default(),
+            finished: VecDeque::new(),
             date: Date::default(),
         }
     }
@@ -129,8 +135,24 @@ impl Core {
         self.requests.hold(request)
     }
 
-    /// Writes a request's line into the figures and takes its memory back. Only clients' requests to platforms count.
+    /// `request` has ended. It is written into the figures after this turn's answers have left, see
+    /// [`Core::enter_finished`].
     pub fn finish(&mut self, request: Box<Request>, end: End, now: Now) {
+        if self.finished.len() == FINISHED_MAX {
+            self.enter_finished();
+        }
+        self.finished.push_back((request, end, now));
+    }
+
+    /// Writes the requests that have ended into the figures.
+    pub fn enter_finished(&mut self) {
+        while let Some((request, end, now)) = self.finished.pop_front() {
+            self.enter(request, end, now);
+        }
+    }
+
+    /// Writes a request's line into the figures and takes its memory back. Only clients' requests to platforms count.
+    fn enter(&mut self, request: Box<Request>, end: End, now: Now) {
         if let (Role::Proxy, Some(place)) = (request.role, request.route) {
             let tokens = request.usage.tokens();
             let since = |at: Instant| at.duration_since(request.started.instant);
@@ -335,7 +357,8 @@ impl Core {
     }
 
     /// What pages show.
-    pub fn view(&self, now: Now) -> View<'_> {
+    pub fn view(&mut self, now: Now) -> View<'_> {
+        self.enter_finished();
         View {
             site: &self.site,
             clients: &self.clients,
@@ -416,6 +439,7 @@ mod tests {
             let mut request = request(&mut core);
             (request.route, request.key) = (Some(0), Some(KeyId(0)));
             core.finish(request, End::answered(200), now());
+            core.enter_finished();
         }
         let keys: Vec<Option<u32>> = core.figures.series().map(|(id, _)| id.key).collect();
         assert_eq!(keys, [None, Some(0)]);
@@ -426,12 +450,14 @@ mod tests {
         let mut core = core("{}", PLATFORM);
         let [done, under_way] = [request(&mut core), request(&mut core)];
         core.finish(done, End::answered(200), now());
+        core.enter_finished();
         let former = Rc::downgrade(&core.site);
         let new = testing::core(r#"{"retry_memory_bytes": 1000}"#, PLATFORM);
         core.take_site(new.site, now());
         assert_eq!(core.retry_memory.max, 1000);
         assert!(former.upgrade().is_some(), "a request still goes by it");
         core.finish(under_way, End::answered(200), now());
+        core.enter_finished();
         assert!(former.upgrade().is_none());
     }
 

@@ -247,7 +247,10 @@ mod tests {
             let is_exact = waits_max == 2000;
             let records_min = if is_exact { 2000 } else { 0 };
             let case = format!("{gap_us}, {allowed}: {counted:?}");
-            assert!((records_min..=records_max).contains(&counted.records), "{case}");
+            assert!(
+                (records_min..=records_max).contains(&counted.records),
+                "{case}"
+            );
             assert!((records_min..=waits_max).contains(&counted.waits), "{case}");
         }
     }

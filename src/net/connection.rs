@@ -103,6 +103,18 @@ pub enum Filled {
     Failed(io::Error),
 }
 
+impl Filled {
+    /// How many bytes have moved, counting other news as 1.
+    pub fn progress(&self) -> usize {
+        match self {
+            // A read that yields no plaintext is progress all the same.
+            Filled::Bytes(count) => (*count).max(1),
+            Filled::Blocked => 0,
+            Filled::End | Filled::Failed(_) => 1,
+        }
+    }
+}
+
 /// What an attempt to write did.
 #[derive(Debug)]
 pub enum Flushed {

@@ -77,7 +77,7 @@ pub fn busy() -> Core {
 }
 
 /// What pages show of `core`.
-pub fn view(core: &Core) -> View<'_> {
+pub fn view(core: &mut Core) -> View<'_> {
     View {
         retry_memory_bytes: 512,
         ..core.view(core.started.after(UPTIME))

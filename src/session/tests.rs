@@ -17,6 +17,7 @@ use super::*;
 use crate::base::buffer::{BUFFER_BYTES, BlockPool};
 use crate::base::work::SHARE_BYTES_MAX;
 use crate::exchange::testing::{PLATFORM, core, now};
+use crate::net::connection::Filled;
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin, Reuse};
 use crate::net::fault::Fault;
 use crate::net::records::Records;

@@ -13,7 +13,7 @@ use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
 use crate::net::fault::Fault;
 use crate::net::network::{Network, stays_idle};
 
-use super::{count, ends};
+use super::ends;
 
 /// A connection is there exactly while the exchange tries, relays (interim answers included) or tunnels.
 pub enum Upstream {
@@ -71,7 +71,7 @@ impl Upstream {
     pub fn fill(&mut self, bytes_max: usize, blocks: &mut BlockPool, now: Now) -> usize {
         match self.connection() {
             Some(connection) if connection.may_read() => {
-                count(connection.fill(bytes_max, blocks, now))
+                connection.fill(bytes_max, blocks, now).progress()
             }
             Some(_) | None => 0,
         }

@@ -112,6 +112,7 @@ fn models_outside_of_bodies() {
         let exchange = Exchange::Reading(Reading::opening(now()));
         let (exchange, _) = step(exchange, sent.as_bytes(), &mut core, now());
         exchange.abort(&Reason::ClientGone, &mut core, now());
+        core.enter_finished();
         let mut recent = core.figures.recent().newest_first();
         let request = recent.next().expect("it is over");
         assert_eq!(request.model.as_str(), want, "{line}");

@@ -81,6 +81,7 @@ fn the_first_byte_is_the_body_s_and_the_time_of_the_first_one() {
         let upstream = Upstream::Open(ends(&mut input, &mut three, now), Origin::Fresh);
         (exchange, _) = step_between(exchange, client, upstream, &mut core, now);
     }
+    core.enter_finished();
     let last = core.figures.recent().newest_first().next();
     let last = last.map(|request| (request.first_byte, request.total));
     assert_eq!(last, Some((Some(second * 2), second * 3)));
@@ -125,6 +126,7 @@ fn the_end_of_a_stream_is_awaited_for_a_while_if_its_client_has_left_with_the_la
             assert_eq!(until, Some(begun.instant + LAST_CHUNK_PATIENCE));
         }
         next.abort(&Reason::ClientGone, &mut core, begun);
+        core.enter_finished();
         let last = core.figures.recent().newest_first().next();
         let code = last.map(|request| request.code);
         let want = (!is_answered).then_some("canceled");
@@ -150,6 +152,7 @@ fn what_is_only_looked_at_uses_no_tokens() {
         let client = ends(&mut one, &mut two, begun);
         let upstream = Upstream::Open(ends(&mut input, &mut three, begun), Origin::Fresh);
         let _ = step_between(exchange, client, upstream, &mut core, begun);
+        core.enter_finished();
         let last = core.figures.recent().newest_first().next();
         let tokens = last.map(|request| (request.tokens_in, request.tokens_out));
         assert_eq!(tokens, Some(want), "{method}");

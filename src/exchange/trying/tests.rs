@@ -250,6 +250,7 @@ fn a_try_that_failed_counts_as_one_and_not_as_a_refusal() {
         (next, _) = testing::step(next, b"", &mut core, now);
     }
     assert_eq!(core.figures.refusals().next(), None);
+    core.enter_finished();
     let last = core.figures.recent().newest_first().next();
     let last = last.map(|request| (request.status, request.code, request.tries));
     assert_eq!(last, Some((Some(502), Some("upstream_error"), 1)));

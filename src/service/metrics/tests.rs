@@ -18,7 +18,7 @@ fn split(text: &str) -> (String, Vec<&str>) {
 
 #[test]
 fn the_whole_answer() {
-    let text = render(&view(&busy()), &Process::read(&TEXTS));
+    let text = render(&view(&mut busy()), &Process::read(&TEXTS));
     let (others, buckets) = split(&text);
     assert_eq!(others, include_str!("want.txt").trim_end());
     assert_eq!(buckets.len(), 49);
@@ -53,7 +53,7 @@ fn a_series_stands_there_once() {
         tokens_in: Some(u64::MAX),
         ..request()
     });
-    let text = render(&view(&core), &Process::default());
+    let text = render(&view(&mut core), &Process::default());
     let lines = |name: &str| {
         text.lines()
             .filter(|line| line.starts_with(name))
@@ -79,10 +79,10 @@ fn a_series_stands_there_once() {
 fn what_is_not_configured_any_more_is_not_shown() {
     let mut core = busy();
     core.keyring.reload(&[("open", &[]), ("off", &[])]);
-    let text = render(&view(&core), &Process::default());
+    let text = render(&view(&mut core), &Process::default());
     let labels = r#"{platform="open",key_id="",client="team \"a\\b\"\n",class="4xx"}"#;
     assert!(text.contains(&format!("aiproxy_requests_total{labels} 1\n")));
-    let text = render(&view(&bare(core.figures)), &Process::default());
+    let text = render(&view(&mut bare(core.figures)), &Process::default());
     assert!(!text.contains("platform="));
     assert!(text.contains("# TYPE aiproxy_requests_total counter\n"));
 }

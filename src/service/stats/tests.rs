@@ -68,14 +68,14 @@ fn the_whole_answer() {
             "bytes_in": 10, "bytes_out": 20, "tokens_in": 5, "tokens_out": null,
         }],
     });
-    let json: Value = serde_json::from_str(&render(&view(&busy()))).expect("JSON");
+    let json: Value = serde_json::from_str(&render(&view(&mut busy()))).expect("JSON");
     assert_eq!(json, want);
 }
 
 #[test]
 fn names_that_are_gone_are_null() {
-    let core = bare(busy().figures);
-    let stats: Value = serde_json::from_str(&render(&view(&core))).expect("JSON");
+    let mut core = bare(busy().figures);
+    let stats: Value = serde_json::from_str(&render(&view(&mut core))).expect("JSON");
     for field in ["client", "platform", "key_id"] {
         assert_eq!(stats["recent"][0][field], Value::Null, "{field}");
     }
@@ -86,7 +86,7 @@ fn names_that_are_gone_are_null() {
 fn is_one_line_at_first_too() {
     let mut core = busy();
     core.figures = Figures::default();
-    let text = render(&view(&core));
+    let text = render(&view(&mut core));
     assert!(!text.contains('\n'));
     assert!(text.ends_with("\"recent\":[]}"), "{text}");
 }
