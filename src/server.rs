@@ -227,7 +227,7 @@ impl Server {
         if self.is_open() || self.scheduler.has_work() || self.core.ledger.holds_back() {
             self.work_on_rest();
         }
-        self.core.enter_finished();
+        self.scheduler.enter_finished(&mut self.core);
         self.look_at_files();
         self.core.write_ledger(self.now);
         self.wake();

@@ -15,7 +15,7 @@ pub mod closing;
 pub mod collecting;
 pub mod core;
 pub mod discarding;
-mod end;
+pub mod end;
 mod failure;
 pub mod feed;
 pub mod forward;

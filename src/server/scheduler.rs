@@ -281,6 +281,14 @@ impl Scheduler {
         session.close(slot, reason, core, network, now);
     }
 
+    /// Writes the requests that have ended into the figures.
+    pub fn enter_finished(&mut self, core: &mut Core) {
+        while catch_unwind(AssertUnwindSafe(|| core.enter_finished())).is_err() {
+            log::error!("a defect kept one request out of the figures; all others go on");
+            self.defects += 1;
+        }
+    }
+
     /// Ends all sessions. Returns how many clients had not received a whole answer.
     pub fn close_all(
         &mut self,
@@ -302,5 +310,27 @@ impl Scheduler {
     /// Sessions that have ended since this was last asked.
     pub fn take_ended(&mut self) -> Ended {
         std::mem::take(&mut self.ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::end::End;
+    use crate::exchange::testing::{PLATFORM, core, now, permitted};
+
+    #[test]
+    fn a_request_that_a_defect_keeps_out_of_the_figures_is_the_only_one() {
+        let (mut core, now) = (core("{}", PLATFORM), now());
+        for is_sound in [true, false, true] {
+            let (mut request, permit) = permitted(&mut core, now);
+            permit.release();
+            request.route = Some(if is_sound { 0 } else { usize::MAX });
+            core.finish(request, End::answered(200), now);
+        }
+        let mut scheduler = Scheduler::default();
+        scheduler.enter_finished(&mut core);
+        assert_eq!(scheduler.defects(), 1);
+        assert_eq!(core.figures.recent().newest_first().count(), 2);
     }
 }

@@ -110,6 +110,7 @@ impl Server {
         // Occasionally the turn's time is over before all sessions have been driven.
         self.scheduler
             .drive_rest(core, network, now, || random.percent(10));
+        self.scheduler.enter_finished(core);
         self.scheduler.wake_by(core);
         let calls = network.calls.get() - calls_before;
         self.check_progress(calls, now);
