@@ -149,3 +149,25 @@ fn a_defect_is_not_told_in_the_place_of_an_earlier_answer() {
     assert!(matches!(closed, Some(Reason::Bug)), "{closed:?}");
     assert!(!got.contains("HTTP/1.1 500 "), "{got}");
 }
+
+#[test]
+fn a_lone_answer_leaves_before_its_connection_is_put_away() {
+    let (mut core, now) = (core("{}", PLATFORM), now());
+    let (mut session, mut theirs) = client(now);
+    let (connection, mut platform) = connection(Token(1), now);
+    let network = &mut Defective(Some(connection));
+    theirs.write_all(REQUEST).expect("there is room");
+    let (defects, closed) = drive(&mut session, &mut core, network, now);
+    assert!(defects == 0 && closed.is_none(), "{closed:?}");
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    platform.write_all(answer).expect("there is room");
+    session.hint_upstream(Token(1), Hints::FRESH);
+    let driven = catch_unwind(AssertUnwindSafe(|| {
+        session.drive(0, SHARE_BYTES_MAX, true, &mut core, network, now)
+    }));
+    assert!(driven.is_err(), "a release is a defect");
+    theirs.set_nonblocking(true).expect("a socket may");
+    let mut read = [0; 1024];
+    let count = theirs.read(&mut read).expect("the answer is there");
+    assert!(read[..count].ends_with(b"\r\n\r\nok"));
+}
