@@ -36,7 +36,8 @@
 //! 6. `Relaying` passes the response on as it arrives; interim responses before it are passed on by `Interim`. `Tunnel`
 //!    passes bytes both ways after a 101. In these states a retry does not compile: what it would need has been given
 //!    up. Small writes are batched across clients.
-//! 7. The permit is released, the request is recorded in the figures, the connection goes to the pool or is closed.
+//! 7. The permit is released, and the connection goes to the pool or is closed. The request is recorded in the figures
+//!    once all of the turn's responses have been sent.
 //!
 //! Health probes are sessions without a client; the built-in demo platform is a session in another role, reached over a
 //! real connection. Responses of the program itself go through `Replying`.
