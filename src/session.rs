@@ -357,10 +357,7 @@ impl Session {
             true => Owed::Answer,
             false => Owed::Nothing,
         };
-        let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
-        let (exchange, step) = exchange.step(&mut cx);
-        self.exchange = exchange;
-        step
+        self.exchange.step(&mut cx)
     }
 
     /// Does what the exchange asks for. Returns a reason if the session is to be closed.

@@ -92,7 +92,7 @@ pub enum Exchange {
     Closed,
 }
 
-/// An exchange is moved out of its session and back at each step: at this size that takes a few vector instructions.
+/// Most states are moved out of the session and back at each step: at this size that takes a few vector instructions.
 const _: () = assert!(size_of::<Exchange>() <= 128);
 
 /// What an exchange asks its session to do.
@@ -217,21 +217,29 @@ impl Exchange {
         Exchange::Replying(Replying::new(request, reply, Decoder::Done, now))
     }
 
-    /// Takes one step.
-    pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        match self {
+    /// Takes one step. A body that is passed on stays where it is: taking the state out and putting it back, as for all
+    /// others, is 6 % of the instructions of a stream's event. A defect loses a state that has been taken out.
+    pub fn step(&mut self, cx: &mut Cx<'_>) -> Step {
+        if let Exchange::Relaying(state) = self
+            && let Some(step) = state.step(cx)
+        {
+            return step;
+        }
+        let (next, step) = match std::mem::replace(self, Exchange::Closed) {
             Exchange::Reading(state) => state.step(cx),
             Exchange::Choosing(state) => state.step(cx),
             Exchange::Trying(state) => state.step(cx),
             Exchange::Interim(state) => state.step(cx),
-            Exchange::Relaying(state) => state.step(cx),
+            Exchange::Relaying(state) => state.complete(cx),
             Exchange::Tunnel(state) => state.step(cx),
             Exchange::Collecting(state) => state.step(cx),
             Exchange::Replying(state) => state.step(cx),
             Exchange::Discarding(state) => state.step(cx),
             Exchange::Closing(state) => state.step(cx),
             Exchange::Closed => (Exchange::Closed, Step::Close(Reason::Finished)),
-        }
+        };
+        *self = next;
+        step
     }
 
     /// Everything written for the client has been sent.

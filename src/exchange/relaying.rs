@@ -96,22 +96,33 @@ impl Relaying {
         }
     }
 
-    pub fn step(self, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        let Upstream::Open(upstream, _) = std::mem::take(&mut cx.upstream) else {
-            return self.cut_off("its connection is not there".into());
-        };
-        self.go_on(upstream, cx)
+    /// Takes one step where the state is. Returns none once the whole answer has been handed over.
+    pub fn step(&mut self, cx: &mut Cx<'_>) -> Option<Step> {
+        match std::mem::take(&mut cx.upstream) {
+            Upstream::Open(mut upstream, _) => self.pass_on(&mut upstream, cx),
+            Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => {
+                Some(self.cut_off("its connection is not there".into()))
+            }
+        }
     }
 
-    /// Passes on what there is, in both directions.
-    pub fn go_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    /// The first step, with the beginning of the body that may have come with the head.
+    pub fn go_on(mut self, mut upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        match self.pass_on(&mut upstream, cx) {
+            Some(step) => (Exchange::Relaying(self), step),
+            None => self.complete(cx),
+        }
+    }
+
+    /// Passes on what there is, in both directions. Returns none once the whole answer has been handed over.
+    fn pass_on(&mut self, upstream: &mut Ends<'_>, cx: &mut Cx<'_>) -> Option<Step> {
         let sent = self.rest.send_on(upstream.output, &mut self.request, cx);
         let stopped = match sent {
             Ok(stopped) => stopped,
-            Err(reason) => return (Exchange::Relaying(self), Step::Close(reason)),
+            Err(reason) => return Some(Step::Close(reason)),
         };
-        let (exchange, step) = self.pass_on(upstream, cx);
-        (exchange, stopped.unless_paused(step))
+        let step = self.pass_back(upstream, cx)?;
+        Some(stopped.unless_paused(step))
     }
 
     /// Whether all that the client waits for has been passed on, though not the end of the body.
@@ -131,7 +142,8 @@ impl Relaying {
         }
     }
 
-    fn pass_on(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
+    /// The answer's direction.
+    fn pass_back(&mut self, upstream: &mut Ends<'_>, cx: &mut Cx<'_>) -> Option<Step> {
         let (sieve, passed, request) = (&mut self.sieve, &mut self.passed, &mut self.request);
         let moved = transfer(
             &mut self.decoder,
@@ -149,37 +161,38 @@ impl Relaying {
         );
         let stopped = match moved {
             Ok(stopped) => stopped,
-            Err(malformed) => return self.cut_off(malformed.message().to_string()),
+            Err(malformed) => return Some(self.cut_off(malformed.message().to_string())),
         };
-        match (stopped, upstream.ended) {
-            (Stopped::Done, _) => self.complete(upstream, cx),
-            (Stopped::Paused, _) => (Exchange::Relaying(self), Step::Again),
+        Some(match (stopped, upstream.ended) {
+            (Stopped::Done, _) => {
+                self.look_at_end(upstream);
+                return None;
+            }
+            (Stopped::Paused, _) => Step::Again,
             (Stopped::Starved, Some(Ended::Cleanly)) => match self.decoder.end_of_input() {
-                Ok(()) => self.complete(upstream, cx),
+                Ok(()) => {
+                    self.look_at_end(upstream);
+                    return None;
+                }
                 Err(malformed) => self.cut_off(malformed.message().to_string()),
             },
             (Stopped::Starved, Some(Ended::Broken(kind))) => {
                 self.cut_off(format!("the connection was lost: {kind}"))
             }
             (Stopped::Starved | Stopped::Full, _) if self.is_abandoned(cx) => {
-                (Exchange::Relaying(self), Step::Close(Reason::ClientGone))
+                Step::Close(Reason::ClientGone)
             }
-            (stopped @ (Stopped::Starved | Stopped::Full), _) => {
-                if self.deadline(cx.active_at(&upstream)) <= cx.now.instant {
-                    let reason = match cx.client.has_sent_all() {
-                        true => Reason::Idle,
-                        false => Reason::Unread,
-                    };
-                    return (Exchange::Relaying(self), Step::Close(reason));
-                }
-                let is_starved = stopped == Stopped::Starved && self.rest.is_sent();
-                let step = match is_starved {
-                    true => Step::Starve,
-                    false => Step::Wait,
-                };
-                (Exchange::Relaying(self), step)
+            (Stopped::Starved | Stopped::Full, _)
+                if self.deadline(cx.active_at(upstream)) <= cx.now.instant =>
+            {
+                Step::Close(match cx.client.has_sent_all() {
+                    true => Reason::Idle,
+                    false => Reason::Unread,
+                })
             }
-        }
+            (Stopped::Starved, _) if self.rest.is_sent() => Step::Starve,
+            (Stopped::Starved | Stopped::Full, _) => Step::Wait,
+        })
     }
 
     /// Whether the client has left although it needs more of the answer. Some SDKs close their connection with the last
@@ -198,36 +211,38 @@ impl Relaying {
         !matches!(self.patience, Patience::Alone(_))
     }
 
-    /// The whole answer has been handed over.
-    fn complete(mut self, upstream: Ends<'_>, cx: &mut Cx<'_>) -> (Exchange, Step) {
-        self.request.bytes_out = self.passed;
-        let reusable = self.afterwards == Afterwards::KeepAlive
-            && self.rest.is_sent()
+    /// The body has ended: decides what becomes of the platform's connection.
+    fn look_at_end(&mut self, upstream: &Ends<'_>) {
+        let is_reusable = self.rest.is_sent()
             && upstream.has_sent_all()
             && upstream.input.is_empty()
             && upstream.ended.is_none();
+        if !is_reusable {
+            self.afterwards = Afterwards::Close;
+        }
+    }
+
+    /// The whole answer has been handed over.
+    pub fn complete(mut self, cx: &mut Cx<'_>) -> (Exchange, Step) {
+        self.request.bytes_out = self.passed;
         self.permit.release();
         let decoder = self.rest.discard(cx.core);
         let next = after_answer(&self.request, decoder, cx.now);
         cx.core
             .finish(self.request, End::answered(self.status), cx.now);
-        (
-            next,
-            if reusable {
-                Step::Release
-            } else {
-                Step::Hangup
-            },
-        )
+        let step = match self.afterwards {
+            Afterwards::KeepAlive => Step::Release,
+            Afterwards::Close => Step::Hangup,
+        };
+        (next, step)
     }
 
     /// The answer broke off: the client must not take what it has received for the whole answer.
-    fn cut_off(self, what: String) -> (Exchange, Step) {
-        let reason = Reason::Upstream {
+    fn cut_off(&self, what: String) -> Step {
+        Step::Close(Reason::Upstream {
             host: self.request.route().authority.clone(),
             what: format!("the answer broke off: {what}"),
-        };
-        (Exchange::Relaying(self), Step::Close(reason))
+        })
     }
 
     pub fn abort(mut self, reason: &Reason, core: &mut Core, now: Now) {

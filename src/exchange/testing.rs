@@ -122,13 +122,13 @@ pub fn step_behind(
 
 /// A step of an exchange between these two connections.
 pub fn step_between(
-    exchange: Exchange,
+    mut exchange: Exchange,
     client: Ends<'_>,
     upstream: Upstream<'_>,
     core: &mut Core,
     now: Now,
 ) -> (Exchange, Step) {
-    exchange.step(&mut Cx {
+    let step = exchange.step(&mut Cx {
         now,
         core,
         session: 0,
@@ -136,7 +136,8 @@ pub fn step_between(
         peer: [192, 0, 2, 1].into(),
         client,
         upstream,
-    })
+    });
+    (exchange, step)
 }
 
 /// An open buffer that holds `bytes`.
