@@ -3,7 +3,7 @@
 
 use crate::base::buffer::Buffer;
 use crate::http::body::{Decoded, Decoder};
-use crate::http::chunked::chunk_head;
+use crate::http::chunked::{chunk_head, is_chunk_head};
 use crate::http::malformed::Malformed;
 use crate::http::trailer::trailer_fields;
 
@@ -133,9 +133,8 @@ fn is_as_put(coding: Coding, data: &[u8], piece: &[u8]) -> bool {
     match coding {
         Coding::Identity => piece.len() == data.len(),
         Coding::Chunked => {
-            let head = chunk_head(data.len());
-            let head = head.as_bytes();
-            piece.len() == head.len() + data.len() + 2 && piece.starts_with(head)
+            let head_bytes = piece.len().checked_sub(data.len() + 2);
+            head_bytes.is_some_and(|count| is_chunk_head(&piece[..count], data.len()))
         }
     }
 }

@@ -8,21 +8,20 @@ use super::malformed::Malformed;
 /// # Errors
 /// There is no size, it has too many digits, or what follows is not a list of extensions.
 pub fn parse_size(line: &[u8]) -> Result<u64, Malformed> {
-    let digits = line
-        .iter()
-        .take_while(|byte| byte.is_ascii_hexdigit())
-        .count();
-    let (digits, extensions) = line.split_at(digits);
-    match digits.len() {
+    let (mut size, mut digits) = (0, 0);
+    for byte in line {
+        let Some(value) = char::from(*byte).to_digit(16) else {
+            break;
+        };
+        size = size << 4 | u64::from(value);
+        digits += 1;
+    }
+    match digits {
         0 => return Err(Malformed::ChunkSize),
         1..=16 => {}
         _ => return Err(Malformed::ChunkSizeTooLarge),
     }
-    skip_extensions(extensions).ok_or(Malformed::ChunkExtension)?;
-    let size = digits.iter().fold(0, |size, digit| {
-        let value = char::from(*digit).to_digit(16).unwrap_or_default();
-        size << 4 | u64::from(value)
-    });
+    skip_extensions(&line[digits..]).ok_or(Malformed::ChunkExtension)?;
     Ok(size)
 }
 

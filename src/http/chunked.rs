@@ -165,6 +165,8 @@ pub struct ChunkHead {
     start: usize,
 }
 
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// 16 digits and the line end.
 const CHUNK_HEAD_BYTES_MAX: usize = 18;
 
@@ -176,12 +178,26 @@ pub fn chunk_head(length: usize) -> ChunkHead {
     let mut left = length;
     loop {
         start -= 1;
-        bytes[start] = b"0123456789abcdef"[left % 16];
+        bytes[start] = HEX_DIGITS[left % 16];
         left /= 16;
         if left == 0 {
             return ChunkHead { bytes, start };
         }
     }
+}
+
+/// Whether `bytes` are what [`chunk_head`] gives for `length`, which must not be 0. Nothing is written to tell.
+pub fn is_chunk_head(bytes: &[u8], length: usize) -> bool {
+    let [digits @ .., b'\r', b'\n'] = bytes else {
+        return false;
+    };
+    let mut left = length;
+    let is_same = digits.iter().rev().all(|digit| {
+        let want = HEX_DIGITS[left % 16];
+        left /= 16;
+        *digit == want
+    });
+    is_same && left == 0 && digits.first() != Some(&b'0')
 }
 
 impl ChunkHead {
@@ -340,6 +356,28 @@ mod tests {
             let head = chunk_head(length);
             assert_eq!(str::from_utf8(head.as_bytes()), Ok(want));
             assert_eq!(parse_size(want.trim_end().as_bytes()), Ok(length as u64));
+            assert!(is_chunk_head(want.as_bytes(), length), "{want}");
+        }
+    }
+
+    #[test]
+    fn other_lines_are_no_chunk_heads() {
+        let rows: [(&[u8], usize); 12] = [
+            (b"", 10),
+            (b"\r\n", 10),
+            (b"a", 10),
+            (b"a\n", 10),
+            (b"\na\r\n", 10),
+            (b"A\r\n", 10),
+            (b"0a\r\n", 10),
+            (b"a;x\r\n", 10),
+            (b" a\r\n", 10),
+            (b"a\r\n", 26),
+            (b"1a\r\n", 10),
+            (b"ffffffffffffffff0\r\n", usize::MAX),
+        ];
+        for (line, length) in rows {
+            assert!(!is_chunk_head(line, length), "{}", line.escape_ascii());
         }
     }
 
