@@ -165,6 +165,7 @@ impl UsageSieve {
         match self.format {
             Format::Ignored => {}
             Format::Json => scan.read(rest),
+            Format::EventStream if self.is_nothing_to_count(bytes) => {}
             Format::EventStream => {
                 while let Some(part) = self.lines.next(&mut rest) {
                     match part {
@@ -189,8 +190,17 @@ impl UsageSieve {
         }
     }
 
-    /// Almost every event of a stream arrives whole and has nothing to count. A search shows this several times faster
-    /// than reading the JSON.
+    /// Whether `bytes` are whole events with nothing to count, the last of them with a JSON object as its data. Almost
+    /// every event of a stream arrives alone and is one: to be split into lines, it would be searched twice.
+    fn is_nothing_to_count(&self, bytes: &[u8]) -> bool {
+        self.event == Event::Passed
+            && self.lines == DataLines::LineBegin
+            && (bytes.ends_with(b"}\n\n") || bytes.ends_with(b"}\r\n\r\n"))
+            && COMMON.find(bytes).is_none()
+    }
+
+    /// The same of one event among others, or of the last one. A search shows it several times faster than reading the
+    /// JSON.
     fn is_whole_event_without_tokens(&self, data: &[u8], rest: &[u8]) -> bool {
         let ends_here = match data.last() {
             Some(b'\r') => rest.starts_with(b"\n\r") || rest.starts_with(b"\r"),
