@@ -20,7 +20,8 @@ use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
 use crate::listen;
 use crate::net::connection::Hints;
-use crate::net::network::{Owner, Sockets};
+use crate::net::network::Sockets;
+use crate::net::owners::Owner;
 use crate::net::resolver::{Resolver, SOCKETS_MAX};
 use crate::reload::Reloader;
 
@@ -326,7 +327,7 @@ impl Server {
     /// Passes an event to its owner. Any but a session's makes more of the turn due.
     fn dispatch(&mut self, event: &Event) {
         let token = event.token();
-        let owner = self.network.owners.get(token.0).copied();
+        let owner = self.network.owners.get(token);
         let news = Hints::from(event);
         match owner {
             Some(Owner::Client(slot)) => return self.scheduler.hint_client(slot, news),

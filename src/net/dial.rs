@@ -12,12 +12,11 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use slab::Slab;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::connection::{Connection, Hints};
 use super::fault::Fault;
-use super::network::Owner;
+use super::owners::{Owner, Owners};
 use super::records::Records;
 use super::transport::{Transport, reset_when_closed};
 use crate::base::file::is_out_of_descriptors;
@@ -220,21 +219,21 @@ impl Race {
     pub fn resume(
         mut self,
         mut connect: impl FnMut(SocketAddr, Token) -> io::Result<TcpStream>,
-        owners: &mut Slab<Owner>,
+        owners: &mut Owners,
         owner: Owner,
         now: Now,
     ) -> Outcome {
         if let Some(won) = self.look(owners) {
             self.reset();
             for loser in &self.attempts {
-                owners.remove(loser.token.0);
+                owners.remove(loser.token);
             }
             return Outcome::Won(won.socket, won.token, won.hints);
         }
         while self.has_next() && (self.attempts.is_empty() || self.stagger_until <= now.instant) {
             let address = SocketAddr::new(self.addresses[self.begun], self.port);
             self.begun += 1;
-            let token = Token(owners.insert(owner));
+            let token = owners.insert(owner);
             match connect(address, token) {
                 Ok(socket) => {
                     self.stagger_until = now.instant + STAGGER;
@@ -245,7 +244,7 @@ impl Race {
                     });
                 }
                 Err(error) => {
-                    owners.remove(token.0);
+                    owners.remove(token);
                     // Attempts in progress may still succeed.
                     if is_out_of_descriptors(&error) && self.attempts.is_empty() {
                         return Outcome::Lost(Fault::NoDescriptors);
@@ -261,7 +260,7 @@ impl Race {
     }
 
     /// Handles the attempts that have news: failed ones are dropped, a connected one is removed and returned.
-    fn look(&mut self, owners: &mut Slab<Owner>) -> Option<Attempt> {
+    fn look(&mut self, owners: &mut Owners) -> Option<Attempt> {
         let mut place = 0;
         while place < self.attempts.len() {
             let attempt = &mut self.attempts[place];
@@ -282,7 +281,7 @@ impl Race {
                 Ok(Some(error)) | Err(error) => error,
             };
             self.failure = failure.kind();
-            owners.remove(attempt.token.0);
+            owners.remove(attempt.token);
             self.attempts.swap_remove(place);
         }
         None
@@ -320,7 +319,7 @@ pub fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::base::testing::now;
-    use crate::net::network::Owner::Upstream;
+    use crate::net::owners::Owner::Upstream;
 
     #[test]
     fn without_a_free_descriptor_a_race_goes_on_with_what_it_has() {
@@ -329,7 +328,7 @@ mod tests {
         let begun = now();
         // The number of attempts that get a descriptor.
         for attempts in 0..3 {
-            let mut owners = Slab::new();
+            let mut owners = Owners::default();
             let mut left = attempts;
             let addresses = [[127, 0, 0, 1].into(); 4];
             let mut race = Race::new(addresses.into(), port, begun);
@@ -361,7 +360,7 @@ mod tests {
             let port = first.local_addr().expect("it has one").port();
             let second = std::net::TcpListener::bind(("127.0.0.2", port)).expect("it is free");
             let addresses = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
-            let mut owners = Slab::new();
+            let mut owners = Owners::default();
             let mut race = Race::new(addresses.into(), port, begun);
             let connect = |address, _| TcpStream::connect(address);
             for round in 0..2 {
@@ -421,7 +420,7 @@ mod tests {
             ip if ip == second => TcpStream::connect(closed),
             _ => TcpStream::connect(open),
         };
-        let mut owners = Slab::new();
+        let mut owners = Owners::default();
         let mut race = Race::new(addresses.into(), open.port(), begun);
         for round in 0..10 {
             let (since, until) = (STAGGER * round, STAGGER * (round + 1));
@@ -453,7 +452,7 @@ mod tests {
         let closed = listener.local_addr().expect("it has one");
         drop(listener);
         let now = now();
-        let mut owners = Slab::new();
+        let mut owners = Owners::default();
         // More than may be tried at once, if they did not refuse.
         let addresses: [IpAddr; ATTEMPTS_MAX + 2] =
             std::array::from_fn(|place| [127, 0, 0, 1 + place as u8].into());

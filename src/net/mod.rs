@@ -5,6 +5,7 @@ pub mod connection;
 pub mod dial;
 pub mod fault;
 pub mod network;
+pub mod owners;
 pub mod pool;
 pub mod records;
 pub mod resolver;

@@ -1,15 +1,15 @@
-//! Who owns which socket, and how connections to platforms are obtained and given back.
+//! How connections to platforms are obtained and given back.
 
 use std::rc::Rc;
 use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use slab::Slab;
 
 use super::connection::{Connection, Filled, Hints};
 use super::dial::{Dial, Dialed, Endpoint, Origin, Outcome, Race, Reuse, Stage, connect};
 use super::fault::Fault;
+use super::owners::{Owner, Owners};
 use super::pool::Pool;
 use super::resolver::{DnsFailure, Lookup, Resolver};
 use crate::base::buffer::BlockPool;
@@ -36,29 +36,10 @@ pub trait Network {
     fn abandon(&mut self, dial: Dial, session: usize);
 }
 
-/// Who an event is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Accepts clients.
-    Listener,
-    /// Accepts connections from the proxy itself to the demo platform.
-    DemoListener,
-    /// A signal to stop has come.
-    StopSignal,
-    /// A signal to reload the configuration has come.
-    ReloadSignal,
-    /// A session's client.
-    Client(usize),
-    /// A session's upstream, or a dial for one.
-    Upstream(usize),
-    /// An idle connection to this endpoint.
-    Idle(usize),
-}
-
 /// The real network.
 pub struct Sockets {
     pub registry: Registry,
-    pub owners: Slab<Owner>,
+    pub owners: Owners,
     pub resolver: Resolver,
     pool: Pool,
 }
@@ -67,7 +48,7 @@ impl Sockets {
     pub fn new(registry: Registry, resolver: Resolver) -> Sockets {
         Sockets {
             registry,
-            owners: Slab::new(),
+            owners: Owners::default(),
             resolver,
             pool: Pool::default(),
         }
@@ -82,7 +63,7 @@ impl Sockets {
         source: &mut impl Source,
         owner: Owner,
     ) -> std::io::Result<()> {
-        let token = Token(self.owners.insert(owner));
+        let token = self.owners.insert(owner);
         self.registry.register(source, token, Interest::READABLE)
     }
 
@@ -199,7 +180,7 @@ impl Sockets {
                     self.shake(endpoint, connection, blocks, now)
                 }
                 Err(fault) => {
-                    self.owners.remove(token.0);
+                    self.owners.remove(token);
                     Dialed::Failed(fault)
                 }
             },
@@ -239,7 +220,8 @@ impl Network for Sockets {
         now: Now,
     ) -> Dialed {
         if let Some(connection) = self.pool.take(endpoint.id, reuse, now) {
-            self.owners[connection.token().0] = Owner::Upstream(session);
+            self.owners
+                .pass_on(connection.token(), Owner::Upstream(session));
             return Dialed::Open(connection, Origin::Pooled);
         }
         let dial = Dial {
@@ -276,7 +258,8 @@ impl Network for Sockets {
     }
 
     fn release(&mut self, endpoint: &Endpoint, connection: Connection, now: Now) {
-        self.owners[connection.token().0] = Owner::Idle(endpoint.id);
+        self.owners
+            .pass_on(connection.token(), Owner::Idle(endpoint.id));
         if let Some(surplus) = self.pool.release(endpoint.id, connection, now) {
             self.hangup(surplus);
         }
@@ -284,7 +267,7 @@ impl Network for Sockets {
 
     fn hangup(&mut self, connection: Connection) {
         // Closing the socket removes it from the poll; its token is free from then on.
-        self.owners.remove(connection.token().0);
+        self.owners.remove(connection.token());
     }
 
     fn abandon(&mut self, mut dial: Dial, session: usize) {
@@ -293,7 +276,7 @@ impl Network for Sockets {
             self.resolver.doubt(&dial.endpoint.host, race.since);
         }
         for token in dial.tokens() {
-            self.owners.remove(token.0);
+            self.owners.remove(token);
         }
         self.resolver.forget(session);
     }
@@ -396,7 +379,7 @@ mod tests {
         };
         let begun = now();
         for _ in 0..3 {
-            let token = Token(sockets.owners.insert(Owner::Upstream(0)));
+            let token = sockets.owners.insert(Owner::Upstream(0));
             let connection = Connection::new(Transport::Nobody, token, Hints::FRESH, begun);
             sockets.release(&endpoint, connection, begun);
         }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mio::Interest;
 use mio::net::TcpListener;
-use mio::{Interest, Token};
 use rustls::ServerConfig;
 
 use crate::base::file::is_out_of_descriptors;
@@ -15,7 +15,8 @@ use crate::exchange::request::Role;
 use crate::listen;
 use crate::net::connection::{Connection, Hints};
 use crate::net::dial::keep_alive;
-use crate::net::network::{Owner, Sockets};
+use crate::net::network::Sockets;
+use crate::net::owners::Owner;
 use crate::net::records::Records;
 use crate::net::transport::Transport;
 use crate::session::Session;
@@ -163,11 +164,11 @@ pub(super) fn welcome(
             return None;
         }
     };
-    let token = Token(network.owners.insert(Owner::Client(slot)));
+    let token = network.owners.insert(Owner::Client(slot));
     let both = Interest::READABLE | Interest::WRITABLE;
     if let Err(error) = network.registry.register(&mut socket, token, both) {
         log::warn!("a connection could not be registered: {error}");
-        network.owners.remove(token.0);
+        network.owners.remove(token);
         return None;
     }
     let transport = match tls {

@@ -17,7 +17,8 @@ use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::Role;
 use crate::net::connection::Hints;
-use crate::net::network::{Network, Owner};
+use crate::net::network::Network;
+use crate::net::owners::{Owner, Owners};
 use crate::session::{Driven, Session};
 
 /// At most this many clients' writes are batched. A write that wakes a process on another core of a virtual machine takes
@@ -109,13 +110,13 @@ impl Scheduler {
     }
 
     /// Begins the probes that are due: sessions without a client.
-    pub fn begin_probes(&mut self, core: &mut Core, owners: &mut Slab<Owner>, now: Now) {
+    pub fn begin_probes(&mut self, core: &mut Core, owners: &mut Owners, now: Now) {
         if !core.begins_probes() {
             return;
         }
         while let Some((place, key)) = core.probes.next(now) {
             self.begin(|slot| {
-                let token = Token(owners.insert(Owner::Client(slot)));
+                let token = owners.insert(Owner::Client(slot));
                 let exchange = Exchange::probe(place, key, core, now);
                 Some(Session::probe(token, key, exchange, now))
             });

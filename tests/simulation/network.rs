@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mio::Token;
-use slab::Slab;
 
 use ai_api_proxy::base::buffer::BlockPool;
 use ai_api_proxy::base::now::Now;
 use ai_api_proxy::net::connection::{Connection, Hints};
 use ai_api_proxy::net::dial::{self, Dial, Dialed, Endpoint, Origin, Reuse};
 use ai_api_proxy::net::fault::Fault;
-use ai_api_proxy::net::network::{Network, Owner, stays_idle};
+use ai_api_proxy::net::network::{Network, stays_idle};
+use ai_api_proxy::net::owners::{Owner, Owners};
 use ai_api_proxy::net::pool::Pool;
 use ai_api_proxy::net::resolver::Lookup;
 use ai_api_proxy::net::transport::Transport;
@@ -25,7 +25,7 @@ use super::random::Random;
 use super::wire::{ProxyEnd, Shared, Wire};
 
 pub struct Wires {
-    pub owners: Slab<Owner>,
+    pub owners: Owners,
     /// Every connection that the proxy's side still holds, by its token.
     pub known: Vec<(Token, Shared)>,
     /// Connections that nobody has accepted yet.
@@ -63,7 +63,7 @@ impl Wires {
     pub fn new(has_faults: bool, mut random: Random) -> Wires {
         Wires {
             names: Names::new(has_faults, random.fork()),
-            owners: Slab::new(),
+            owners: Owners::default(),
             known: Vec::new(),
             backlog: Vec::new(),
             calls: Rc::new(Cell::new(0)),
@@ -78,7 +78,7 @@ impl Wires {
     pub fn connect(&mut self, owner: Owner, hints: Hints, now: Now) -> (Connection, Shared) {
         let wire = Wire::new(&mut self.random, Rc::clone(&self.calls));
         let wire = Rc::new(RefCell::new(wire));
-        let token = Token(self.owners.insert(owner));
+        let token = self.owners.insert(owner);
         self.known.push((token, Rc::clone(&wire)));
         let link = Box::new(ProxyEnd(Rc::clone(&wire)));
         let connection = Connection::new(Transport::Link(link), token, hints, now);
@@ -176,7 +176,8 @@ impl Network for Wires {
         now: Now,
     ) -> Dialed {
         if let Some(connection) = self.pool.take(endpoint.id, reuse, now) {
-            self.owners[connection.token().0] = Owner::Upstream(session);
+            self.owners
+                .pass_on(connection.token(), Owner::Upstream(session));
             return Dialed::Open(connection, Origin::Pooled);
         }
         let former = self.dials.insert(session, Stage::Resolving);
@@ -218,7 +219,8 @@ impl Network for Wires {
     }
 
     fn release(&mut self, endpoint: &Endpoint, connection: Connection, now: Now) {
-        self.owners[connection.token().0] = Owner::Idle(endpoint.id);
+        self.owners
+            .pass_on(connection.token(), Owner::Idle(endpoint.id));
         if let Some(surplus) = self.pool.release(endpoint.id, connection, now) {
             self.hangup(surplus);
         }
@@ -226,7 +228,7 @@ impl Network for Wires {
 
     fn hangup(&mut self, connection: Connection) {
         let token = connection.token();
-        self.owners.remove(token.0);
+        self.owners.remove(token);
         self.known.retain(|(known, _)| *known != token);
     }
 

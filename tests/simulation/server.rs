@@ -18,7 +18,7 @@ use ai_api_proxy::exchange::core::Core;
 use ai_api_proxy::exchange::request::Role;
 use ai_api_proxy::ledger::Ledger;
 use ai_api_proxy::net::connection::Hints;
-use ai_api_proxy::net::network::Owner;
+use ai_api_proxy::net::owners::Owner;
 use ai_api_proxy::policy::access::Clients;
 use ai_api_proxy::policy::keyring::Keyring;
 use ai_api_proxy::server::scheduler::Scheduler;
@@ -167,7 +167,7 @@ impl Server {
             } else if random.percent(1) {
                 news = Hints::new(random.percent(50), random.percent(50), false);
             }
-            let owner = self.network.owners.get(token.0).copied();
+            let owner = self.network.owners.get(token);
             let Some(owner) = owner.filter(|_| news.any()) else {
                 continue;
             };
