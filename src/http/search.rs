@@ -1,6 +1,6 @@
 //! Fast searches for the next byte that matters. They do not know what the bytes mean.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memrchr2};
 
 /// How many bytes are tested at once. The compiler turns a test of this many without an early exit into a few vector
 /// instructions, which passes long strings several times faster than byte by byte.
@@ -65,6 +65,12 @@ pub fn until_line_end(bytes: &[u8]) -> Option<usize> {
     memchr2(b'\r', b'\n', bytes)
 }
 
+/// What follows the last carriage return or line feed.
+pub fn last_line(bytes: &[u8]) -> &[u8] {
+    let start = memrchr2(b'\r', b'\n', bytes).map_or(0, |end| end + 1);
+    &bytes[start..]
+}
+
 /// The position of the first backslash.
 pub fn until_backslash(bytes: &[u8]) -> Option<usize> {
     memchr(b'\\', bytes)
@@ -105,6 +111,8 @@ mod tests {
                         "{byte} at {place} of {length}"
                     );
                     let line = want(b"\r\n");
+                    let start = if line < length { line + 1 } else { 0 };
+                    assert_eq!(last_line(&bytes), &bytes[start..]);
                     assert_eq!(
                         until_line_end(&bytes),
                         (line < length).then_some(line),

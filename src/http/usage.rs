@@ -10,6 +10,7 @@ use super::event_stream::{DataLines, Part};
 use super::field::parse_decimal;
 use super::json_scan::{JsonScan, Stop};
 use super::name;
+use super::search::last_line;
 
 /// Sees the body of one response, in pieces of any size, and passes on to the scan what may contain token counts. For
 /// almost every piece of a stream that is nothing, and then only the few bytes of this value are touched.
@@ -191,11 +192,11 @@ impl UsageSieve {
     }
 
     /// Whether `bytes` are whole events with nothing to count, the last of them with a JSON object as its data. Almost
-    /// every event of a stream arrives alone and is one: to be split into lines, it would be searched twice.
+    /// every event of a stream arrives alone and is one, and need not be split into lines.
     fn is_nothing_to_count(&self, bytes: &[u8]) -> bool {
         self.event == Event::Passed
             && self.lines == DataLines::LineBegin
-            && (bytes.ends_with(b"}\n\n") || bytes.ends_with(b"}\r\n\r\n"))
+            && ends_with_object(bytes)
             && COMMON.find(bytes).is_none()
     }
 
@@ -209,6 +210,13 @@ impl UsageSieve {
         };
         ends_here && self.event != Event::Read && COMMON.find(data).is_none()
     }
+}
+
+/// Whether `bytes` end with an event whose last line is of data and closes an object.
+fn ends_with_object(bytes: &[u8]) -> bool {
+    let lines = bytes.strip_suffix(b"\n\n");
+    let lines = lines.or_else(|| bytes.strip_suffix(b"\r\n\r\n"));
+    lines.is_some_and(|lines| lines.ends_with(b"}") && last_line(lines).starts_with(b"data:"))
 }
 
 impl UsageScan {

@@ -323,12 +323,15 @@ fn any_bytes_in_any_cuts_count_the_same() {
 
 #[test]
 fn the_last_event_is_known_if_it_comes_in_one_piece() {
-    let rows: [(&[&str], bool); 15] = [
+    let rows: [(&[&str], bool); 18] = [
         (&["data: [DONE]\n\n"], true),
         (&["data: {}\n\n"], false),
         (&["data: {}\r\n\r\n", "data: [DONE]\r\n\r\n"], true),
         (&["data: [DONE]\n\n", ": {}\n\n"], true),
         (&["data: [DONE]\n\n", "data: {}\n\n"], false),
+        (&["data: [DONE]\n\n: {}\n\n"], true),
+        (&["data: [DONE]\r\r: {}\n\n"], true),
+        (&["data: [DONE]\ndata: {}\n\n"], false),
         (&["data:[DONE]\r\n\r\n"], true),
         (&["data: {\"a\":1}\n\n", "data: [DONE]\r\r"], true),
         (&["data: {\"oken\":1}\n\ndata: [DONE]\n\n: bye\n\n"], true),
