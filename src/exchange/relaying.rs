@@ -121,7 +121,10 @@ impl Relaying {
             Ok(stopped) => stopped,
             Err(reason) => return Some(Step::Close(reason)),
         };
-        let step = self.pass_back(upstream, cx)?;
+        let Some(step) = self.pass_back(upstream, cx) else {
+            self.look_at_end(upstream);
+            return None;
+        };
         Some(stopped.unless_paused(step))
     }
 
@@ -142,7 +145,7 @@ impl Relaying {
         }
     }
 
-    /// The answer's direction.
+    /// The answer's direction. Returns none at the end of the body.
     fn pass_back(&mut self, upstream: &mut Ends<'_>, cx: &mut Cx<'_>) -> Option<Step> {
         let (sieve, passed, request) = (&mut self.sieve, &mut self.passed, &mut self.request);
         let moved = transfer(
@@ -164,16 +167,10 @@ impl Relaying {
             Err(malformed) => return Some(self.cut_off(malformed.message().to_string())),
         };
         Some(match (stopped, upstream.ended) {
-            (Stopped::Done, _) => {
-                self.look_at_end(upstream);
-                return None;
-            }
+            (Stopped::Done, _) => return None,
             (Stopped::Paused, _) => Step::Again,
             (Stopped::Starved, Some(Ended::Cleanly)) => match self.decoder.end_of_input() {
-                Ok(()) => {
-                    self.look_at_end(upstream);
-                    return None;
-                }
+                Ok(()) => return None,
                 Err(malformed) => self.cut_off(malformed.message().to_string()),
             },
             (Stopped::Starved, Some(Ended::Broken(kind))) => {
