@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Descriptors that belong to no client: the poll, listeners, pipes, the journal, files being read, and a usual number
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Descriptors that belong to no client: the poll, its alarm, listeners, pipes, the journal, files being read, and a usual number
 /// of queries to name servers. When those need more, accepting pauses.
 const RESERVED: u64 = 32;
 
@@ -29,8 +31,8 @@ impl Capacity {
     /// # Errors
     /// What the operating system says.
     pub fn raise() -> io::Result<Capacity> {
-        // The kernel refuses more than the hard limit; the library asks for the smaller of the two.
-        let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
+        let (_, descriptors) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, descriptors, descriptors)?;
         Ok(Capacity { descriptors })
     }
 

@@ -1,5 +1,6 @@
 //! The turn: poll, hints, timers, accept, drive. It owns everything and knows no HTTP.
 
+mod alarm;
 mod door;
 mod names;
 pub mod scheduler;
@@ -25,6 +26,7 @@ use crate::net::owners::Owner;
 use crate::net::resolver::{Resolver, SOCKETS_MAX};
 use crate::reload::Reloader;
 
+use alarm::Alarm;
 use door::{AJAR, Door, welcome};
 use names::Names;
 use scheduler::Scheduler;
@@ -44,8 +46,8 @@ const LAST_ACCEPTS_MAX: usize = listen::BACKLOG as usize;
 /// The resolver's tokens lie above those of all slabs.
 const RESOLVER_TOKEN: usize = usize::MAX / 2;
 
-/// Tokens that live as long as the loop: two listeners and two pipes.
-const FIXED_OWNERS: usize = 4;
+/// Tokens that live as long as the loop: the alarm, two listeners and two pipes.
+const FIXED_OWNERS: usize = 5;
 
 /// How the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ pub enum Stopped {
 /// The program while it runs.
 pub struct Server {
     poll: Poll,
+    alarm: Alarm,
     events: Events,
     core: Core,
     network: Sockets,
@@ -127,6 +130,7 @@ impl Server {
         let (hosts, resolv_conf) = names.read().unwrap_or_default();
         let resolver = Resolver::new(&hosts, &resolv_conf, dns_seed, RESOLVER_TOKEN);
         let mut network = Sockets::new(poll.registry().try_clone()?, resolver);
+        let alarm = Alarm::new(&mut network)?;
         let mut clients = Door::new(doors.clients, Role::Proxy, Owner::Listener, &mut network)?;
         clients.tls.clone_from(&core.site.tls);
         let demo = Door::new(doors.demo, Role::Demo, Owner::DemoListener, &mut network)?;
@@ -136,6 +140,7 @@ impl Server {
         network.register_readable(&mut reload, Owner::ReloadSignal)?;
         let mut server = Server {
             poll,
+            alarm,
             events: Events::with_capacity(EVENTS_PER_TURN),
             core,
             network,
@@ -188,7 +193,7 @@ impl Server {
     }
 
     fn turn(&mut self) -> io::Result<Option<Stopped>> {
-        let timeout = self.timeout();
+        let timeout = self.timeout()?;
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
@@ -288,15 +293,17 @@ impl Server {
         self.clients.is_open(self.now) || self.demo.is_open(self.now)
     }
 
-    /// How long the poll may sleep: not at all while some session can go on.
-    fn timeout(&self) -> Option<Duration> {
-        if self.scheduler.has_work() {
-            return Some(Duration::ZERO);
-        }
+    /// How long the poll may sleep: not at all while something is due, otherwise until an event, which the alarm is one of.
+    fn timeout(&mut self) -> io::Result<Option<Duration>> {
         let deadlines = [self.scheduler.deadline(), self.due_at];
-        let next = deadlines.into_iter().flatten().min()?;
-        // The kernel counts in milliseconds, and mio rounds up: a timer never fires early.
-        Some(next.saturating_duration_since(self.now.instant))
+        let next = deadlines.into_iter().flatten().min();
+        if self.scheduler.has_work() || next.is_some_and(|at| at <= self.now.instant) {
+            return Ok(Some(Duration::ZERO));
+        }
+        if let Some(at) = next {
+            self.alarm.set(at, self.now)?;
+        }
+        Ok(None)
     }
 
     /// When there is something to do that is no session's. A calm turn does not change it.
@@ -332,6 +339,7 @@ impl Server {
         match owner {
             Some(Owner::Client(slot)) => return self.scheduler.hint_client(slot, news),
             Some(Owner::Upstream(slot)) => return self.scheduler.hint_upstream(slot, token, news),
+            Some(Owner::Alarm) => return self.alarm.on_event(),
             Some(Owner::Listener) => self.clients.readable = true,
             Some(Owner::DemoListener) => self.demo.readable = true,
             Some(Owner::StopSignal) => self.stop_signals += read_count(&mut self.stop),

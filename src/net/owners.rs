@@ -5,6 +5,8 @@ use mio::Token;
 /// Who an event is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
+    /// Ends the poll's sleep when something is due.
+    Alarm,
     /// Accepts clients.
     Listener,
     /// Accepts connections from the proxy itself to the demo platform.
@@ -101,6 +103,7 @@ impl Entry {
             Some(Owner::Client(session)) => (5, session),
             Some(Owner::Upstream(session)) => (6, session),
             Some(Owner::Idle(endpoint)) => (7, endpoint),
+            Some(Owner::Alarm) => (8, 0),
         };
         let number = u32::try_from(number).ok().filter(|it| *it < NUMBERS);
         Entry(kind << NUMBER_BITS | number.expect("so many of one kind do not fit in memory"))
@@ -116,6 +119,7 @@ impl Entry {
             5 => Some(Owner::Client(number)),
             6 => Some(Owner::Upstream(number)),
             7 => Some(Owner::Idle(number)),
+            8 => Some(Owner::Alarm),
             _ => None,
         }
     }
@@ -129,6 +133,7 @@ mod tests {
     fn each_token_has_the_owner_that_it_was_given_last() {
         let most = NUMBERS as usize - 1;
         let given = [
+            Owner::Alarm,
             Owner::Listener,
             Owner::DemoListener,
             Owner::StopSignal,
@@ -145,19 +150,19 @@ mod tests {
         let tokens = given.map(|owner| owners.insert(owner));
         assert_eq!(tokens.map(|token| owners.get(token)), given.map(Some));
         assert_eq!(owners.len(), given.len());
-        owners.pass_on(tokens[4], Owner::Upstream(9));
-        assert_eq!(owners.get(tokens[4]), Some(Owner::Upstream(9)));
-        for free in [4, 7] {
+        owners.pass_on(tokens[5], Owner::Upstream(9));
+        assert_eq!(owners.get(tokens[5]), Some(Owner::Upstream(9)));
+        for free in [5, 8] {
             owners.remove(tokens[free]);
             assert_eq!(owners.get(tokens[free]), None);
         }
         assert_eq!(owners.len(), given.len() - 2);
         // Those that were freed are used again before there are more.
-        let again = [7, 4].map(|free| (owners.insert(Owner::Idle(free)), tokens[free]));
+        let again = [8, 5].map(|free| (owners.insert(Owner::Idle(free)), tokens[free]));
         for (token, former) in again {
             assert_eq!(token, former);
         }
-        assert_eq!(owners.get(tokens[7]), Some(Owner::Idle(7)));
+        assert_eq!(owners.get(tokens[8]), Some(Owner::Idle(8)));
         assert_eq!(owners.insert(Owner::Listener), Token(given.len()));
         assert_eq!(owners.get(Token(usize::MAX)), None);
     }

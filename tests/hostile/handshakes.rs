@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ai_api_proxy::capacity::Capacity;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -158,7 +159,7 @@ fn a_handshake_byte_by_byte_is_one() {
 
 #[test]
 fn honest_streams_go_on_while_handshakes_stall() {
-    rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be asked for");
+    Capacity::raise().expect("the limit can be asked for");
     let source = Source::new();
     let (proxy, config) = proxy(&source);
     let hello = client_hello(&config, 0);

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use ai_api_proxy::capacity::Capacity;
 use serde_json::{Value, json};
 
 use crate::streams::Source;
@@ -118,7 +119,7 @@ fn the_other_process() {
         return;
     };
     let mut line = Line::new(TcpStream::connect(address).expect("it listens"));
-    rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be asked for");
+    Capacity::raise().expect("the limit can be asked for");
     let source = Source::new();
     line.say(&json!(source.platform.base_url()));
     let begin = line.hear();

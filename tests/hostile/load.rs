@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ai_api_proxy::capacity::Capacity;
 use serde_json::{Value, json};
 
 use crate::attacks::{self, endless, generous, silent, unreading};
@@ -85,7 +86,7 @@ fn honest_streams_go_on_while_others_attack() {
             return;
         }
     }
-    rlimit::increase_nofile_limit(u64::MAX).expect("the limit can be asked for");
+    Capacity::raise().expect("the limit can be asked for");
     let mut honest = Honest::start();
     let platforms = platforms(&honest);
     let proxy = start(&platforms);

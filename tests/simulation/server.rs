@@ -179,7 +179,11 @@ impl Server {
                     self.network
                         .on_idle_event(endpoint, token, news, blocks, now);
                 }
-                Owner::Listener | Owner::DemoListener | Owner::StopSignal | Owner::ReloadSignal => {
+                Owner::Alarm
+                | Owner::Listener
+                | Owner::DemoListener
+                | Owner::StopSignal
+                | Owner::ReloadSignal => {
                     unreachable!("the simulation has none")
                 }
             }
