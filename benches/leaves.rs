@@ -186,7 +186,7 @@ fn chunked_decode(bencher: Bencher) {
         .bench(|| {
             let (mut decoder, mut rest) = (Decoder::new(Framing::Chunked), black_box(&input[..]));
             let mut content = 0;
-            while let Ok(Decoded::Data { consumed, data }) = decoder.decode(rest) {
+            while let Ok(Decoded::Data { consumed, data, .. }) = decoder.decode(rest) {
                 content += data.len();
                 rest = &rest[consumed..];
             }

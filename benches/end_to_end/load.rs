@@ -215,7 +215,7 @@ impl Client {
         };
         while !decoder.is_done() {
             match decoder.decode(bytes).map_err(broken)? {
-                Decoded::Data { consumed, data } => {
+                Decoded::Data { consumed, data, .. } => {
                     tally.content_bytes += data.len() as u64;
                     tally.line_feeds += data.iter().filter(|byte| **byte == b'\n').count() as u64;
                     bytes = &bytes[consumed..];

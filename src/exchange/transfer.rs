@@ -3,7 +3,7 @@
 
 use crate::base::buffer::Buffer;
 use crate::http::body::{Decoded, Decoder};
-use crate::http::chunked::{chunk_head, is_chunk_head};
+use crate::http::chunked::chunk_head;
 use crate::http::malformed::Malformed;
 use crate::http::trailer::trailer_fields;
 
@@ -106,9 +106,18 @@ pub fn transfer(
         }
         let window = &waiting[..waiting.len().min(room - FRAMING_BYTES_MAX)];
         let consumed = match decoder.decode(window)? {
-            Decoded::Data { consumed, data } => {
+            Decoded::Data {
+                consumed,
+                data,
+                is_chunk,
+            } => {
                 watch(data);
-                if is_as_put(coding, data, &window[..consumed]) {
+                // It may have arrived in exactly the form in which it would be put.
+                let is_as_put = match coding {
+                    Coding::Identity => consumed == data.len(),
+                    Coding::Chunked => is_chunk,
+                };
+                if is_as_put {
                     sink.take(input, consumed);
                     continue;
                 }
@@ -126,17 +135,6 @@ pub fn transfer(
         input.consume(consumed);
     }
     Ok(Stopped::Paused)
-}
-
-/// Whether `piece`, whose content is `data`, arrived in exactly the form in which it is put.
-fn is_as_put(coding: Coding, data: &[u8], piece: &[u8]) -> bool {
-    match coding {
-        Coding::Identity => piece.len() == data.len(),
-        Coding::Chunked => {
-            let head_bytes = piece.len().checked_sub(data.len() + 2);
-            head_bytes.is_some_and(|count| is_chunk_head(&piece[..count], data.len()))
-        }
-    }
 }
 
 /// Writes a piece of content.

@@ -396,7 +396,7 @@ fn invalid_key(head: &ResponseHead<'_, '_>, mut bytes: &[u8], ended: Option<Ende
     let mut body = Vec::new();
     while body.len() < INVALID_KEY_BODY_BYTES_MAX && !decoder.is_done() {
         match decoder.decode(bytes) {
-            Ok(Decoded::Data { consumed, data }) => {
+            Ok(Decoded::Data { consumed, data, .. }) => {
                 body.extend_from_slice(data);
                 bytes = &bytes[consumed..];
             }

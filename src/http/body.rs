@@ -20,7 +20,12 @@ pub enum Decoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded<'b> {
     /// A piece of the body, not empty. `consumed` includes the bytes that frame it.
-    Data { consumed: usize, data: &'b [u8] },
+    Data {
+        consumed: usize,
+        data: &'b [u8],
+        /// Whether what was consumed is one whole chunk with a line as [`super::chunked::chunk_head`] writes it.
+        is_chunk: bool,
+    },
     /// Framing only.
     Skip { consumed: usize },
     /// The end of a chunked body. `section` holds its trailer fields, well-formed lines with line ends, or is empty.
@@ -79,11 +84,16 @@ impl Decoder {
                     *self = Decoder::Done;
                 }
                 let consumed = data.len();
-                Ok(Decoded::Data { consumed, data })
+                Ok(Decoded::Data {
+                    consumed,
+                    data,
+                    is_chunk: false,
+                })
             }
             Decoder::Close => Ok(Decoded::Data {
                 consumed: input.len(),
                 data: input,
+                is_chunk: false,
             }),
         }
     }
@@ -129,7 +139,7 @@ pub mod tests {
             buffer.extend_from_slice(piece);
             loop {
                 let consumed = match decoder.decode(&buffer) {
-                    Ok(Decoded::Data { consumed, data }) => {
+                    Ok(Decoded::Data { consumed, data, .. }) => {
                         assert!(!data.is_empty() && data.len() <= consumed);
                         taken.body.extend_from_slice(data);
                         consumed

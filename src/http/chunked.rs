@@ -52,15 +52,17 @@ impl Chunks {
     /// A chunk line, what follows a chunk's data, or a trailer section is malformed.
     pub fn decode<'b>(&mut self, input: &'b [u8]) -> Result<Decoded<'b>, Malformed> {
         let mut consumed = 0;
+        let mut begins_with_plain_line = false;
         loop {
             let rest = &input[consumed..];
             match &mut self.stage {
                 Stage::Line(lines) => match next_chunk(lines, rest)? {
                     None => return Ok(pause(consumed)),
-                    Some((line_bytes, size)) => {
-                        consumed += line_bytes;
-                        self.weigh(line_bytes, size)?;
-                        self.stage = match size {
+                    Some(line) => {
+                        begins_with_plain_line = line.is_plain && consumed == 0;
+                        consumed += line.bytes;
+                        self.weigh(line.bytes, line.size)?;
+                        self.stage = match line.size {
                             0 => Stage::Trailers(LineScan::default()),
                             size => Stage::Data(size),
                         };
@@ -76,11 +78,16 @@ impl Chunks {
                         self.stage = Stage::DataEnd;
                     }
                     // The line end follows the data, and usually arrives with it.
-                    if after.starts_with(b"\r\n") {
+                    let is_whole = after.starts_with(b"\r\n");
+                    if is_whole {
                         consumed += 2;
                         self.stage = Stage::Line(LineScan::default());
                     }
-                    return Ok(Decoded::Data { consumed, data });
+                    return Ok(Decoded::Data {
+                        consumed,
+                        data,
+                        is_chunk: begins_with_plain_line && is_whole,
+                    });
                 }
                 Stage::DataEnd => match rest {
                     [b'\r', b'\n', ..] => {
@@ -129,13 +136,29 @@ fn pause<'b>(consumed: usize) -> Decoded<'b> {
     }
 }
 
-/// The length of the line at the beginning of `input` and the size that it gives, once it has ended.
-fn next_chunk(lines: &mut LineScan, input: &[u8]) -> Result<Option<(usize, u64)>, Malformed> {
+/// The line before a chunk, as it was read.
+struct ChunkLine {
+    /// Its length, with the line end.
+    bytes: usize,
+    size: u64,
+    /// Whether [`chunk_head`] would write the same.
+    is_plain: bool,
+}
+
+/// The line at the beginning of `input`, once it has ended.
+fn next_chunk(lines: &mut LineScan, input: &[u8]) -> Result<Option<ChunkLine>, Malformed> {
+    if let Some(line) = plain_line(input) {
+        return Ok(Some(line));
+    }
     if input.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
         return Err(Malformed::ChunkSize);
     }
     match lines.next(input, CHUNK_LINE_BYTES_MAX)? {
-        Some(line) => Ok(Some((line.end + 2, parse_size(&input[line])?))),
+        Some(line) => Ok(Some(ChunkLine {
+            bytes: line.end + 2,
+            size: parse_size(&input[line])?,
+            is_plain: false,
+        })),
         None if input.len() >= CHUNK_LINE_BYTES_MAX => Err(Malformed::ChunkLineTooLong),
         None => Ok(None),
     }
@@ -167,8 +190,10 @@ pub struct ChunkHead {
 
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// 16 digits and the line end.
-const CHUNK_HEAD_BYTES_MAX: usize = 18;
+/// Hexadecimal digits of the largest size.
+const SIZE_DIGITS_MAX: usize = 16;
+
+const CHUNK_HEAD_BYTES_MAX: usize = SIZE_DIGITS_MAX + 2;
 
 /// The line before a chunk of `length` bytes, which must not be 0: that would end the body.
 pub fn chunk_head(length: usize) -> ChunkHead {
@@ -186,18 +211,24 @@ pub fn chunk_head(length: usize) -> ChunkHead {
     }
 }
 
-/// Whether `bytes` are what [`chunk_head`] gives for `length`, which must not be 0. Nothing is written to tell.
-pub fn is_chunk_head(bytes: &[u8], length: usize) -> bool {
-    let [digits @ .., b'\r', b'\n'] = bytes else {
-        return false;
-    };
-    let mut left = length;
-    let is_same = digits.iter().rev().all(|digit| {
-        let want = HEX_DIGITS[left % 16];
-        left /= 16;
-        *digit == want
-    });
-    is_same && left == 0 && digits.first() != Some(&b'0')
+/// The line at the beginning of `input`, if [`chunk_head`] would write the same, as almost everybody does.
+fn plain_line(input: &[u8]) -> Option<ChunkLine> {
+    let (mut size, mut digits) = (0, 0);
+    for byte in input.iter().take(SIZE_DIGITS_MAX) {
+        let value = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => break,
+        };
+        size = size << 4 | u64::from(value);
+        digits += 1;
+    }
+    let is_plain = input.first() != Some(&b'0') && input[digits..].starts_with(b"\r\n");
+    (is_plain && digits > 0).then_some(ChunkLine {
+        bytes: digits + 2,
+        size,
+        is_plain,
+    })
 }
 
 impl ChunkHead {
@@ -327,18 +358,34 @@ mod tests {
     fn a_whole_chunk_takes_one_call() {
         let input = b"5\r\nhello\r\n3\r\nabc";
         let mut chunks = Chunks::default();
-        let data = |consumed, data| Ok(Decoded::Data { consumed, data });
-        assert_eq!(chunks.decode(input), data(10, b"hello"));
+        let chunk = |consumed, data| Ok(piece(consumed, data, true));
+        let data = |consumed, data| Ok(piece(consumed, data, false));
+        assert_eq!(chunks.decode(input), chunk(10, b"hello"));
         assert_eq!(chunks.decode(&input[10..]), data(6, b"abc"));
         assert_eq!(chunks.decode(b""), Ok(Decoded::NeedMore));
         assert_eq!(chunks.decode(b"\r\n2"), Ok(Decoded::Skip { consumed: 2 }));
         assert_eq!(chunks.decode(b"2"), Ok(Decoded::NeedMore));
         assert_eq!(chunks.decode(b"2\r\nxy"), data(5, b"xy"));
+        // The end of one chunk and the whole next one.
+        assert_eq!(chunks.decode(b"\r\n1\r\nz\r\n"), data(8, b"z"));
+        assert_eq!(chunks.decode(b"01\r\nz\r\n"), data(7, b"z"));
+        assert_eq!(chunks.decode(b"3\r\n"), Ok(Decoded::Skip { consumed: 3 }));
+        assert_eq!(chunks.decode(b"abc\r\n"), data(5, b"abc"));
+        assert_eq!(chunks.decode(b"1"), Ok(Decoded::NeedMore));
+        assert_eq!(chunks.decode(b"1\r\nz\r\n"), chunk(6, b"z"));
         let trailers = Decoded::Trailers {
-            consumed: 7,
+            consumed: 5,
             section: b"",
         };
-        assert_eq!(chunks.decode(b"\r\n0\r\n\r\nGET"), Ok(trailers));
+        assert_eq!(chunks.decode(b"0\r\n\r\nGET"), Ok(trailers));
+    }
+
+    fn piece(consumed: usize, data: &[u8], is_chunk: bool) -> Decoded<'_> {
+        Decoded::Data {
+            consumed,
+            data,
+            is_chunk,
+        }
     }
 
     #[test]
@@ -356,28 +403,30 @@ mod tests {
             let head = chunk_head(length);
             assert_eq!(str::from_utf8(head.as_bytes()), Ok(want));
             assert_eq!(parse_size(want.trim_end().as_bytes()), Ok(length as u64));
-            assert!(is_chunk_head(want.as_bytes(), length), "{want}");
+            let line = plain_line(want.as_bytes()).map(|line| (line.bytes, line.size));
+            assert_eq!(line, Some((want.len(), length as u64)));
         }
     }
 
     #[test]
-    fn other_lines_are_no_chunk_heads() {
-        let rows: [(&[u8], usize); 12] = [
-            (b"", 10),
-            (b"\r\n", 10),
-            (b"a", 10),
-            (b"a\n", 10),
-            (b"\na\r\n", 10),
-            (b"A\r\n", 10),
-            (b"0a\r\n", 10),
-            (b"a;x\r\n", 10),
-            (b" a\r\n", 10),
-            (b"a\r\n", 26),
-            (b"1a\r\n", 10),
-            (b"ffffffffffffffff0\r\n", usize::MAX),
+    fn other_lines_are_not_plain() {
+        let rows: [&[u8]; 13] = [
+            b"",
+            b"\r\n",
+            b"0\r\n",
+            b"a",
+            b"a\r",
+            b"a\n",
+            b"\na\r\n",
+            b"A\r\n",
+            b"0a\r\n",
+            b"a;x\r\n",
+            b"a \r\n",
+            b" a\r\n",
+            b"ffffffffffffffff0\r\n",
         ];
-        for (line, length) in rows {
-            assert!(!is_chunk_head(line, length), "{}", line.escape_ascii());
+        for line in rows {
+            assert!(plain_line(line).is_none(), "{}", line.escape_ascii());
         }
     }
 
