@@ -38,6 +38,7 @@ pub struct Session {
     exchange: Exchange,
     owed: Owed,
     turn: Turn,
+    is_stream: bool,
     /// Bytes moved in the last turn, with other work expressed in bytes.
     worked_bytes: usize,
     /// The same for earlier turns, halved each turn.
@@ -83,6 +84,7 @@ impl Session {
             exchange: Exchange::new(now),
             owed: Owed::Nothing,
             turn: Turn::Over,
+            is_stream: false,
             worked_bytes: 0,
             former_bytes: 0,
         }
@@ -116,17 +118,10 @@ impl Session {
         !self.is_idle() && (!is_answered || self.client.has_output())
     }
 
-    /// Whether an answer is under way that arrives little by little and whose client keeps up: a client that is behind
-    /// has only itself to wait for.
+    /// Whether an answer was under way, when this was driven last, that arrives little by little and whose client keeps
+    /// up: a client that is behind has only itself to wait for.
     pub fn is_stream(&self) -> bool {
-        self.former_bytes + self.worked_bytes <= STREAM_RECENT_BYTES_MAX
-            && self.is_relaying()
-            && !self.client.has_output()
-    }
-
-    /// Whether bytes of an answer, or of a tunnel, are passed on as they arrive.
-    pub fn is_relaying(&self) -> bool {
-        self.exchange.is_relaying()
+        self.is_stream
     }
 
     /// The poll reported an event on the client's socket.
@@ -161,6 +156,10 @@ impl Session {
             Ok(share_bytes) => self.run(share_bytes, is_alone, slot, core, network, now),
             Err(driven) => driven,
         };
+        let keeps_up = !self.client.has_output() || matches!(driven, Driven::Sending);
+        self.is_stream = keeps_up
+            && self.exchange.is_relaying()
+            && self.former_bytes + self.worked_bytes <= STREAM_RECENT_BYTES_MAX;
         self.client.settle_buffers(&mut core.blocks);
         self.upstream.settle_buffers(&mut core.blocks);
         driven
@@ -175,7 +174,7 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Result<usize, Driven> {
-        let share_bytes = match self.is_stream() {
+        let share_bytes = match self.is_stream {
             true => STREAM_BYTES_MAX,
             false => share_bytes,
         };
@@ -221,6 +220,7 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
+        self.is_stream = false;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => Driven::Close(Reason::Bug),
             Owed::Answer => {
@@ -314,7 +314,7 @@ impl Session {
     fn fill(&mut self, bytes_max: usize, core: &mut Core, now: Now) -> usize {
         let blocks = &mut core.blocks;
         let mut filled = 0;
-        if self.listens_to_client() && self.client.may_read() {
+        if self.client.may_read() && self.listens_to_client() {
             let at = match self.exchange.wants_client() {
                 true => now,
                 // Bytes that are of no use yet are no reason to postpone a deadline.
@@ -441,7 +441,7 @@ impl Session {
         let is_wanted = self.exchange.wants_upstream(self.client.has_output());
         self.upstream.could_move(is_wanted)
             || self.client.may_write()
-            || (self.listens_to_client() && self.client.may_read())
+            || (self.client.may_read() && self.listens_to_client())
     }
 
     /// Ends the session: whatever is under way is settled, both connections are closed.

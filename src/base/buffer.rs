@@ -25,10 +25,13 @@ const BLOCK_SIZES: [usize; 5] = [1024, 4096, 16 * 1024, BUFFER_BYTES, WIDE_BYTES
 /// smallest blocks of some 1,700 requests that wait for their answers.
 const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
 
+/// Memory of one of these sizes, all of it initialised.
+pub type Block = Box<[u8]>;
+
 /// Lends blocks of memory, so that the steady state allocates nothing.
 #[derive(Default)]
 pub struct BlockPool {
-    spare: [Vec<Vec<u8>>; BLOCK_SIZES.len()],
+    spare: [Vec<Block>; BLOCK_SIZES.len()],
     wide_lent: usize,
 }
 
@@ -36,16 +39,16 @@ impl BlockPool {
     /// An initialised block of at least `bytes_min` bytes, which are no more than `WIDE_BYTES`. It holds leftovers of
     /// former use.
     #[inline]
-    pub fn take(&mut self, bytes_min: usize) -> Vec<u8> {
+    pub fn take(&mut self, bytes_min: usize) -> Block {
         let class = BLOCK_SIZES.iter().position(|size| *size >= bytes_min);
         let class = class.expect("no more than a buffer holds is asked for");
         self.wide_lent += usize::from(BLOCK_SIZES[class] == WIDE_BYTES);
         let spare = self.spare[class].pop();
-        spare.unwrap_or_else(|| vec![0; BLOCK_SIZES[class]])
+        spare.unwrap_or_else(|| vec![0; BLOCK_SIZES[class]].into())
     }
 
     /// Makes `block` hold `bytes_min` bytes or more; its first `used` bytes are kept.
-    pub fn enlarge(&mut self, block: &mut Vec<u8>, used: usize, bytes_min: usize) {
+    pub fn enlarge(&mut self, block: &mut Block, used: usize, bytes_min: usize) {
         let mut larger = self.take(bytes_min);
         larger[..used].copy_from_slice(&block[..used]);
         self.give(std::mem::replace(block, larger));
@@ -53,7 +56,7 @@ impl BlockPool {
 
     /// Takes a block back.
     #[inline]
-    pub fn give(&mut self, block: Vec<u8>) {
+    pub fn give(&mut self, block: Block) {
         let is_wide = block.len() == WIDE_BYTES;
         self.wide_lent -= usize::from(is_wide);
         let class = BLOCK_SIZES.iter().rposition(|size| *size == block.len());
@@ -71,7 +74,7 @@ impl BlockPool {
 /// much memory as its unread bytes need, none when there are none.
 #[derive(Default)]
 pub struct Buffer {
-    block: Vec<u8>,
+    block: Block,
     start: usize,
     end: usize,
 }
@@ -197,8 +200,10 @@ impl Buffer {
         let rest = input.len() - count;
         if self.is_empty() && rest < count && self.block.len() >= rest.max(BUFFER_BYTES) {
             std::mem::swap(self, input);
-            self.end -= rest;
-            input.put(&self.block[self.end..self.end + rest]);
+            if rest > 0 {
+                self.end -= rest;
+                input.put(&self.block[self.end..self.end + rest]);
+            }
         } else {
             self.put(&input.unread()[..count]);
             input.consume(count);
@@ -295,9 +300,9 @@ mod tests {
             (BUFFER_BYTES, 30, 20),
             (1024, 2000, 1760),
         ] {
-            let blocks: Vec<Vec<u8>> = (0..lent).map(|_| pool.take(bytes)).collect();
+            let blocks: Vec<Block> = (0..lent).map(|_| pool.take(bytes)).collect();
             blocks.into_iter().for_each(|block| pool.give(block));
-            let of_size = |block: &&Vec<u8>| block.len() == bytes;
+            let of_size = |block: &&Block| block.len() == bytes;
             assert_eq!(pool.spare.iter().flatten().filter(of_size).count(), kept);
         }
     }

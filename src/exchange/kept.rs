@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer};
+use crate::base::buffer::{BUFFER_BYTES, Block, BlockPool, Buffer};
 
 use super::transfer::{ROOM_MIN, Sink};
 
@@ -46,9 +46,9 @@ impl RetryMemory {
 /// A head and the beginning of a body. The body is counted as long as it is stored, whatever ends that.
 pub struct Kept {
     /// The first block, which begins with the head.
-    first: Vec<u8>,
+    first: Block,
     /// Further blocks: each is there only if all before it are full.
-    others: Vec<Vec<u8>>,
+    others: Vec<Block>,
     head_end: usize,
     end: usize,
     /// How much has been handed on in the present try.
@@ -114,7 +114,7 @@ impl Kept {
         while !bytes.is_empty() {
             let (place, used) = (self.end / BUFFER_BYTES, self.end % BUFFER_BYTES);
             if place > self.others.len() {
-                self.others.push(Vec::new());
+                self.others.push(Block::default());
             }
             let last = self.others.last_mut().unwrap_or(&mut self.first);
             let (fits, rest) = bytes.split_at(bytes.len().min(BUFFER_BYTES - used));
@@ -202,7 +202,7 @@ impl Sink for Keeper<'_> {
 impl Kept {
     /// The memory that it holds.
     pub fn held_bytes(&self) -> usize {
-        let others = self.others.iter().map(Vec::len);
+        let others = self.others.iter().map(|block| block.len());
         self.first.len() + others.sum::<usize>()
     }
 }

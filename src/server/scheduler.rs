@@ -51,7 +51,7 @@ pub struct Scheduler {
     sending: VecDeque<usize>,
     ended: Ended,
     defects: u64,
-    /// Whether all sessions driven since [`Scheduler::drive_first`] have only passed on answers.
+    /// Whether all sessions driven since [`Scheduler::drive_first`] were streams and are.
     is_calm: bool,
 }
 
@@ -239,8 +239,8 @@ impl Scheduler {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
-        self.streams -= usize::from(session.is_stream());
-        let was_relaying = session.is_relaying();
+        let was_stream = session.is_stream();
+        self.streams -= usize::from(was_stream);
         let share_bytes = share_bytes(self.streams, self.queue.second_len());
         let driven = catch_unwind(AssertUnwindSafe(|| {
             session.drive(slot, share_bytes, is_alone, core, network, now)
@@ -250,9 +250,10 @@ impl Scheduler {
             self.defects += 1;
             session.recover(slot, core, network, now)
         });
-        self.streams += usize::from(session.is_stream());
+        let is_stream = session.is_stream();
+        self.streams += usize::from(is_stream);
         let goes_on = matches!(driven, Driven::Waiting(_) | Driven::Sending);
-        self.is_calm &= was_relaying && session.is_relaying() && goes_on;
+        self.is_calm &= was_stream && is_stream && goes_on;
         match driven {
             Driven::Waiting(None) => {}
             Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
