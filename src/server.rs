@@ -34,6 +34,9 @@ use scheduler::Scheduler;
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 1024;
 
+/// How long the time of day stands still. It has no more digits than that.
+const TIME_OF_DAY_STANDS: Duration = Duration::from_millis(1);
+
 /// Connections accepted before the existing ones get their turn.
 const ACCEPTS_PER_TURN: usize = 4;
 
@@ -81,6 +84,8 @@ pub struct Server {
     /// When there is more to do in a turn than to drive sessions.
     due_at: Option<Instant>,
     now: Now,
+    /// When the time of day is read again.
+    time_of_day_until: Instant,
 }
 
 /// The listening sockets.
@@ -95,20 +100,22 @@ pub struct Signals {
     pub reload: std::os::unix::net::UnixStream,
 }
 
-/// Reads both clocks. The only place that does.
+/// Reads both clocks. What this and the loop do not read here, they measure how long a turn takes by.
 pub fn read_clock() -> Now {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
     Now {
         instant: moment(),
-        unix_ms: since_epoch.as_millis() as u64,
+        unix_ms: time_of_day(),
     }
 }
 
-/// Reads the monotonic clock. Apart from `read_clock`, it only measures how long a turn takes.
 fn moment() -> Instant {
     Instant::now()
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+fn time_of_day() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.unwrap_or_default().as_millis() as u64
 }
 
 impl Server {
@@ -156,6 +163,7 @@ impl Server {
             drained_by: None,
             due_at: Some(now.instant),
             now,
+            time_of_day_until: now.instant,
         };
         server.set_limits();
         Ok(server)
@@ -199,7 +207,7 @@ impl Server {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(error),
         }
-        self.now = read_clock();
+        self.look_at_clocks();
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             self.dispatch(event);
@@ -217,7 +225,17 @@ impl Server {
         Ok(stopped)
     }
 
+    /// Reads the clocks; that of the day once in a while.
+    fn look_at_clocks(&mut self) {
+        self.now.instant = moment();
+        if self.time_of_day_until <= self.now.instant {
+            self.now.unix_ms = time_of_day();
+            self.time_of_day_until = self.now.instant + TIME_OF_DAY_STANDS;
+        }
+    }
+
     /// Does what a turn has to do beside passing on what streams bring.
+    #[inline(never)]
     fn go_on(&mut self) -> Option<Stopped> {
         if let Some(stopped) = self.on_stop_signals() {
             return Some(stopped);
@@ -405,6 +423,7 @@ impl Server {
         }
     }
 
+    #[cold]
     fn on_reload_signals(&mut self) {
         if read_count(&mut self.reload) > 0 {
             self.reloader.reload(&mut self.core, self.now);
@@ -469,6 +488,7 @@ impl Server {
 }
 
 /// Reads what a pipe has. Returns the number of bytes.
+#[cold]
 fn read_count(pipe: &mut UnixStream) -> usize {
     io::Read::read(pipe, &mut [0; 64]).unwrap_or(0)
 }

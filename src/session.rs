@@ -187,7 +187,9 @@ impl Session {
             self.worked_bytes = HANDSHAKE_BYTES;
             return Err(self.greet(core, now));
         }
-        self.resume_dial(slot, core, network, now);
+        if let Upstream::Dialing(_) = self.upstream {
+            self.resume_dial(slot, core, network, now);
+        }
         Ok(share_bytes)
     }
 
@@ -213,6 +215,7 @@ impl Session {
     }
 
     /// Goes on after a defect has ended the step that was under way, and lost the state that the step held.
+    #[cold]
     pub fn recover(
         &mut self,
         slot: usize,
@@ -220,6 +223,7 @@ impl Session {
         network: &mut impl Network,
         now: Now,
     ) -> Driven {
+        log::error!("a defect ended one request; all others go on");
         self.is_stream = false;
         match std::mem::replace(&mut self.owed, Owed::Nothing) {
             Owed::Nothing => Driven::Close(Reason::Bug),
@@ -257,7 +261,9 @@ impl Session {
             if matches!(step, Step::Close(_)) || (is_alone && is_answered) {
                 self.worked_bytes += self.flush_client(core, now).unwrap_or(0);
             }
-            if let Some(reason) = self.obey(step, slot, core, network, now) {
+            if !matches!(step, Step::Wait | Step::Starve | Step::Again)
+                && let Some(reason) = self.obey(step, slot, core, network, now)
+            {
                 return Driven::Close(reason);
             }
             self.worked_bytes += filled + STEP_BYTES;
@@ -361,6 +367,7 @@ impl Session {
     }
 
     /// Does what the exchange asks for. Returns a reason if the session is to be closed.
+    #[inline(never)]
     fn obey(
         &mut self,
         step: Step,
@@ -386,10 +393,10 @@ impl Session {
         None
     }
 
+    /// Goes on with the dial that is under way.
+    #[inline(never)]
     fn resume_dial(&mut self, slot: usize, core: &mut Core, network: &mut impl Network, now: Now) {
-        if let Upstream::Dialing(_) = self.upstream
-            && let Upstream::Dialing(dial) = self.upstream.take()
-        {
+        if let Upstream::Dialing(dial) = self.upstream.take() {
             if dial.progress() == Progress::Handshaking {
                 self.worked_bytes = HANDSHAKE_BYTES;
             }

@@ -225,6 +225,12 @@ impl Exchange {
         {
             return step;
         }
+        self.step_out(cx)
+    }
+
+    /// The same with the state taken out.
+    #[inline(never)]
+    fn step_out(&mut self, cx: &mut Cx<'_>) -> Step {
         let (next, step) = match std::mem::replace(self, Exchange::Closed) {
             Exchange::Reading(state) => state.step(cx),
             Exchange::Choosing(state) => state.step(cx),

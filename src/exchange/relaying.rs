@@ -1,6 +1,7 @@
 //! Passes the platform's answer on to the client, piece by piece as it arrives. From here no other key can be tried:
 //! what a retry would need is gone.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::base::now::Now;
@@ -101,7 +102,7 @@ impl Relaying {
         match std::mem::take(&mut cx.upstream) {
             Upstream::Open(mut upstream, _) => self.pass_on(&mut upstream, cx),
             Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => {
-                Some(self.cut_off("its connection is not there".into()))
+                Some(self.cut_off("its connection is not there"))
             }
         }
     }
@@ -164,17 +165,17 @@ impl Relaying {
         );
         let stopped = match moved {
             Ok(stopped) => stopped,
-            Err(malformed) => return Some(self.cut_off(malformed.message().to_string())),
+            Err(malformed) => return Some(self.cut_off(malformed.message())),
         };
         Some(match (stopped, upstream.ended) {
             (Stopped::Done, _) => return None,
             (Stopped::Paused, _) => Step::Again,
             (Stopped::Starved, Some(Ended::Cleanly)) => match self.decoder.end_of_input() {
                 Ok(()) => return None,
-                Err(malformed) => self.cut_off(malformed.message().to_string()),
+                Err(malformed) => self.cut_off(malformed.message()),
             },
             (Stopped::Starved, Some(Ended::Broken(kind))) => {
-                self.cut_off(format!("the connection was lost: {kind}"))
+                self.cut_off(format_args!("the connection was lost: {kind}"))
             }
             (Stopped::Starved | Stopped::Full, _) if self.is_abandoned(cx) => {
                 Step::Close(Reason::ClientGone)
@@ -235,7 +236,8 @@ impl Relaying {
     }
 
     /// The answer broke off: the client must not take what it has received for the whole answer.
-    fn cut_off(&self, what: String) -> Step {
+    #[cold]
+    fn cut_off(&self, what: impl fmt::Display) -> Step {
         Step::Close(Reason::Upstream {
             host: self.request.route().authority.clone(),
             what: format!("the answer broke off: {what}"),

@@ -138,6 +138,7 @@ pub fn transfer(
 }
 
 /// Writes a piece of content.
+#[inline(never)]
 pub fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {
     match coding {
         Coding::Identity => sink.put(data),
@@ -151,6 +152,7 @@ pub fn put_piece(sink: &mut impl Sink, coding: Coding, data: &[u8]) {
     }
 }
 
+#[inline(never)]
 fn put_end(sink: &mut impl Sink, coding: Coding, section: &[u8], withheld: &impl Fn(&str) -> bool) {
     match coding {
         Coding::Identity => {}

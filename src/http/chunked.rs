@@ -147,9 +147,14 @@ struct ChunkLine {
 
 /// The line at the beginning of `input`, once it has ended.
 fn next_chunk(lines: &mut LineScan, input: &[u8]) -> Result<Option<ChunkLine>, Malformed> {
-    if let Some(line) = plain_line(input) {
-        return Ok(Some(line));
+    match plain_line(input) {
+        Some(line) => Ok(Some(line)),
+        None => other_line(lines, input),
     }
+}
+
+#[inline(never)]
+fn other_line(lines: &mut LineScan, input: &[u8]) -> Result<Option<ChunkLine>, Malformed> {
     if input.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
         return Err(Malformed::ChunkSize);
     }
@@ -165,6 +170,7 @@ fn next_chunk(lines: &mut LineScan, input: &[u8]) -> Result<Option<ChunkLine>, M
 }
 
 /// The field lines at the beginning of `input`, without the empty line after them, once that has arrived.
+#[inline(never)]
 fn trailer_section<'b>(
     lines: &mut LineScan,
     input: &'b [u8],

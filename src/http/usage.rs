@@ -162,31 +162,33 @@ impl UsageSieve {
 
     /// Takes the next bytes of the body, after transfer decoding.
     pub fn pass(&mut self, bytes: &[u8], scan: &mut UsageScan) {
-        let mut rest = bytes;
         match self.format {
             Format::Ignored => {}
-            Format::Json => scan.read(rest),
+            Format::Json => scan.read(bytes),
             Format::EventStream if self.is_nothing_to_count(bytes) => {}
-            Format::EventStream => {
-                while let Some(part) = self.lines.next(&mut rest) {
-                    match part {
-                        Part::Data(data) if self.is_whole_event_without_tokens(data, rest) => {
-                            self.event = match LAST_DATA.contains(&data) {
-                                true => Event::Last,
-                                false => Event::Passed,
-                            };
-                        }
-                        Part::Data(data) => {
-                            self.event = Event::Read;
-                            scan.read(data);
-                        }
-                        Part::EventEnd if self.event == Event::Read => {
-                            self.event = Event::Passed;
-                            scan.restart();
-                        }
-                        Part::EventEnd => {}
-                    }
+            Format::EventStream => self.pass_lines(bytes, scan),
+        }
+    }
+
+    #[inline(never)]
+    fn pass_lines(&mut self, mut bytes: &[u8], scan: &mut UsageScan) {
+        while let Some(part) = self.lines.next(&mut bytes) {
+            match part {
+                Part::Data(data) if self.is_whole_event_without_tokens(data, bytes) => {
+                    self.event = match LAST_DATA.contains(&data) {
+                        true => Event::Last,
+                        false => Event::Passed,
+                    };
                 }
+                Part::Data(data) => {
+                    self.event = Event::Read;
+                    scan.read(data);
+                }
+                Part::EventEnd if self.event == Event::Read => {
+                    self.event = Event::Passed;
+                    scan.restart();
+                }
+                Part::EventEnd => {}
             }
         }
     }
@@ -232,6 +234,7 @@ impl UsageScan {
         self.place = Place::Outside;
     }
 
+    #[inline(never)]
     fn read(&mut self, mut json: &[u8]) {
         while let Some(stop) = self.json.next(&mut json) {
             match stop {

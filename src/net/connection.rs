@@ -174,7 +174,7 @@ impl Connection {
 
     /// Whether a read is worth trying.
     pub fn may_read(&self) -> bool {
-        self.ended.is_none() && self.input.wants_more() && self.is_readable()
+        self.is_readable() && self.ended.is_none() && self.input.wants_more()
     }
 
     /// Whether the socket is believed to have bytes.

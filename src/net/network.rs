@@ -102,6 +102,7 @@ impl Sockets {
     }
 
     /// Handles an event of an idle connection.
+    #[inline(never)]
     pub fn on_idle_event(
         &mut self,
         endpoint: usize,
@@ -125,6 +126,7 @@ impl Sockets {
     }
 
     /// Handles an event of one of the resolver's sockets.
+    #[inline(never)]
     pub fn on_resolver_event(&mut self, token: Token, now: Now) {
         self.resolver.on_event(token.0, &self.registry, now);
     }

@@ -236,6 +236,7 @@ fn drained(count: usize, asked: usize) -> Drained {
 }
 
 impl Tls {
+    #[inline(never)]
     fn read(&mut self, space: &mut [u8]) -> io::Result<Received> {
         let encrypted = self.records.space(space.len());
         let asked = encrypted.len();
@@ -265,6 +266,7 @@ impl Tls {
         }
     }
 
+    #[inline(never)]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.send()?;
         let count = self.records.encrypt(bytes)?;
@@ -275,6 +277,7 @@ impl Tls {
     }
 
     /// Sends the records that are ready.
+    #[inline(never)]
     fn send(&mut self) -> io::Result<()> {
         let records = self.records.outgoing();
         while !records.is_empty() {

@@ -158,10 +158,12 @@ impl Scheduler {
     /// Wakes sessions whose deadlines have passed.
     pub fn fire_timers(&mut self, now: Now) {
         for _ in 0..TIMERS_PER_TURN {
-            let Some(slot) = self.timers.pop(now.instant) else {
+            if self.timers.next().is_none_or(|at| now.instant < at) {
                 break;
-            };
-            self.wake(slot);
+            }
+            if let Some(slot) = self.timers.pop(now.instant) {
+                self.wake(slot);
+            }
         }
     }
 
@@ -246,7 +248,6 @@ impl Scheduler {
             session.drive(slot, share_bytes, is_alone, core, network, now)
         }));
         let driven = driven.unwrap_or_else(|_| {
-            log::error!("a defect ended one request; all others go on");
             self.defects += 1;
             session.recover(slot, core, network, now)
         });
@@ -264,6 +265,7 @@ impl Scheduler {
     }
 
     /// The only place where a session ends.
+    #[inline(never)]
     fn close(
         &mut self,
         slot: usize,
