@@ -25,46 +25,97 @@ const BLOCK_SIZES: [usize; 5] = [1024, 4096, 16 * 1024, BUFFER_BYTES, WIDE_BYTES
 /// smallest blocks of some 1,700 requests that wait for their answers.
 const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
 
-/// Memory of one of these sizes, all of it initialised.
-pub type Block = Box<[u8]>;
-
 /// Lends blocks of memory, so that the steady state allocates nothing.
 #[derive(Default)]
 pub struct BlockPool {
-    spare: [Vec<Block>; BLOCK_SIZES.len()],
+    spare: [Vec<Lent>; BLOCK_SIZES.len()],
     wide_lent: usize,
 }
 
+/// Memory of one of these sizes and which part of it is in use. Kept together, they take eight bytes of whoever holds
+/// nothing.
+struct Block {
+    start: usize,
+    end: usize,
+    /// Initialised; what is not in use holds leftovers.
+    bytes: Box<[u8]>,
+}
+
+/// A block is handed on as one pointer.
+type Lent = Box<Block>;
+
 impl BlockPool {
-    /// An initialised block of at least `bytes_min` bytes, which are no more than `WIDE_BYTES`. It holds leftovers of
-    /// former use.
+    /// An empty block of at least `bytes_min` bytes, which are no more than `WIDE_BYTES`.
     #[inline]
-    pub fn take(&mut self, bytes_min: usize) -> Block {
+    fn take(&mut self, bytes_min: usize) -> Lent {
         let class = BLOCK_SIZES.iter().position(|size| *size >= bytes_min);
         let class = class.expect("no more than a buffer holds is asked for");
         self.wide_lent += usize::from(BLOCK_SIZES[class] == WIDE_BYTES);
         let spare = self.spare[class].pop();
-        spare.unwrap_or_else(|| vec![0; BLOCK_SIZES[class]].into())
-    }
-
-    /// Makes `block` hold `bytes_min` bytes or more; its first `used` bytes are kept.
-    pub fn enlarge(&mut self, block: &mut Block, used: usize, bytes_min: usize) {
-        let mut larger = self.take(bytes_min);
-        larger[..used].copy_from_slice(&block[..used]);
-        self.give(std::mem::replace(block, larger));
+        spare.unwrap_or_else(|| Block::of(BLOCK_SIZES[class]))
     }
 
     /// Takes a block back.
     #[inline]
-    pub fn give(&mut self, block: Block) {
-        let is_wide = block.len() == WIDE_BYTES;
+    fn give(&mut self, mut block: Lent) {
+        (block.start, block.end) = (0, 0);
+        let bytes = block.bytes.len();
+        let is_wide = bytes == WIDE_BYTES;
         self.wide_lent -= usize::from(is_wide);
-        let class = BLOCK_SIZES.iter().rposition(|size| *size == block.len());
+        let class = BLOCK_SIZES.iter().rposition(|size| *size == bytes);
         if let Some(class) = class
-            && (is_wide || (self.spare[class].len() + 1) * BLOCK_SIZES[class] <= SPARE_BYTES_MAX)
+            && (is_wide || (self.spare[class].len() + 1) * bytes <= SPARE_BYTES_MAX)
         {
             self.spare[class].push(block);
         }
+    }
+}
+
+impl Block {
+    #[cold]
+    fn of(bytes: usize) -> Lent {
+        Box::new(Block {
+            start: 0,
+            end: 0,
+            bytes: vec![0; bytes].into(),
+        })
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn consume(&mut self, count: usize) {
+        assert!(count <= self.len());
+        self.start += count;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Moves the unread bytes to the front.
+    fn compact(&mut self) {
+        if self.start == 0 {
+            return;
+        }
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+    }
+
+    /// Appends what fits and returns how much that was.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.bytes.len() - self.len());
+        if self.bytes.len() - self.end < count {
+            self.compact();
+        }
+        self.bytes[self.end..self.end + count].copy_from_slice(&bytes[..count]);
+        self.end += count;
+        count
     }
 }
 
@@ -73,11 +124,7 @@ impl BlockPool {
 /// While its session is driven it is open: it has `BUFFER_BYTES` at least. Between turns it is settled: it holds only as
 /// much memory as its unread bytes need, none when there are none.
 #[derive(Default)]
-pub struct Buffer {
-    block: Block,
-    start: usize,
-    end: usize,
-}
+pub struct Buffer(Option<Lent>);
 
 impl Buffer {
     /// Gives the buffer `BUFFER_BYTES` of capacity, if it has less.
@@ -95,65 +142,68 @@ impl Buffer {
         self.enlarge(bytes, pool);
     }
 
+    /// Gives the buffer a capacity of `bytes`, at most `WIDE_BYTES`, if it has less.
     #[inline]
-    fn enlarge(&mut self, bytes: usize, pool: &mut BlockPool) {
-        if self.block.is_empty() {
-            self.block = pool.take(bytes);
-        } else if self.block.len() < bytes {
-            self.move_to(bytes, pool);
+    pub fn enlarge(&mut self, bytes: usize, pool: &mut BlockPool) {
+        match &self.0 {
+            None => self.0 = Some(pool.take(bytes)),
+            Some(block) if block.bytes.len() < bytes => self.move_to(bytes, pool),
+            Some(_) => {}
         }
     }
 
     /// Gives back the memory that the unread bytes do not need.
     #[inline]
     pub fn settle(&mut self, pool: &mut BlockPool) {
-        if !self.block.is_empty() {
+        if self.0.is_some() {
             self.shrink(pool);
         }
     }
 
     fn shrink(&mut self, pool: &mut BlockPool) {
-        if self.is_empty() {
-            pool.give(std::mem::take(&mut self.block));
-        } else if self.len() <= BLOCK_SIZES[2] {
-            self.move_to(self.len(), pool);
+        if self.len() > BLOCK_SIZES[2] {
+            return;
+        }
+        match self.is_empty() {
+            true => self.0.take().into_iter().for_each(|block| pool.give(block)),
+            false => self.move_to(self.len(), pool),
         }
     }
 
     /// Drops the unread bytes and gives all memory back.
     pub fn close(&mut self, pool: &mut BlockPool) {
-        self.consume(self.len());
-        self.settle(pool);
+        if let Some(block) = self.0.take() {
+            pool.give(block);
+        }
     }
 
     fn move_to(&mut self, bytes_min: usize, pool: &mut BlockPool) {
         let mut block = pool.take(bytes_min);
-        let length = self.len();
-        block[..length].copy_from_slice(self.unread());
-        let former = std::mem::replace(&mut self.block, block);
-        if !former.is_empty() {
+        block.append(self.unread());
+        if let Some(former) = self.0.replace(block) {
             pool.give(former);
         }
-        self.start = 0;
-        self.end = length;
     }
 
     /// The buffered bytes.
     pub fn unread(&self) -> &[u8] {
-        &self.block[self.start..self.end]
+        self.0.as_ref().map_or(&[], |block| block.unread())
     }
 
     /// The buffered bytes, to be changed in place.
     pub fn unread_mut(&mut self) -> &mut [u8] {
-        &mut self.block[self.start..self.end]
+        match &mut self.0 {
+            None => &mut [],
+            Some(block) => &mut block.bytes[block.start..block.end],
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.end - self.start
+        self.0.as_ref().map_or(0, |block| block.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
     }
 
     /// Whether more is worth reading. Above this bound what is buffered cannot be an unfinished message, so it can be
@@ -162,30 +212,34 @@ impl Buffer {
         self.len() < UNFINISHED_BYTES_MAX
     }
 
+    /// How many bytes it has memory for.
+    pub fn capacity(&self) -> usize {
+        self.0.as_ref().map_or(0, |block| block.bytes.len())
+    }
+
     /// How many bytes can be appended.
     pub fn room(&self) -> usize {
-        self.block.len() - self.len()
+        self.capacity() - self.len()
     }
 
     /// Drops the first `count` unread bytes.
     pub fn consume(&mut self, count: usize) {
-        assert!(count <= self.len());
-        self.start += count;
-        if self.is_empty() {
-            self.start = 0;
-            self.end = 0;
+        match &mut self.0 {
+            Some(block) => block.consume(count),
+            None => assert_eq!(count, 0),
+        }
+    }
+
+    /// Drops all unread bytes but the first `length`.
+    pub fn truncate(&mut self, length: usize) {
+        if let Some(block) = &mut self.0 {
+            block.end = block.end.min(block.start + length);
         }
     }
 
     /// Appends what fits and returns how much that was.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.room());
-        if self.block.len() - self.end < count {
-            self.compact();
-        }
-        self.block[self.end..self.end + count].copy_from_slice(&bytes[..count]);
-        self.end += count;
-        count
+        self.0.as_mut().map_or(0, |block| block.append(bytes))
     }
 
     /// Appends all of `bytes`; the caller has checked [`Buffer::room`].
@@ -198,38 +252,39 @@ impl Buffer {
     /// without a copy.
     pub fn take(&mut self, input: &mut Buffer, count: usize) {
         let rest = input.len() - count;
-        if self.is_empty() && rest < count && self.block.len() >= rest.max(BUFFER_BYTES) {
-            std::mem::swap(self, input);
-            if rest > 0 {
-                self.end -= rest;
-                input.put(&self.block[self.end..self.end + rest]);
-            }
-        } else {
+        if !self.is_empty() || rest >= count || self.capacity() < rest.max(BUFFER_BYTES) {
             self.put(&input.unread()[..count]);
-            input.consume(count);
+            return input.consume(count);
+        }
+        std::mem::swap(self, input);
+        if rest > 0
+            && let Some(block) = &mut self.0
+        {
+            block.end -= rest;
+            input.put(&block.bytes[block.end..block.end + rest]);
         }
     }
 
     /// The room as a slice to read into; [`Buffer::filled`] then tells how much of it was used.
     pub fn space(&mut self) -> &mut [u8] {
-        self.compact();
-        &mut self.block[self.end..]
-    }
-
-    /// Moves the unread bytes to the front.
-    fn compact(&mut self) {
-        if self.start == 0 {
-            return;
+        match &mut self.0 {
+            None => &mut [],
+            Some(block) => {
+                block.compact();
+                &mut block.bytes[block.end..]
+            }
         }
-        self.block.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
     }
 
     /// Records that the first `count` bytes of [`Buffer::space`] were written.
     pub fn filled(&mut self, count: usize) {
-        assert!(self.start == 0 && self.end + count <= self.block.len());
-        self.end += count;
+        match &mut self.0 {
+            None => assert_eq!(count, 0),
+            Some(block) => {
+                assert!(block.start == 0 && block.end + count <= block.bytes.len());
+                block.end += count;
+            }
+        }
     }
 }
 
@@ -267,7 +322,7 @@ mod tests {
             buffer.open(&mut pool);
             assert_eq!(buffer.append(&vec![7; left]), left);
             buffer.settle(&mut pool);
-            assert!(buffer.block.len() <= block_max, "{left}");
+            assert!(buffer.capacity() <= block_max, "{left}");
             assert_eq!(buffer.len(), left);
         }
     }
@@ -300,9 +355,9 @@ mod tests {
             (BUFFER_BYTES, 30, 20),
             (1024, 2000, 1760),
         ] {
-            let blocks: Vec<Block> = (0..lent).map(|_| pool.take(bytes)).collect();
+            let blocks: Vec<Lent> = (0..lent).map(|_| pool.take(bytes)).collect();
             blocks.into_iter().for_each(|block| pool.give(block));
-            let of_size = |block: &&Block| block.len() == bytes;
+            let of_size = |block: &&Lent| block.bytes.len() == bytes;
             assert_eq!(pool.spare.iter().flatten().filter(of_size).count(), kept);
         }
     }
@@ -333,31 +388,31 @@ mod tests {
             input.put(&bytes);
             input.consume(3); // a head, say
             output.put(&vec![7; waiting]);
-            let memory = input.block.as_ptr();
+            let memory = |buffer: &Buffer| buffer.0.as_ref().map(|block| block.bytes.as_ptr());
+            let before = memory(&input);
             output.take(&mut input, taken);
             assert_eq!(output.unread()[..waiting], vec![7; waiting]);
             assert_eq!(output.unread()[waiting..], bytes[3..3 + taken]);
             assert_eq!(input.unread(), &bytes[3 + taken..]);
-            assert_eq!(
-                output.block.as_ptr() == memory,
-                goes_over,
-                "{count} {taken}"
-            );
+            assert_eq!(memory(&output) == before, goes_over, "{count} {taken}");
             assert!(input.room() + input.len() >= BUFFER_BYTES, "it is open");
         }
     }
 
     #[test]
-    fn an_enlarged_block_keeps_what_was_used() {
+    fn an_enlarged_buffer_keeps_what_it_holds() {
         let mut pool = BlockPool::default();
-        let mut block = pool.take(10);
-        let mut want = Vec::new();
+        let (mut buffer, mut want) = (Buffer::default(), Vec::new());
         for count in [1000, 1025, 4096, 60_000, BUFFER_BYTES] {
-            pool.enlarge(&mut block, want.len(), count);
-            assert!(block.len() >= count && block.starts_with(&want));
-            want.resize(count, count as u8);
-            block[..count].copy_from_slice(&want);
+            buffer.enlarge(count, &mut pool);
+            assert!(buffer.capacity() >= count);
+            assert_eq!(buffer.unread(), want);
+            let more = vec![count as u8; count - want.len()];
+            buffer.put(&more);
+            want.extend(more);
         }
+        buffer.truncate(1001);
+        assert_eq!(buffer.unread(), &want[..1001]);
     }
 
     #[test]

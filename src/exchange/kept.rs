@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::base::buffer::{BUFFER_BYTES, Block, BlockPool, Buffer};
+use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer};
 
 use super::transfer::{ROOM_MIN, Sink};
 
@@ -46,9 +46,9 @@ impl RetryMemory {
 /// A head and the beginning of a body. The body is counted as long as it is stored, whatever ends that.
 pub struct Kept {
     /// The first block, which begins with the head.
-    first: Block,
+    first: Buffer,
     /// Further blocks: each is there only if all before it are full.
-    others: Vec<Block>,
+    others: Vec<Buffer>,
     head_end: usize,
     end: usize,
     /// How much has been handed on in the present try.
@@ -59,8 +59,9 @@ pub struct Kept {
 impl Kept {
     /// A request of which only the head is there, `BUFFER_BYTES` at most.
     pub fn new(head: &[u8], blocks: &mut BlockPool, memory: &RetryMemory) -> Kept {
-        let mut first = blocks.take(head.len());
-        first[..head.len()].copy_from_slice(head);
+        let mut first = Buffer::default();
+        first.enlarge(head.len(), blocks);
+        first.put(head);
         Kept {
             first,
             others: Vec::new(),
@@ -73,7 +74,7 @@ impl Kept {
 
     /// Writes the head with the key's `lines`; the body is to be handed on from its beginning.
     pub fn begin_try(&mut self, lines: &[u8], output: &mut Buffer) {
-        output.put(&self.first[..self.head_end]);
+        output.put(&self.first.unread()[..self.head_end]);
         output.put(lines);
         output.put(b"\r\n");
         self.sent_end = self.head_end;
@@ -114,15 +115,12 @@ impl Kept {
         while !bytes.is_empty() {
             let (place, used) = (self.end / BUFFER_BYTES, self.end % BUFFER_BYTES);
             if place > self.others.len() {
-                self.others.push(Block::default());
+                self.others.push(Buffer::default());
             }
             let last = self.others.last_mut().unwrap_or(&mut self.first);
             let (fits, rest) = bytes.split_at(bytes.len().min(BUFFER_BYTES - used));
-            let end = used + fits.len();
-            if end > last.len() {
-                blocks.enlarge(last, used, end);
-            }
-            last[used..end].copy_from_slice(fits);
+            last.enlarge(used + fits.len(), blocks);
+            last.put(fits);
             self.end += fits.len();
             bytes = rest;
         }
@@ -130,16 +128,17 @@ impl Kept {
 
     /// Forgets the body, which has been handed on.
     pub fn drop_body(&mut self, blocks: &mut BlockPool) {
-        for block in self.others.drain(..) {
-            blocks.give(block);
+        for mut buffer in self.others.drain(..) {
+            buffer.close(blocks);
         }
+        self.first.truncate(self.head_end);
         self.uncount();
     }
 
     /// Gives all memory back.
     pub fn clear(&mut self, blocks: &mut BlockPool) {
         self.drop_body(blocks);
-        blocks.give(std::mem::take(&mut self.first));
+        self.first.close(blocks);
         (self.head_end, self.end, self.sent_end) = (0, 0, 0);
     }
 
@@ -155,8 +154,8 @@ impl Kept {
         let length = (self.end - from).min(BUFFER_BYTES - offset);
         match place {
             _ if length == 0 => &[],
-            0 => &self.first[offset..offset + length],
-            place => &self.others[place - 1][offset..offset + length],
+            0 => &self.first.unread()[offset..offset + length],
+            place => &self.others[place - 1].unread()[offset..offset + length],
         }
     }
 }
@@ -202,8 +201,8 @@ impl Sink for Keeper<'_> {
 impl Kept {
     /// The memory that it holds.
     pub fn held_bytes(&self) -> usize {
-        let others = self.others.iter().map(|block| block.len());
-        self.first.len() + others.sum::<usize>()
+        let others = self.others.iter().map(|buffer| buffer.capacity());
+        self.first.capacity() + others.sum::<usize>()
     }
 }
 
