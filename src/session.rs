@@ -12,14 +12,14 @@ use crate::base::work::{HANDSHAKE_BYTES, STEP_BYTES, STREAM_BYTES_MAX, STREAM_RE
 use crate::exchange::core::Core;
 use crate::exchange::reason::Reason;
 use crate::exchange::request::{Request, Role};
-use crate::exchange::{Cx, Ends, Exchange, Step};
+use crate::exchange::{Cx, Exchange, Step};
 use crate::net::connection::{Connection, Flushed, Hints};
 use crate::net::dial::Progress;
 use crate::net::network::Network;
 use crate::net::transport::Transport;
 use crate::policy::keyring::KeyId;
 
-use self::upstream::Upstream;
+use self::upstream::{Upstream, ends};
 
 mod upstream;
 
@@ -30,19 +30,25 @@ const LATER_BYTES_MAX: usize = 16 * 1024;
 const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
 
 /// A client's connection with everything that belongs to it.
+///
+/// What an event needs comes first, in six cache lines. With a thousand streams none of them is near when its event comes,
+/// and each takes 40 to 150 ns unless it comes together with another.
+#[repr(C, align(64))]
 pub struct Session {
-    client: Connection,
-    peer: IpAddr,
-    role: Role,
-    upstream: Upstream,
     exchange: Exchange,
-    owed: Owed,
-    turn: Turn,
+    upstream: Upstream,
     is_stream: bool,
+    owed: Owed,
     /// Bytes moved in the last turn, with other work expressed in bytes.
     worked_bytes: usize,
     /// The same for earlier turns, halved each turn.
     former_bytes: usize,
+    client: Connection,
+    turn: Turn,
+    /// When the scheduler's timer wakes it, or earlier: what the timers know too, but in a line of their own.
+    pub wakes_by: Option<Instant>,
+    peer: IpAddr,
+    role: Role,
 }
 
 /// How far a session's turn has come.
@@ -77,16 +83,17 @@ pub enum Driven {
 impl Session {
     pub fn new(client: Connection, peer: IpAddr, role: Role, now: Now) -> Session {
         Session {
-            client,
-            peer,
-            role,
-            upstream: Upstream::None,
             exchange: Exchange::new(now),
-            owed: Owed::Nothing,
-            turn: Turn::Over,
+            upstream: Upstream::None,
             is_stream: false,
+            owed: Owed::Nothing,
             worked_bytes: 0,
             former_bytes: 0,
+            client,
+            turn: Turn::Over,
+            wakes_by: None,
+            peer,
+            role,
         }
     }
 
@@ -479,18 +486,6 @@ impl Session {
         if let Role::Probe(key) = self.role {
             core.end_probe(key, now);
         }
-    }
-}
-
-fn ends(connection: &mut Connection) -> Ends<'_> {
-    let (ended, active_at) = (connection.ended(), connection.active_at());
-    let holds_records = connection.holds_records();
-    Ends {
-        input: &mut connection.input,
-        output: &mut connection.output,
-        holds_records,
-        ended,
-        active_at,
     }
 }
 

@@ -10,20 +10,22 @@ use super::transport::{Drained, Received, Transport};
 use crate::base::buffer::{BUFFER_BYTES, BlockPool, Buffer, UNFINISHED_BYTES_MAX};
 use crate::base::now::Now;
 
-/// A connected socket. It is registered once, edge-triggered, for both directions.
+/// A connected socket. It is registered once, edge-triggered, for both directions. What each event needs comes first, in
+/// one cache line if the connection begins with one.
+#[repr(C)]
 pub struct Connection {
     transport: Transport,
-    token: Token,
     hints: Hints,
-    pub input: Buffer,
-    pub output: Buffer,
     /// Whether the last read got more than any head: a large body, of which the next one may get still more.
     reads_much: bool,
     /// How the peer's direction ended, once a read has found that out.
     ended: Option<Ended>,
-    opened_at: Instant,
+    pub input: Buffer,
+    pub output: Buffer,
     /// When bytes last moved, either way.
     active_at: Instant,
+    token: Token,
+    opened_at: Instant,
 }
 
 /// How a peer's direction ends.

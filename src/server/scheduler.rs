@@ -161,8 +161,11 @@ impl Scheduler {
             if self.timers.next().is_none_or(|at| now.instant < at) {
                 break;
             }
-            if let Some(slot) = self.timers.pop(now.instant) {
-                self.wake(slot);
+            let slot = self.timers.pop(now.instant);
+            let session = slot.and_then(|slot| Some((slot, self.sessions.get_mut(slot)?)));
+            if let Some((slot, session)) = session {
+                session.wakes_by = None;
+                self.queue.push(slot);
             }
         }
     }
@@ -257,7 +260,12 @@ impl Scheduler {
         self.is_calm &= was_stream && is_stream && goes_on;
         match driven {
             Driven::Waiting(None) => {}
-            Driven::Waiting(Some(deadline)) => self.timers.set(slot, deadline),
+            Driven::Waiting(Some(deadline)) => {
+                if session.wakes_by.is_none_or(|by| deadline < by) {
+                    session.wakes_by = Some(deadline);
+                    self.timers.set(slot, deadline);
+                }
+            }
             Driven::Again => self.queue.push(slot),
             Driven::Sending => self.sending.push_back(slot),
             Driven::Close(reason) => self.close(slot, &reason, core, network, now),

@@ -7,13 +7,11 @@ use mio::Token;
 
 use crate::base::buffer::BlockPool;
 use crate::base::now::Now;
-use crate::exchange;
+use crate::exchange::{self, Ends};
 use crate::net::connection::{Connection, Flushed, Hints};
 use crate::net::dial::{Dial, Dialed, Endpoint, Origin};
 use crate::net::fault::Fault;
 use crate::net::network::{Network, stays_idle};
-
-use super::ends;
 
 /// A connection is there exactly while the exchange tries, relays (interim answers included) or tunnels.
 pub enum Upstream {
@@ -188,5 +186,18 @@ impl Upstream {
             Upstream::Open { connection, .. } => Some(connection),
             Upstream::None | Upstream::Dialing(_) | Upstream::Failed(_) => None,
         }
+    }
+}
+
+/// What the exchange sees of a connection.
+pub fn ends(connection: &mut Connection) -> Ends<'_> {
+    let (ended, active_at) = (connection.ended(), connection.active_at());
+    let holds_records = connection.holds_records();
+    Ends {
+        input: &mut connection.input,
+        output: &mut connection.output,
+        holds_records,
+        ended,
+        active_at,
     }
 }
