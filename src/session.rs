@@ -256,6 +256,7 @@ impl Session {
         now: Now,
     ) -> Driven {
         loop {
+            self.open_outputs(core);
             let filled = self.fill(share_bytes, core, now);
             if self.client_has_gone() {
                 return Driven::Close(Reason::ClientGone);
@@ -351,17 +352,22 @@ impl Session {
         self.exchange.wants_client() || (may_tell && self.exchange.serves_client())
     }
 
-    fn step(&mut self, slot: usize, core: &mut Core, now: Now) -> Step {
+    /// Gives room to what a step may write. It comes before the read, so that the processor fetches together what it looks
+    /// at and what the read does.
+    fn open_outputs(&mut self, core: &mut Core) {
         self.client.output.open(&mut core.blocks);
         if self.exchange.writes_upstream() {
             self.upstream.open_output(&mut core.blocks);
         }
+    }
+
+    fn step(&mut self, slot: usize, core: &mut Core, now: Now) -> Step {
         let mut cx = Cx {
             now,
             core,
             session: slot,
-            role: self.role,
-            peer: self.peer,
+            role: &self.role,
+            peer: &self.peer,
             client: ends(&mut self.client),
             upstream: self.upstream.shown(),
         };

@@ -128,9 +128,10 @@ pub struct Cx<'s> {
     pub core: &'s mut Core,
     /// The session's slot, by which it is woken for events other than those of its own connections.
     pub session: usize,
-    pub role: Role,
+    /// This and the next are not copied: only a request's first steps look at them.
+    pub role: &'s Role,
     /// The address at the other end of the client's socket.
-    pub peer: IpAddr,
+    pub peer: &'s IpAddr,
     pub client: Ends<'s>,
     pub upstream: Upstream<'s>,
 }

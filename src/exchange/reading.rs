@@ -180,7 +180,7 @@ fn refuse_unread(
     cors: Cors,
     cx: &mut Cx<'_>,
 ) -> (Exchange, Step) {
-    let mut request = cx.core.new_request(cx.role, cx.now);
+    let mut request = cx.core.new_request(*cx.role, cx.now);
     request.id = id.unwrap_or(request.id);
     request.cors = cors;
     request.asked = asked_by(cx.client.input.unread());
@@ -208,9 +208,9 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             return refuse_unread(Reason::Malformed(malformed), id, cors, cx);
         }
     };
-    let mut request = cx.core.new_request(cx.role, cx.now);
+    let mut request = cx.core.new_request(*cx.role, cx.now);
     note(&mut request, &head);
-    let decision = match cx.role {
+    let decision = match *cx.role {
         Role::Demo => Decision::Collect {
             upload: cx.core.uploads.hold(Upload::collecting(
                 head.framing,
@@ -220,7 +220,7 @@ fn on_head(range: std::ops::Range<usize>, cx: &mut Cx<'_>) -> (Exchange, Step) {
             )),
             authorization: head.field("authorization").map(Box::from),
         },
-        Role::Proxy | Role::Probe(_) => decide(&mut request, &head, cx.peer, cx.core, cx.now),
+        Role::Proxy | Role::Probe(_) => decide(&mut request, &head, *cx.peer, cx.core, cx.now),
     };
     let decoder = Decoder::new(head.framing);
     let continues =

@@ -132,8 +132,8 @@ pub fn step_between(
         now,
         core,
         session: 0,
-        role: Role::Proxy,
-        peer: [192, 0, 2, 1].into(),
+        role: &Role::Proxy,
+        peer: &[192, 0, 2, 1].into(),
         client,
         upstream,
     });
