@@ -36,17 +36,17 @@ const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
 #[repr(C, align(64))]
 pub struct Session {
     exchange: Exchange,
-    upstream: Upstream,
     is_stream: bool,
     owed: Owed,
+    turn: Turn,
     /// Bytes moved in the last turn, with other work expressed in bytes.
     worked_bytes: usize,
     /// The same for earlier turns, halved each turn.
     former_bytes: usize,
-    client: Connection,
-    turn: Turn,
     /// When the scheduler's timer wakes it, or earlier: what the timers know too, but in a line of their own.
     pub wakes_by: Option<Instant>,
+    client: Connection,
+    upstream: Upstream,
     peer: IpAddr,
     role: Role,
 }
@@ -84,14 +84,14 @@ impl Session {
     pub fn new(client: Connection, peer: IpAddr, role: Role, now: Now) -> Session {
         Session {
             exchange: Exchange::new(now),
-            upstream: Upstream::None,
             is_stream: false,
             owed: Owed::Nothing,
+            turn: Turn::Over,
             worked_bytes: 0,
             former_bytes: 0,
-            client,
-            turn: Turn::Over,
             wakes_by: None,
+            client,
+            upstream: Upstream::None,
             peer,
             role,
         }
