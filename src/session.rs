@@ -38,6 +38,7 @@ pub struct Session {
     exchange: Exchange,
     is_stream: bool,
     owed: Owed,
+    upstream: Upstream,
     turn: Turn,
     /// Bytes moved in the last turn, with other work expressed in bytes.
     worked_bytes: usize,
@@ -46,7 +47,6 @@ pub struct Session {
     /// When the scheduler's timer wakes it, or earlier: what the timers know too, but in a line of their own.
     pub wakes_by: Option<Instant>,
     client: Connection,
-    upstream: Upstream,
     peer: IpAddr,
     role: Role,
 }
@@ -86,12 +86,12 @@ impl Session {
             exchange: Exchange::new(now),
             is_stream: false,
             owed: Owed::Nothing,
+            upstream: Upstream::None,
             turn: Turn::Over,
             worked_bytes: 0,
             former_bytes: 0,
             wakes_by: None,
             client,
-            upstream: Upstream::None,
             peer,
             role,
         }

@@ -46,10 +46,10 @@ impl Upstream {
 
     /// The poll reported an event on one of its sockets.
     pub fn hint(&mut self, token: Token, news: Hints) {
-        match self {
-            Upstream::Dialing(dial) => dial.hint(token, news),
-            Upstream::Open { connection, .. } => connection.hint(news),
-            Upstream::None | Upstream::Failed(_) => {}
+        if let Upstream::Open { connection, .. } = self {
+            connection.hint(news);
+        } else if let Upstream::Dialing(dial) = self {
+            dial.hint(token, news);
         }
     }
 
