@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Descriptors that belong to no client: the poll, its alarm, listeners, pipes, the journal, files being read, and a usual number
-/// of queries to name servers. When those need more, accepting pauses.
+/// Descriptors that belong to no client: the poll, its alarm, listeners, pipes, the journal, files being read, and a usual
+/// number of queries to name servers. When those need more, accepting pauses.
 const RESERVED: u64 = 32;
 
 /// One for the client's socket, one for the upstream connection of its request.

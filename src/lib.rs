@@ -55,8 +55,11 @@
 //!   is reset. Tunnels are excepted: a reset could discard the last bytes that were sent.
 //! - Streams in progress come first in a turn, and wait for a bounded part of all other work ([`base::work`]). If they
 //!   have only passed bytes on and nothing else is due, the turn ends there.
-//! - The clock is read once a turn, in one place; otherwise only to measure how long the turn has taken, and to stamp a
-//!   line of the log. While the loop runs, it sleeps in the poll alone.
+//! - The clock is read once a turn, in one place, that of the day no more than once a millisecond; otherwise only to
+//!   measure how long the turn has taken, and to stamp a line of the log. While the loop runs, it sleeps in the poll alone.
+//! - What an event of a stream runs through lies close together: half of the time that it takes outside of the kernel goes
+//!   into fetching code and data that the kernel's own have displaced. What it does not need is kept apart, by
+//!   `#[inline(never)]` and `#[cold]`, and by the order of the fields of a session.
 //! - A bug that panics while a session is driven ends one request, whose client is told so if nothing of a response has
 //!   been sent; all others go on.
 #![forbid(unsafe_code)]

@@ -34,7 +34,7 @@ use scheduler::Scheduler;
 /// Events taken from the kernel at once.
 const EVENTS_PER_TURN: usize = 1024;
 
-/// How long the time of day stands still. It has no more digits than that.
+/// How long the time of day is not read again. It has no more digits than that.
 const TIME_OF_DAY_STANDS: Duration = Duration::from_millis(1);
 
 /// Connections accepted before the existing ones get their turn.
@@ -100,7 +100,7 @@ pub struct Signals {
     pub reload: std::os::unix::net::UnixStream,
 }
 
-/// Reads both clocks. What this and the loop do not read here, they measure how long a turn takes by.
+/// Reads both clocks, outside of the loop.
 pub fn read_clock() -> Now {
     Now {
         instant: moment(),
@@ -108,6 +108,7 @@ pub fn read_clock() -> Now {
     }
 }
 
+/// Reads the monotonic clock: once a turn for what is done in it, otherwise only to measure how long the turn takes.
 fn moment() -> Instant {
     Instant::now()
 }
@@ -311,7 +312,7 @@ impl Server {
         self.clients.is_open(self.now) || self.demo.is_open(self.now)
     }
 
-    /// How long the poll may sleep: not at all while something is due, otherwise until an event, which the alarm is one of.
+    /// How long the poll may sleep: not at all while something is due, otherwise until an event. One of them is the alarm.
     fn timeout(&mut self) -> io::Result<Option<Duration>> {
         let deadlines = [self.scheduler.deadline(), self.due_at];
         let next = deadlines.into_iter().flatten().min();

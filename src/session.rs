@@ -31,8 +31,8 @@ const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
 
 /// A client's connection with everything that belongs to it.
 ///
-/// What an event needs comes first, in six cache lines. With a thousand streams none of them is near when its event comes,
-/// and each takes 40 to 150 ns unless it comes together with another.
+/// What an event needs comes first, in six cache lines. With a thousand streams none of them is near when its event comes:
+/// each takes 40 to 200 ns unless it is fetched together with another, as those are that are looked at one after another.
 #[repr(C, align(64))]
 pub struct Session {
     exchange: Exchange,
@@ -44,7 +44,7 @@ pub struct Session {
     worked_bytes: usize,
     /// The same for earlier turns, halved each turn.
     former_bytes: usize,
-    /// When the scheduler's timer wakes it, or earlier: what the timers know too, but in a line of their own.
+    /// By when the scheduler's timer wakes it. The timers know it, too, but in a line of their own.
     pub wakes_by: Option<Instant>,
     client: Connection,
     peer: IpAddr,
@@ -352,8 +352,7 @@ impl Session {
         self.exchange.wants_client() || (may_tell && self.exchange.serves_client())
     }
 
-    /// Gives room to what a step may write. It comes before the read, so that the processor fetches together what it looks
-    /// at and what the read does.
+    /// Gives room to what a step may write. It comes before the read, so that what both look at is fetched together.
     fn open_outputs(&mut self, core: &mut Core) {
         self.client.output.open(&mut core.blocks);
         if self.exchange.writes_upstream() {
