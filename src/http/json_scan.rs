@@ -149,11 +149,15 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                     _ => self.state = State::Lost,
                 },
                 State::Passing(depth) => self.pass(depth, input),
-                State::Outside => match take_token(input)? {
-                    b'{' => return Some(self.object_opened()),
-                    b'"' => self.state = State::InText(Role::Outside),
-                    _ => {}
-                },
+                State::Outside => {
+                    // What is no JSON at all, such as a file, is passed as fast as a string.
+                    *input = &input[until_bracket_or_quote(input)..];
+                    match take_token(input)? {
+                        b'{' => return Some(self.object_opened()),
+                        b'"' => self.state = State::InText(Role::Outside),
+                        _ => {}
+                    }
+                }
                 State::Lost => *input = &[],
             }
         }
