@@ -21,9 +21,21 @@ const WIDE_MAX: usize = 16;
 /// The sizes of the blocks that are lent. A request that waits for its answer keeps the smallest that holds it.
 const BLOCK_SIZES: [usize; 5] = [1024, 4096, 16 * 1024, BUFFER_BYTES, WIDE_BYTES];
 
+/// The place of wide buffers among them.
+const WIDE: usize = 4;
+
 /// Memory of one smaller block size that the pool keeps for reuse; any beyond that goes back to the allocator. It is the
 /// smallest blocks of some 1,700 requests that wait for their answers.
 const SPARE_BYTES_MAX: usize = 20 * BUFFER_BYTES;
+
+/// How many blocks of each size that is.
+const SPARE_MAX: [usize; BLOCK_SIZES.len()] = [
+    SPARE_BYTES_MAX / BLOCK_SIZES[0],
+    SPARE_BYTES_MAX / BLOCK_SIZES[1],
+    SPARE_BYTES_MAX / BLOCK_SIZES[2],
+    SPARE_BYTES_MAX / BLOCK_SIZES[3],
+    WIDE_MAX,
+];
 
 /// Lends blocks of memory, so that the steady state allocates nothing.
 #[derive(Default)]
@@ -37,6 +49,8 @@ pub struct BlockPool {
 struct Block {
     start: usize,
     end: usize,
+    /// The place of its size in `BLOCK_SIZES`.
+    class: usize,
     /// Initialised; what is not in use holds leftovers.
     bytes: Box<[u8]>,
 }
@@ -50,22 +64,17 @@ impl BlockPool {
     fn take(&mut self, bytes_min: usize) -> Lent {
         let class = BLOCK_SIZES.iter().position(|size| *size >= bytes_min);
         let class = class.expect("no more than a buffer holds is asked for");
-        self.wide_lent += usize::from(BLOCK_SIZES[class] == WIDE_BYTES);
-        let spare = self.spare[class].pop();
-        spare.unwrap_or_else(|| Block::of(BLOCK_SIZES[class]))
+        self.wide_lent += usize::from(class == WIDE);
+        self.spare[class].pop().unwrap_or_else(|| Block::of(class))
     }
 
     /// Takes a block back.
     #[inline]
     fn give(&mut self, mut block: Lent) {
         (block.start, block.end) = (0, 0);
-        let bytes = block.bytes.len();
-        let is_wide = bytes == WIDE_BYTES;
-        self.wide_lent -= usize::from(is_wide);
-        let class = BLOCK_SIZES.iter().rposition(|size| *size == bytes);
-        if let Some(class) = class
-            && (is_wide || (self.spare[class].len() + 1) * bytes <= SPARE_BYTES_MAX)
-        {
+        let class = block.class;
+        self.wide_lent -= usize::from(class == WIDE);
+        if self.spare[class].len() < SPARE_MAX[class] {
             self.spare[class].push(block);
         }
     }
@@ -73,11 +82,12 @@ impl BlockPool {
 
 impl Block {
     #[cold]
-    fn of(bytes: usize) -> Lent {
+    fn of(class: usize) -> Lent {
         Box::new(Block {
             start: 0,
             end: 0,
-            bytes: vec![0; bytes].into(),
+            class,
+            bytes: vec![0; BLOCK_SIZES[class]].into(),
         })
     }
 
