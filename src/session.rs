@@ -37,7 +37,8 @@ const _: () = assert!(size_of::<Session>() + size_of::<Request>() <= 1600);
 pub struct Session {
     exchange: Exchange,
     is_stream: bool,
-    owed: Owed,
+    /// Whether the client could still be sent a whole answer if a defect ended the present step.
+    owes_answer: bool,
     upstream: Upstream,
     turn: Turn,
     /// Bytes moved in the last turn, with other work expressed in bytes.
@@ -60,15 +61,6 @@ enum Turn {
     Sending { share_bytes: usize, is_last: bool },
 }
 
-/// What the client could still be sent if a defect ended the present step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owed {
-    /// Bytes of an answer may have left, or no request is under way.
-    Nothing,
-    /// The whole answer.
-    Answer,
-}
-
 /// How a turn left a session.
 pub enum Driven {
     /// It waits for an event, or for this time.
@@ -85,7 +77,7 @@ impl Session {
         Session {
             exchange: Exchange::new(now),
             is_stream: false,
-            owed: Owed::Nothing,
+            owes_answer: false,
             upstream: Upstream::None,
             turn: Turn::Over,
             worked_bytes: 0,
@@ -232,9 +224,9 @@ impl Session {
     ) -> Driven {
         log::error!("a defect ended one request; all others go on");
         self.is_stream = false;
-        match std::mem::replace(&mut self.owed, Owed::Nothing) {
-            Owed::Nothing => Driven::Close(Reason::Bug),
-            Owed::Answer => {
+        match std::mem::take(&mut self.owes_answer) {
+            false => Driven::Close(Reason::Bug),
+            true => {
                 let exchange = std::mem::replace(&mut self.exchange, Exchange::Closed);
                 exchange.abort(&Reason::Bug, core, now);
                 self.upstream.abandon(slot, &mut core.blocks, network);
@@ -371,10 +363,7 @@ impl Session {
             upstream: self.upstream.shown(),
         };
         let has_input = !cx.client.input.is_empty();
-        self.owed = match self.exchange.owes_answer(has_input) && cx.client.output.is_empty() {
-            true => Owed::Answer,
-            false => Owed::Nothing,
-        };
+        self.owes_answer = self.exchange.owes_answer(has_input) && cx.client.output.is_empty();
         self.exchange.step(&mut cx)
     }
 
@@ -436,7 +425,7 @@ impl Session {
         if !self.client.may_write() {
             return Some(0);
         }
-        self.owed = Owed::Nothing;
+        self.owes_answer = false;
         match self.client.flush(&mut core.blocks, now) {
             Flushed::All(count) => {
                 self.exchange.on_sent_to_client(now);
@@ -448,6 +437,10 @@ impl Session {
     }
 
     fn deadline(&self, core: &Core) -> Option<Instant> {
+        if self.is_stream && self.exchange.is_relaying() && self.wakes_by.is_some() {
+            // While a stream goes on, its deadline only moves away from the one that its timer is set to.
+            return self.wakes_by;
+        }
         let client_at = self.client.active_at();
         let upstream_at = self.upstream.active_at().unwrap_or(client_at);
         let exchange_at = self.exchange.deadline(core, client_at, upstream_at);
