@@ -337,11 +337,13 @@ impl Session {
         filled
     }
 
-    /// Whether the client is read: when its bytes are of use; and over TLS also while a request is served, as long as
-    /// nothing else waits, because TLS ends with a message that only a read finds.
+    /// Whether the client is read: when its bytes are of use; when it has left with the last event, since only a read tells
+    /// the exchange; and over TLS also while a request is served, as long as nothing else waits, because TLS ends with a
+    /// message that only a read finds.
     fn listens_to_client(&self) -> bool {
+        let has_left = self.client.peer_closed() && self.exchange.outlives_client();
         let may_tell = self.client.ends_by_message() && self.client.input.is_empty();
-        self.exchange.wants_client() || (may_tell && self.exchange.serves_client())
+        self.exchange.wants_client() || has_left || (may_tell && self.exchange.serves_client())
     }
 
     /// Gives room to what a step may write. It comes before the read, so that what both look at is fetched together.
@@ -437,10 +439,6 @@ impl Session {
     }
 
     fn deadline(&self, core: &Core) -> Option<Instant> {
-        if self.is_stream && self.exchange.is_relaying() && self.wakes_by.is_some() {
-            // While a stream goes on, its deadline only moves away from the one that its timer is set to.
-            return self.wakes_by;
-        }
         let client_at = self.client.active_at();
         let upstream_at = self.upstream.active_at().unwrap_or(client_at);
         let exchange_at = self.exchange.deadline(core, client_at, upstream_at);

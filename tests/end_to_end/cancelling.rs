@@ -185,3 +185,38 @@ fn who_leaves_with_the_last_event_cancels_nothing() {
     }
     assert!(used.iter().all(|connection| *connection == used[0]));
 }
+
+/// Its client has left with the last event, and nothing tells of this session any more but the time.
+#[test]
+fn an_end_that_never_comes_is_not_awaited_for_long() {
+    let (sender, cuts) = mpsc::channel();
+    let platform = Platform::raw(move |_, line, _| {
+        let Some(head) = line.head() else { return };
+        if head.contains("/v1/probe") {
+            return line.answer("200 OK", "{}");
+        }
+        line.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+        line.send("Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n");
+        let _ = sender.send(line.end());
+    });
+    let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
+    for (way, leave) in WAYS_TO_LEAVE {
+        let mut client = proxy.connect();
+        client.send(format!(
+            "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: 0\r\n\r\n"
+        ));
+        client.head();
+        assert_eq!(client.chunk(), b"data: [DONE]\n\n");
+        let kept = leave(client);
+        let cut = cuts.recv_timeout(PATIENCE).expect(way);
+        assert_eq!(cut, Some(End::Reset), "{way}");
+        drop(kept);
+    }
+    let stats = proxy.page("/stats");
+    let key = &stats["platforms"]["test"]["keys"][0];
+    assert_eq!(
+        [&key["in_flight"], &key["errors"]["canceled"]],
+        [0, 0],
+        "{key}"
+    );
+}
