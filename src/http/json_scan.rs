@@ -149,15 +149,11 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                     _ => self.state = State::Lost,
                 },
                 State::Passing(depth) => self.pass(depth, input),
-                State::Outside => {
-                    // What is no JSON at all, such as a file, is passed as fast as a string.
-                    *input = &input[until_bracket_or_quote(input)..];
-                    match take_token(input)? {
-                        b'{' => return Some(self.object_opened()),
-                        b'"' => self.state = State::InText(Role::Outside),
-                        _ => {}
-                    }
-                }
+                State::Outside => match take_mark(input)? {
+                    b'{' => return Some(self.object_opened()),
+                    b'"' => self.state = State::InText(Role::Outside),
+                    _ => {}
+                },
                 State::Lost => *input = &[],
             }
         }
@@ -213,12 +209,8 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
 
     /// Continues in what is skipped, up to its end or to a string that is not finished at once.
     fn pass(&mut self, mut depth: Depth, input: &mut &[u8]) {
-        while let Some((&byte, rest)) = input
-            .get(until_bracket_or_quote(input)..)
-            .and_then(<[u8]>::split_first)
-        {
-            *input = rest;
-            match byte {
+        while let Some(mark) = take_mark(input) {
+            match mark {
                 b'"' => {
                     if take_string(input).is_none() {
                         self.state = State::InText(Role::Passed(depth));
@@ -241,7 +233,6 @@ impl<const TEXT_BYTES: usize> JsonScan<TEXT_BYTES> {
                 }
             }
         }
-        *input = &[];
         self.state = State::Passing(depth);
     }
 
@@ -306,6 +297,14 @@ fn take_byte(byte: u8, input: &mut &[u8]) -> bool {
     let rest = input.strip_prefix(&[byte]);
     *input = rest.unwrap_or(input);
     rest.is_some()
+}
+
+/// Takes the next bracket or quote and what comes before it, or all that is left: what is no JSON at all, such as a file,
+/// is passed as fast as a string.
+fn take_mark(input: &mut &[u8]) -> Option<u8> {
+    let (mark, rest) = input[until_bracket_or_quote(input)..].split_first().unzip();
+    *input = rest.unwrap_or_default();
+    mark.copied()
 }
 
 /// Takes the next byte that is not whitespace, and the whitespace before it.
