@@ -22,7 +22,7 @@ const WIDE_MAX: usize = 16;
 const BLOCK_SIZES: [usize; 5] = [1024, 4096, 16 * 1024, BUFFER_BYTES, WIDE_BYTES];
 
 /// The place of wide buffers among them.
-const WIDE: usize = 4;
+const WIDE: usize = BLOCK_SIZES.len() - 1;
 
 /// Memory of one smaller block size that the pool keeps for reuse; any beyond that goes back to the allocator. It is the
 /// smallest blocks of some 1,700 requests that wait for their answers.

@@ -136,6 +136,21 @@ fn a_body_that_stops_half_way_is_not_sent_on_without_its_client() {
     assert_eq!(cut, Some(End::Reset));
 }
 
+/// An answer up to its last event, without the end of its body.
+const LAST_EVENT: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n\
+    e\r\ndata: [DONE]\n\n\r\n";
+
+/// A client that has received it.
+fn client_with_last_event(proxy: &Proxy) -> Client {
+    let mut client = proxy.connect();
+    client.send(format!(
+        "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: 0\r\n\r\n"
+    ));
+    client.head();
+    assert_eq!(client.chunk(), b"data: [DONE]\n\n");
+    client
+}
+
 /// OpenAI's SDK for Python closes its connection with the last event, before the end of the body.
 #[test]
 fn who_leaves_with_the_last_event_cancels_nothing() {
@@ -148,8 +163,7 @@ fn who_leaves_with_the_last_event_cancels_nothing() {
                 line.answer("200 OK", "{}");
                 continue;
             }
-            line.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
-            line.send("Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n");
+            line.send(LAST_EVENT);
             let left = left.lock().expect("nobody has panicked");
             left.recv().expect("the test goes on");
             line.send("0\r\n\r\n");
@@ -160,13 +174,7 @@ fn who_leaves_with_the_last_event_cancels_nothing() {
     proxy.page("/health");
     let mut used = Vec::new();
     for (way, leave) in WAYS_TO_LEAVE {
-        let mut client = proxy.connect();
-        client.send(format!(
-            "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: 0\r\n\r\n"
-        ));
-        client.head();
-        assert_eq!(client.chunk(), b"data: [DONE]\n\n");
-        let kept = leave(client);
+        let kept = leave(client_with_last_event(&proxy));
         // The client has left when this page is made, and the body has ended when the next one is.
         let under_way = &proxy.page("/stats")["platforms"]["test"]["keys"][0]["in_flight"];
         assert_eq!(under_way, 1, "{way}: the end of the body is awaited");
@@ -195,19 +203,12 @@ fn an_end_that_never_comes_is_not_awaited_for_long() {
         if head.contains("/v1/probe") {
             return line.answer("200 OK", "{}");
         }
-        line.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
-        line.send("Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n");
+        line.send(LAST_EVENT);
         let _ = sender.send(line.end());
     });
     let proxy = Proxy::start(&json!([platform.entry(&["platform-key-1"])]));
     for (way, leave) in WAYS_TO_LEAVE {
-        let mut client = proxy.connect();
-        client.send(format!(
-            "POST /test/x HTTP/1.1\r\nHost: p\r\nx-api-key: {ROOT_KEY}\r\nContent-Length: 0\r\n\r\n"
-        ));
-        client.head();
-        assert_eq!(client.chunk(), b"data: [DONE]\n\n");
-        let kept = leave(client);
+        let kept = leave(client_with_last_event(&proxy));
         let cut = cuts.recv_timeout(PATIENCE).expect(way);
         assert_eq!(cut, Some(End::Reset), "{way}");
         drop(kept);
